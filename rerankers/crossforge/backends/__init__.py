@@ -1,0 +1,1 @@
+"""Backends turn padded token arrays into logits; one file each, behind the protocol in `base.py`."""

@@ -1,0 +1,37 @@
+"""ONNX Runtime: the default backend, exact fp32, no torch needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.errors import PackageError
+
+MODEL_FILE = "onnx/model.onnx"
+
+
+class OnnxBackend:
+    """Runs `onnx/model.onnx` of a package on the CPU."""
+
+    name = "onnx"
+
+    def __init__(self, model_file: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model_file), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises its own classes, which are not exported
+            raise PackageError(f"{model_file}: ONNX Runtime cannot load it ({error})") from None
+        self._inputs = [node.name for node in self._session.get_inputs()]
+
+    def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """See `Backend.logits`."""
+        (output,) = self._session.run(["logits"], {name: batch[name] for name in self._inputs})
+        return np.asarray(output, dtype=np.float32)[:, 0]

@@ -1,0 +1,77 @@
+"""PyTorch: for folders without an ONNX model, and for a model that is still being trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.errors import PackageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchBackend:
+    """Runs a `transformers` one-label sequence classifier on the device where it is.
+
+    Args:
+        model: the model; it is put into evaluation mode for each batch and left in the mode it was in.
+        autocast: compute matrix products in bf16. Faster on hardware that has it, and no longer exact fp32.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: Any, *, autocast: bool = False) -> None:
+        self._model = model
+        self._autocast = autocast
+
+    @classmethod
+    def load(cls, folder: Path) -> TorchBackend:
+        """Load the folder's safetensors in fp32, on a GPU where there is one.
+
+        Raises:
+            PackageError: torch is not installed, or the folder holds no one-label classifier.
+        """
+        try:
+            import torch
+            from transformers import AutoModelForSequenceClassification
+        except ImportError:
+            raise PackageError(
+                f'{folder}: this folder needs the torch backend: pip install "crossforge[torch]"'
+            ) from None
+        try:
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
+        except (OSError, ValueError) as error:
+            raise PackageError(f"{folder}: transformers cannot load it ({_first_line(error)})") from None
+        return cls(model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
+
+    def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """See `Backend.logits`."""
+        import torch
+
+        model = self._model
+        was_training = model.training
+        if was_training:
+            model.eval()
+        try:
+            with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=self._autocast):
+                output = model(**self._tensors(batch)).logits
+        finally:
+            if was_training:
+                model.train()
+        return np.asarray(output.float().cpu().numpy()[:, 0], dtype=np.float32)
+
+    def _tensors(self, batch: Mapping[str, NDArray[np.int64]]) -> dict[str, torch.Tensor]:
+        import torch
+
+        return {name: torch.from_numpy(array).to(self._model.device) for name, array in batch.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

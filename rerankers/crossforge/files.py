@@ -1,0 +1,101 @@
+"""Reading and writing files so that nothing is ever half-written and every complaint names its line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from crossforge.errors import InputError
+
+
+@contextmanager
+def written_atomically(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target` to write a file or folder to, and rename it there only on success."""
+    beside = target.with_name(f".{target.name}.writing")
+    remove(beside)
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield beside
+        if beside.is_dir() and target.is_dir():
+            remove(target)
+        os.replace(beside, target)
+    finally:
+        remove(beside)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with written_atomically(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) for each non-empty line.
+
+    Raises:
+        InputError: the file is missing, or a line is not a JSON object; the message gives file and line.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, parse_json_object(line, f"{path}, line {number}")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def parse_json_object(line: str, where: str) -> dict[str, Any]:
+    """One JSON object from one line; `where` opens the message of the `InputError` if it is none."""
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
+    if not isinstance(value, dict):
+        raise InputError(f'{where}: expected a JSON object such as {{"_id": …, "text": …}}, found {type(value).__name__}')
+    return value
+
+
+def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
+        for row in rows:
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

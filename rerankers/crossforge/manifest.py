@@ -1,0 +1,112 @@
+"""`reranker.json`: what a package is, what it was measured to do, and the hash of every file in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from crossforge.calibration import Calibrator
+from crossforge.errors import InputError, PackageError
+from crossforge.files import read_json, sha256, write_json
+
+MANIFEST_FILE = "reranker.json"
+KIND = "crossforge-reranker"
+SCHEMA_VERSION = 1
+
+Verify = Literal["full", "size", "off"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `reranker.json`.
+
+    Attributes:
+        base_model: what the reranker was fine-tuned from.
+        max_length: tokens that the model reads of query and document together.
+        calibrator: logit to probability.
+        threshold: probability from which a document counts as relevant; None if none was fitted.
+        fusion_weight: share of the first-stage score in the shipped order, from 0 to 1.
+        verdict: WIN, TIE or REGRESSION, per test split.
+        metrics: what was measured on the test splits.
+        data_hash: fingerprint of the collection that it was trained on.
+        agreement: per backend, the largest absolute difference of its logits from fp32 torch.
+        versions: libraries that made the package.
+        files: path in the package -> {"sha256", "size"}.
+    """
+
+    base_model: str
+    max_length: int
+    calibrator: Calibrator = field(default_factory=Calibrator)
+    threshold: float | None = None
+    fusion_weight: float = 0.0
+    verdict: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    data_hash: str = ""
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `reranker.json`; call it last, with `file_table(folder)` as the files."""
+    write_json(folder / MANIFEST_FILE, {"kind": KIND, "schema_version": SCHEMA_VERSION, **asdict(manifest)})
+
+
+def file_table(folder: Path) -> dict[str, dict[str, Any]]:
+    """Path, sha256 and size of every file in the package, `reranker.json` itself left out."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
+    return {
+        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "size": path.stat().st_size} for path in paths
+    }
+
+
+def read_manifest(folder: Path, verify: Verify = "full") -> Manifest:
+    """Read and check `reranker.json`.
+
+    Args:
+        folder: the package.
+        verify: "full" hashes every file, "size" compares sizes, "off" looks at the manifest alone.
+
+    Raises:
+        PackageError: no manifest, a foreign or newer one, or a file that is missing, changed or outside the folder.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise PackageError(f"{folder}: not a reranker package (no {MANIFEST_FILE} in it)")
+    try:
+        manifest = _parse(read_json(path), path)
+    except InputError as error:
+        raise PackageError(str(error)) from None
+    for name, expected in manifest.files.items():
+        _check_file(folder, name, expected, verify)
+    return manifest
+
+
+def _parse(value: Any, path: Path) -> Manifest:
+    if not isinstance(value, dict) or value.get("kind") != KIND:
+        raise PackageError(f"{path}: not the manifest of a crossforge reranker")
+    version = value.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise PackageError(
+            f"{path}: schema version {version}, this crossforge reads up to {SCHEMA_VERSION}: upgrade crossforge"
+        )
+    fields = {key: item for key, item in value.items() if key in Manifest.__dataclass_fields__}
+    try:
+        return Manifest(**{**fields, "calibrator": Calibrator(**fields["calibrator"])})
+    except (KeyError, TypeError) as error:
+        raise PackageError(f"{path}: incomplete manifest ({error})") from None
+
+
+def _check_file(folder: Path, name: str, expected: Mapping[str, Any], verify: Verify) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+        raise PackageError(f"{folder / MANIFEST_FILE}: {name!r} points outside the package")
+    if verify == "off":
+        return
+    path = folder / parts
+    if not path.is_file():
+        raise PackageError(f"{path}: listed in {MANIFEST_FILE} but missing; copy the package again")
+    if path.stat().st_size != expected["size"] or (verify == "full" and sha256(path) != expected["sha256"]):
+        raise PackageError(f"{path}: changed since the package was made; copy the package again")

@@ -1,0 +1,142 @@
+"""`RetrieveAndRerank`: initial retrieval, compression to the best passages, reranking, reordered results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossforge.documents import Document, as_documents, read_documents
+from crossforge.errors import InputError
+from crossforge.files import read_json, write_json, write_jsonl, written_atomically
+from crossforge.passages import PassageWindows
+from crossforge.reranker import Reranker
+from crossforge.results import RankedResults
+from crossforge.retrievers.base import Retriever
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import Candidate
+
+DEFAULT_DEPTH = 100
+
+
+class RetrieveAndRerank:
+    """The retrieve-and-rerank path over a fixed corpus.
+
+    Args:
+        documents: the corpus.
+        retriever: first stage over the same documents.
+        reranker: second stage.
+        depth: how many candidates of the first stage are reranked.
+        passages: how many passages of a document that is longer than the model reads are scored; they are chosen
+            by their first-stage similarity to the query.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        retriever: Retriever,
+        reranker: Reranker,
+        *,
+        depth: int = DEFAULT_DEPTH,
+        passages: int = 1,
+    ) -> None:
+        self._documents = {document.doc_id: document for document in documents}
+        self._retriever = retriever
+        self.reranker = reranker
+        self._depth = depth
+        self._compressor = Compressor(retriever, PassageWindows(reranker.tokenizer), passages)
+
+    @classmethod
+    def from_documents(
+        cls, documents: Sequence[Document | Mapping[str, Any] | str], reranker: Reranker, **options: Any
+    ) -> RetrieveAndRerank:
+        """Index documents with TF-IDF and put the reranker behind it; `options` as in the class."""
+        found = as_documents(documents)
+        return cls(found, TfidfRetriever.fit(found), reranker, **options)
+
+    def __call__(self, query: str, k: int | None = 10) -> RankedResults:
+        """The `k` best documents for a query (all reranked ones if None).
+
+        Raises:
+            InputError: the query is empty.
+        """
+        if not isinstance(query, str) or not query.strip():
+            raise InputError("the query is empty")
+        candidates = self._retriever.search({"query": query}, self._depth)["query"]
+        return self.rerank(query, candidates, k)
+
+    def rerank(self, query: str, candidates: Sequence[Candidate], k: int | None = None) -> RankedResults:
+        """The steps after retrieval, for candidates that the first stage found already."""
+        documents = [self._documents[candidate.doc_id] for candidate in candidates]
+        return self.reranker.rank_passages(
+            query,
+            documents,
+            self.passages(query, documents),
+            first_stage_scores=np.array([candidate.score for candidate in candidates], dtype=np.float64),
+            top_k=k,
+        )
+
+    def passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
+        """The compression step by itself: for each document the passages that the reranker reads, best first."""
+        return self._compressor.best_passages(query, documents)
+
+    def save(self, folder: Path | str) -> None:
+        """Write corpus and index (not the reranker) to a folder that `load` reads."""
+        if not isinstance(self._retriever, TfidfRetriever):
+            raise InputError("only the TF-IDF first stage can be saved")
+        with written_atomically(Path(folder)) as beside:
+            save_first_stage(beside, list(self._documents.values()), self._retriever)
+            settings = {"depth": self._depth, "passages": self._compressor.passages}
+            write_json(beside / "pipeline.json", settings)
+
+    @classmethod
+    def load(cls, folder: Path | str, reranker: Reranker) -> RetrieveAndRerank:
+        """Read what `save` wrote and put the reranker behind it."""
+        documents, retriever = load_first_stage(Path(folder))
+        return cls(documents, retriever, reranker, **read_json(Path(folder) / "pipeline.json"))
+
+
+def save_first_stage(folder: Path, documents: Sequence[Document], retriever: TfidfRetriever) -> None:
+    """Write a corpus and its index: `documents.jsonl` and `tfidf/`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_jsonl(
+        folder / "documents.jsonl",
+        ({"_id": found.doc_id, "title": found.title, "text": found.text, "metadata": dict(found.metadata)} for found in documents),
+    )
+    retriever.save(folder / "tfidf")
+
+
+def load_first_stage(folder: Path) -> tuple[list[Document], TfidfRetriever]:
+    """Read what `save_first_stage` wrote."""
+    return read_documents(folder / "documents.jsonl"), TfidfRetriever.load(folder / "tfidf")
+
+
+class Compressor:
+    """Compression to the best passages: of a long document only the windows that match the query best are read.
+
+    Args:
+        retriever: measures how well a window matches.
+        windows: cuts documents.
+        passages: how many windows are kept of each document.
+    """
+
+    def __init__(self, retriever: Retriever, windows: PassageWindows, passages: int) -> None:
+        self._retriever = retriever
+        self._windows = windows
+        self.passages = passages
+
+    def best_passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
+        """For each document its best passages, best first; equally good ones in the order of the text."""
+        windows = [self._windows.split(query, document) for document in documents]
+        contested = [text for texts in windows if len(texts) > self.passages for text in texts]
+        scores = iter(self._retriever.similarities(query, contested) if contested else ())
+        return [
+            self._best(texts, [next(scores) for _ in texts]) if len(texts) > self.passages else texts
+            for texts in windows
+        ]
+
+    def _best(self, texts: list[str], scores: list[float]) -> list[str]:
+        order = sorted(range(len(texts)), key=lambda position: -scores[position])
+        return [texts[position] for position in order[: self.passages]]

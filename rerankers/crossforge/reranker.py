@@ -1,0 +1,246 @@
+"""`Reranker`: one model that reads query and document together and gives one score."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.batching import CPU_TOKEN_BUDGET, token_budget_batches
+from crossforge.calibration import descending, fuse
+from crossforge.documents import Document, as_documents, refuse_duplicate_ids
+from crossforge.errors import InputError
+from crossforge.loading import BackendName, Parts, load_parts
+from crossforge.manifest import Manifest, Verify
+from crossforge.passages import PassageWindows
+from crossforge.results import RankedResults, Result
+from crossforge.tokenization import PairTokenizer
+
+# Pairs that are tokenized at a time: bounds memory on very long lists.
+_CHUNK = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of (query, text) pairs in input order: `logits` of shape (pairs,), and whether each text was cut."""
+
+    logits: NDArray[np.float32]
+    truncated: list[bool]
+
+
+class Reranker:
+    """Loads a reranker package, a plain one-label cross-encoder folder, or a hub id.
+
+    Args:
+        reference: path or hub id.
+        backend: "onnx", "torch", or "auto" for ONNX where the folder has it.
+        verify: how a package's files are checked: "full" (sha256), "size" or "off".
+        local_files_only: False allows a hub id to be fetched; nothing is fetched otherwise.
+        max_length: read fewer or more tokens than the package says.
+        max_passages: how many windows of a document that does not fit are scored; the best one counts (MaxP).
+        token_budget: padded tokens of one batch.
+
+    Raises:
+        PackageError: the reranker cannot be loaded, or is not to be trusted.
+    """
+
+    def __init__(
+        self,
+        reference: str | Path,
+        *,
+        backend: BackendName = "auto",
+        verify: Verify = "full",
+        local_files_only: bool = True,
+        max_length: int | None = None,
+        max_passages: int = 1,
+        token_budget: int = CPU_TOKEN_BUDGET,
+    ) -> None:
+        parts = load_parts(
+            reference, backend=backend, verify=verify, local_files_only=local_files_only, max_length=max_length
+        )
+        self._assemble(parts, max_passages, token_budget)
+
+    @classmethod
+    def from_parts(cls, parts: Parts, *, max_passages: int = 1, token_budget: int = CPU_TOKEN_BUDGET) -> Reranker:
+        """A reranker from a tokenizer, a backend and a manifest that are in memory already."""
+        reranker = cls.__new__(cls)
+        reranker._assemble(parts, max_passages, token_budget)
+        return reranker
+
+    def _assemble(self, parts: Parts, max_passages: int, token_budget: int) -> None:
+        self._parts = parts
+        self._max_passages = max_passages
+        self._token_budget = token_budget
+        self._windows = PassageWindows(parts.tokenizer)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the package says of itself (defaults for a plain folder)."""
+        return self._parts.manifest
+
+    @property
+    def tokenizer(self) -> PairTokenizer:
+        """The tokenizer with the model's maximum length."""
+        return self._parts.tokenizer
+
+    @property
+    def backend_name(self) -> str:
+        """The backend in use."""
+        return self._parts.backend.name
+
+    def score(self, query: str, documents: Sequence[Document | Mapping[str, Any] | str]) -> NDArray[np.float32]:
+        """Raw logits of the documents, float32 of shape (documents,), in input order.
+
+        Raises:
+            InputError: the query is empty or too long, or something that is no document stands in the list.
+        """
+        return self.score_passages(query, self._passages(query, as_documents(documents)))[0].logits
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[Document | Mapping[str, Any] | str],
+        *,
+        doc_ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+        top_k: int | None = None,
+    ) -> RankedResults:
+        """Order documents by their logits, best first; equal logits keep their input order.
+
+        Args:
+            query: what is searched for.
+            documents: strings, mappings with "text" (and "_id", "title"), or `Document`s.
+            doc_ids: ids of the documents, where these do not carry their own.
+            metadata: metadata of the documents, likewise.
+            top_k: return only so many.
+
+        Raises:
+            InputError: the query is empty or too long, a document is none, or the lists differ in length.
+        """
+        found = _with_ids(as_documents(documents), doc_ids, metadata)
+        passages = self._passages(query, found)
+        return self.rank_passages(query, found, passages, top_k=top_k)
+
+    def rank_passages(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        passages: Sequence[Sequence[str]],
+        *,
+        first_stage_scores: NDArray[np.float64] | None = None,
+        top_k: int | None = None,
+    ) -> RankedResults:
+        """Order documents by their best passage, and by the first stage's scores where the package fuses them in.
+
+        Args:
+            query: what is searched for.
+            documents: the candidates, in the first stage's order if there is one.
+            passages: for each document the texts that are read of it, at least one.
+            first_stage_scores: shape (documents,); None where there was no first stage.
+            top_k: return only so many.
+        """
+        scored, chosen = self.score_passages(query, passages)
+        probabilities = self.manifest.calibrator.probabilities(scored.logits)
+        order = descending(self.ordering(scored.logits, first_stage_scores))[:top_k]
+        results = tuple(
+            Result(
+                document=documents[position],
+                rank=rank,
+                score=float(scored.logits[position]),
+                probability=float(probabilities[position]),
+                passage=chosen[position],
+                truncated=scored.truncated[position],
+                first_stage_rank=None if first_stage_scores is None else int(position) + 1,
+                first_stage_score=None if first_stage_scores is None else float(first_stage_scores[position]),
+            )
+            for rank, position in enumerate(order, start=1)
+        )
+        return RankedResults(query, results, self.manifest.threshold)
+
+    def ordering(
+        self, logits: NDArray[np.float32], first_stage_scores: NDArray[np.float64] | None = None
+    ) -> NDArray[np.floating]:
+        """The numbers that decide the shipped order: logits, fused with first-stage scores where the package says so."""
+        weight = self.manifest.fusion_weight
+        if first_stage_scores is None or weight == 0:
+            return logits
+        return fuse(logits, first_stage_scores, weight)
+
+    def rank_batch(
+        self, queries: Sequence[str], documents: Sequence[Sequence[Document | Mapping[str, Any] | str]]
+    ) -> list[RankedResults]:
+        """`rank` for several queries, each with its own documents."""
+        if len(queries) != len(documents):
+            raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents")
+        return [self.rank(query, found) for query, found in zip(queries, documents, strict=True)]
+
+    async def rank_async(
+        self, query: str, documents: Sequence[Document | Mapping[str, Any] | str], **options: Any
+    ) -> RankedResults:
+        """`rank` in a worker thread, so that an event loop stays free."""
+        return await asyncio.to_thread(self.rank, query, documents, **options)
+
+    def warmup(self) -> None:
+        """Score one short pair, so that the first real call does not pay for lazy set-up."""
+        self.score("warm", ["up"])
+
+    def score_passages(self, query: str, passages: Sequence[Sequence[str]]) -> tuple[Scored, list[str]]:
+        """Score each document by the best of its passages; returns the scores and the passages that won."""
+        owners = [owner for owner, texts in enumerate(passages) for _ in texts]
+        texts = [text for document in passages for text in document]
+        scored = self.score_pairs([(query, text) for text in texts])
+        best: dict[int, int] = {}
+        for position, owner in enumerate(owners):
+            if owner not in best or scored.logits[position] > scored.logits[best[owner]]:
+                best[owner] = position
+        winners = [best[owner] for owner in range(len(passages))]
+        kept = Scored(scored.logits[winners], [scored.truncated[position] for position in winners])
+        return kept, [texts[position] for position in winners]
+
+    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> Scored:
+        """Score (query, text) pairs in length-sorted batches under the token budget.
+
+        Raises:
+            InputError: a query is empty, or too long for a document to fit beside it.
+        """
+        for query in dict.fromkeys(query for query, _ in pairs):
+            if not isinstance(query, str) or not query.strip():
+                raise InputError("the query is empty")
+        logits = np.empty(len(pairs), dtype=np.float32)
+        truncated: list[bool] = []
+        for start in range(0, len(pairs), _CHUNK):
+            encoded = self.tokenizer.encode(pairs[start : start + _CHUNK])
+            truncated += [pair.truncated for pair in encoded]
+            for batch in token_budget_batches([len(pair.ids) for pair in encoded], self._token_budget):
+                padded = self.tokenizer.pad([encoded[position] for position in batch])
+                logits[[start + position for position in batch]] = self._parts.backend.logits(padded)
+        return Scored(logits, truncated)
+
+    def _passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
+        if self._max_passages == 1:
+            return [[document.full_text] for document in documents]
+        return [self._windows.split(query, document)[: self._max_passages] for document in documents]
+
+
+def _with_ids(
+    documents: list[Document], doc_ids: Sequence[str] | None, metadata: Sequence[Mapping[str, Any]] | None
+) -> list[Document]:
+    for name, values in (("doc_ids", doc_ids), ("metadata", metadata)):
+        if values is not None and len(values) != len(documents):
+            raise InputError(f"{len(documents)} documents but {len(values)} {name}")
+    found = [
+        Document(
+            document.doc_id if doc_ids is None else str(doc_ids[position]),
+            document.text,
+            document.title,
+            document.metadata if metadata is None else metadata[position],
+        )
+        for position, document in enumerate(documents)
+    ]
+    refuse_duplicate_ids(found)
+    return found

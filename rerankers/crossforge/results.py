@@ -1,0 +1,94 @@
+"""`Result` and `RankedResults`: what ranking gives back, under the names that users of reranking libraries know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from crossforge.documents import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One ranked document.
+
+    Attributes:
+        document: the document as it was given.
+        rank: place in the order, from 1.
+        score: the reranker's raw logit.
+        probability: calibrated probability of relevance, between 0 and 1.
+        passage: the part of the document that the reranker read.
+        truncated: whether some of that passage did not fit into the model.
+        first_stage_rank: place in the first stage's order, from 1; None where there was no first stage.
+        first_stage_score: the first stage's score; None where there was no first stage.
+    """
+
+    document: Document
+    rank: int
+    score: float
+    probability: float
+    passage: str
+    truncated: bool
+    first_stage_rank: int | None = None
+    first_stage_score: float | None = None
+
+    @property
+    def doc_id(self) -> str:
+        """The document's id."""
+        return self.document.doc_id
+
+    @property
+    def text(self) -> str:
+        """The document's text."""
+        return self.document.text
+
+    @property
+    def title(self) -> str:
+        """The document's title, or an empty string."""
+        return self.document.title
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The document's metadata."""
+        return self.document.metadata
+
+    @property
+    def movement(self) -> int | None:
+        """How many places reranking moved the document up (negative: down)."""
+        return None if self.first_stage_rank is None else self.first_stage_rank - self.rank
+
+
+@dataclass(frozen=True, slots=True)
+class RankedResults(Sequence[Result]):
+    """The results for one query, best first."""
+
+    query: str
+    results: tuple[Result, ...]
+    threshold: float | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Result, ...]: ...
+    def __getitem__(self, index: int | slice) -> Result | tuple[Result, ...]:
+        """The result at a position, or a slice of them."""
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def top_k(self, k: int) -> list[Result]:
+        """The first `k` results."""
+        return list(self.results[:k])
+
+    def above_threshold(self) -> list[Result]:
+        """The results whose probability reaches the package's threshold (all of them if it has none)."""
+        return [result for result in self.results if self.threshold is None or result.probability >= self.threshold]
+
+    def get_score_by_docid(self, doc_id: str) -> float | None:
+        """The logit of one document, or None if it is not among the results."""
+        return next((result.score for result in self.results if result.doc_id == str(doc_id)), None)

@@ -1,0 +1,80 @@
+"""How text becomes terms: stemmed words, or character n-grams for scripts that put no spaces between words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from crossforge.errors import InputError
+
+_WORD = re.compile(r"\w+")
+# Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar: scripts that are written without spaces.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_UNSPACED_SHARE = 0.2
+_SAMPLE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer:
+    """Text to terms.
+
+    Attributes:
+        kind: "word" (runs of letters and digits) or "char" (overlapping n-grams inside them).
+        language: a Snowball language for stemming and stop words, or "none"; used by "word" only.
+        ngram: length of the n-grams; used by "char" only.
+    """
+
+    kind: Literal["word", "char"] = "word"
+    language: str = "english"
+    ngram: int = 2
+
+    def __post_init__(self) -> None:
+        import Stemmer
+
+        if self.language != "none" and self.language not in Stemmer.algorithms():
+            raise InputError(f"no stemmer for the language {self.language!r}; have none, {', '.join(Stemmer.algorithms())}")
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of one text, in order, repetitions kept."""
+        words: list[str] = _WORD.findall(text.lower())
+        if self.kind == "char":
+            return [gram for word in words for gram in _ngrams(word, self.ngram)]
+        kept = [word for word in words if word not in _stop_words(self.language)]
+        return kept if self.language == "none" else _stemmed(kept, self.language)
+
+
+def choose_analyzer(texts: Iterable[str]) -> Analyzer:
+    """The analyzer that fits a corpus, from a look at its first thousand texts."""
+    letters: Counter[str] = Counter()
+    for text in islice(texts, _SAMPLE):
+        letters["unspaced"] += len(_UNSPACED.findall(text))
+        letters["ascii"] += sum(character.isascii() for character in text if character.isalpha())
+        letters["all"] += sum(character.isalpha() for character in text)
+    if letters["unspaced"] > _UNSPACED_SHARE * max(1, letters["all"]):
+        return Analyzer("char")
+    return Analyzer("word", "english" if letters["ascii"] > 0.9 * letters["all"] else "none")
+
+
+def _ngrams(word: str, n: int) -> Sequence[str]:
+    return [word[start : start + n] for start in range(max(1, len(word) - n + 1))]
+
+
+def _stemmed(words: list[str], language: str) -> list[str]:
+    import Stemmer
+
+    # One stemmer a call: it keeps a buffer of its own and must not be shared between threads.
+    stems: list[str] = Stemmer.Stemmer(language).stemWords(words)
+    return stems
+
+
+def _stop_words(language: str) -> frozenset[str]:
+    if language != "english":
+        return frozenset()
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    words: frozenset[str] = ENGLISH_STOP_WORDS
+    return words

@@ -1,0 +1,104 @@
+"""`PairTokenizer`: a query and a document as one sequence, in which only the document is ever cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.errors import InputError, PackageError
+
+# A pair in which the document has less room than this says nothing about the document.
+MIN_DOCUMENT_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """One encoded pair; `truncated` says that the end of the document did not fit."""
+
+    ids: list[int]
+    type_ids: list[int]
+    truncated: bool
+
+
+class PairTokenizer:
+    """A frozen `tokenizers.Tokenizer` with the maximum length of the model that it feeds.
+
+    It is never changed after loading, so any number of threads may share it.
+
+    Args:
+        tokenizer_file: a `tokenizer.json`.
+        max_length: tokens that the model reads of query and document together.
+        pad_id: the padding token.
+        segments: whether the model tells query and document apart by `token_type_ids`.
+    """
+
+    def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0, segments: bool = True) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+            self._plain = Tokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise PackageError(f"{tokenizer_file}: not a readable tokenizer ({error})") from None
+        self.max_length = max_length
+        self._pad_id = pad_id
+        self._segments = segments
+        self._tokenizer.no_padding()
+        self._plain.no_padding()
+        self._plain.no_truncation()
+        self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        self._tokenizer.enable_truncation(max_length, strategy="only_second")
+
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
+        """Encode (query, document) pairs.
+
+        Raises:
+            InputError: a query is so long that no room is left for a document.
+        """
+        for query in dict.fromkeys(query for query, _ in pairs):
+            self._require_room(query)
+        encodings = self._tokenizer.encode_batch([(_clean(query), _clean(document)) for query, document in pairs])
+        return [EncodedPair(found.ids, found.type_ids, bool(found.overflowing)) for found in encodings]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """The (start, end) character span of each token of a text, special tokens left out."""
+        return list(self._plain.encode(_clean(text), add_special_tokens=False).offsets)
+
+    def document_room(self, query: str) -> int:
+        """How many tokens of a document fit beside this query."""
+        return self.max_length - self._special_tokens - len(self.spans(query))
+
+    def pad(self, encoded: Sequence[EncodedPair]) -> dict[str, NDArray[np.int64]]:
+        """`input_ids`, `attention_mask` and, if the model has segments, `token_type_ids`: int64 (pairs, longest pair)."""
+        shape = len(encoded), max(len(pair.ids) for pair in encoded)
+        ids, mask, types = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+        ids += self._pad_id
+        for row, pair in enumerate(encoded):
+            ids[row, : len(pair.ids)] = pair.ids
+            mask[row, : len(pair.ids)] = 1
+            types[row, : len(pair.ids)] = pair.type_ids
+        arrays = {"input_ids": ids, "attention_mask": mask}
+        return {**arrays, "token_type_ids": types} if self._segments else arrays
+
+    def _require_room(self, query: str) -> None:
+        # A token stands for at least one byte, so short queries need no count.
+        if len(_clean(query).encode()) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
+            return
+        if (room := self.document_room(query)) < MIN_DOCUMENT_TOKENS:
+            used = self.max_length - self._special_tokens - room
+            raise InputError(
+                f"the query has {used} tokens and the model reads {self.max_length} for query and document together: "
+                f"shorten the query ({query[:40]!r}…)"
+            )
+
+
+def _clean(text: Any) -> str:
+    if not isinstance(text, str):
+        raise InputError(f"expected text, found {type(text).__name__}")
+    # Lone surrogates cannot be encoded; they carry nothing that a model could read.
+    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text

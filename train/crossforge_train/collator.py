@@ -1,0 +1,50 @@
+"""`GroupCollator`: rows of groups to micro-batches of token tensors, cut and sorted as in serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from crossforge.batching import token_budget_batches
+from crossforge.tokenization import PairTokenizer
+
+
+@dataclass
+class GroupCollator:
+    """A data collator for `CrossEncoderTrainer`; `GroupLoss` takes what it gives.
+
+    Rows have `query` (text), `documents` (texts), `label` (relevance) and, if there is one, `teacher` (scores).
+
+    Attributes:
+        tokenizer: the one that serving uses: only documents are cut.
+        token_budget: padded tokens of one micro-batch. Pairs of similar length share one, so that little is padded.
+    """
+
+    tokenizer: PairTokenizer
+    token_budget: int
+    valid_label_columns: list[str] = field(default_factory=lambda: ["label"])
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """One batch: the order of its values is what `GroupLoss.forward` unpacks."""
+        width = max(len(row["documents"]) for row in rows)
+        pairs = [(row["query"], document) for row in rows for document in row["documents"]]
+        cells = [number * width + column for number, row in enumerate(rows) for column in range(len(row["documents"]))]
+        encoded = self.tokenizer.encode(pairs)
+        batches = token_budget_batches([len(pair.ids) for pair in encoded], self.token_budget)
+        return {
+            "micro_batches": [self._tensors([encoded[position] for position in batch]) for batch in batches],
+            "cells": torch.tensor([cells[position] for batch in batches for position in batch]),
+            "mask": _matrix([[1.0] * len(row["documents"]) for row in rows], width),
+            "teacher": _matrix([row.get("teacher") or [] for row in rows], width),
+            "label": _matrix([row["label"] for row in rows], width),
+        }
+
+    def _tensors(self, encoded: Sequence[Any]) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(array) for name, array in self.tokenizer.pad(encoded).items()}
+
+
+def _matrix(rows: Sequence[Sequence[float]], width: int) -> torch.Tensor:
+    return torch.tensor([[*row, *([0.0] * (width - len(row)))] for row in rows], dtype=torch.float32)

@@ -1,0 +1,70 @@
+"""`Collection`: documents, queries, and per split the relevance judgements (qrels)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+
+# query id -> document id -> relevance (0 = judged and not relevant)
+Qrels = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A corpus with queries and judgements.
+
+    Attributes:
+        name: what tables and reports call it.
+        corpus: document id -> document, in corpus order.
+        queries: query id -> text.
+        splits: split name -> qrels; a query stands in one split only, checked on construction.
+    """
+
+    name: str
+    corpus: Mapping[str, Document]
+    queries: Mapping[str, str]
+    splits: Mapping[str, Qrels]
+
+    def __post_init__(self) -> None:
+        if not self.corpus:
+            raise InputError(f"collection {self.name}: the corpus is empty")
+        owner: dict[str, str] = {}
+        for split, qrels in self.splits.items():
+            for query_id, judgements in qrels.items():
+                if owner.setdefault(query_id, split) != split:
+                    raise InputError(f"query {query_id!r} stands in two splits, {owner[query_id]} and {split}")
+                self._check(split, query_id, judgements)
+
+    def _check(self, split: str, query_id: str, judgements: Mapping[str, int]) -> None:
+        if query_id not in self.queries:
+            raise InputError(f"qrels of split {split} judge query {query_id!r}, which is not among the queries")
+        if not self.queries[query_id].strip():
+            raise InputError(f"query {query_id!r} is empty")
+        missing = next((doc_id for doc_id in judgements if doc_id not in self.corpus), None)
+        if missing is not None:
+            raise InputError(
+                f"qrels of split {split}, query {query_id!r}: document {missing!r} is not in the corpus"
+            )
+
+    def qrels(self, split: str) -> Qrels:
+        """The judgements of one split.
+
+        Raises:
+            InputError: there is no such split.
+        """
+        if split not in self.splits:
+            raise InputError(f"collection {self.name} has no split {split!r}; it has {', '.join(self.splits) or 'none'}")
+        return self.splits[split]
+
+    def split_queries(self, split: str) -> dict[str, str]:
+        """Query id -> text of one split's queries."""
+        return {query_id: self.queries[query_id] for query_id in self.qrels(split)}
+
+
+def positives(judgements: Mapping[str, int]) -> list[str]:
+    """The ids of the relevant documents of one query, most relevant first."""
+    relevant = [doc_id for doc_id, relevance in judgements.items() if relevance > 0]
+    return sorted(relevant, key=lambda doc_id: -judgements[doc_id])

@@ -1,0 +1,198 @@
+"""The config file: one pydantic model a section, and errors that name the key, the file and the nearest right key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from crossforge.errors import InputError
+
+Split = str
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CollectionConfig(_Section):
+    """Where documents, queries and judgements come from, and which split serves for what."""
+
+    builtin: Literal["pydocs"] | None = Field(None, description="a collection that comes with crossforge")
+    beir: Path | None = Field(None, description="a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv")
+    train: Split = Field("train", description="split to train on")
+    dev: Split | float = Field(0.1, description="split to choose on, or the share of train's queries to carve out for it")
+    test: tuple[Split, ...] = Field(("test",), description="splits to prove the result on; used for nothing else")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CollectionConfig:
+        if (self.builtin is None) == (self.beir is None):
+            raise ValueError("give exactly one of builtin (pydocs) and beir (a folder)")
+        if isinstance(self.dev, float) and not 0 < self.dev < 1:
+            raise ValueError(f"dev is a share of the train split, between 0 and 1, not {self.dev}")
+        return self
+
+
+class FirstStageConfig(_Section):
+    """TF-IDF retrieval."""
+
+    analyzer: Literal["auto", "word", "char"] = Field("auto", description="stemmed words, or character n-grams")
+    language: str = Field("english", description="Snowball language of the word analyzer, or none")
+    depth: int = Field(100, ge=1, le=10_000, description="candidates a query")
+
+
+class MiningConfig(_Section):
+    """Hard negatives from the first stage."""
+
+    negatives: int = Field(5, ge=1, description="negatives a group")
+    random_negatives: int = Field(0, ge=0, description="how many of them are drawn from the whole corpus")
+    choice: Literal["top", "sample"] = Field("sample", description="the highest-ranked candidates, or a seeded draw")
+    skip_top: int = Field(0, ge=0, description="ranks left out at the top")
+    window: int = Field(50, ge=1, description="last rank that may be chosen")
+    near_copy: float = Field(0.8, gt=0, le=1, description="word 3-gram overlap from which a text is a copy of a positive")
+    max_queries: int | None = Field(None, ge=1, description="mine only so many training queries, by a seeded draw")
+    teacher: Literal["base"] | None = Field(None, description="base: cosines of the base model used as a bi-encoder")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MiningConfig:
+        if self.random_negatives > self.negatives:
+            raise ValueError(f"random_negatives ({self.random_negatives}) is a part of negatives ({self.negatives})")
+        if self.skip_top >= self.window:
+            raise ValueError(f"skip_top ({self.skip_top}) leaves nothing of window ({self.window})")
+        return self
+
+
+class TrainingConfig(_Section):
+    """Fine-tuning."""
+
+    loss: Literal["group_softmax", "binary_cross_entropy"] = Field("group_softmax", description="what is minimised")
+    distillation_weight: float = Field(0.0, ge=0, description="weight of the KL divergence from the teacher's order")
+    distillation_temperature: float = Field(0.05, gt=0, description="divides teacher scores before their softmax")
+    learning_rate: float = Field(3e-4, gt=0)
+    head_learning_rate: float = Field(2e-3, gt=0, description="of the freshly initialised classification head")
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    epochs: float = Field(1.0, gt=0)
+    groups_per_batch: int = Field(16, ge=1, description="groups (queries) a step")
+    max_length: int = Field(256, ge=16, description="tokens that the model reads of query and document together")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: whichever is faster on this machine")
+    evaluations: int = Field(4, ge=1, description="how often dev is measured and a checkpoint written")
+    dev_queries: int = Field(100, ge=1, description="queries of dev that are measured each time")
+    dev_depth: int = Field(30, ge=2, description="first-stage candidates of each that are reranked")
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether training needs teacher scores."""
+        return self.distillation_weight > 0
+
+
+class EvaluationConfig(_Section):
+    """The proof."""
+
+    metric: str = Field("nDCG@10", description="the measure that decides, by its ir_measures name")
+    measures: tuple[str, ...] = Field(("nDCG@10", "RR@10", "R@10"), description="all measures that are reported")
+    depth: int = Field(100, ge=2, description="first-stage candidates that are reranked")
+    passages: int = Field(1, ge=1, description="passages that are read of a long document")
+    max_queries: int | None = Field(None, ge=1, description="measure only so many queries a split, by a seeded draw")
+    significance: float = Field(0.05, gt=0, lt=1, description="p value below which a difference counts")
+    permutations: int = Field(20_000, ge=1000, description="draws of the randomization test and of the bootstrap")
+
+
+class PackageConfig(_Section):
+    """The reranker package."""
+
+    allow_regression: bool = Field(False, description="package a reranker that is worse than the first stage")
+    include_corpus: bool = Field(False, description="put corpus and index into the package, for `crossforge search`")
+
+
+class Config(_Section):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder under `runs`")
+    runs: Path = Field(Path("runs"), description="folder that holds the runs")
+    seed: int = 42
+    base_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    collection: CollectionConfig
+    first_stage: FirstStageConfig = FirstStageConfig()
+    mining: MiningConfig = MiningConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    package: PackageConfig = PackageConfig()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Config:
+        if self.training.uses_teacher and self.mining.teacher is None:
+            raise ValueError("training.distillation_weight needs a teacher: set mining.teacher")
+        if self.evaluation.metric not in self.evaluation.measures:
+            raise ValueError(f"evaluation.metric {self.evaluation.metric} is not among evaluation.measures")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where this run's stages write."""
+        return self.runs / self.name
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML config and apply `a.b=value` overrides.
+
+    Raises:
+        InputError: the file is missing or malformed, or a key is unknown or holds a wrong value.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such config file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a config is a mapping of sections such as 'collection:' and 'training:'")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    *parents, leaf = key.strip().split(".")
+    if not separator or not leaf:
+        raise InputError(f"--set {override}: expected section.key=value, such as training.epochs=2")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {override}: {parent} is a single value, not a section")
+    try:
+        values[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override}: {text!r} is not a value") from None
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(_explain_one(problem["type"], problem["loc"], problem["msg"], problem["input"]) for problem in error.errors())
+
+
+def _explain_one(kind: str, location: Sequence[int | str], message: str, value: Any) -> str:
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {'.'.join([*map(str, location[:-1]), close[0]])}?" if close else f"known here: {', '.join(known)}"
+        return f"unknown key {key}; {hint}"
+    if kind == "missing":
+        return f"{key} is missing"
+    message = message.removeprefix("Value error, ")
+    return f"{key}: {message} (found {value!r})" if key and kind != "value_error" else f"{key}: {message}" if key else message
+
+
+def _known_keys(parents: Iterable[int | str]) -> list[str]:
+    section: Any = Config
+    for parent in parents:
+        section = section.model_fields[parent].annotation
+    return list(section.model_fields)

@@ -1,0 +1,1 @@
+"""Evaluation: what was measured, how sure it is, and whether to ship."""

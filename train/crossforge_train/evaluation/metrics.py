@@ -1,0 +1,60 @@
+"""Metrics by their ir_measures names, per query, with one rule for queries that say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import ir_measures
+
+from crossforge.errors import InputError
+from crossforge_train.collections.collection import Qrels
+
+# Printed wherever figures are: it decides what a mean is a mean of.
+COUNTING_RULE = "queries without a relevant document are left out; queries that retrieved nothing count as 0"
+
+# query id -> document ids, best first
+Rankings = Mapping[str, Sequence[str]]
+# measure -> query id -> value
+PerQuery = dict[str, dict[str, float]]
+
+
+def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) -> PerQuery:
+    """Every measure for every query with a relevant document.
+
+    The order of `rankings` is what is measured. Scores do not enter, so that equal ones cannot be put into another
+    order than the one that is served.
+
+    Raises:
+        InputError: a measure is unknown.
+    """
+    parsed = {str(measure): measure for measure in map(parse_measure, measures)}
+    judged = judged_queries(qrels)
+    run = {
+        query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(rankings.get(query_id, ()))} for query_id in judged
+    }
+    values: PerQuery = {name: dict.fromkeys(judged, 0.0) for name in parsed}
+    for found in ir_measures.iter_calc(list(parsed.values()), judged, run):
+        values[str(found.measure)][found.query_id] = float(found.value)
+    return values
+
+
+def judged_queries(qrels: Qrels) -> dict[str, dict[str, int]]:
+    """The judgements of the queries that have at least one relevant document."""
+    return {query_id: dict(found) for query_id, found in qrels.items() if any(value > 0 for value in found.values())}
+
+
+def parse_measure(name: str) -> ir_measures.Measure:
+    """A measure from its name, such as nDCG@10, RR@10, AP or R@100.
+
+    Raises:
+        InputError: there is no such measure.
+    """
+    try:
+        return ir_measures.parse_measure(name)
+    except (ValueError, NameError, SyntaxError, KeyError) as error:
+        raise InputError(f"unknown measure {name!r} ({error}); examples: nDCG@10, RR@10, AP, P@5, R@100") from None
+
+
+def mean(values: Mapping[str, float]) -> float:
+    """Mean over queries, 0 if there is none."""
+    return sum(values.values()) / len(values) if values else 0.0

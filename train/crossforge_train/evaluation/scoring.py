@@ -1,0 +1,71 @@
+"""Reranks the queries of a split through the pipeline that an app runs, and keeps the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.calibration import descending, fuse
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.runs import Run
+from crossforge_train.reporting import Reporter
+
+
+@dataclass(frozen=True)
+class ScoredQuery:
+    """The candidates of one query in first-stage order, each array of shape (candidates,)."""
+
+    doc_ids: Sequence[str]
+    first_stage_scores: NDArray[np.float64]
+    logits: NDArray[np.float32]
+
+    def ranking(self, fusion_weight: float) -> list[str]:
+        """Document ids in the order of the fused score: 0 is the reranker alone, 1 the first stage alone."""
+        fused = fuse(self.logits, self.first_stage_scores, fusion_weight) if fusion_weight else self.logits
+        return [self.doc_ids[position] for position in descending(fused)]
+
+
+def score_queries(
+    pipeline: RetrieveAndRerank, queries: Mapping[str, str], run: Run, depth: int, reporter: Reporter, title: str
+) -> dict[str, ScoredQuery]:
+    """Rerank the first `depth` candidates of each query.
+
+    Args:
+        pipeline: compresses and reranks; its own first stage is not asked, since `run` holds what it found.
+        queries: query id -> text.
+        run: first-stage candidates.
+        depth: how many of them are reranked.
+        reporter: shows progress.
+        title: of the progress bar.
+    """
+    scored: dict[str, ScoredQuery] = {}
+    with reporter.bar(title, len(queries)) as advance:
+        for query_id, query in queries.items():
+            candidates = run.get(query_id, [])[:depth]
+            results = pipeline.rerank(query, candidates) if candidates else ()
+            logits = {result.doc_id: result.score for result in results}
+            scored[query_id] = ScoredQuery(
+                [candidate.doc_id for candidate in candidates],
+                np.array([candidate.score for candidate in candidates], dtype=np.float64),
+                np.array([logits[candidate.doc_id] for candidate in candidates], dtype=np.float32),
+            )
+            advance()
+    return scored
+
+
+def rankings(scored: Mapping[str, ScoredQuery], run: Run, fusion_weight: float) -> dict[str, list[str]]:
+    """Rankings of all queries; candidates below the rerank depth follow in their first-stage order."""
+    return {
+        query_id: found.ranking(fusion_weight)
+        + [candidate.doc_id for candidate in run.get(query_id, [])[len(found.doc_ids) :]]
+        for query_id, found in scored.items()
+    }
+
+
+def spread_of_scores(scored: Mapping[str, ScoredQuery]) -> float:
+    """Mean over queries of the standard deviation of their logits; 0 means that the model ranks nothing."""
+    spreads = [float(found.logits.std()) for found in scored.values() if len(found.logits) > 1]
+    return float(np.mean(spreads)) if spreads else 0.0

@@ -1,0 +1,1 @@
+"""Packaging: a fine-tuned model becomes a folder that every client reads the same way."""

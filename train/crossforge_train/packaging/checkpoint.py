@@ -1,0 +1,109 @@
+"""Writes a model as a folder that transformers, sentence-transformers and serving engines read alike, with its ONNX form."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+from crossforge.backends.onnx import MODEL_FILE
+from crossforge.files import read_json, write_json
+
+_SIGMOID = "torch.nn.modules.activation.Sigmoid"
+_ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int) -> None:
+    """Write weights, config and tokenizer.
+
+    Args:
+        model: a transformers one-label sequence classifier.
+        base_model: folder of the model that it was trained from, for its tokenizer.
+        folder: where to write.
+        max_length: tokens that it reads of query and document together.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.id2label, model.config.label2id = {0: "RELEVANCE"}, {"RELEVANCE": 0}
+    model.config.architectures = [type(model).__name__]
+    model.save_pretrained(folder, safe_serialization=True)
+    _write_config(folder)
+    _write_tokenizer(base_model, folder, max_length)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+
+
+def _write_config(folder: Path) -> None:
+    """The model gives raw logits; readers that want probabilities apply the sigmoid that is named here.
+
+    It stands under both keys: sentence-transformers reads the first, its versions before 4 and vLLM the second.
+    """
+    config = read_json(folder / "config.json")
+    config["sentence_transformers"] = {"activation_fn": _SIGMOID, "version": "6.2.0"}
+    config["sbert_ce_default_activation_function"] = _SIGMOID
+    config["dtype"] = "float32"
+    write_json(folder / "config.json", config)
+
+
+def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base_model, local_files_only=True, trust_remote_code=False)
+    tokenizer.model_max_length = max_length
+    tokenizer.save_pretrained(folder)
+    # Leftover settings would silently cut at the base model's length in readers that take the file as it is.
+    state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    state["truncation"] = state["padding"] = None
+    (folder / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    write_json(folder / "special_tokens_map.json", special)
+    _write_vocabulary(tokenizer, base_model, folder)
+
+
+def _write_vocabulary(tokenizer: Any, base_model: Path, folder: Path) -> None:
+    if (base_model / "vocab.txt").is_file():
+        shutil.copyfile(base_model / "vocab.txt", folder / "vocab.txt")
+    elif "[UNK]" in (vocabulary := tokenizer.get_vocab()):  # WordPiece: one token a line, in id order
+        tokens = sorted(vocabulary, key=lambda token: vocabulary[token])
+        (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+
+
+def export_onnx(model: Any, folder: Path) -> None:
+    """Write `onnx/model.onnx`: fp32, any batch size and length, output `logits` of shape (batch, 1)."""
+    import torch
+
+    inputs = _ONNX_INPUTS if getattr(model.config, "type_vocab_size", 0) > 1 else _ONNX_INPUTS[:2]
+    example = torch.ones(2, 16, dtype=torch.long)
+    wrapper = _logits_only(model.float().cpu(), inputs).eval()
+    (folder / MODEL_FILE).parent.mkdir(parents=True, exist_ok=True)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            wrapper,
+            tuple(example for _ in inputs),
+            str(folder / MODEL_FILE),
+            dynamo=True,
+            dynamic_shapes=tuple(axes for _ in inputs),
+            input_names=list(inputs),
+            output_names=["logits"],
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _logits_only(model: Any, inputs: tuple[str, ...]) -> Any:
+    import torch
+
+    class LogitsOnly(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.model(**dict(zip(inputs, tensors, strict=True))).logits
+            return logits
+
+    return LogitsOnly()
