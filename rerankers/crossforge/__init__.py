@@ -1,10 +1,10 @@
 """crossforge: load a reranker package and put it behind a first stage.
 
-    from crossforge import Reranker, RetrieveAndRerank
+from crossforge import Reranker, RetrieveAndRerank
 
-    search = RetrieveAndRerank.from_documents(documents, Reranker("runs/quickstart/package"))
-    for result in search("straight line through noisy points", k=5):
-        ...
+search = RetrieveAndRerank.from_documents(documents, Reranker("runs/quickstart/package"))
+for result in search("straight line through noisy points", k=5):
+    ...
 """
 
 from __future__ import annotations

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 
 class CrossforgeError(Exception):
-    """Base of every error that is about the user's input and not about a bug."""
+    """Base of every error that is about the user's input and not about a bug.
+
+    Attributes:
+        exit_status: what the command line exits with.
+    """
+
+    exit_status = 1
 
 
 class InputError(CrossforgeError):

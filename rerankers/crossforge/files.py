@@ -81,7 +81,9 @@ def parse_json_object(line: str, where: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(value, dict):
-        raise InputError(f'{where}: expected a JSON object such as {{"_id": …, "text": …}}, found {type(value).__name__}')
+        raise InputError(
+            f'{where}: expected a JSON object such as {{"_id": …, "text": …}}, found {type(value).__name__}'
+        )
     return value
 
 

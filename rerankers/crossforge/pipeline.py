@@ -19,6 +19,8 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Candidate
 
 DEFAULT_DEPTH = 100
+# Where a package keeps its corpus and index, if it has them.
+FIRST_STAGE_FOLDER = "first_stage"
 
 
 class RetrieveAndRerank:
@@ -103,7 +105,10 @@ def save_first_stage(folder: Path, documents: Sequence[Document], retriever: Tfi
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(
         folder / "documents.jsonl",
-        ({"_id": found.doc_id, "title": found.title, "text": found.text, "metadata": dict(found.metadata)} for found in documents),
+        (
+            {"_id": found.doc_id, "title": found.title, "text": found.text, "metadata": dict(found.metadata)}
+            for found in documents
+        ),
     )
     retriever.save(folder / "tfidf")
 

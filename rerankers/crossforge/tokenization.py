@@ -85,12 +85,16 @@ class PairTokenizer:
         arrays = {"input_ids": ids, "attention_mask": mask}
         return {**arrays, "token_type_ids": types} if self._segments else arrays
 
-    def _require_room(self, query: str) -> None:
+    def fits(self, query: str) -> bool:
+        """Whether a document has room beside this query."""
         # A token stands for at least one byte, so short queries need no count.
         if len(_clean(query).encode()) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
-            return
-        if (room := self.document_room(query)) < MIN_DOCUMENT_TOKENS:
-            used = self.max_length - self._special_tokens - room
+            return True
+        return self.document_room(query) >= MIN_DOCUMENT_TOKENS
+
+    def _require_room(self, query: str) -> None:
+        if not self.fits(query):
+            used = self.max_length - self._special_tokens - self.document_room(query)
             raise InputError(
                 f"the query has {used} tokens and the model reads {self.max_length} for query and document together: "
                 f"shorten the query ({query[:40]!r}…)"

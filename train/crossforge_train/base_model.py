@@ -54,7 +54,9 @@ def _from_hub(name: str, local_files_only: bool) -> tuple[Path | None, str]:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(name, local_files_only=local_files_only, allow_patterns=_WANTED, etag_timeout=5))
+        folder = Path(
+            snapshot_download(name, local_files_only=local_files_only, allow_patterns=_WANTED, etag_timeout=5)
+        )
     except Exception as error:  # the hub client and its HTTP library raise many kinds; all mean "not to be had here"
         return None, type(error).__name__
     return (folder, "") if (folder / "config.json").is_file() else (None, "incomplete")
@@ -81,6 +83,8 @@ def _require_encoder(folder: Path, name: str) -> None:
         raise InputError(f"base model {name}: {architecture} is no encoder; take a BERT-like model")
     labels = len(config.get("id2label") or [])
     if "SequenceClassification" in architecture and labels != 1:
-        raise InputError(f"base model {name}: a classifier with {labels} labels; a reranker starts from an encoder or one label")
+        raise InputError(
+            f"base model {name}: a classifier with {labels} labels; a reranker starts from an encoder or one label"
+        )
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"base model {name}: {folder} has no tokenizer.json (a fast tokenizer is needed)")

@@ -30,7 +30,9 @@ def load_collection(config: CollectionConfig, seed: int) -> tuple[Collection, in
     for split in (config.train, *config.test, *([dev] if isinstance(config.dev, str) else [])):
         collection.qrels(split)
     if len({config.train, dev, *config.test}) < 2 + len(config.test):
-        raise InputError(f"collection: train, dev and test must be different splits, not {config.train}, {dev}, {config.test}")
+        raise InputError(
+            f"collection: train, dev and test must be different splits, not {config.train}, {dev}, {config.test}"
+        )
     collection, dropped = drop_leaking_queries(collection, source=config.train, held_out=config.test)
     if not isinstance(config.dev, str):
         collection = carve_dev(collection, config.dev, seed, source=config.train, name=dev)

@@ -19,6 +19,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.groups import Group, read_groups
+from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.mining.negatives import drawn_queries
 from crossforge_train.precision import use_bf16
 from crossforge_train.stages import Context, Stage, require_free_space, versions
@@ -93,8 +94,9 @@ def _prepare(context: Context, collection: Collection, base_model: Path) -> _Wor
         max_length=config.training.max_length,
         activation_fn=torch.nn.Identity(),
         local_files_only=True,
-        model_kwargs={"dtype": torch.float32},
+        model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},
     )
+    _set_dropout(model, config.training.dropout)
     bf16 = use_bf16(config.training.precision)
     tokenizer = pair_tokenizer(base_model, read_json(base_model / "config.json"), config.training.max_length)
     manifest = Manifest(config.base_model, config.training.max_length)
@@ -102,10 +104,40 @@ def _prepare(context: Context, collection: Collection, base_model: Path) -> _Wor
     documents = list(collection.corpus.values())
     retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
     pipeline = RetrieveAndRerank(documents, retriever, reranker, passages=config.evaluation.passages)
-    groups = read_groups(context.stage("mine") / GROUPS_FILE)
+    groups = _readable(read_groups(context.stage("mine") / GROUPS_FILE), collection, pipeline, context)
     dataset = _dataset(groups, collection, pipeline)
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), context.reporter)
     return _Work(model, pipeline, dataset, evaluator, bf16)
+
+
+def _attention() -> str | None:
+    """The attention that trains fastest: plain matrix products on a CPU, where the backward pass of the fused one is slow.
+
+    Measured on 2 cores in bf16 (16 pairs of 128 tokens, no dropout): 9.1 pairs/s plain, 8.0 fused.
+    """
+    import torch
+
+    return None if torch.cuda.is_available() else "eager"
+
+
+def _set_dropout(model: CrossEncoder, share: float) -> None:
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+
+
+def _readable(
+    groups: Sequence[Group], collection: Collection, pipeline: RetrieveAndRerank, context: Context
+) -> list[Group]:
+    """The groups whose query leaves room for a document; queries are never cut."""
+    kept = [group for group in groups if pipeline.reranker.tokenizer.fits(collection.queries[group.query_id])]
+    if not kept:
+        raise InputError(f"no training query leaves room for a document in {context.config.training.max_length} tokens")
+    if dropped := len(groups) - len(kept):
+        context.reporter.note(f"{dropped} groups left out: their query fills training.max_length by itself")
+    return kept
 
 
 def _dataset(groups: Sequence[Group], collection: Collection, pipeline: RetrieveAndRerank) -> Dataset:
@@ -147,9 +179,7 @@ def _train(context: Context, work: _Work) -> dict[str, Any]:
 
     training = context.config.training
     tokens = _CPU_TOKENS if work.model.device.type == "cpu" else _GPU_TOKENS
-    loss = GroupLoss(
-        work.model, training.loss, training.distillation_weight, training.distillation_temperature
-    )
+    loss = GroupLoss(work.model, training.loss, training.distillation_weight, training.distillation_temperature)
     trainer = CrossEncoderTrainer(
         model=work.model,
         args=_arguments(context, work),
@@ -217,8 +247,6 @@ def _arguments(context: Context, work: _Work) -> Any:
 
 
 def _require_ranking(history: Mapping[str, Any]) -> None:
-    from crossforge_train.dev_evaluator import CONSTANT_SPREAD
-
     spreads = [entry["eval_dev_spread"] for entry in history["log"] if "eval_dev_spread" in entry]
     if not spreads or spreads[-1] < CONSTANT_SPREAD:
         raise InputError(

@@ -74,9 +74,7 @@ def _run(context: Context) -> None:
 def _with_teacher(context: Context, collection: Collection, groups: Sequence[Group]) -> list[Group]:
     training = context.config.training
     base_model = find_base_model(context.config.base_model)
-    return teacher_scores(
-        groups, collection, base_model, training.max_length, training.precision, context.reporter
-    )
+    return teacher_scores(groups, collection, base_model, training.max_length, training.precision, context.reporter)
 
 
 STAGE = Stage("mine", _depends_on, _run)

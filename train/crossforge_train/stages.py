@@ -1,7 +1,8 @@
 """Stages and their fingerprints: what is done already, for the same inputs, is not done again.
 
 A stage reads the folders of the stages before it and writes its own, `RUNS/NAME/STAGE/`. It works in
-`STAGE.partial/` beside it and renames that when all of it is there, so a stage that was killed never looks finished.
+`STAGE.partial/` beside it and renames that when all of it is there; `RUNS/NAME/stages/STAGE.json` says what the folder
+was made from and is marked finished last, so a stage that was killed never looks finished.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from crossforge.files import read_json, remove, write_json
 from crossforge_train.config import Config
 from crossforge_train.reporting import Reporter
 
-STAGE_FILE = "stage.json"
 RUN_FILE = "run.json"
 _RUN_KIND = "crossforge-run"
 
@@ -79,10 +79,10 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
     for stage in stages:
         depends_on = json.loads(json.dumps({"before": before, **stage.depends_on(config)}, default=str))
         fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-        if not fresh and _finished(config.folder / stage.name) == fingerprint:
+        if not fresh and _is_finished(config.folder, stage.name, fingerprint):
             reporter.skipped(stage.name)
         else:
-            _run(stage, config, reporter, fingerprint, depends_on, fresh)
+            _run(stage, config, reporter, {"fingerprint": fingerprint, "depends_on": depends_on}, fresh)
         before = fingerprint
 
 
@@ -108,30 +108,38 @@ def _claim(folder: Path) -> None:
         write_json(folder / RUN_FILE, {"kind": _RUN_KIND})
 
 
-def _finished(folder: Path) -> str | None:
-    path = folder / STAGE_FILE
-    return read_json(path).get("fingerprint") if path.is_file() else None
+def stage_record(run_folder: Path, name: str) -> dict[str, Any]:
+    """What `RUNS/NAME/stages/STAGE.json` says: fingerprint, what it was made of, whether it is finished; empty if none."""
+    path = _record_file(run_folder, name)
+    return dict(read_json(path)) if path.is_file() else {}
 
 
-def _run(
-    stage: Stage, config: Config, reporter: Reporter, fingerprint: str, depends_on: Mapping[str, Any], fresh: bool
-) -> None:
-    target = config.folder / stage.name
-    partial = config.folder / f"{stage.name}.partial"
-    marker = partial / "fingerprint.json"
-    left = read_json(marker) if marker.is_file() else None
-    if fresh or not stage.resumes or left != fingerprint:
+def _record_file(run_folder: Path, name: str) -> Path:
+    return run_folder / "stages" / f"{name}.json"
+
+
+def _is_finished(run_folder: Path, name: str, fingerprint: str) -> bool:
+    record = stage_record(run_folder, name)
+    return (run_folder / name).is_dir() and record.get("finished") is True and record["fingerprint"] == fingerprint
+
+
+def _run(stage: Stage, config: Config, reporter: Reporter, record: dict[str, Any], fresh: bool) -> None:
+    target, partial = config.folder / stage.name, config.folder / f"{stage.name}.partial"
+    left = stage_record(config.folder, stage.name)
+    goes_on = (
+        stage.resumes and not fresh and not left.get("finished") and left.get("fingerprint") == record["fingerprint"]
+    )
+    if not goes_on:
         remove(partial)
+    write_json(_record_file(config.folder, stage.name), {**record, "finished": False})
     partial.mkdir(parents=True, exist_ok=True)
-    write_json(marker, fingerprint)
     started = time.monotonic()
     reporter.started(stage.name)
     stage.run(Context(config, reporter, partial))
     seconds = round(time.monotonic() - started, 1)
-    marker.unlink()
-    write_json(partial / STAGE_FILE, {"fingerprint": fingerprint, "seconds": seconds, "depends_on": depends_on})
     remove(target)
     partial.rename(target)
+    write_json(_record_file(config.folder, stage.name), {**record, "finished": True, "seconds": seconds})
     reporter.finished(stage.name, seconds)
 
 
@@ -140,4 +148,6 @@ def require_free_space(folder: Path, needed: int, purpose: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise InputError(f"{folder}: {free / 1e9:.1f} GB free, {purpose} needs about {needed / 1e9:.1f} GB; free some space")
+        raise InputError(
+            f"{folder}: {free / 1e9:.1f} GB free, {purpose} needs about {needed / 1e9:.1f} GB; free some space"
+        )

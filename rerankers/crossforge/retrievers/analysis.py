@@ -13,7 +13,9 @@ from crossforge.errors import InputError
 
 _WORD = re.compile(r"\w+")
 # Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar: scripts that are written without spaces.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 _UNSPACED_SHARE = 0.2
 _SAMPLE = 1000
 
@@ -36,7 +38,9 @@ class Analyzer:
         import Stemmer
 
         if self.language != "none" and self.language not in Stemmer.algorithms():
-            raise InputError(f"no stemmer for the language {self.language!r}; have none, {', '.join(Stemmer.algorithms())}")
+            raise InputError(
+                f"no stemmer for the language {self.language!r}; have none, {', '.join(Stemmer.algorithms())}"
+            )
 
     def terms(self, text: str) -> list[str]:
         """The terms of one text, in order, repetitions kept."""

@@ -95,7 +95,12 @@ class TfidfRetriever:
         """Write the index as JSON and plain numpy arrays, whole or not at all."""
         with written_atomically(folder) as beside:
             beside.mkdir()
-            state = {"format": _FORMAT, "analyzer": asdict(self.analyzer), "doc_ids": self.doc_ids, "terms": self._terms}
+            state = {
+                "format": _FORMAT,
+                "analyzer": asdict(self.analyzer),
+                "doc_ids": self.doc_ids,
+                "terms": self._terms,
+            }
             write_json(beside / "index.json", state)
             for name, array in self._arrays().items():
                 np.save(beside / f"{name}.npy", array, allow_pickle=False)

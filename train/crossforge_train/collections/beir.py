@@ -41,7 +41,10 @@ def write_beir(folder: Path, collection: Collection) -> None:
     write_jsonl(folder / "queries.jsonl", [{"_id": key, "text": text} for key, text in collection.queries.items()])
     (folder / "qrels").mkdir(exist_ok=True)
     for split, qrels in collection.splits.items():
-        with written_atomically(folder / "qrels" / f"{split}.tsv") as beside, beside.open("w", encoding="utf-8") as lines:
+        with (
+            written_atomically(folder / "qrels" / f"{split}.tsv") as beside,
+            beside.open("w", encoding="utf-8") as lines,
+        ):
             lines.write("\t".join(_HEADER) + "\n")
             for query_id, judgements in qrels.items():
                 lines.writelines(f"{query_id}\t{doc_id}\t{relevance}\n" for doc_id, relevance in judgements.items())
@@ -50,7 +53,9 @@ def write_beir(folder: Path, collection: Collection) -> None:
 def _checked_ids(path: Path) -> Iterator[Document]:
     for document in read_documents(path):
         if any(character.isspace() for character in document.doc_id):
-            raise InputError(f"{path}: the id {document.doc_id!r} holds a space, which TREC runs and qrels cannot carry")
+            raise InputError(
+                f"{path}: the id {document.doc_id!r} holds a space, which TREC runs and qrels cannot carry"
+            )
         yield document
 
 
@@ -75,7 +80,9 @@ def _read_qrels(path: Path, corpus: dict[str, Document], queries: dict[str, str]
             try:
                 query_id, doc_id, relevance = row[0], row[1], int(float(row[2]))
             except (IndexError, ValueError):
-                raise InputError(f"{path}, line {number}: expected query-id, corpus-id and a number, tab-separated") from None
+                raise InputError(
+                    f"{path}, line {number}: expected query-id, corpus-id and a number, tab-separated"
+                ) from None
             for kind, key, known in (("query", query_id, queries), ("document", doc_id, corpus)):
                 if key not in known:
                     raise InputError(f"{path}, line {number}: there is no {kind} {key!r}")

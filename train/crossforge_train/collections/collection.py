@@ -45,9 +45,7 @@ class Collection:
             raise InputError(f"query {query_id!r} is empty")
         missing = next((doc_id for doc_id in judgements if doc_id not in self.corpus), None)
         if missing is not None:
-            raise InputError(
-                f"qrels of split {split}, query {query_id!r}: document {missing!r} is not in the corpus"
-            )
+            raise InputError(f"qrels of split {split}, query {query_id!r}: document {missing!r} is not in the corpus")
 
     def qrels(self, split: str) -> Qrels:
         """The judgements of one split.
@@ -56,7 +54,9 @@ class Collection:
             InputError: there is no such split.
         """
         if split not in self.splits:
-            raise InputError(f"collection {self.name} has no split {split!r}; it has {', '.join(self.splits) or 'none'}")
+            raise InputError(
+                f"collection {self.name} has no split {split!r}; it has {', '.join(self.splits) or 'none'}"
+            )
         return self.splits[split]
 
     def split_queries(self, split: str) -> dict[str, str]:

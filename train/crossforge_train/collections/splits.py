@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _BLOCK = 512
 
 
-def carve_dev(collection: Collection, share: float, seed: int, *, source: str = "train", name: str = "dev") -> Collection:
+def carve_dev(
+    collection: Collection, share: float, seed: int, *, source: str = "train", name: str = "dev"
+) -> Collection:
     """Move a share of the source split's queries into a new split.
 
     Queries with the same text, or with a relevant document in common, move together.
@@ -27,7 +29,9 @@ def carve_dev(collection: Collection, share: float, seed: int, *, source: str = 
         InputError: the source split is too small to give the new one a single query.
     """
     qrels = collection.qrels(source)
-    moved = {query_id for query_id, drawn in drawn_shares(_query_clusters(collection, qrels), seed).items() if drawn < share}
+    moved = {
+        query_id for query_id, drawn in drawn_shares(_query_clusters(collection, qrels), seed).items() if drawn < share
+    }
     if not moved or len(moved) == len(qrels):
         raise InputError(f"split {source} has {len(qrels)} queries: too few to carve a share of {share} out of it")
     splits = {
@@ -42,7 +46,9 @@ def drop_leaking_queries(collection: Collection, *, source: str, held_out: Seque
     """Take queries out of the source split whose text also stands in a held-out one; returns how many went."""
     texts = {normalized(collection.queries[query_id]) for split in held_out for query_id in collection.qrels(split)}
     qrels = collection.qrels(source)
-    kept = {query_id: found for query_id, found in qrels.items() if normalized(collection.queries[query_id]) not in texts}
+    kept = {
+        query_id: found for query_id, found in qrels.items() if normalized(collection.queries[query_id]) not in texts
+    }
     if not kept:
         raise InputError(f"every query of split {source} also stands in {' or '.join(held_out)}")
     splits = {**collection.splits, source: kept}

@@ -30,7 +30,8 @@ def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) 
     parsed = {str(measure): measure for measure in map(parse_measure, measures)}
     judged = judged_queries(qrels)
     run = {
-        query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(rankings.get(query_id, ()))} for query_id in judged
+        query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(rankings.get(query_id, ()))}
+        for query_id in judged
     }
     values: PerQuery = {name: dict.fromkeys(judged, 0.0) for name in parsed}
     for found in ir_measures.iter_calc(list(parsed.values()), judged, run):

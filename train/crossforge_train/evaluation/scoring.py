@@ -13,6 +13,9 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.runs import Run
 from crossforge_train.reporting import Reporter
 
+# A trained model spreads a query's candidates over several logits, a fresh head over 0.01; this is none at all.
+CONSTANT_SPREAD = 1e-3
+
 
 @dataclass(frozen=True)
 class ScoredQuery:
@@ -33,6 +36,8 @@ def score_queries(
 ) -> dict[str, ScoredQuery]:
     """Rerank the first `depth` candidates of each query.
 
+    A query that is too long for the model keeps its first-stage order (its logits are 0).
+
     Args:
         pipeline: compresses and reranks; its own first stage is not asked, since `run` holds what it found.
         queries: query id -> text.
@@ -45,12 +50,12 @@ def score_queries(
     with reporter.bar(title, len(queries)) as advance:
         for query_id, query in queries.items():
             candidates = run.get(query_id, [])[:depth]
-            results = pipeline.rerank(query, candidates) if candidates else ()
-            logits = {result.doc_id: result.score for result in results}
+            readable = candidates and pipeline.reranker.tokenizer.fits(query)
+            logits = {result.doc_id: result.score for result in pipeline.rerank(query, candidates)} if readable else {}
             scored[query_id] = ScoredQuery(
                 [candidate.doc_id for candidate in candidates],
                 np.array([candidate.score for candidate in candidates], dtype=np.float64),
-                np.array([logits[candidate.doc_id] for candidate in candidates], dtype=np.float32),
+                np.array([logits.get(candidate.doc_id, 0.0) for candidate in candidates], dtype=np.float32),
             )
             advance()
     return scored

@@ -74,7 +74,8 @@ def export_onnx(model: Any, folder: Path) -> None:
     import torch
 
     inputs = _ONNX_INPUTS if getattr(model.config, "type_vocab_size", 0) > 1 else _ONNX_INPUTS[:2]
-    example = torch.ones(2, 16, dtype=torch.long)
+    # One tensor each: the exporter takes the same object in two places for one input.
+    example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in inputs)
     wrapper = _logits_only(model.float().cpu(), inputs).eval()
     (folder / MODEL_FILE).parent.mkdir(parents=True, exist_ok=True)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
@@ -83,10 +84,10 @@ def export_onnx(model: Any, folder: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             wrapper,
-            tuple(example for _ in inputs),
+            example,
             str(folder / MODEL_FILE),
             dynamo=True,
-            dynamic_shapes=tuple(axes for _ in inputs),
+            dynamic_shapes=(tuple(axes for _ in inputs),),  # one entry: `forward` takes them as *tensors
             input_names=list(inputs),
             output_names=["logits"],
             external_data=False,

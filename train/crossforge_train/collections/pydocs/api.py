@@ -13,7 +13,19 @@ from types import ModuleType
 
 # Importing these opens a browser, prints a poem, starts a GUI toolkit or walks the interpreter's own tests.
 _STDLIB_SKIPPED = frozenset(
-    {"antigravity", "this", "idlelib", "turtle", "turtledemo", "tkinter", "test", "lib2to3", "ensurepip", "distutils", "encodings"}
+    {
+        "antigravity",
+        "this",
+        "idlelib",
+        "turtle",
+        "turtledemo",
+        "tkinter",
+        "test",
+        "lib2to3",
+        "ensurepip",
+        "distutils",
+        "encodings",
+    }
 )
 
 
@@ -168,12 +180,19 @@ def _belongs(thing: object, library: Library, module_name: str) -> bool:
     if library.name != "the standard library":
         return home.split(".")[0] == library.name or home == "builtins"
     root = module_name.split(".")[0]
-    return home.split(".")[0].lstrip("_") in (root, f"py{root}") or home == "builtins" == root or _reexports(module_name, home)
+    return (
+        home.split(".")[0].lstrip("_") in (root, f"py{root}")
+        or home == "builtins" == root
+        or _reexports(module_name, home)
+    )
 
 
 def _reexports(module_name: str, home: str) -> bool:
     """`os.path` is `posixpath`, `collections.abc` is `_collections_abc`, `re` compiles in C, and so on."""
-    return module_name in {"os", "os.path", "collections.abc", "decimal", "io", "time", "math"} and home.split(".")[0] in sys.stdlib_module_names
+    return (
+        module_name in {"os", "os.path", "collections.abc", "decimal", "io", "time", "math"}
+        and home.split(".")[0] in sys.stdlib_module_names
+    )
 
 
 def _methods(class_name: str, cls: type) -> Iterator[tuple[str, object]]:

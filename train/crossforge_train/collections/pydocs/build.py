@@ -78,7 +78,10 @@ def build_pydocs() -> Collection:
 def library_versions() -> dict[str, str]:
     """The versions that decide what the collection holds."""
     try:
-        found = {library.name: version("scikit-learn" if library.name == "sklearn" else library.name) for library in LIBRARIES}
+        found = {
+            library.name: version("scikit-learn" if library.name == "sklearn" else library.name)
+            for library in LIBRARIES
+        }
     except ModuleNotFoundError as error:
         raise InputError(
             f'builtin: pydocs reads the docstrings of {error.name}, which is not installed: pip install "crossforge[quickstart]"'

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 _SIGNATURE = re.compile(r"^[\w.]+\s*\((?:[^()]|\([^()]*\))*\)\s*(?:->.*)?$", re.DOTALL)
 _ROLE = re.compile(r":[a-zA-Z:]+:`~?([^`<]*?)(?:\s*<[^`]*>)?`")
-_DIRECTIVE = re.compile(r"^\s*\.\. (?:math|note|warning|seealso|versionadded|versionchanged|deprecated|plot|code-block|_)[^\n]*$", re.MULTILINE)
+_DIRECTIVE = re.compile(
+    r"^\s*\.\. (?:math|note|warning|seealso|versionadded|versionchanged|deprecated|plot|code-block|_)[^\n]*$",
+    re.MULTILINE,
+)
 _UNDERLINE = re.compile(r"^\s*[-=~^]{3,}\s*$", re.MULTILINE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 _SPACE = re.compile(r"\s+")

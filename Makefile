@@ -1,0 +1,42 @@
+# Every target is one line over the command line; `make help` lists them.
+CONFIG ?= configs/quickstart.yaml
+PYTHON ?= python3
+BIN := .venv/bin
+# A machine that needs another build of torch sets TORCH, or installs it into .venv beforehand.
+TORCH ?= torch==2.13.0
+# Tests on real weights and real collections take minutes: they run where CI is set, or with `make test SLOW=1`.
+SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
+
+.PHONY: help train test demo check clean
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+train: .venv/installed  ## Train, prove and package a reranker: make train [CONFIG=configs/scifact.yaml]
+	$(BIN)/crossforge train $(CONFIG)
+
+test: .venv/installed-dev  ## Run the tests
+	$(BIN)/pytest $(SELECTED)
+
+demo: runs/quickstart/package  ## Search for "LangSmith": TF-IDF order and reranked order side by side
+	$(BIN)/crossforge search $< LangSmith --corpus examples/langsmith.jsonl --compare
+
+check: .venv/installed-dev  ## Lint and type-check
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean:  ## Remove the environment and all runs
+	rm -rf .venv runs
+
+runs/quickstart/package:
+	$(MAKE) train
+
+.venv/installed: pyproject.toml
+	@echo "installing into .venv (once, two to three minutes) ..."
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet -e ".[quickstart]"
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet -e ".[dev]"
+	touch $@

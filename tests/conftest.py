@@ -1,0 +1,173 @@
+"""A tiny random encoder and a small collection, made on the fly: no test needs a network or a download."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+SHARED = Path(__file__).parents[2] / "shared" / "collections"
+
+TOPICS = {
+    "baking": "bread dough oven flour yeast crust loaf knead butter pastry",
+    "sailing": "boat sail wind harbour anchor rudder mast tide crew deck",
+    "gardening": "soil seed plant prune water compost root bloom weed shade",
+    "cycling": "bike pedal chain wheel brake saddle gear helmet road climb",
+    "music": "chord melody rhythm guitar piano tune song bass tempo note",
+    "chess": "pawn rook bishop knight queen king castle check gambit endgame",
+}
+FILLER = "the a of in with for and on is are how why when old new good many some".split()
+
+
+@pytest.fixture(scope="session")
+def shared_collections() -> Path:
+    """The folder of real collections; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real collections at {SHARED}")
+    return SHARED
+
+
+def make_documents(per_topic: int = 12, seed: int = 0) -> list[dict[str, str]]:
+    """Documents that each hold words of one topic; every title is distinct."""
+    draw = random.Random(seed)
+    documents = []
+    for topic, words in TOPICS.items():
+        for number in range(per_topic):
+            chosen = draw.sample(words.split(), 5) + draw.choices(FILLER, k=8)
+            draw.shuffle(chosen)
+            documents.append({"_id": f"{topic}-{number}", "title": f"{topic} {number}", "text": " ".join(chosen)})
+    return documents
+
+
+def make_queries(documents: list[dict[str, str]], count: int, seed: int) -> list[tuple[str, str]]:
+    """(query text, id of the document that it was made from) pairs, distinct texts."""
+    draw = random.Random(seed)
+    found: dict[str, str] = {}
+    while len(found) < count:
+        document = draw.choice(documents)
+        words = [word for word in document["text"].split() if word not in FILLER]
+        found.setdefault(" ".join(draw.sample(words, 3)), document["_id"])
+    return list(found.items())
+
+
+def write_collection(folder: Path, *, train: int = 48, test: int = 24, seed: int = 0) -> Path:
+    """A small collection in BEIR layout."""
+    documents = make_documents(seed=seed)
+    queries = make_queries(documents, train + test, seed)
+    (folder / "qrels").mkdir(parents=True)
+    write_lines(folder / "corpus.jsonl", documents)
+    write_lines(folder / "queries.jsonl", [{"_id": f"q{n}", "text": text} for n, (text, _) in enumerate(queries)])
+    for split, rows in (("train", range(train)), ("test", range(train, train + test))):
+        lines = ["query-id\tcorpus-id\tscore", *(f"q{n}\t{queries[n][1]}\t1" for n in rows)]
+        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="session")
+def toy_collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BEIR folder with 72 documents, 48 training and 24 test queries."""
+    return write_collection(tmp_path_factory.mktemp("toy") / "toy")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer BERT with its own vocabulary, as a sentence-transformers bi-encoder folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_tiny_encoder(folder)
+    return folder
+
+
+def make_tiny_encoder(folder: Path) -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
+    words = sorted({*FILLER, *TOPICS, *" ".join(TOPICS.values()).split()} - set(letters))
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *words]
+    tokenizer = Tokenizer(models.WordPiece({token: n for n, token in enumerate(tokens)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=64, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]",
+        sep_token="[SEP]", mask_token="[MASK]",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=96, initializer_range=0.15,
+    )  # fmt: skip
+    plain = folder.with_name(folder.name + "-plain")
+    BertModel(config).save_pretrained(plain)
+    fast.save_pretrained(plain)
+    transformer = Transformer(str(plain), max_seq_length=64)
+    SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu").save(str(folder))
+
+
+def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dict) -> Path:
+    """A config file that runs in seconds; `sections` override or add keys."""
+    import yaml
+
+    values = {
+        "name": "toy",
+        "runs": str(folder / "runs"),
+        "base_model": str(base_model),
+        "collection": {"beir": str(collection), "dev": 0.25},
+        "mining": {"negatives": 3, "window": 20},
+        "training": {
+            "max_length": 48,
+            "groups_per_batch": 4,
+            "evaluations": 3,
+            "precision": "fp32",
+            "dev_depth": 10,
+            "learning_rate": 2e-3,
+            "head_learning_rate": 1e-2,
+        },
+        "evaluation": {"depth": 20, "permutations": 1000},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_collection: Path, tiny_encoder: Path) -> Path:
+    """The folder of a finished run on the toy collection, packaged with its corpus."""
+    from crossforge_train.config import load_config
+    from crossforge_train.recipe import STAGES
+    from crossforge_train.reporting import SilentReporter
+    from crossforge_train.stages import run_stages
+
+    folder = tmp_path_factory.mktemp("run")
+    config = load_config(
+        toy_config(
+            folder, toy_collection, tiny_encoder,
+            mining={"teacher": "base"}, training={"distillation_weight": 1.0, "epochs": 2},
+            package={"include_corpus": True, "allow_regression": True},
+        )
+    )  # fmt: skip
+    run_stages(config, STAGES, SilentReporter())
+    return config.folder
+
+
+@pytest.fixture(scope="session")
+def toy_package(toy_run: Path) -> Path:
+    """The package of `toy_run`; treat it as read-only."""
+    return toy_run / "package"

@@ -1,0 +1,95 @@
+"""Puts the commands together, and turns what a user did wrong into one line and exit status 1."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from crossforge import __version__
+from crossforge.errors import CrossforgeError
+from crossforge_train.cli import searching, training
+from crossforge_train.cli.display import error_console
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="crossforge",
+    help="From documents to a proven, packaged reranker.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for name, command in {**training.COMMANDS, **searching.COMMANDS}.items():
+    app.command(name)(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From documents to a proven, packaged reranker."""
+
+
+def main() -> None:
+    """Entry point of the command `crossforge`."""
+    _exit_cleanly(sys.argv[1:], lambda: app(standalone_mode=False))
+
+
+def run_script(stage: str) -> None:
+    """Entry point of `python -m crossforge_train.STAGE CONFIG …`: that stage, and before it whatever is not done yet."""
+    arguments = ["train", *sys.argv[1:], "--until", stage]
+    _exit_cleanly(arguments, lambda: app(arguments, standalone_mode=False, prog_name=f"crossforge_train.{stage}"))
+
+
+def _exit_cleanly(arguments: Sequence[str], command: Callable[[], Any]) -> None:
+    debug = "--debug" in arguments
+    try:
+        status = command()
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from the last finished stage or checkpoint", _INTERRUPTED)
+    except Exception as error:
+        message = _message(error)
+        if debug or message is None:
+            raise
+        _fail(message, getattr(error, "exit_status", 1))
+    raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _message(error: Exception) -> str | None:
+    """The one line for an error that the user can mend; None for a bug, which deserves its traceback."""
+    if isinstance(error, CrossforgeError):
+        return str(error)
+    if hasattr(error, "format_message"):  # typer's usage errors; its own class for them is private
+        return str(error.format_message())
+    if isinstance(error, ModuleNotFoundError):
+        return f'{error.name} is not installed, and this command needs it: pip install "crossforge[train]"'
+    if isinstance(error, PermissionError):
+        return f"{error.filename}: permission denied"
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+        return "no space left on the disk; free some and run the same command again: finished stages are kept"
+    return None
+
+
+def _fail(message: str, status: int) -> None:
+    error_console.print(f"[bold red]error:[/] {_escaped(message)}", soft_wrap=True, highlight=False)
+    raise SystemExit(status)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

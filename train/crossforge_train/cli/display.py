@@ -1,0 +1,175 @@
+"""Everything that is put on the screen: progress and notes on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from crossforge_train.reporting import Advance, Reporter, SilentReporter
+
+if TYPE_CHECKING:
+    from crossforge.results import RankedResults, Result
+    from crossforge_train.evaluation.verdict import SplitResult
+
+console = Console(highlight=False)
+error_console = Console(stderr=True, highlight=False)
+
+_COLOURS = {"WIN": "green", "TIE": "yellow", "REGRESSION": "red"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the user wants to see: `quiet` leaves out progress, `as_json` gives machines one JSON value."""
+
+    quiet: bool = False
+    as_json: bool = False
+
+    def reporter(self) -> Reporter:
+        """Where progress goes."""
+        return SilentReporter() if self.quiet or self.as_json else RichReporter()
+
+
+def show_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    console.print_json(json.dumps(value, ensure_ascii=False)) if console.is_terminal else console.out(
+        json.dumps(value, ensure_ascii=False)
+    )
+
+
+class RichReporter:
+    """Progress bars and notes on standard error; without a terminal, one line a bar instead."""
+
+    def started(self, stage: str) -> None:
+        """See `Reporter`."""
+        error_console.print(f"[bold]{stage}[/]")
+
+    def finished(self, stage: str, seconds: float) -> None:
+        """See `Reporter`."""
+        error_console.print(f"  [dim]{stage}: {_duration(seconds)}[/]")
+
+    def skipped(self, stage: str) -> None:
+        """See `Reporter`."""
+        error_console.print(f"[bold]{stage}[/] [dim]is done already[/]")
+
+    def note(self, text: str) -> None:
+        """See `Reporter`."""
+        error_console.print(f"  {escape(text)}", soft_wrap=True)
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Advance]:
+        """See `Reporter`. Bars may stand inside one another."""
+        if not error_console.is_terminal:
+            error_console.print(f"  {title} …")
+            last = ""
+
+            def remember(done: int = 1, text: str = "") -> None:
+                nonlocal last
+                last = text or last
+
+            yield remember
+            if last:
+                error_console.print(f"  {title}: {escape(last)}", soft_wrap=True)
+            return
+        columns = (
+            TextColumn("  {task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("[dim]{task.fields[text]}"),
+        )  # fmt: skip
+        with Progress(*columns, console=error_console, transient=True) as progress:
+            task = progress.add_task(title, total=total, text="")
+
+            def advance(done: int = 1, text: str = "") -> None:
+                progress.update(task, advance=done, **({"text": text} if text else {}))
+
+            yield advance
+
+
+def show_splits(splits: Sequence[SplitResult], metric: str) -> None:
+    """One table a test split, with its verdict."""
+    from crossforge_train.evaluation.report import table_header, table_rows, verdict_line
+
+    for split in splits:
+        table = Table(title=f"test split: {split.split}", title_justify="left", title_style="bold")
+        for number, title in enumerate(table_header(split, metric)):
+            table.add_column(title, justify="left" if number == 0 else "right")
+        for row in table_rows(split, metric):
+            table.add_row(*row)
+        console.print(table)
+        console.print(f"[bold {_COLOURS[split.verdict]}]{verdict_line(split, metric)}[/]\n")
+
+
+def show_results(results: RankedResults) -> None:
+    """Ranked documents, best first."""
+    if not len(results):
+        console.print("nothing found")
+        return
+    table = Table(box=None, pad_edge=False)
+    with_first_stage = results[0].first_stage_rank is not None
+    for title in ("rank", *(["TF-IDF", ""] if with_first_stage else []), "probability", "logit"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("document", overflow="ellipsis", no_wrap=True)
+    for found in results:
+        first_stage = [str(found.first_stage_rank), _movement(found)] if with_first_stage else []
+        table.add_row(str(found.rank), *first_stage, f"{found.probability:.3f}", f"{found.score:+.2f}", _line(found))
+    console.print(table)
+
+
+def show_side_by_side(results: RankedResults, limit: int) -> None:
+    """The first stage's order and the reranked order next to each other."""
+    before = sorted(results, key=lambda found: found.first_stage_rank or 0)
+    table = Table(title=f"query: {escape(results.query)}", title_justify="left", title_style="bold")
+    for title in ("rank", "TF-IDF", "reranked", "moved", "probability"):
+        table.add_column(title, justify="left" if title in ("TF-IDF", "reranked") else "right")
+    for old, new in list(zip(before, results, strict=True))[:limit]:
+        table.add_row(str(new.rank), _name(old), _name(new), _movement(new), f"{new.probability:.3f}")
+    console.print(table)
+
+
+def show_facts(facts: Mapping[str, Any], title: str) -> None:
+    """Names and values."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+    for name, value in facts.items():
+        table.add_row(f"[dim]{escape(name)}[/]", escape(str(value)))
+    console.print(table)
+
+
+def as_dict(found: Result) -> dict[str, Any]:
+    """A result as JSON gives it."""
+    return {
+        "rank": found.rank,
+        "doc_id": found.doc_id,
+        "score": found.score,
+        "probability": found.probability,
+        "first_stage_rank": found.first_stage_rank,
+        "first_stage_score": found.first_stage_score,
+        "title": found.title,
+        "passage": found.passage,
+        "truncated": found.truncated,
+    }
+
+
+def _movement(found: Result) -> str:
+    if not found.movement:
+        return "[dim]=[/]"
+    return f"[green]▲{found.movement}[/]" if found.movement > 0 else f"[red]▼{-found.movement}[/]"
+
+
+def _line(found: Result) -> str:
+    text = " ".join(found.text.split())
+    return f"[bold]{escape(found.title)}[/] {escape(text)}" if found.title else escape(text)
+
+
+def _name(found: Result) -> str:
+    return escape(found.title or " ".join(found.text.split())[:60])
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,98 @@
+"""Stage `package`: puts model, calibration, proof and card into one folder, and checks it by loading it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import crossforge
+from crossforge.calibration import Calibrator
+from crossforge.errors import CrossforgeError
+from crossforge.files import read_json
+from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
+from crossforge.pipeline import FIRST_STAGE_FOLDER, save_first_stage
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge_train.collect import dev_split, read_collected
+from crossforge_train.config import Config
+from crossforge_train.evaluation.report import markdown, read_report
+from crossforge_train.finetune import MODEL_FOLDER
+from crossforge_train.mine import INDEX_FOLDER
+from crossforge_train.packaging.card import model_card
+from crossforge_train.packaging.verify import measure_agreement
+from crossforge_train.stages import Context, Stage, stage_record, versions
+
+_SAMPLE = 16
+
+
+class RegressionError(CrossforgeError):
+    """The reranker is worse than what it would replace, and packaging it was not allowed."""
+
+    exit_status = 2
+
+
+def _depends_on(config: Config) -> Mapping[str, Any]:
+    return {"package": config.package.model_dump(), "versions": versions("crossforge")}
+
+
+def _run(context: Context) -> None:
+    report = read_report(context.stage("evaluate"))
+    if report["verdict"] == "REGRESSION" and not context.config.package.allow_regression:
+        raise RegressionError(
+            "verdict REGRESSION: the reranker is worse than the first stage alone, so it is not packaged "
+            "(package.allow_regression: true packages it all the same)"
+        )
+    folder = context.folder
+    shutil.copytree(context.stage("finetune") / MODEL_FOLDER, folder, dirs_exist_ok=True)
+    shutil.copytree(context.stage("evaluate"), folder / "evaluation")
+    collection = read_collected(context.stage("collect"))
+    if context.config.package.include_corpus:
+        retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
+        save_first_stage(folder / FIRST_STAGE_FOLDER, list(collection.corpus.values()), retriever)
+    counts = read_json(context.stage("collect") / "counts.json")
+    history = read_json(context.stage("finetune") / "history.json")
+    card = model_card(context.config, counts, history, markdown(report), crossforge.__version__)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    with context.reporter.bar("checking the package", 1) as advance:
+        agreement = measure_agreement(folder, _sample_pairs(context))
+        _write_manifest(context, folder, report, agreement)
+        read_manifest(folder)
+        advance()
+
+
+def _sample_pairs(context: Context) -> list[tuple[str, str]]:
+    collection = read_collected(context.stage("collect"))
+    qrels = collection.qrels(dev_split(context.config.collection))
+    pairs = [
+        (collection.queries[query_id], collection.corpus[doc_id].full_text)
+        for query_id, judgements in qrels.items()
+        for doc_id in judgements
+    ]
+    return pairs[:_SAMPLE]
+
+
+def _write_manifest(context: Context, folder: Path, report: Mapping[str, Any], agreement: Mapping[str, float]) -> None:
+    config = context.config
+    write_manifest(
+        folder,
+        Manifest(
+            base_model=config.base_model,
+            max_length=config.training.max_length,
+            calibrator=Calibrator(**report["calibrator"]),
+            threshold=report["threshold"],
+            fusion_weight=report["fusion_weight"],
+            verdict={split["split"]: split["verdict"] for split in report["splits"]},
+            metrics={
+                split["split"]: {system["name"]: system["means"] for system in split["systems"]}
+                for split in report["splits"]
+            },
+            data_hash=stage_record(config.folder, "collect")["fingerprint"],
+            agreement=agreement,
+            versions=versions("crossforge", "torch", "transformers", "sentence-transformers", "onnxruntime"),
+            files=file_table(folder),
+        ),
+    )
+
+
+STAGE = Stage("package", _depends_on, _run)

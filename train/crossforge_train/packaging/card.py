@@ -1,0 +1,85 @@
+"""The model card: data, recipe, results, limits; no text of the training data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crossforge_train.config import Config
+
+_CARD = """---
+library_name: sentence-transformers
+pipeline_tag: text-ranking
+tags: [cross-encoder, reranker, crossforge]
+base_model: {base_model}
+---
+
+# {name}
+
+A reranker: it reads a query and a document together and gives one relevance score. Fine-tuned from `{base_model}` with
+crossforge {version} on the collection `{collection}`, to reorder what a TF-IDF first stage retrieves.
+
+## Use
+
+```python
+from crossforge import Reranker
+
+ranked = Reranker("path/to/this/folder").rank("a query", ["a document", "another one"])
+```
+
+The folder also loads unchanged with `sentence_transformers.CrossEncoder` and with
+`transformers.AutoModelForSequenceClassification`; the model's own output is the raw logit.
+
+## Results
+
+{results}
+## Data
+
+{documents:,} documents; queries: {queries}. Each training group: one relevant document and {negatives} hard negatives of
+the first stage ({random_negatives} of them random). Splits are by query. {teacher}
+
+## Recipe
+
+Loss `{loss}`{distillation}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
+{head_learning_rate:g}), {groups_per_batch} groups a batch, {max_length} tokens, {precision}, seed {seed}. The best of
+{evaluations} checkpoints by {metric} on dev was kept (dev: {best_dev:.3f}, first stage {first_stage_dev:.3f}).
+
+## Limits
+
+It knows the domain and the language of its collection. It reads {max_length} tokens of query and document together; of a
+longer document it reads the passage that matches the query best, where `RetrieveAndRerank` or `max_passages` choose one,
+and the beginning otherwise. Probabilities are calibrated on dev queries of this collection and first stage.
+"""
+
+
+def model_card(
+    config: Config, counts: Mapping[str, Any], history: Mapping[str, Any], results: str, version: str
+) -> str:
+    """The text of `README.md` in the package."""
+    training, mining = config.training, config.mining
+    return _CARD.format(
+        name=config.name,
+        version=version,
+        base_model=config.base_model,
+        collection=counts["name"],
+        results=results,
+        documents=counts["documents"],
+        queries=", ".join(f"{split} {count:,}" for split, count in counts["queries"].items()),
+        negatives=mining.negatives,
+        random_negatives=mining.random_negatives,
+        teacher="Teacher scores are cosines of the base model as a bi-encoder." if mining.teacher else "No teacher.",
+        loss=training.loss,
+        distillation=f" + {training.distillation_weight:g} × KL from the teacher" if training.uses_teacher else "",
+        groups=history["groups"],
+        epochs=training.epochs,
+        learning_rate=training.learning_rate,
+        head_learning_rate=training.head_learning_rate,
+        groups_per_batch=training.groups_per_batch,
+        max_length=training.max_length,
+        precision=history["precision"],
+        seed=config.seed,
+        evaluations=training.evaluations,
+        metric=config.evaluation.metric,
+        best_dev=history["best_dev"],
+        first_stage_dev=history["first_stage_dev"],
+    )
