@@ -32,7 +32,7 @@ def join_title(title: str, text: str) -> str:
 
 
 def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> list[Document]:
-    """Documents from strings (ids "0", "1", …), mappings (`_id` or `id` or `doc_id`, `title`, `text`, the rest is metadata).
+    """Documents from strings (ids "0", "1", …) or mappings (`_id`, `title`, `text`; the rest is metadata).
 
     Raises:
         InputError: something else stands in the list, a text is missing, or two documents share an id.

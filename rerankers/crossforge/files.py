@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ def written_atomically(target: Path) -> Iterator[Path]:
         yield beside
         if beside.is_dir() and target.is_dir():
             remove(target)
-        os.replace(beside, target)
+        beside.replace(target)
     finally:
         remove(beside)
 

@@ -38,7 +38,7 @@ class PassageWindows:
 
 
 def window_bounds(length: int, size: int, overlap: float) -> list[tuple[int, int]]:
-    """(start, end) of windows of `size` that cover 0 … length; the last one ends at `length` and is full where it can be."""
+    """(start, end) of windows of `size` that cover 0 … length; the last one ends at `length` and is a full one too."""
     if length <= size:
         return [(0, length)]
     step = max(1, int(size * (1 - overlap)))

@@ -165,7 +165,7 @@ class Reranker:
     def ordering(
         self, logits: NDArray[np.float32], first_stage_scores: NDArray[np.float64] | None = None
     ) -> NDArray[np.floating]:
-        """The numbers that decide the shipped order: logits, fused with first-stage scores where the package says so."""
+        """What decides the shipped order: logits, fused with first-stage scores where the package says so."""
         weight = self.manifest.fusion_weight
         if first_stage_scores is None or weight == 0:
             return logits

@@ -74,7 +74,7 @@ class PairTokenizer:
         return self.max_length - self._special_tokens - len(self.spans(query))
 
     def pad(self, encoded: Sequence[EncodedPair]) -> dict[str, NDArray[np.int64]]:
-        """`input_ids`, `attention_mask` and, if the model has segments, `token_type_ids`: int64 (pairs, longest pair)."""
+        """`input_ids`, `attention_mask` and, if there are segments, `token_type_ids`: int64 (pairs, longest pair)."""
         shape = len(encoded), max(len(pair.ids) for pair in encoded)
         ids, mask, types = (np.zeros(shape, dtype=np.int64) for _ in range(3))
         ids += self._pad_id

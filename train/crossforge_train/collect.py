@@ -64,14 +64,10 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 def _run(context: Context) -> None:
     collection, dropped = load_collection(context.config.collection, context.config.seed)
     write_beir(context.folder / "collection", collection)
-    counts = {
-        "name": collection.name,
-        "documents": len(collection.corpus),
-        "queries": {split: len(qrels) for split, qrels in collection.splits.items()},
-        "dropped_leaking_queries": dropped,
-    }
-    write_json(context.folder / "counts.json", counts)
-    queries = ", ".join(f"{split} {count:,}" for split, count in counts["queries"].items())
+    sizes = {split: len(qrels) for split, qrels in collection.splits.items()}
+    counts = {"name": collection.name, "documents": len(collection.corpus), "queries": sizes}
+    write_json(context.folder / "counts.json", {**counts, "dropped_leaking_queries": dropped})
+    queries = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
     context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
     if dropped:
         context.reporter.note(f"{dropped} training queries also stand in a held-out split and were dropped")

@@ -6,10 +6,10 @@ Also a script: `python -m crossforge_train.evaluate CONFIG`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossforge.calibration import Calibrator
 from crossforge.errors import InputError
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
@@ -21,7 +21,7 @@ from crossforge_train.config import Config, EvaluationConfig
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
 from crossforge_train.evaluation.report import Report, write_details, write_report
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD, ScoredQuery, rankings, score_queries, spread_of_scores
-from crossforge_train.evaluation.tuning import choose_fusion_weight, choose_threshold, fit_calibrator
+from crossforge_train.evaluation.tuning import Tuned, choose_fusion_weight, choose_threshold, fit_calibrator
 from crossforge_train.evaluation.verdict import (
     FIRST_STAGE,
     RERANKER,
@@ -37,41 +37,50 @@ from crossforge_train.reporting import Reporter
 from crossforge_train.stages import Context, Stage, versions
 
 
-def measure_split(
-    pipeline: RetrieveAndRerank,
-    collection: Collection,
-    split: str,
-    run: Run,
-    fusion_weight: float,
-    config: EvaluationConfig,
-    seed: int,
-    reporter: Reporter,
-    details: Path | None = None,
-) -> SplitResult:
-    """Rerank a test split and compare what ships, and the reranker alone, with the first stage.
+@dataclass(frozen=True)
+class Task:
+    """What is measured: a pipeline on one split of a collection, with the first stage's candidates for it."""
 
-    Args:
-        pipeline: reranks.
-        collection: holds queries and judgements.
-        split: the split to measure.
-        run: the first stage's candidates for it.
-        fusion_weight: share of the first stage in what ships.
+    pipeline: RetrieveAndRerank
+    collection: Collection
+    split: str
+    run: Run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it is measured.
+
+    Attributes:
         config: depth, measures and level of significance.
-        seed: of the draws.
+        seed: of all draws.
         reporter: shows progress.
-        details: folder for runs and values by query.
+        details: folder for runs and values by query; None leaves them out.
     """
-    queries, qrels = _drawn(collection, split, config.max_queries, seed)
-    scored = score_queries(pipeline, queries, run, config.depth, reporter, f"reranking {split}")
-    _require_spread(scored)
+
+    config: EvaluationConfig
+    seed: int
+    reporter: Reporter
+    details: Path | None = None
+
+
+def measure_split(task: Task, fusion_weight: float, settings: Settings) -> SplitResult:
+    """Rerank a test split; compare what ships, and the reranker alone, with the first stage.
+
+    Raises:
+        InputError: no query has a relevant document, or the reranker gives everything the same score.
+    """
+    config, run = settings.config, task.run
+    queries, qrels = _drawn(task, config.max_queries, settings.seed)
+    scored = _scored(task, queries, settings)
     systems = {
         FIRST_STAGE: {query_id: [found.doc_id for found in run.get(query_id, [])] for query_id in queries},
         RERANKER: rankings(scored, run, 0.0),
         SHIPPED: rankings(scored, run, fusion_weight),
     }
-    result, values = compare_systems(split, qrels, systems, config, seed)
-    if details:
-        write_details(details, split, systems, values)
+    result, values = compare_systems(task.split, qrels, systems, config, settings.seed)
+    if settings.details:
+        write_details(settings.details, task.split, systems, values)
     return result
 
 
@@ -96,68 +105,51 @@ def _run(context: Context) -> None:
         depth=config.evaluation.depth,
         passages=config.evaluation.passages,
     )
-    weight, calibrator, threshold, dev = _tune(context, pipeline, collection)
+    settings = Settings(config.evaluation, config.seed, reporter, context.folder)
+    dev = dev_split(config.collection)
+    tuned = tune(Task(pipeline, collection, dev, read_run(run_file(mined, dev))), settings)
+    weight = tuned.fusion_weight
     splits = [
-        measure_split(
-            pipeline,
-            collection,
-            split,
-            read_run(run_file(mined, split)),
-            weight,
-            config.evaluation,
-            config.seed,
-            reporter,
-            context.folder,
-        )  # fmt: skip
+        measure_split(Task(pipeline, collection, split, read_run(run_file(mined, split))), weight, settings)
         for split in config.collection.test
     ]
-    report = Report(
-        config.evaluation.metric,
-        config.evaluation.depth,
-        reranker.backend_name,
-        overall_verdict(splits),
-        splits,
-        weight,
-        calibrator,
-        threshold,
-        dev,
+    verdict = overall_verdict(splits)
+    backend = reranker.backend_name
+    write_report(
+        context.folder, Report(config.evaluation.metric, config.evaluation.depth, backend, verdict, splits, tuned)
     )
-    write_report(context.folder, report)
 
 
-def _tune(
-    context: Context, pipeline: RetrieveAndRerank, collection: Collection
-) -> tuple[float, Calibrator, float | None, dict[str, float]]:
-    config = context.config
-    metric, split = config.evaluation.metric, dev_split(config.collection)
-    run = read_run(run_file(context.stage("mine"), split))
-    queries, qrels = _drawn(collection, split, config.evaluation.max_dev_queries, config.seed)
-    scored = score_queries(pipeline, queries, run, config.evaluation.depth, context.reporter, f"reranking {split}")
-    _require_spread(scored)
-    weight = choose_fusion_weight(scored, run, qrels, metric)
+def tune(task: Task, settings: Settings) -> Tuned:
+    """Choose on a dev split what ships: fusion weight, calibrator and threshold."""
+    metric = settings.config.metric
+    queries, qrels = _drawn(task, settings.config.max_dev_queries, settings.seed)
+    scored = _scored(task, queries, settings)
+    weight = choose_fusion_weight(scored, task.run, qrels, metric)
     calibrator = fit_calibrator(scored, qrels)
-    threshold = choose_threshold(scored, qrels, calibrator)
     dev = {
-        name: mean(measure_rankings([metric], qrels, rankings(scored, run, system_weight))[metric])
+        name: mean(measure_rankings([metric], qrels, rankings(scored, task.run, system_weight))[metric])
         for name, system_weight in ((FIRST_STAGE, 1.0), (RERANKER, 0.0), (SHIPPED, weight))
     }
-    return weight, calibrator, threshold, dev
+    return Tuned(weight, calibrator, choose_threshold(scored, qrels, calibrator), dev)
 
 
-def _drawn(collection: Collection, split: str, limit: int | None, seed: int) -> tuple[dict[str, str], Qrels]:
-    """Queries of a split that can be measured, at most `limit` of them, and their judgements."""
-    judged = judged_queries(collection.qrels(split))
+def _drawn(task: Task, limit: int | None, seed: int) -> tuple[dict[str, str], Qrels]:
+    """Queries of the split that can be measured, at most `limit` of them, and their judgements."""
+    judged = judged_queries(task.collection.qrels(task.split))
     if not judged:
-        raise InputError(f"split {split}: no query has a relevant document, so nothing can be measured")
+        raise InputError(f"split {task.split}: no query has a relevant document, so nothing can be measured")
     query_ids = drawn_queries(list(judged), limit, seed)
-    return {query_id: collection.queries[query_id] for query_id in query_ids}, {
-        query_id: judged[query_id] for query_id in query_ids
-    }
+    queries = {query_id: task.collection.queries[query_id] for query_id in query_ids}
+    return queries, {query_id: judged[query_id] for query_id in query_ids}
 
 
-def _require_spread(scored: Mapping[str, ScoredQuery]) -> None:
+def _scored(task: Task, queries: Mapping[str, str], settings: Settings) -> dict[str, ScoredQuery]:
+    depth, reporter = settings.config.depth, settings.reporter
+    scored = score_queries(task.pipeline, queries, task.run, depth, reporter, f"reranking {task.split}")
     if spread_of_scores(scored) < CONSTANT_SPREAD:
         raise InputError("the reranker gives every document of a query the same score: it ranks nothing")
+    return scored
 
 
 STAGE = Stage("evaluate", _depends_on, _run)

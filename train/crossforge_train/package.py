@@ -73,15 +73,15 @@ def _sample_pairs(context: Context) -> list[tuple[str, str]]:
 
 
 def _write_manifest(context: Context, folder: Path, report: Mapping[str, Any], agreement: Mapping[str, float]) -> None:
-    config = context.config
+    config, tuned = context.config, report["tuned"]
     write_manifest(
         folder,
         Manifest(
             base_model=config.base_model,
             max_length=config.training.max_length,
-            calibrator=Calibrator(**report["calibrator"]),
-            threshold=report["threshold"],
-            fusion_weight=report["fusion_weight"],
+            calibrator=Calibrator(**tuned["calibrator"]),
+            threshold=tuned["threshold"],
+            fusion_weight=tuned["fusion_weight"],
             verdict={split["split"]: split["verdict"] for split in report["splits"]},
             metrics={
                 split["split"]: {system["name"]: system["means"] for system in split["systems"]}

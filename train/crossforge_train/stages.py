@@ -109,7 +109,7 @@ def _claim(folder: Path) -> None:
 
 
 def stage_record(run_folder: Path, name: str) -> dict[str, Any]:
-    """What `RUNS/NAME/stages/STAGE.json` says: fingerprint, what it was made of, whether it is finished; empty if none."""
+    """What `RUNS/NAME/stages/STAGE.json` says: fingerprint, what it was made of, if it is finished; empty if none."""
     path = _record_file(run_folder, name)
     return dict(read_json(path)) if path.is_file() else {}
 

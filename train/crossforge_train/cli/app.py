@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run_script(stage: str) -> None:
-    """Entry point of `python -m crossforge_train.STAGE CONFIG …`: that stage, and before it whatever is not done yet."""
+    """Entry point of `python -m crossforge_train.STAGE CONFIG …`: that stage, and before it what is not done yet."""
     arguments = ["train", *sys.argv[1:], "--until", stage]
     _exit_cleanly(arguments, lambda: app(arguments, standalone_mode=False, prog_name=f"crossforge_train.{stage}"))
 

@@ -86,7 +86,8 @@ class RichReporter:
             task = progress.add_task(title, total=total, text="")
 
             def advance(done: int = 1, text: str = "") -> None:
-                progress.update(task, advance=done, **({"text": text} if text else {}))
+                shown = text or progress.tasks[task].fields["text"]
+                progress.update(task, advance=done, text=shown)
 
             yield advance
 

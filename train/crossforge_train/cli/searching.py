@@ -16,7 +16,6 @@ from crossforge.files import parse_json_object
 from crossforge.manifest import MANIFEST_FILE, read_manifest
 from crossforge.pipeline import FIRST_STAGE_FOLDER, load_first_stage
 from crossforge_train.cli.display import (
-    Output,
     as_dict,
     error_console,
     show_facts,

@@ -135,7 +135,7 @@ def _show_report(folder: Path, output: Output) -> dict[str, Any]:
 def _evaluate_folder(reference: str, folder: Path, split: str, depth: int, output: Output) -> int:
     from crossforge_train.collections.beir import read_beir
     from crossforge_train.config import EvaluationConfig, FirstStageConfig
-    from crossforge_train.evaluate import measure_split
+    from crossforge_train.evaluate import Settings, Task, measure_split
     from crossforge_train.mine import fit_first_stage
 
     config = EvaluationConfig(depth=depth)
@@ -146,7 +146,8 @@ def _evaluate_folder(reference: str, folder: Path, split: str, depth: int, outpu
     pipeline = RetrieveAndRerank(list(collection.corpus.values()), retriever, reranker, depth=depth)
     run = retriever.search(queries, max(depth, 100))
     weight = reranker.manifest.fusion_weight
-    result = measure_split(pipeline, collection, split, run, weight, config, _SEED, output.reporter())
+    task = Task(pipeline, collection, split, run)
+    result = measure_split(task, weight, Settings(config, _SEED, output.reporter()))
     if output.as_json:
         show_json({"metric": config.metric, **asdict(result)})
     else:

@@ -18,7 +18,7 @@ def read_beir(folder: Path, name: str | None = None) -> Collection:
     """Read a BEIR folder; every `qrels/*.tsv` is a split.
 
     Raises:
-        InputError: a file is missing or malformed (file and line are named), an id stands twice, or qrels point nowhere.
+        InputError: a file is missing or malformed, an id stands twice, or qrels point nowhere; file and line are named.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")

@@ -101,7 +101,7 @@ def _shingle_vectors(texts: Sequence[str]) -> csr_matrix:
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.preprocessing import normalize
 
-    counter = CountVectorizer(ngram_range=(3, 3), token_pattern=r"\w+", binary=True)
+    counter = CountVectorizer(ngram_range=(3, 3), token_pattern=r"\w+", binary=True)  # noqa: S106
     return normalize(counter.fit_transform(texts).astype(np.float32))
 
 

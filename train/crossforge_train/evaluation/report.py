@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossforge.calibration import Calibrator
 from crossforge.files import read_json, write_json, written_atomically
 from crossforge.runs import Candidate, write_run
 from crossforge_train.evaluation.metrics import COUNTING_RULE, PerQuery, Rankings
-from crossforge_train.evaluation.verdict import SplitResult, SystemResult, Verdict
+from crossforge_train.evaluation.tuning import Tuned
+from crossforge_train.evaluation.verdict import Comparison, SplitResult, SystemResult, Verdict
 
 REPORT_FILE = "report.json"
 
@@ -26,10 +26,7 @@ class Report:
         backend: what computed the scores.
         verdict: over all splits.
         splits: one result a test split.
-        fusion_weight: chosen on dev; 0 is the reranker alone, 1 the first stage alone.
-        calibrator: fitted on dev.
-        threshold: chosen on dev.
-        dev: mean metric on dev, by system.
+        tuned: what was chosen on dev.
     """
 
     metric: str
@@ -37,10 +34,7 @@ class Report:
     backend: str
     verdict: Verdict
     splits: Sequence[SplitResult]
-    fusion_weight: float
-    calibrator: Calibrator
-    threshold: float | None
-    dev: Mapping[str, float]
+    tuned: Tuned
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -105,7 +99,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
     parts += [
         f"Each query's first {facts['depth']} candidates of the first stage are reranked ({facts['backend']} backend); "
         f"{facts['counting_rule']}. Intervals are bootstrapped over queries; p is from a paired randomization test "
-        f"against the first stage. Fusion weight of the first stage, chosen on dev: {facts['fusion_weight']}.",
+        f"against the first stage. Fusion weight of the first stage, chosen on dev: {facts['tuned']['fusion_weight']}.",
         "",
     ]
     return "\n".join(parts)
@@ -117,8 +111,6 @@ def split_results(facts: Mapping[str, Any]) -> list[SplitResult]:
 
 
 def _split_from(facts: Mapping[str, Any]) -> SplitResult:
-    from crossforge_train.evaluation.verdict import Comparison
-
     systems = [
         SystemResult(
             found["name"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,24 @@ from crossforge.runs import Run
 from crossforge_train.collections.collection import Qrels
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What dev decided.
+
+    Attributes:
+        fusion_weight: share of the first stage in the shipped order; 0 is the reranker alone, 1 the first stage alone.
+        calibrator: logit to probability.
+        threshold: probability from which a document counts as relevant; None where dev holds one class only.
+        dev: mean metric on dev by system.
+    """
+
+    fusion_weight: float
+    calibrator: Calibrator
+    threshold: float | None
+    dev: Mapping[str, float]
+
 
 FUSION_WEIGHTS = tuple(round(step / 20, 2) for step in range(21))
 

@@ -41,7 +41,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class SystemResult:
-    """One system on one split: mean of every measure, interval of the deciding one, comparison (None for the baseline)."""
+    """One system on one split: means of all measures, interval of the deciding one, comparison (None: baseline)."""
 
     name: str
     means: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""Scores from the base model used as a bi-encoder: a free teacher, since it knows already what its weights were made for."""
+"""Scores from the base model used as a bi-encoder: a free teacher, which knows what its weights were made for."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ The folder also loads unchanged with `sentence_transformers.CrossEncoder` and wi
 {results}
 ## Data
 
-{documents:,} documents; queries: {queries}. Each training group: one relevant document and {negatives} hard negatives of
-the first stage ({random_negatives} of them random). Splits are by query. {teacher}
+{documents:,} documents; queries: {queries}. Each training group: one relevant document and {negatives}
+negatives, {random_negatives} of them random and the others from the first stage. Splits are by query. {teacher}
 
 ## Recipe
 
@@ -46,9 +46,9 @@ Loss `{loss}`{distillation}, {groups:,} groups, {epochs:g} epoch(s), learning ra
 
 ## Limits
 
-It knows the domain and the language of its collection. It reads {max_length} tokens of query and document together; of a
-longer document it reads the passage that matches the query best, where `RetrieveAndRerank` or `max_passages` choose one,
-and the beginning otherwise. Probabilities are calibrated on dev queries of this collection and first stage.
+It knows the domain and the language of its collection. It reads {max_length} tokens of query and document together;
+of a longer document it reads the passage that matches the query best where `RetrieveAndRerank` chooses one, and the
+beginning otherwise. Probabilities are calibrated on dev queries of this collection and first stage.
 """
 
 

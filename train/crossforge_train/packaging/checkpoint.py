@@ -1,4 +1,4 @@
-"""Writes a model as a folder that transformers, sentence-transformers and serving engines read alike, with its ONNX form."""
+"""Writes a model as a folder that all kinds of readers take alike, and exports it to ONNX."""
 
 from __future__ import annotations
 

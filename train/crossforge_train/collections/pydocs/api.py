@@ -121,11 +121,9 @@ def _standard_library() -> Library:
     roots = sorted(name for name in sys.stdlib_module_names if not name.startswith("_") and name not in _STDLIB_SKIPPED)
     modules: list[str] = []
     for root in roots:
-        modules.append(root)
         package = _import(root)
-        for entry in pkgutil.iter_modules(getattr(package, "__path__", ())):
-            if not entry.name.startswith("_") and "test" not in entry.name:
-                modules.append(f"{root}.{entry.name}")
+        found = (entry.name for entry in pkgutil.iter_modules(getattr(package, "__path__", ())))
+        modules += [root, *(f"{root}.{name}" for name in found if not name.startswith("_") and "test" not in name)]
     return Library("the standard library", tuple(modules), all_methods=True)
 
 

@@ -3,7 +3,7 @@
 Document: the qualified name as title, the docstring without its summary line as text. Query of the splits `train`,
 `dev` and `test`: the summary line without the object's name. Split `questions`: questions written by hand, worded
 unlike the docstrings, with every object that answers them. Objects that answer a question, and their aliases and
-near-copies, give queries to the `test` split only, so that training never sees a query for them.
+near-copies, give no query to another split, so that training never sees one for them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _MAX_QUERY_WORDS = 40
 _NEAR_COPY = 0.8
 # The draw does not depend on a run's seed: every run of one set of library versions has the same splits.
 _SPLIT_SEED = 20
-_TEST_SHARE = 0.08
-_DEV_SHARE = 0.05
+_TEST_SHARE = 0.03
+_DEV_SHARE = 0.04
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def build_pydocs() -> Collection:
     draws = drawn_shares(clusters, _SPLIT_SEED)
     query_ids: dict[str, str] = {}  # several objects may share one summary: one query, several relevant documents
     for entry in entries:
-        if not _MIN_QUERY_WORDS <= len(entry.query.split()) <= _MAX_QUERY_WORDS:
+        is_query = _MIN_QUERY_WORDS <= len(entry.query.split()) <= _MAX_QUERY_WORDS
+        if not is_query or clusters[entry.name] in answering:
             continue
         query_id = query_ids.setdefault(normalized(entry.query), f"summary:{entry.name}")
         queries.setdefault(query_id, entry.query)
-        split = _split(draws[entry.name], clusters[entry.name] in answering)
-        splits[split].setdefault(query_id, {})[entry.name] = 1
+        splits[_split(draws[entry.name])].setdefault(query_id, {})[entry.name] = 1
     for number, (question, answers) in enumerate(questions, start=1):
         queries[f"question:{number}"] = question
         splits["questions"][f"question:{number}"] = dict.fromkeys(answers, 1)
@@ -84,7 +84,8 @@ def library_versions() -> dict[str, str]:
         }
     except ModuleNotFoundError as error:
         raise InputError(
-            f'builtin: pydocs reads the docstrings of {error.name}, which is not installed: pip install "crossforge[quickstart]"'
+            f"builtin: pydocs reads the docstrings of {error.name}, which is not installed: "
+            'pip install "crossforge[quickstart]"'
         ) from None
     return {"python": platform.python_version(), **found}
 
@@ -113,13 +114,12 @@ def _clusters(entries: Sequence[_Entry]) -> dict[str, str]:
     names = [entry.name for entry in entries]
     links = [(names[left], names[right]) for left, right in near_copies([entry.body for entry in entries], _NEAR_COPY)]
     first_of: dict[str, str] = {}
-    for entry in entries:
-        links.append((first_of.setdefault(normalized(entry.query), entry.name), entry.name))
+    links += [(first_of.setdefault(normalized(entry.query), entry.name), entry.name) for entry in entries]
     return connected(names, links)
 
 
-def _split(drawn: float, answers_a_question: bool) -> str:
-    if answers_a_question or drawn < _TEST_SHARE:
+def _split(drawn: float) -> str:
+    if drawn < _TEST_SHARE:
         return "test"
     return "dev" if drawn < _TEST_SHARE + _DEV_SHARE else "train"
 

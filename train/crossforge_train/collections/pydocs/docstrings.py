@@ -38,7 +38,7 @@ def split_docstring(docstring: str) -> SplitDocstring:
 
 
 def plain_text(markup: str) -> str:
-    """reStructuredText with roles, directives, underlines and literal marks taken out, on one line."""
+    """ReStructuredText with roles, directives, underlines and literal marks taken out, on one line."""
     text = _ROLE.sub(r"\1", markup)
     text = _DIRECTIVE.sub(" ", text)
     text = _UNDERLINE.sub(" ", text)
