@@ -22,7 +22,26 @@ TOPICS = {
     "music": "chord melody rhythm guitar piano tune song bass tempo note",
     "chess": "pawn rook bishop knight queen king castle check gambit endgame",
 }
-FILLER = "the a of in with for and on is are how why when old new good many some".split()
+FILLER = [
+    "the",
+    "a",
+    "of",
+    "in",
+    "with",
+    "for",
+    "and",
+    "on",
+    "is",
+    "are",
+    "how",
+    "why",
+    "when",
+    "old",
+    "new",
+    "good",
+    "many",
+    "some",
+]
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +115,8 @@ def make_tiny_encoder(folder: Path) -> None:
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
     words = sorted({*FILLER, *TOPICS, *" ".join(TOPICS.values()).split()} - set(letters))
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *words]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
     tokenizer = Tokenizer(models.WordPiece({token: n for n, token in enumerate(tokens)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

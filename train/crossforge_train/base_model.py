@@ -33,6 +33,11 @@ def find_base_model(name: str) -> Path:
     return folder
 
 
+def weights_hash(name: str) -> dict[str, str]:
+    """The sha256 of each weights file of a base model, for fingerprints."""
+    return {path.name: sha256(path) for path in sorted(find_base_model(name).glob("*.safetensors"))}
+
+
 def _find(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)

@@ -62,8 +62,10 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 
 def _run(context: Context) -> None:
-    collection, dropped = load_collection(context.config.collection, context.config.seed)
-    write_beir(context.folder / "collection", collection)
+    with context.reporter.bar("reading the collection", 1) as advance:
+        collection, dropped = load_collection(context.config.collection, context.config.seed)
+        write_beir(context.folder / "collection", collection)
+        advance()
     sizes = {split: len(qrels) for split, qrels in collection.splits.items()}
     counts = {"name": collection.name, "documents": len(collection.corpus), "queries": sizes}
     write_json(context.folder / "counts.json", {**counts, "dropped_leaking_queries": dropped})

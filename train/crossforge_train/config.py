@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crossforge.errors import InputError
+from crossforge_train.precision import Precision
 
 Split = str
 
@@ -76,15 +77,15 @@ class TrainingConfig(_Section):
     loss: Literal["group_softmax", "binary_cross_entropy"] = Field("group_softmax", description="what is minimised")
     distillation_weight: float = Field(0.0, ge=0, description="weight of the KL divergence from the teacher's order")
     distillation_temperature: float = Field(0.05, gt=0, description="divides teacher scores before their softmax")
-    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0, description="of the body")
     head_learning_rate: float = Field(2e-3, gt=0, description="of the freshly initialised classification head")
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     dropout: float = Field(0.0, ge=0, lt=1, description="0 trains 1.6 times as fast, and short runs do not overfit")
-    epochs: float = Field(1.0, gt=0)
-    groups_per_batch: int = Field(16, ge=1, description="groups (queries) a step")
+    epochs: float = Field(1.0, gt=0, description="how often each group is seen")
+    groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step")
     max_length: int = Field(256, ge=16, description="tokens that the model reads of query and document together")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: whichever is faster on this machine")
+    precision: Precision = Field("auto", description="auto: bf16 where the hardware multiplies it natively")
     evaluations: int = Field(4, ge=1, description="how often dev is measured and a checkpoint written")
     dev_queries: int = Field(100, ge=1, description="queries of dev that are measured each time")
     dev_depth: int = Field(30, ge=2, description="first-stage candidates of each that are reranked")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
+from crossforge.loading import BackendName
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
@@ -97,7 +98,7 @@ def _run(context: Context) -> None:
     config, reporter = context.config, context.reporter
     collection = read_collected(context.stage("collect"))
     mined = context.stage("mine")
-    reranker = Reranker(context.stage("finetune") / MODEL_FOLDER)
+    reranker = Reranker(context.stage("finetune") / MODEL_FOLDER, backend=_fastest_backend())
     pipeline = RetrieveAndRerank(
         list(collection.corpus.values()),
         TfidfRetriever.load(mined / INDEX_FOLDER),
@@ -118,6 +119,12 @@ def _run(context: Context) -> None:
     write_report(
         context.folder, Report(config.evaluation.metric, config.evaluation.depth, backend, verdict, splits, tuned)
     )
+
+
+def _fastest_backend() -> BackendName:
+    import torch
+
+    return "torch" if torch.cuda.is_available() else "auto"
 
 
 def tune(task: Task, settings: Settings) -> Tuned:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
 from crossforge.runs import read_run
-from crossforge_train.base_model import find_base_model
+from crossforge_train.base_model import find_base_model, weights_hash
 from crossforge_train.collect import dev_split, read_collected
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
+from crossforge_train.libraries import quieten
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.mining.negatives import drawn_queries
@@ -51,7 +52,7 @@ class _Work:
 def _depends_on(config: Config) -> Mapping[str, Any]:
     return {
         "training": config.training.model_dump(),
-        "base_model": config.base_model,
+        "base_model": weights_hash(config.base_model),
         "metric": config.evaluation.metric,
         "passages": config.evaluation.passages,
         "seed": config.seed,
@@ -60,7 +61,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 
 def _run(context: Context) -> None:
-    _quieten()
+    quieten()
     config = context.config
     base_model = find_base_model(config.base_model)
     require_free_space(context.folder, 20 * _weights_size(base_model), "fine-tuning")
@@ -284,15 +285,6 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
 
 def _weights_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-
-
-def _quieten() -> None:
-    import datasets
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
 
 
 STAGE = Stage("finetune", _depends_on, _run, resumes=True)

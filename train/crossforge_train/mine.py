@@ -13,12 +13,12 @@ from crossforge.files import write_json
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import write_run
-from crossforge_train.base_model import find_base_model
+from crossforge_train.base_model import find_base_model, weights_hash
 from crossforge_train.collect import dev_split, read_collected
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config, FirstStageConfig
 from crossforge_train.mining.groups import Group, write_groups
-from crossforge_train.mining.negatives import mine_groups
+from crossforge_train.mining.negatives import Mined, drawn_queries, mine_groups
 from crossforge_train.mining.teacher import teacher_scores
 from crossforge_train.stages import Context, Stage, versions
 
@@ -45,7 +45,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     return {
         "first_stage": config.first_stage.model_dump(),
         "mining": config.mining.model_dump(),
-        "teacher": {"base_model": config.base_model, **training} if config.mining.teacher else None,
+        "teacher": {"base_model": weights_hash(config.base_model), **training} if config.mining.teacher else None,
         "seed": config.seed,
         "versions": versions("crossforge", "scikit-learn", "scipy", "PyStemmer"),
     }
@@ -57,18 +57,25 @@ def _run(context: Context) -> None:
     with reporter.bar("indexing and retrieving", 2 + len(config.collection.test)) as advance:
         retriever = fit_first_stage(collection, config.first_stage)
         retriever.save(context.folder / INDEX_FOLDER)
-        runs = {}
-        for split in (config.collection.train, dev_split(config.collection), *config.collection.test):
-            runs[split] = retriever.search(collection.split_queries(split), config.first_stage.depth)
-            write_run(run_file(context.folder, split), runs[split], "tfidf")
+        for split in (dev_split(config.collection), *config.collection.test):
+            run = retriever.search(collection.split_queries(split), config.first_stage.depth)
+            write_run(run_file(context.folder, split), run, "tfidf")
             advance()
-    mined = mine_groups(collection, config.collection.train, runs[config.collection.train], config.mining, config.seed)
+        mined = _mine(config, collection, retriever)
+        advance()
     groups: Sequence[Group] = mined.groups
     if config.mining.teacher:
         groups = _with_teacher(context, collection, groups)
     write_groups(context.folder / GROUPS_FILE, groups)
     write_json(context.folder / "report.json", {"analyzer": str(retriever.analyzer), "counts": mined.counts})
     reporter.note(f"{len(groups):,} groups; " + ", ".join(f"{name}: {count:,}" for name, count in mined.counts.items()))
+
+
+def _mine(config: Config, collection: Collection, retriever: TfidfRetriever) -> Mined:
+    train = config.collection.train
+    query_ids = drawn_queries(sorted(collection.qrels(train)), config.mining.max_queries, config.seed)
+    run = retriever.search({key: collection.queries[key] for key in query_ids}, config.first_stage.depth)
+    return mine_groups(collection, train, query_ids, run, config.mining, config.seed)
 
 
 def _with_teacher(context: Context, collection: Collection, groups: Sequence[Group]) -> list[Group]:

@@ -75,15 +75,24 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
         InputError: the run's folder holds something else.
     """
     _claim(config.folder)
+    # All before the first one runs: what is wrong with the base model shows now and not after minutes of mining.
+    records = _records(config, stages)
+    for stage, record in zip(stages, records, strict=True):
+        if not fresh and _is_finished(config.folder, stage.name, record["fingerprint"]):
+            reporter.skipped(stage.name)
+        else:
+            _run(stage, config, reporter, record, fresh)
+
+
+def _records(config: Config, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    """For each stage what its result depends on, the stages before it included, and the fingerprint of that."""
+    records: list[dict[str, Any]] = []
     before = ""
     for stage in stages:
         depends_on = json.loads(json.dumps({"before": before, **stage.depends_on(config)}, default=str))
-        fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-        if not fresh and _is_finished(config.folder, stage.name, fingerprint):
-            reporter.skipped(stage.name)
-        else:
-            _run(stage, config, reporter, {"fingerprint": fingerprint, "depends_on": depends_on}, fresh)
-        before = fingerprint
+        before = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        records.append({"fingerprint": before, "depends_on": depends_on})
+    return records
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -23,8 +23,10 @@ class Mined:
     counts: Mapping[str, int]
 
 
-def mine_groups(collection: Collection, split: str, run: Run, config: MiningConfig, seed: int) -> Mined:
-    """One group for each positive of each query of the split.
+def mine_groups(
+    collection: Collection, split: str, query_ids: Sequence[str], run: Run, config: MiningConfig, seed: int
+) -> Mined:
+    """One group for each positive of each query.
 
     Negatives are documents that are judged 0 first, then candidates of the first stage, then random documents where
     there are too few. A known positive is never a negative: not by id, not as a copy of a positive's text, and not
@@ -32,8 +34,9 @@ def mine_groups(collection: Collection, split: str, run: Run, config: MiningConf
 
     Args:
         collection: corpus, queries and judgements.
-        split: the split to mine.
-        run: first-stage candidates of its queries.
+        split: the split that is mined; its judgements count, those of other splits do not.
+        query_ids: the queries to mine, all of that split.
+        run: first-stage candidates of the queries.
         config: how many, and how chosen.
         seed: decides every draw; the order of input lines does not.
     """
@@ -42,7 +45,7 @@ def mine_groups(collection: Collection, split: str, run: Run, config: MiningConf
     copies = CopyDetector(collection.corpus, config.near_copy)
     counts: Counter[str] = Counter()
     groups: list[Group] = []
-    for query_id in drawn_queries(sorted(qrels), config.max_queries, seed):
+    for query_id in query_ids:
         known = judged[normalized(collection.queries[query_id])]
         miner = _QueryMiner(collection, config, known, run.get(query_id, []), copies)
         for number, positive in enumerate(positives(qrels[query_id])):

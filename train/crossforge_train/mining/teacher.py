@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge_train.collections.collection import Collection
+from crossforge_train.libraries import quieten
 from crossforge_train.mining.groups import Group
 from crossforge_train.precision import Precision, autocast, use_bf16
 from crossforge_train.reporting import Reporter
@@ -39,6 +40,7 @@ def teacher_scores(
     """
     from sentence_transformers import SentenceTransformer
 
+    quieten()
     model = SentenceTransformer(str(base_model), local_files_only=True)
     model.max_seq_length = min(max_length, model.max_seq_length or max_length)
     bf16 = use_bf16(precision)

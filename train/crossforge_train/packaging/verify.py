@@ -9,6 +9,7 @@ import numpy as np
 
 from crossforge.errors import PackageError
 from crossforge.reranker import Reranker
+from crossforge_train.libraries import quieten
 
 # Two exact fp32 backends differ by rounding only.
 TOLERANCE = 1e-4
@@ -31,6 +32,7 @@ def measure_agreement(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> di
     Raises:
         PackageError: a backend differs by more than rounding.
     """
+    quieten()
     compared = [*_PAIRS, *pairs]
     exact = Reranker(folder, backend="torch", verify="off").score_pairs(compared).logits
     onnx = Reranker(folder, backend="onnx", verify="off").score_pairs(compared).logits

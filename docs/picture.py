@@ -1,0 +1,19 @@
+"""Draws docs/demo.svg, the picture in the README: `python docs/picture.py runs/quickstart/package`."""
+
+import io
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from crossforge import Reranker, RetrieveAndRerank
+from crossforge.documents import read_documents
+from crossforge_train.cli import display
+
+ROOT = Path(__file__).parents[1]
+QUERY, SHOWN = "LangSmith", 9
+
+search = RetrieveAndRerank.from_documents(read_documents(ROOT / "examples" / "langsmith.jsonl"), Reranker(sys.argv[1]))
+display.console = Console(record=True, width=104, file=io.StringIO())
+display.show_side_by_side(search(QUERY, None), SHOWN)
+display.console.save_svg(str(ROOT / "docs" / "demo.svg"), title="make demo")

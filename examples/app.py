@@ -1,0 +1,13 @@
+"""Retrieve and rerank in an app: `python examples/app.py runs/quickstart/package LangSmith`."""
+
+import sys
+from pathlib import Path
+
+from crossforge import Reranker, RetrieveAndRerank
+from crossforge.documents import read_documents
+
+package, query = sys.argv[1:3]
+documents = read_documents(Path(__file__).parent / "langsmith.jsonl")
+search = RetrieveAndRerank.from_documents(documents, Reranker(package))
+for result in search(query, k=5):
+    print(f"{result.rank}. {result.title} (TF-IDF: {result.first_stage_rank}, probability {result.probability:.2f})")

@@ -1,0 +1,82 @@
+"""Real weights and real collections: minutes, not seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossforge import Reranker
+from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
+from crossforge_train.collections.beir import read_beir
+from crossforge_train.config import FirstStageConfig, load_config
+from crossforge_train.evaluation.metrics import mean, measure_rankings
+from crossforge_train.evaluation.report import read_report
+from crossforge_train.mine import fit_first_stage
+from crossforge_train.recipe import STAGES
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import run_stages
+
+pytestmark = pytest.mark.slow
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("scifact", 0.660),
+        ("medquad", 0.498),
+        ("stackfaq", 0.702),
+        ("cranfield", 0.521),
+        ("chorus-electronics", 0.661),
+        ("jaquad", 0.848),
+    ],
+)
+def test_first_stage_reaches_the_published_figure(shared_collections: Path, name: str, expected: float) -> None:
+    collection = read_beir(shared_collections / name)
+    run = fit_first_stage(collection, FirstStageConfig()).search(collection.split_queries("test"), 100)
+    rankings = {query_id: [found.doc_id for found in candidates] for query_id, candidates in run.items()}
+    values = measure_rankings(["nDCG@10"], collection.qrels("test"), rankings)["nDCG@10"]
+    assert mean(values) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_packaged_base_model_is_genuine() -> None:
+    (name,) = PACKAGED_MODELS
+    assert (find_base_model(name) / "model.safetensors").is_file()
+
+
+@pytest.fixture(scope="module")
+def short_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quickstart on a tenth of its groups: everything for real, but no time to become good."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    overrides = [
+        f"runs={folder}",
+        "mining.max_queries=150",
+        "training.dev_queries=20",
+        "training.evaluations=1",
+        "evaluation.max_queries=15",
+        "evaluation.max_dev_queries=15",
+        "package.allow_regression=true",
+    ]
+    config = load_config(CONFIGS / "quickstart.yaml", overrides)
+    run_stages(config, STAGES, SilentReporter())
+    return config.folder
+
+
+def test_the_quickstart_gives_a_package_that_agrees_with_other_readers(short_quickstart: Path) -> None:
+    from sentence_transformers import CrossEncoder
+    from torch.nn import Identity
+
+    package = short_quickstart / "package"
+    documents = ["Least squares polynomial fit.", "Return the sum of an array.", "word " * 500]
+    ours = Reranker(package).score("fit a line", documents)
+    theirs = CrossEncoder(str(package), activation_fn=Identity()).predict([("fit a line", text) for text in documents])
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_quickstart_measures_both_test_splits(short_quickstart: Path) -> None:
+    report = read_report(short_quickstart / "evaluate")
+    assert [split["split"] for split in report["splits"]] == ["questions", "test"]
+    assert all(split["queries"] == 15 for split in report["splits"])

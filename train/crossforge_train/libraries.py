@@ -1,0 +1,16 @@
+"""Keeps the libraries underneath from talking over a run's own progress."""
+
+from __future__ import annotations
+
+import logging
+
+
+def quieten() -> None:
+    """Turn off the progress bars and advice of transformers, sentence-transformers and datasets for this process."""
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
