@@ -137,6 +137,10 @@ def make_tiny_encoder(folder: Path) -> None:
     fast.save_pretrained(plain)
     transformer = Transformer(str(plain), max_seq_length=64)
     SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu").save(str(folder))
+    # As real BERT tokenizers do, and this generic class does not unless it is told to.
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dict) -> Path:

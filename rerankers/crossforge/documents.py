@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge.files import read_jsonl
+from crossforge.files import parse_json_object, read_lines
+
+IdCheck = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> lis
     Raises:
         InputError: something else stands in the list, a text is missing, or two documents share an id.
     """
+    if isinstance(documents, str | Mapping):
+        raise InputError(f"expected a list of documents, found one {type(documents).__name__}")
     found = [_as_document(document, position) for position, document in enumerate(documents)]
     refuse_duplicate_ids(found)
     return found
@@ -51,35 +55,49 @@ def refuse_duplicate_ids(documents: Sequence[Document]) -> None:
         seen.add(document.doc_id)
 
 
-def read_documents(path: Path) -> list[Document]:
-    """Documents from a JSONL file (one object a line) or from a text file (one document a line).
+def read_documents(path: Path, check_id: IdCheck | None = None) -> list[Document]:
+    """Documents from a JSONL file (one object a line) or, if its name ends in .txt, a text file (one document a line).
 
     Raises:
         InputError: the file is missing, empty or malformed; the message gives file and line.
     """
-    documents = list(_documents_in(path))
+    return parse_documents(read_lines(path), str(path), jsonl=path.suffix not in (".txt", ".text"), check_id=check_id)
+
+
+def parse_documents(
+    lines: Iterable[str], source: str, *, jsonl: bool, check_id: IdCheck | None = None
+) -> list[Document]:
+    """Documents from lines: JSON objects, or plain texts, whose ids are then "0", "1", …; empty lines are passed over.
+
+    Args:
+        lines: what to read.
+        source: what error messages call it.
+        jsonl: whether a line is a JSON object or a text.
+        check_id: raises `InputError` for an id that the caller cannot use.
+
+    Raises:
+        InputError: there is none, a line is malformed, or an id stands twice; the message opens with `source`.
+    """
+    documents: list[Document] = []
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {number}"
+        value = parse_json_object(line, where) if jsonl else line.strip()
+        try:
+            document = _as_document(value, len(documents))
+            if check_id:
+                check_id(document.doc_id)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        if document.doc_id in seen:
+            raise InputError(f"{where}: the id {document.doc_id!r} stands twice; ids must be unique")
+        seen.add(document.doc_id)
+        documents.append(document)
     if not documents:
-        raise InputError(f"{path}: no documents in it")
-    try:
-        refuse_duplicate_ids(documents)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{source}: no documents in it")
     return documents
-
-
-def _documents_in(path: Path) -> Iterator[Document]:
-    if path.suffix not in (".txt", ".text"):
-        for number, row in read_jsonl(path):
-            try:
-                yield _as_document(row, number - 1)
-            except InputError as error:
-                raise InputError(f"{path}, line {number}: {error}") from None
-        return
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    yield from (Document(str(number), line) for number, line in enumerate(lines) if line.strip())
 
 
 def _as_document(value: Document | Mapping[str, Any] | str, position: int) -> Document:
@@ -95,4 +113,7 @@ def _as_document(value: Document | Mapping[str, Any] | str, position: int) -> Do
     id_key = next((key for key in ("_id", "doc_id", "id") if value.get(key) is not None), None)
     doc_id = str(position) if id_key is None else str(value[id_key])
     metadata = {key: item for key, item in value.items() if key not in (id_key, "text", "title", "metadata")}
-    return Document(doc_id, text, title, {**(value.get("metadata") or {}), **metadata})
+    given = value.get("metadata") or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f'"metadata" of document {doc_id!r} is a {type(given).__name__}, not a mapping')
+    return Document(doc_id, text, title, {**given, **metadata})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from crossforge.errors import InputError
 @contextmanager
 def written_atomically(target: Path) -> Iterator[Path]:
     """Give a temporary path beside `target` to write a file or folder to, and rename it there only on success."""
-    beside = target.with_name(f".{target.name}.writing")
+    beside = target.with_name(f".{target.name}.{os.getpid()}.writing")
     remove(beside)
     beside.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -52,25 +53,38 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not a file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text file.
+
+    Raises:
+        InputError: the file is missing, a folder, or not UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from lines
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not a file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) for each non-empty line.
 
     Raises:
-        InputError: the file is missing, or a line is not a JSON object; the message gives file and line.
+        InputError: the file cannot be read, or a line is not a JSON object; the message gives file and line.
     """
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, parse_json_object(line, f"{path}, line {number}")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            yield number, parse_json_object(line, f"{path}, line {number}")
 
 
 def parse_json_object(line: str, where: str) -> dict[str, Any]:
@@ -87,8 +101,8 @@ def parse_json_object(line: str, where: str) -> dict[str, Any]:
 
 
 def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:
-    """Write one JSON object a line, whole or not at all."""
-    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
+    """Write one JSON object a line, whole or not at all; lone surrogates, which no file can hold, become "?"."""
+    with written_atomically(path) as beside, beside.open("w", encoding="utf-8", errors="replace") as lines:
         for row in rows:
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 

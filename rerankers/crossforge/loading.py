@@ -18,7 +18,10 @@ from crossforge.tokenization import PairTokenizer
 BackendName = Literal["auto", "onnx", "torch"]
 
 # Positions that BERT-like models are made for, where a folder does not say.
-_DEFAULT_MAX_LENGTH = 512
+_DEFAULT_POSITIONS = 512
+
+# transformers' tokenizer classes that give no segments unless a folder asks for them.
+_CLASSES_WITHOUT_SEGMENTS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,39 @@ def load_parts(
 
     Raises:
         PackageError: nothing there, or nothing that can be loaded; see `read_manifest` for packages.
+        InputError: `max_length` is more than the model has positions, or an option is unknown.
     """
     folder = find_folder(reference, local_files_only)
-    manifest = _manifest(folder, verify)
-    config = _config(folder)
-    length = max_length or manifest.max_length
-    return Parts(pair_tokenizer(folder, config, length), _backend(folder, backend), manifest)
+    manifest = _manifest(folder, _classifier_config(folder), verify)
+    tokenizer = pair_tokenizer(folder, max_length or manifest.max_length)
+    return Parts(tokenizer, _backend(folder, backend), manifest)
 
 
-def pair_tokenizer(folder: Path, config: Mapping[str, Any], max_length: int) -> PairTokenizer:
-    """The folder's tokenizer as the model with this `config.json` wants its input."""
-    _require_file(folder / "tokenizer.json")
-    segments = int(config.get("type_vocab_size") or 0) > 1  # RoBERTa and others know one segment only
-    return PairTokenizer(
-        folder / "tokenizer.json", max_length, pad_id=int(config.get("pad_token_id") or 0), segments=segments
-    )
+def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
+    """The folder's tokenizer, giving what the folder's model wants.
+
+    Raises:
+        InputError: `max_length` is more than the model has positions.
+    """
+    config = read_package_json(folder / "config.json")
+    positions = _positions(config)
+    if max_length > positions:
+        raise InputError(f"{folder}: max_length is {max_length}, but the model has {positions} positions")
+    tokenizer_file = folder / "tokenizer.json"
+    _require_file(tokenizer_file)
+    pad_id = int(config.get("pad_token_id") or 0)
+    return PairTokenizer(tokenizer_file, max_length, pad_id=pad_id, segments=uses_segments(folder))
+
+
+def uses_segments(folder: Path) -> bool:
+    """Whether query and document are told apart by `token_type_ids`, as transformers decides it for this folder."""
+    if int(read_package_json(folder / "config.json").get("type_vocab_size") or 0) < 2:  # RoBERTa and others
+        return False
+    settings = _tokenizer_settings(folder)
+    names = settings.get("model_input_names")
+    if names is None:
+        return settings.get("tokenizer_class") not in _CLASSES_WITHOUT_SEGMENTS
+    return "token_type_ids" in names
 
 
 def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
@@ -75,31 +96,54 @@ def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
         raise PackageError(f"{reference}: no such folder, and not in the hub cache{way_out} ({kind})") from None
 
 
-def _manifest(folder: Path, verify: Verify) -> Manifest:
+def _manifest(folder: Path, config: Mapping[str, Any], verify: Verify) -> Manifest:
     if (folder / MANIFEST_FILE).is_file():
         return read_manifest(folder, verify)
-    return Manifest(base_model=str(folder), max_length=_plain_max_length(folder))
-
-
-def _plain_max_length(folder: Path) -> int:
-    limits = [_config(folder).get("max_position_embeddings", _DEFAULT_MAX_LENGTH)]
-    for name, key in (("tokenizer_config.json", "model_max_length"), ("sentence_bert_config.json", "max_seq_length")):
-        if (folder / name).is_file():
-            limits.append(read_json(folder / name).get(key))
+    limits = [_positions(config), _tokenizer_settings(folder).get("model_max_length")]
+    if (folder / "sentence_bert_config.json").is_file():
+        limits.append(read_package_json(folder / "sentence_bert_config.json").get("max_seq_length"))
     # Tokenizers without a limit say 1e30.
-    return min(int(limit) for limit in limits if limit)
+    return Manifest(base_model=str(folder), max_length=min(int(limit) for limit in limits if limit))
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    _require_file(folder / "config.json")
-    try:
-        config = read_json(folder / "config.json")
-    except InputError as error:
-        raise PackageError(str(error)) from None
-    labels = len(config.get("id2label") or ["one"])
+def _classifier_config(folder: Path) -> dict[str, Any]:
+    config = read_package_json(folder / "config.json")
+    architecture = str((config.get("architectures") or ["unknown"])[0])
+    if not architecture.endswith("ForSequenceClassification"):
+        raise PackageError(f"{folder}: {architecture} has no scoring head; a reranker is a …ForSequenceClassification")
+    # transformers leaves the table out where there are two labels.
+    labels = len(config["id2label"]) if config.get("id2label") else 2
     if labels != 1:
         raise PackageError(f"{folder}: a classifier with {labels} labels; a reranker has exactly one")
-    return dict(config)
+    return config
+
+
+def _positions(config: Mapping[str, Any]) -> int:
+    positions = int(config.get("max_position_embeddings") or _DEFAULT_POSITIONS)
+    if "roberta" in str(config.get("model_type")) or config.get("model_type") == "camembert":
+        positions -= int(config.get("pad_token_id") or 0) + 1  # these count positions from behind the padding index
+    return positions
+
+
+def _tokenizer_settings(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    return read_package_json(path) if path.is_file() else {}
+
+
+def read_package_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a model folder.
+
+    Raises:
+        PackageError: missing, or no JSON object.
+    """
+    _require_file(path)
+    try:
+        value = read_json(path)
+    except InputError as error:
+        raise PackageError(str(error)) from None
+    if not isinstance(value, dict):
+        raise PackageError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def _require_file(path: Path) -> None:

@@ -16,6 +16,7 @@ KIND = "crossforge-reranker"
 SCHEMA_VERSION = 1
 
 Verify = Literal["full", "size", "off"]
+_VERIFY = ("full", "size", "off")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def read_manifest(folder: Path, verify: Verify = "full") -> Manifest:
 
     Raises:
         PackageError: no manifest, a foreign or newer one, or a file that is missing, changed or outside the folder.
+        InputError: `verify` is none of the three.
     """
+    if verify not in _VERIFY:
+        raise InputError(f"verify={verify!r}; have {', '.join(_VERIFY)}")
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise PackageError(f"{folder}: not a reranker package (no {MANIFEST_FILE} in it)")
@@ -92,11 +96,41 @@ def _parse(value: Any, path: Path) -> Manifest:
         raise PackageError(
             f"{path}: schema version {version}, this crossforge reads up to {SCHEMA_VERSION}: upgrade crossforge"
         )
-    fields = {key: item for key, item in value.items() if key in Manifest.__dataclass_fields__}
+    known = {key: item for key, item in value.items() if key in Manifest.__dataclass_fields__}
     try:
-        return Manifest(**{**fields, "calibrator": Calibrator(**fields["calibrator"])})
+        manifest = Manifest(**{**known, "calibrator": Calibrator(**known["calibrator"])})
     except (KeyError, TypeError) as error:
         raise PackageError(f"{path}: incomplete manifest ({error})") from None
+    wrong = _wrongly_typed(manifest)
+    if wrong:
+        raise PackageError(f"{path}: {wrong} holds something else than it should")
+    return manifest
+
+
+def _wrongly_typed(manifest: Manifest) -> str | None:
+    """The name of the first value that has another type than this version writes."""
+
+    def is_number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    def is_entry(value: object) -> bool:
+        return (
+            isinstance(value, Mapping) and isinstance(value.get("size"), int) and isinstance(value.get("sha256"), str)
+        )
+
+    tables = (manifest.verdict, manifest.metrics, manifest.agreement, manifest.versions, manifest.files)
+    checks = {
+        "base_model": isinstance(manifest.base_model, str),
+        "max_length": isinstance(manifest.max_length, int) and manifest.max_length > 0,
+        "calibrator": is_number(manifest.calibrator.slope) and is_number(manifest.calibrator.intercept),
+        "threshold": manifest.threshold is None or is_number(manifest.threshold),
+        "fusion_weight": is_number(manifest.fusion_weight),
+        "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),
+    }
+    wrong = next((name for name, right in checks.items() if not right), None)
+    if wrong is None and not all(is_entry(entry) for entry in manifest.files.values()):
+        return "files"
+    return wrong
 
 
 def _check_file(folder: Path, name: str, expected: Mapping[str, Any], verify: Verify) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crossforge.documents import Document, join_title
-from crossforge.tokenization import MIN_DOCUMENT_TOKENS, PairTokenizer
+from crossforge.tokenization import PairTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +21,27 @@ class PassageWindows:
     overlap: float = 0.25
 
     def split(self, query: str, document: Document) -> list[str]:
-        """The document's passages for this query, in order: one that is the whole text if it fits, else windows."""
+        """The document's passages for this query, in order: one that is the whole text if it fits, else windows.
+
+        Raises:
+            InputError: the query leaves no room for a document.
+        """
+        self.tokenizer.require_room(query)
         room = self.tokenizer.document_room(query)
         # A token stands for at least one byte: a short text fits without counting.
         if len(document.full_text.encode("utf-8", "replace")) <= room:
             return [document.full_text]
-        title_tokens = len(self.tokenizer.spans(document.title)) if document.title else 0
         spans = self.tokenizer.spans(document.text)
-        if title_tokens + len(spans) <= room:
+        title_spans = self.tokenizer.spans(document.title)
+        if not spans or len(title_spans) + len(spans) <= room:
             return [document.full_text]
-        size = max(room - title_tokens, MIN_DOCUMENT_TOKENS)
+        title = document.title
+        if len(title_spans) > room // 2:  # an endless title must leave room for the text that it stands before
+            title_spans = title_spans[: room // 2]
+            title = title[: title_spans[-1][1]]
+        size = max(room - len(title_spans), 1)
         return [
-            join_title(document.title, document.text[spans[first][0] : spans[last - 1][1]])
+            join_title(title, document.text[spans[first][0] : spans[last - 1][1]])
             for first, last in window_bounds(len(spans), size, self.overlap)
         ]
 

@@ -12,7 +12,7 @@ from crossforge.documents import Document, as_documents, read_documents
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json, write_jsonl, written_atomically
 from crossforge.passages import PassageWindows
-from crossforge.reranker import Reranker
+from crossforge.reranker import Reranker, require_query
 from crossforge.results import RankedResults
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
@@ -21,6 +21,7 @@ from crossforge.runs import Candidate
 DEFAULT_DEPTH = 100
 # Where a package keeps its corpus and index, if it has them.
 FIRST_STAGE_FOLDER = "first_stage"
+_SETTINGS_FILE = "pipeline.json"
 
 
 class RetrieveAndRerank:
@@ -64,8 +65,7 @@ class RetrieveAndRerank:
         Raises:
             InputError: the query is empty.
         """
-        if not isinstance(query, str) or not query.strip():
-            raise InputError("the query is empty")
+        require_query(query)
         candidates = self._retriever.search({"query": query}, self._depth)["query"]
         return self.rerank(query, candidates, k)
 
@@ -85,19 +85,26 @@ class RetrieveAndRerank:
         return self._compressor.best_passages(query, documents)
 
     def save(self, folder: Path | str) -> None:
-        """Write corpus and index (not the reranker) to a folder that `load` reads."""
+        """Write corpus and index (not the reranker) to a folder that `load` reads.
+
+        Raises:
+            InputError: the folder holds something else, or the first stage is not TF-IDF.
+        """
         if not isinstance(self._retriever, TfidfRetriever):
             raise InputError("only the TF-IDF first stage can be saved")
-        with written_atomically(Path(folder)) as beside:
+        target = Path(folder)
+        if target.is_dir() and any(target.iterdir()) and not (target / _SETTINGS_FILE).is_file():
+            raise InputError(f"{target}: holds something else; choose an empty or a new folder")
+        with written_atomically(target) as beside:
             save_first_stage(beside, list(self._documents.values()), self._retriever)
             settings = {"depth": self._depth, "passages": self._compressor.passages}
-            write_json(beside / "pipeline.json", settings)
+            write_json(beside / _SETTINGS_FILE, settings)
 
     @classmethod
     def load(cls, folder: Path | str, reranker: Reranker) -> RetrieveAndRerank:
         """Read what `save` wrote and put the reranker behind it."""
         documents, retriever = load_first_stage(Path(folder))
-        return cls(documents, retriever, reranker, **read_json(Path(folder) / "pipeline.json"))
+        return cls(documents, retriever, reranker, **read_json(Path(folder) / _SETTINGS_FILE))
 
 
 def save_first_stage(folder: Path, documents: Sequence[Document], retriever: TfidfRetriever) -> None:
@@ -128,6 +135,8 @@ class Compressor:
     """
 
     def __init__(self, retriever: Retriever, windows: PassageWindows, passages: int) -> None:
+        if passages < 1:
+            raise InputError(f"passages is {passages}; at least one has to be read of each document")
         self._retriever = retriever
         self._windows = windows
         self.passages = passages

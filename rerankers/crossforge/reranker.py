@@ -73,6 +73,8 @@ class Reranker:
         return reranker
 
     def _assemble(self, parts: Parts, max_passages: int, token_budget: int) -> None:
+        if max_passages < 1:
+            raise InputError(f"max_passages is {max_passages}; at least one passage has to be read")
         self._parts = parts
         self._max_passages = max_passages
         self._token_budget = token_budget
@@ -99,6 +101,7 @@ class Reranker:
         Raises:
             InputError: the query is empty or too long, or something that is no document stands in the list.
         """
+        require_query(query)
         return self.score_passages(query, self._passages(query, as_documents(documents)))[0].logits
 
     def rank(
@@ -122,6 +125,7 @@ class Reranker:
         Raises:
             InputError: the query is empty or too long, a document is none, or the lists differ in length.
         """
+        require_query(query)
         found = _with_ids(as_documents(documents), doc_ids, metadata)
         passages = self._passages(query, found)
         return self.rank_passages(query, found, passages, top_k=top_k)
@@ -208,9 +212,8 @@ class Reranker:
         Raises:
             InputError: a query is empty, or too long for a document to fit beside it.
         """
-        for query in dict.fromkeys(query for query, _ in pairs):
-            if not isinstance(query, str) or not query.strip():
-                raise InputError("the query is empty")
+        for query, _ in pairs:
+            require_query(query)
         logits = np.empty(len(pairs), dtype=np.float32)
         truncated: list[bool] = []
         for start in range(0, len(pairs), _CHUNK):
@@ -225,6 +228,14 @@ class Reranker:
         if self._max_passages == 1:
             return [[document.full_text] for document in documents]
         return [self._windows.split(query, document)[: self._max_passages] for document in documents]
+
+
+def require_query(query: object) -> None:
+    """Raise `InputError` unless `query` is text with something in it."""
+    if not isinstance(query, str):
+        raise InputError(f"the query is a {type(query).__name__}; expected text")
+    if not query.strip():
+        raise InputError("the query is empty")
 
 
 def _with_ids(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crossforge.errors import InputError
-from crossforge.files import written_atomically
+from crossforge.files import read_lines, written_atomically
 
 
 class Candidate(NamedTuple):
@@ -22,7 +22,14 @@ Run = Mapping[str, list[Candidate]]
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write `query Q0 document rank score tag` lines, whole or not at all."""
+    """Write `query Q0 document rank score tag` lines, whole or not at all.
+
+    Raises:
+        InputError: an id is empty or holds a space, which the format cannot carry.
+    """
+    for name in (*run, *(found.doc_id for candidates in run.values() for found in candidates)):
+        if len(name.split()) != 1 or name != name.strip():
+            raise InputError(f"{path}: the id {name!r} is empty or holds a space, which a TREC run cannot carry")
     with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
         for query_id, candidates in run.items():
             for rank, (doc_id, score) in enumerate(candidates, start=1):
@@ -36,11 +43,7 @@ def read_run(path: Path) -> dict[str, list[Candidate]]:
         InputError: a line does not have six columns, or a rank or score is no number.
     """
     ranked: dict[str, list[tuple[int, Candidate]]] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         try:
             query_id, _, doc_id, rank, score, _ = line.split()
             ranked.setdefault(query_id, []).append((int(rank), Candidate(doc_id, float(score))))

@@ -61,7 +61,7 @@ class PairTokenizer:
             InputError: a query is so long that no room is left for a document.
         """
         for query in dict.fromkeys(query for query, _ in pairs):
-            self._require_room(query)
+            self.require_room(query)
         encodings = self._tokenizer.encode_batch([(_clean(query), _clean(document)) for query, document in pairs])
         return [EncodedPair(found.ids, found.type_ids, bool(found.overflowing)) for found in encodings]
 
@@ -92,7 +92,8 @@ class PairTokenizer:
             return True
         return self.document_room(query) >= MIN_DOCUMENT_TOKENS
 
-    def _require_room(self, query: str) -> None:
+    def require_room(self, query: str) -> None:
+        """Raise `InputError` if no document fits beside this query."""
         if not self.fits(query):
             used = self.max_length - self._special_tokens - self.document_room(query)
             raise InputError(

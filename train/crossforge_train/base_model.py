@@ -86,7 +86,7 @@ def _require_encoder(folder: Path, name: str) -> None:
     architecture = (config.get("architectures") or ["unknown"])[0]
     if "CausalLM" in architecture or "ConditionalGeneration" in architecture or config.get("is_decoder"):
         raise InputError(f"base model {name}: {architecture} is no encoder; take a BERT-like model")
-    labels = len(config.get("id2label") or [])
+    labels = len(config["id2label"]) if config.get("id2label") else 2  # transformers leaves it out where it is 2
     if "SequenceClassification" in architecture and labels != 1:
         raise InputError(
             f"base model {name}: a classifier with {labels} labels; a reranker starts from an encoder or one label"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossforge.errors import InputError
+from crossforge_train.evaluation.metrics import parse_measure
 from crossforge_train.precision import Precision
 
 Split = str
@@ -108,6 +109,24 @@ class EvaluationConfig(_Section):
     significance: float = Field(0.05, gt=0, lt=1, description="p value below which a difference counts")
     permutations: int = Field(20_000, ge=1000, description="draws of the randomization test and of the bootstrap")
 
+    @field_validator("metric")
+    @classmethod
+    def _canonical_metric(cls, name: str) -> str:
+        return _canonical(name)
+
+    @field_validator("measures")
+    @classmethod
+    def _canonical_measures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_canonical, names))
+
+
+def _canonical(measure: str) -> str:
+    """MRR@10 and RR@10 are one measure; figures stand under the second name."""
+    try:
+        return str(parse_measure(measure))
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
 
 class PackageConfig(_Section):
     """The reranker package."""
@@ -154,10 +173,13 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name a config file in it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a config is a mapping of sections such as 'collection:' and 'training:'")
+    values = {key: {} if value is None else value for key, value in values.items()}  # a section with nothing in it
     for override in overrides:
         _apply(values, override)
     try:
@@ -182,35 +204,44 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    return "; ".join(
-        _explain_one(problem["type"], problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()
-    )
+    # A value that may have several types gives one problem for each of them, all for one key.
+    problems: dict[str, str] = {}
+    for problem in error.errors():
+        location = _key_parts(problem["loc"])
+        message = _explain_one(problem["type"], location, problem["msg"], problem["input"])
+        problems.setdefault(".".join(location) or message, message)
+    return "; ".join(problems.values())
 
 
-def _explain_one(kind: str, location: Sequence[int | str], message: str, value: Any) -> str:
-    key = ".".join(str(part) for part in location)
+def _key_parts(location: Sequence[int | str]) -> list[str]:
+    """The parts of a location that are keys of the file: pydantic adds the names of types and positions in lists."""
+    parts: list[str] = []
+    section: Any = Config
+    for part in location:
+        fields = getattr(section, "model_fields", None)
+        if fields is None:
+            break
+        parts.append(str(part))
+        section = fields[part].annotation if part in fields else None
+    return parts
+
+
+def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -> str:
+    key = ".".join(location)
     if kind == "extra_forbidden":
         known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = (
-            f"did you mean {'.'.join([*map(str, location[:-1]), close[0]])}?"
-            if close
-            else f"known here: {', '.join(known)}"
-        )
+        close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {'.'.join([*location[:-1], close[0]])}?" if close else f"known here: {', '.join(known)}"
         return f"unknown key {key}; {hint}"
     if kind == "missing":
         return f"{key} is missing"
     message = message.removeprefix("Value error, ")
-    return (
-        f"{key}: {message} (found {value!r})"
-        if key and kind != "value_error"
-        else f"{key}: {message}"
-        if key
-        else message
-    )
+    if not key:
+        return message
+    return f"{key}: {message}" if kind == "value_error" else f"{key}: {message} (found {value!r})"
 
 
-def _known_keys(parents: Iterable[int | str]) -> list[str]:
+def _known_keys(parents: Iterable[str]) -> list[str]:
     section: Any = Config
     for parent in parents:
         section = section.model_fields[parent].annotation

@@ -99,7 +99,7 @@ def _prepare(context: Context, collection: Collection, base_model: Path) -> _Wor
     )
     _set_dropout(model, config.training.dropout)
     bf16 = use_bf16(config.training.precision)
-    tokenizer = pair_tokenizer(base_model, read_json(base_model / "config.json"), config.training.max_length)
+    tokenizer = pair_tokenizer(base_model, config.training.max_length)
     manifest = Manifest(config.base_model, config.training.max_length)
     reranker = Reranker.from_parts(Parts(tokenizer, TorchBackend(model.model, autocast=bf16), manifest))
     documents = list(collection.corpus.values())

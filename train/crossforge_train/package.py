@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from crossforge.manifest import Manifest, file_table, read_manifest, write_manif
 from crossforge.pipeline import FIRST_STAGE_FOLDER, save_first_stage
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collect import dev_split, read_collected
+from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config
 from crossforge_train.evaluation.report import markdown, read_report
 from crossforge_train.finetune import MODEL_FOLDER
@@ -55,21 +57,19 @@ def _run(context: Context) -> None:
     card = model_card(context.config, counts, history, markdown(report), crossforge.__version__)
     (folder / "README.md").write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:
-        agreement = measure_agreement(folder, _sample_pairs(context))
+        agreement = measure_agreement(folder, _sample_pairs(collection, dev_split(context.config.collection)))
         _write_manifest(context, folder, report, agreement)
         read_manifest(folder)
         advance()
 
 
-def _sample_pairs(context: Context) -> list[tuple[str, str]]:
-    collection = read_collected(context.stage("collect"))
-    qrels = collection.qrels(dev_split(context.config.collection))
-    pairs = [
+def _sample_pairs(collection: Collection, split: str) -> list[tuple[str, str]]:
+    pairs = (
         (collection.queries[query_id], collection.corpus[doc_id].full_text)
-        for query_id, judgements in qrels.items()
+        for query_id, judgements in collection.qrels(split).items()
         for doc_id in judgements
-    ]
-    return pairs[:_SAMPLE]
+    )
+    return list(islice(pairs, _SAMPLE))
 
 
 def _write_manifest(context: Context, folder: Path, report: Mapping[str, Any], agreement: Mapping[str, float]) -> None:

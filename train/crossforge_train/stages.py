@@ -111,7 +111,7 @@ def _claim(folder: Path) -> None:
         raise InputError(f"{folder}: is a file; choose another name or another runs folder")
     if folder.is_dir() and any(folder.iterdir()):
         marker = folder / RUN_FILE
-        if not marker.is_file() or read_json(marker).get("kind") != _RUN_KIND:
+        if not marker.is_file() or read_json(marker) != {"kind": _RUN_KIND}:
             raise InputError(f"{folder}: holds something that is no crossforge run; choose another name or runs folder")
     else:
         write_json(folder / RUN_FILE, {"kind": _RUN_KIND})

@@ -44,11 +44,19 @@ class TorchBackend:
                 f'{folder}: this folder needs the torch backend: pip install "crossforge[torch]"'
             ) from None
         try:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
-        except (OSError, ValueError) as error:
+        except Exception as error:  # safetensors and transformers raise many kinds; all mean "not to be loaded"
             raise PackageError(f"{folder}: transformers cannot load it ({_first_line(error)})") from None
+        if missing := sorted(loading["missing_keys"]):
+            # transformers would fill them with random numbers and only warn.
+            raise PackageError(f"{folder}: the weights lack {', '.join(missing[:3])}; this is no whole cross-encoder")
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Literal
 
 from crossforge.errors import InputError
 
-_WORD = re.compile(r"\w+")
+_ASCII_WORD = re.compile(r"\w+")
 # Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar: scripts that are written without spaces.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
+# Every script that is written today lies below.
+_LAST_SCRIPT = 0x20000
 _UNSPACED_SHARE = 0.2
 _SAMPLE = 1000
 
@@ -44,7 +48,7 @@ class Analyzer:
 
     def terms(self, text: str) -> list[str]:
         """The terms of one text, in order, repetitions kept."""
-        words: list[str] = _WORD.findall(text.lower())
+        words = _words(text)
         if self.kind == "char":
             return [gram for word in words for gram in _ngrams(word, self.ngram)]
         kept = [word for word in words if word not in _stop_words(self.language)]
@@ -61,6 +65,20 @@ def choose_analyzer(texts: Iterable[str]) -> Analyzer:
     if letters["unspaced"] > _UNSPACED_SHARE * max(1, letters["all"]):
         return Analyzer("char")
     return Analyzer("word", "english" if letters["ascii"] > 0.9 * letters["all"] else "none")
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return _word_pattern().findall(unicodedata.normalize("NFC", text).lower())
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    """Letters, digits and their marks: without these, Hindi and Thai words would fall apart at vowel signs."""
+    marks = (chr(code) for code in range(_LAST_SCRIPT) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    escaped = "".join(map(re.escape, marks))
+    return re.compile(rf"\w[\w{escaped}]*")
 
 
 def _ngrams(word: str, n: int) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from crossforge.runs import Candidate
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import CountVectorizer
 
 _QUERY_BLOCK = 256
 _FORMAT = "crossforge-tfidf-1"
@@ -114,31 +116,40 @@ class TfidfRetriever:
         """
         from scipy.sparse import csr_matrix
 
-        state = read_json(folder / "index.json")
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            raise PackageError(f"{folder / 'index.json'}: not a first-stage index of this version ({_FORMAT})")
         try:
+            state = read_json(folder / "index.json")
+            if not isinstance(state, dict) or state.get("format") != _FORMAT:
+                raise PackageError(f"{folder / 'index.json'}: not a first-stage index of this version ({_FORMAT})")
             arrays = {
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in ("idf", "data", "indices", "indptr")
             }
-        except (OSError, ValueError) as error:
-            raise PackageError(f"{folder}: first-stage index is damaged ({error})") from None
-        shape = len(state["doc_ids"]), len(state["terms"])
-        matrix = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
-        return cls(state["doc_ids"], Analyzer(**state["analyzer"]), state["terms"], arrays["idf"], matrix)
+            shape = len(state["doc_ids"]), len(state["terms"])
+            matrix = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+            matrix.check_format(full_check=True)  # an index out of range would crash the process later
+            if arrays["idf"].shape != (shape[1],):
+                raise ValueError("idf has another length than the vocabulary")
+            return cls(state["doc_ids"], Analyzer(**state["analyzer"]), state["terms"], arrays["idf"], matrix)
+        except (OSError, EOFError, ValueError, KeyError, TypeError, InputError) as error:
+            raise PackageError(f"{folder}: damaged or no first-stage index ({error})") from None
 
     def _arrays(self) -> dict[str, Any]:
         matrix = self._matrix
         return {"idf": self._idf, "data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
 
     def _vectors(self, texts: Sequence[str]) -> csr_matrix:
+        return _weighted(self._counter.transform(texts), self._idf)
+
+    @cached_property
+    def _counter(self) -> CountVectorizer:
+        """Made once: scikit-learn checks the whole vocabulary when it first sees it."""
         from sklearn.feature_extraction.text import CountVectorizer
 
-        counter = CountVectorizer(analyzer=self.analyzer.terms, vocabulary=self._columns)
-        return _weighted(counter.transform(texts), self._idf)
+        return CountVectorizer(analyzer=self.analyzer.terms, vocabulary=self._columns)
 
     def _top(self, positions: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> list[Candidate]:
+        if k <= 0:
+            return []
         if len(scores) > k:
             # Everything that ties with the k-th best stays in until corpus order has decided.
             cut = np.partition(scores, len(scores) - k)[len(scores) - k]

@@ -15,6 +15,7 @@ from crossforge_train.cli import searching, training
 from crossforge_train.cli.display import error_console
 
 _INTERRUPTED = 130
+_WHEN_INTERRUPTED = "interrupted; the same command goes on from the last finished stage or checkpoint"
 
 app = typer.Typer(
     name="crossforge",
@@ -60,12 +61,16 @@ def _exit_cleanly(arguments: Sequence[str], command: Callable[[], Any]) -> None:
     try:
         status = command()
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on from the last finished stage or checkpoint", _INTERRUPTED)
+        _fail(_WHEN_INTERRUPTED, _INTERRUPTED)
     except Exception as error:
         message = _message(error)
         if debug or message is None:
             raise
+        if not message:  # no arguments: the help is on the screen
+            raise SystemExit(0) from None
         _fail(message, getattr(error, "exit_status", 1))
+    if status == _INTERRUPTED:  # typer swallows Ctrl-C and gives this
+        _fail(_WHEN_INTERRUPTED, _INTERRUPTED)
     raise SystemExit(status if isinstance(status, int) else 0)
 
 

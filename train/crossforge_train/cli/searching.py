@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from crossforge import Document, InputError, Reranker, RetrieveAndRerank, TfidfRetriever
-from crossforge.documents import as_documents, read_documents
-from crossforge.files import parse_json_object
+from crossforge.documents import parse_documents, read_documents
 from crossforge.manifest import MANIFEST_FILE, read_manifest
 from crossforge.pipeline import FIRST_STAGE_FOLDER, load_first_stage
 from crossforge_train.cli.display import (
@@ -115,14 +114,9 @@ def _first_stage(package: str, corpus: Path | None) -> tuple[list[Document], Tfi
 def _documents_from_stdin() -> list[Document]:
     if sys.stdin.isatty():
         error_console.print("[dim]reading documents from standard input, one a line; Ctrl-D ends[/]")
-    lines = [line.strip() for line in sys.stdin if line.strip()]
-    if not lines:
-        raise InputError("no documents on standard input; give lines, JSONL, or a file")
-    if not lines[0].startswith("{"):
-        return as_documents(lines)
-    return as_documents(
-        [parse_json_object(line, f"standard input, line {number}") for number, line in enumerate(lines, start=1)]
-    )
+    lines = list(sys.stdin)
+    first = next((line for line in lines if line.strip()), "")
+    return parse_documents(lines, "standard input", jsonl=first.lstrip().startswith("{"))
 
 
 def _package_facts(folder: Path) -> dict[str, Any]:

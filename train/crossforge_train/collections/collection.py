@@ -65,6 +65,6 @@ class Collection:
 
 
 def positives(judgements: Mapping[str, int]) -> list[str]:
-    """The ids of the relevant documents of one query, most relevant first."""
+    """The ids of the relevant documents of one query, most relevant first, equally relevant ones by id."""
     relevant = [doc_id for doc_id, relevance in judgements.items() if relevance > 0]
-    return sorted(relevant, key=lambda doc_id: -judgements[doc_id])
+    return sorted(relevant, key=lambda doc_id: (-judgements[doc_id], doc_id))

@@ -19,7 +19,7 @@ PerQuery = dict[str, dict[str, float]]
 
 
 def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) -> PerQuery:
-    """Every measure for every query with a relevant document.
+    """Every measure, under the name that it was asked for by, for every query with a relevant document.
 
     The order of `rankings` is what is measured. Scores do not enter, so that equal ones cannot be put into another
     order than the one that is served.
@@ -27,7 +27,8 @@ def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) 
     Raises:
         InputError: a measure is unknown.
     """
-    parsed = {str(measure): measure for measure in map(parse_measure, measures)}
+    parsed = {name: parse_measure(name) for name in measures}
+    names = {str(measure): name for name, measure in parsed.items()}
     judged = judged_queries(qrels)
     run = {
         query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(rankings.get(query_id, ()))}
@@ -35,7 +36,7 @@ def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) 
     }
     values: PerQuery = {name: dict.fromkeys(judged, 0.0) for name in parsed}
     for found in ir_measures.iter_calc(list(parsed.values()), judged, run):
-        values[str(found.measure)][found.query_id] = float(found.value)
+        values[names[str(found.measure)]][found.query_id] = float(found.value)
     return values
 
 
@@ -48,12 +49,16 @@ def parse_measure(name: str) -> ir_measures.Measure:
     """A measure from its name, such as nDCG@10, RR@10, AP or R@100.
 
     Raises:
-        InputError: there is no such measure.
+        InputError: there is no such measure, or its parameters are missing or senseless.
     """
     try:
-        return ir_measures.parse_measure(name)
-    except (ValueError, NameError, SyntaxError, KeyError) as error:
-        raise InputError(f"unknown measure {name!r} ({error}); examples: nDCG@10, RR@10, AP, P@5, R@100") from None
+        measure = ir_measures.parse_measure(name)
+        measure.validate_params()
+        if measure.params.get("cutoff", 1) < 1:
+            raise ValueError("a cutoff is 1 or more")
+    except (ValueError, NameError, SyntaxError, KeyError, TypeError, AssertionError):
+        raise InputError(f"unknown or incomplete measure {name!r}; examples: nDCG@10, RR@10, AP, P@5, R@100") from None
+    return measure
 
 
 def mean(values: Mapping[str, float]) -> float:

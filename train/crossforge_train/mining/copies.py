@@ -28,8 +28,9 @@ class CopyDetector:
 
     def _of(self, doc_id: str) -> frozenset[tuple[str, ...]]:
         if doc_id not in self._shingles:
-            # The text alone: copies under another title are copies.
-            words = normalized(self._corpus[doc_id].text).split()
+            document = self._corpus[doc_id]
+            # The text alone, since copies under another title are copies; but texts that are empty are none.
+            words = (normalized(document.text) or normalized(document.full_text)).split()
             starts = range(max(1, len(words) - _SHINGLE + 1))
             self._shingles[doc_id] = frozenset(tuple(words[start : start + _SHINGLE]) for start in starts)
         return self._shingles[doc_id]

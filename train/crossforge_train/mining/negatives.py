@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crossforge.runs import Candidate, Run
@@ -43,13 +43,14 @@ def mine_groups(
     qrels = collection.qrels(split)
     judged = _judged_by_text(collection, qrels)
     copies = CopyDetector(collection.corpus, config.near_copy)
+    corpus_ids = sorted(collection.corpus)
     counts: Counter[str] = Counter()
     groups: list[Group] = []
     for query_id in query_ids:
         known = judged[normalized(collection.queries[query_id])]
-        miner = _QueryMiner(collection, config, known, run.get(query_id, []), copies)
-        for number, positive in enumerate(positives(qrels[query_id])):
-            draw = random.Random(f"{seed}:{query_id}:{number}")  # noqa: S311 - a seeded draw, not a secret
+        miner = _QueryMiner(corpus_ids, config, known, run.get(query_id, []), copies)
+        for positive in positives(qrels[query_id]):
+            draw = random.Random(f"{seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
             groups.append(replace(miner.group(positive, draw, counts), query_id=query_id))
     return Mined(groups, dict(sorted(counts.items())))
 
@@ -77,13 +78,13 @@ class _QueryMiner:
 
     def __init__(
         self,
-        collection: Collection,
+        corpus_ids: Sequence[str],
         config: MiningConfig,
         judged: Mapping[str, int],
         candidates: Sequence[Candidate],
         copies: CopyDetector,
     ) -> None:
-        self._corpus_ids = list(collection.corpus)
+        self._corpus_ids = corpus_ids
         self._config = config
         self._labels = judged
         self._positives = positives(judged)
@@ -108,7 +109,7 @@ class _QueryMiner:
             ranks=[self._ranks.get(doc_id, 0) for doc_id in doc_ids],
         )
 
-    def _take(self, source: Sequence[str], wanted: int, chosen: list[str], name: str, counts: Counter[str]) -> None:
+    def _take(self, source: Iterable[str], wanted: int, chosen: list[str], name: str, counts: Counter[str]) -> None:
         for doc_id in source:
             if len(chosen) >= wanted:
                 return
@@ -132,5 +133,11 @@ class _QueryMiner:
             draw.shuffle(window)
         return window
 
-    def _random_documents(self, draw: random.Random) -> list[str]:
-        return draw.sample(self._corpus_ids, min(len(self._corpus_ids), 4 * self._config.negatives + 20))
+    def _random_documents(self, draw: random.Random) -> Iterator[str]:
+        """Every document of the corpus once, in random order; cheap where only a few are taken."""
+        seen: set[int] = set()
+        while len(seen) < len(self._corpus_ids):
+            position = draw.randrange(len(self._corpus_ids))
+            if position not in seen:
+                seen.add(position)
+                yield self._corpus_ids[position]

@@ -11,6 +11,7 @@ from typing import Any
 
 from crossforge.backends.onnx import MODEL_FILE
 from crossforge.files import read_json, write_json
+from crossforge.loading import uses_segments
 
 _SIGMOID = "torch.nn.modules.activation.Sigmoid"
 _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -56,9 +57,18 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
     state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     state["truncation"] = state["padding"] = None
     (folder / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
+    _write_input_names(base_model, folder)
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     write_json(folder / "special_tokens_map.json", special)
     _write_vocabulary(tokenizer, base_model, folder)
+
+
+def _write_input_names(base_model: Path, folder: Path) -> None:
+    """Say outright whether there are segments: what a reader assumes otherwise depends on the tokenizer's class."""
+    settings = read_json(folder / "tokenizer_config.json")
+    segments = ["token_type_ids"] if uses_segments(base_model) else []
+    settings["model_input_names"] = ["input_ids", *segments, "attention_mask"]
+    write_json(folder / "tokenizer_config.json", settings)
 
 
 def _write_vocabulary(tokenizer: Any, base_model: Path, folder: Path) -> None:
@@ -70,10 +80,13 @@ def _write_vocabulary(tokenizer: Any, base_model: Path, folder: Path) -> None:
 
 
 def export_onnx(model: Any, folder: Path) -> None:
-    """Write `onnx/model.onnx`: fp32, any batch size and length, output `logits` of shape (batch, 1)."""
+    """Write `onnx/model.onnx` into a folder that `save_checkpoint` wrote.
+
+    It is fp32, takes any batch size and length, and gives `logits` of shape (batch, 1).
+    """
     import torch
 
-    inputs = _ONNX_INPUTS if getattr(model.config, "type_vocab_size", 0) > 1 else _ONNX_INPUTS[:2]
+    inputs = _ONNX_INPUTS if uses_segments(folder) else _ONNX_INPUTS[:2]
     # One tensor each: the exporter takes the same object in two places for one input.
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in inputs)
     wrapper = _logits_only(model.float().cpu(), inputs).eval()

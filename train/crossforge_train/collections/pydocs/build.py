@@ -63,8 +63,7 @@ def build_pydocs() -> Collection:
     draws = drawn_shares(clusters, _SPLIT_SEED)
     query_ids: dict[str, str] = {}  # several objects may share one summary: one query, several relevant documents
     for entry in entries:
-        is_query = _MIN_QUERY_WORDS <= len(entry.query.split()) <= _MAX_QUERY_WORDS
-        if not is_query or clusters[entry.name] in answering:
+        if not _is_query(entry) or clusters[entry.name] in answering:
             continue
         query_id = query_ids.setdefault(normalized(entry.query), f"summary:{entry.name}")
         queries.setdefault(query_id, entry.query)
@@ -116,6 +115,12 @@ def _clusters(entries: Sequence[_Entry]) -> dict[str, str]:
     first_of: dict[str, str] = {}
     links += [(first_of.setdefault(normalized(entry.query), entry.name), entry.name) for entry in entries]
     return connected(names, links)
+
+
+def _is_query(entry: _Entry) -> bool:
+    """Whether the summary is a query: neither too short nor too long, and not said again where the text begins."""
+    right_size = _MIN_QUERY_WORDS <= len(entry.query.split()) <= _MAX_QUERY_WORDS
+    return right_size and not normalized(entry.body).startswith(normalized(entry.query))
 
 
 def _split(drawn: float) -> str:

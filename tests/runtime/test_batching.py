@@ -1,0 +1,59 @@
+"""Batches under a token budget."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossforge.batching import padding_share, token_budget_batches
+
+LENGTHS = st.lists(st.integers(1, 12), max_size=40)
+BUDGETS = st.integers(1, 40)
+
+
+@settings(deadline=None)
+@given(LENGTHS, BUDGETS)
+def test_every_position_stands_in_exactly_one_batch(lengths, budget):
+    batches = token_budget_batches(lengths, budget)
+    assert sorted(position for batch in batches for position in batch) == list(range(len(lengths)))
+    assert all(batches)
+
+
+@settings(deadline=None)
+@given(LENGTHS, BUDGETS)
+def test_only_a_single_item_may_exceed_the_budget(lengths, budget):
+    for batch in token_budget_batches(lengths, budget):
+        padded = len(batch) * max(lengths[position] for position in batch)
+        assert padded <= budget or len(batch) == 1
+
+
+@settings(deadline=None)
+@given(LENGTHS, BUDGETS)
+def test_longest_come_first_and_ties_keep_their_order(lengths, budget):
+    order = [position for batch in token_budget_batches(lengths, budget) for position in batch]
+    assert order == sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
+
+
+@settings(deadline=None)
+@given(LENGTHS, BUDGETS)
+def test_every_batch_but_the_last_is_full(lengths, budget):
+    batches = token_budget_batches(lengths, budget)
+    for batch in batches[:-1]:
+        assert (len(batch) + 1) * lengths[batch[0]] > budget
+
+
+@settings(deadline=None)
+@given(LENGTHS, BUDGETS)
+def test_padding_share_lies_between_zero_and_one(lengths, budget):
+    share = padding_share(lengths, token_budget_batches(lengths, budget))
+    assert 0 <= share < 1
+
+
+def test_padding_share_counts_padded_positions():
+    assert padding_share([4, 2], [[0, 1]]) == 0.25
+    assert padding_share([4, 2], [[0], [1]]) == 0
+    assert padding_share([], []) == 0
+
+
+def test_sorting_by_length_saves_padding():
+    lengths = [1, 100] * 20
+    in_input_order = [list(range(start, start + 4)) for start in range(0, 40, 4)]
+    assert padding_share(lengths, token_budget_batches(lengths, 400)) < 0.1 < padding_share(lengths, in_input_order)

@@ -1,0 +1,137 @@
+"""Nothing is ever half-written, and every complaint names its line."""
+
+import hashlib
+
+import pytest
+
+from crossforge.errors import InputError
+from crossforge.files import read_json, read_jsonl, remove, sha256, write_json, write_jsonl, written_atomically
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_only_when_it_is_finished(tmp_path):
+    with written_atomically(tmp_path / "a" / "new.txt") as beside:
+        beside.write_text("content")
+        assert not (tmp_path / "a" / "new.txt").exists()
+    assert (tmp_path / "a" / "new.txt").read_text() == "content"
+    assert names(tmp_path / "a") == ["new.txt"]
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "f").write_text("old")
+    with pytest.raises(KeyboardInterrupt), written_atomically(tmp_path / "f") as beside:
+        beside.write_text("half")
+        raise KeyboardInterrupt
+    assert (tmp_path / "f").read_text() == "old"
+    assert names(tmp_path) == ["f"]
+
+
+def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "stale").touch()
+    with written_atomically(tmp_path / "d") as beside:
+        beside.mkdir()
+        (beside / "fresh").touch()
+    assert names(tmp_path / "d") == ["fresh"]
+    assert names(tmp_path) == ["d"]
+
+
+def test_an_exception_leaves_the_old_folder(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "old").touch()
+    with pytest.raises(ValueError, match="stop"), written_atomically(tmp_path / "d") as beside:
+        beside.mkdir()
+        (beside / "half").touch()
+        raise ValueError("stop")
+    assert names(tmp_path / "d") == ["old"]
+    assert names(tmp_path) == ["d"]
+
+
+def test_what_a_killed_writer_left_is_swept_away(tmp_path):
+    with written_atomically(tmp_path / "f") as beside:
+        beside.write_text("old")
+        leftover = beside
+    leftover.mkdir()
+    (leftover / "junk").touch()
+    with written_atomically(tmp_path / "f") as beside:
+        beside.write_text("new")
+    assert names(tmp_path) == ["f"]
+    assert (tmp_path / "f").read_text() == "new"
+
+
+def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "v.json", {"a": "ä"})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "v.json", {"a": object()})
+    assert read_json(tmp_path / "v.json") == {"a": "ä"}
+    assert names(tmp_path) == ["v.json"]
+
+
+def test_rows_that_break_off_leave_the_old_file(tmp_path):
+    def rows():
+        yield {"n": 1}
+        raise ValueError("stop")
+
+    write_jsonl(tmp_path / "r.jsonl", [{"n": 0}])
+    with pytest.raises(ValueError, match="stop"):
+        write_jsonl(tmp_path / "r.jsonl", rows())
+    assert list(read_jsonl(tmp_path / "r.jsonl")) == [(1, {"n": 0})]
+    assert names(tmp_path) == ["r.jsonl"]
+
+
+def test_rows_come_back_with_line_breaks_and_other_scripts(tmp_path):
+    rows = [{"text": "a\nb\u2028c\r"}, {"text": "猫 🥖"}, {}]
+    write_jsonl(tmp_path / "r.jsonl", rows)
+    assert [row for _, row in read_jsonl(tmp_path / "r.jsonl")] == rows
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\ude00\ud83d"])
+def test_lone_surrogates_can_be_written(tmp_path, text):
+    write_jsonl(tmp_path / "r.jsonl", [{"text": f"a {text} b"}])
+    ((_, row),) = read_jsonl(tmp_path / "r.jsonl")
+    assert row["text"].startswith("a ")
+    assert row["text"].endswith(" b")
+
+
+@pytest.mark.parametrize("line, complaint", [("{", "not valid JSON"), ("[]", "found list"), ("3", "found int")])
+def test_a_bad_line_is_named(tmp_path, line, complaint):
+    (tmp_path / "r.jsonl").write_text(f'{{"n": 1}}\n\n{line}\n')
+    with pytest.raises(InputError, match=rf"r\.jsonl, line 3: .*{complaint}") as caught:
+        list(read_jsonl(tmp_path / "r.jsonl"))
+    assert "\n" not in str(caught.value)
+
+
+def test_good_lines_before_a_bad_one_are_given_out(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"n": 1}\n{')
+    assert next(read_jsonl(tmp_path / "r.jsonl")) == (1, {"n": 1})
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path):
+    (tmp_path / "r.jsonl").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(InputError, match=r"r\.jsonl: not UTF-8"):
+        list(read_jsonl(tmp_path / "r.jsonl"))
+    with pytest.raises(InputError, match=r"r\.jsonl: not valid JSON"):
+        read_json(tmp_path / "r.jsonl")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    for read in (lambda path: list(read_jsonl(path)), read_json):
+        with pytest.raises(InputError, match=r"none\.json: no such file"):
+            read(tmp_path / "none.json")
+
+
+def test_a_link_is_removed_and_not_what_it_points_at(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    remove(tmp_path / "link")
+    remove(tmp_path / "never-there")
+    assert names(tmp_path) == ["kept"]
+
+
+def test_the_digest_is_that_of_all_bytes(tmp_path):
+    content = b"x" * (1 << 20) + b"y"
+    (tmp_path / "f").write_bytes(content)
+    assert sha256(tmp_path / "f") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,206 @@
+"""The TF-IDF first stage against scikit-learn and brute force."""
+
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from crossforge.documents import Document, as_documents
+from crossforge.errors import InputError, PackageError
+from crossforge.retrievers.analysis import Analyzer
+from crossforge.retrievers.tfidf import TfidfRetriever
+
+# Few words, so that small corpora are full of ties and duplicates; "the" is a stop word.
+TEXTS = st.lists(st.sampled_from(["boat", "boats", "sail", "wind", "tide", "the", "!"]), max_size=6).map(" ".join)
+CORPORA = st.lists(TEXTS, min_size=1, max_size=12)
+DOCUMENTS = as_documents(
+    [
+        {"_id": "a", "title": "Boats", "text": "a boat with a sail"},
+        {"_id": "b", "text": "wind and tide"},
+        {"_id": "c", "text": "sail sail sail wind"},
+        {"_id": "d", "text": "bread"},
+    ]
+)
+
+
+def brute_force(texts, queries, analyzer):
+    """Cosine of each query and text, shape (queries, texts), by scikit-learn in float64."""
+    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=analyzer.terms)
+    documents = vectorizer.fit_transform(texts)
+    return (vectorizer.transform(queries) @ documents.T).toarray()
+
+
+def fit_or_skip(texts):
+    assume(any(Analyzer().terms(text) for text in texts))
+    return TfidfRetriever.fit(as_documents(texts), Analyzer())
+
+
+@settings(deadline=None, max_examples=60)
+@given(CORPORA, TEXTS)
+def test_scores_equal_scikit_learn(texts, query):
+    found = fit_or_skip(texts).search({"q": query}, len(texts))["q"]
+    expected = brute_force(texts, [query], Analyzer())[0]
+    assert {int(candidate.doc_id) for candidate in found} == set(np.flatnonzero(expected))
+    for candidate in found:
+        assert candidate.score == pytest.approx(expected[int(candidate.doc_id)], abs=1e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(CORPORA, TEXTS, st.integers(1, 15))
+def test_the_k_best_are_exact_and_ties_stand_in_corpus_order(texts, query, k):
+    found = fit_or_skip(texts).search({"q": query}, k)["q"]
+    expected = brute_force(texts, [query], Analyzer())[0]
+    assert len(found) == min(k, np.count_nonzero(expected))
+    for first, second in pairwise(found):
+        assert (-first.score, int(first.doc_id)) < (-second.score, int(second.doc_id))
+    # Nobody who was left out is better than the last one, and no copy of a chosen text before it was left out.
+    chosen = {int(candidate.doc_id) for candidate in found}
+    for position in set(range(len(texts))) - chosen:
+        assert not chosen or expected[position] <= found[-1].score + 1e-6
+        assert not any(texts[position] == texts[other] and position < other for other in chosen)
+
+
+@settings(deadline=None, max_examples=40)
+@given(CORPORA, TEXTS, st.integers(1, 15))
+def test_a_smaller_k_gives_the_beginning_of_a_larger(texts, query, k):
+    retriever = fit_or_skip(texts)
+    assert retriever.search({"q": query}, k)["q"] == retriever.search({"q": query}, 100)["q"][:k]
+
+
+def test_titles_are_searched_too():
+    assert TfidfRetriever.fit(DOCUMENTS).search({"q": "boats"}, 5)["q"][0].doc_id == "a"
+
+
+def test_a_larger_k_than_there_are_matches_gives_the_matches():
+    assert [found.doc_id for found in TfidfRetriever.fit(DOCUMENTS).search({"q": "sail"}, 100)["q"]] == ["c", "a"]
+
+
+def test_k_of_zero_gives_nothing():
+    assert TfidfRetriever.fit(DOCUMENTS).search({"q": "sail wind"}, 0) == {"q": []}
+
+
+@pytest.mark.parametrize("query", ["unheardof", "", "the", "!?", "\ud800"])
+def test_a_query_without_a_known_term_finds_nothing(query):
+    assert TfidfRetriever.fit(DOCUMENTS).search({"q": query, "r": "bread"}, 5)["q"] == []
+
+
+def test_queries_keep_their_ids_and_order_over_many_blocks():
+    words = ["boat", "wind", "bread", "unheardof"]
+    queries = {f"q{n}": words[n % 4] for n in range(600)}
+    run = TfidfRetriever.fit(DOCUMENTS).search(queries, 1)
+    assert list(run) == list(queries)
+    assert [[found.doc_id for found in run[f"q{n}"]] for n in range(596, 600)] == [["a"], ["b"], ["d"], []]
+
+
+def test_no_queries_give_an_empty_run():
+    assert TfidfRetriever.fit(DOCUMENTS).search({}, 5) == {}
+
+
+def test_similarities_are_the_search_scores_for_texts_of_the_corpus():
+    retriever = TfidfRetriever.fit(DOCUMENTS)
+    scores = retriever.similarities("sail in the wind", [document.full_text for document in DOCUMENTS])
+    by_id = dict(retriever.search({"q": "sail in the wind"}, 5)["q"])
+    assert scores == pytest.approx([by_id.get(document.doc_id, 0) for document in DOCUMENTS], abs=1e-6)
+    assert scores.dtype == np.float32
+
+
+def test_similarities_of_new_texts_use_the_weights_of_the_corpus():
+    texts = [document.full_text for document in DOCUMENTS]
+    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=Analyzer().terms).fit(texts)
+    new = ["sail sail bread", "unheardof", ""]
+    expected = (vectorizer.transform(new) @ vectorizer.transform(["sail"]).T).toarray()[:, 0]
+    assert TfidfRetriever.fit(DOCUMENTS).similarities("sail", new) == pytest.approx(expected, abs=1e-6)
+
+
+def test_japanese_is_found_by_parts_of_a_sentence():
+    documents = as_documents(["猫が窓のそばで眠っている", "東京の天気は晴れです"])
+    retriever = TfidfRetriever.fit(documents)
+    assert retriever.analyzer.kind == "char"
+    assert [found.doc_id for found in retriever.search({"q": "東京の天気"}, 1)["q"]] == ["1"]
+
+
+@pytest.mark.parametrize("documents", [[], [Document("1", "")], [Document("1", "the"), Document("2", "…")]])
+def test_a_corpus_without_words_is_an_input_error(documents):
+    with pytest.raises(InputError):
+        TfidfRetriever.fit(documents)
+
+
+@pytest.mark.parametrize("analyzer", [Analyzer(), Analyzer("char", ngram=3), Analyzer(language="none")])
+def test_a_loaded_index_gives_identical_results(tmp_path, analyzer):
+    retriever = TfidfRetriever.fit(DOCUMENTS, analyzer)
+    retriever.save(tmp_path / "index")
+    loaded = TfidfRetriever.load(tmp_path / "index")
+    queries = {"q": "a boat in the wind", "r": "sail", "s": "unheardof"}
+    assert loaded.search(queries, 3) == retriever.search(queries, 3)
+    assert loaded.similarities("sail", ["wind sail", "x"]).tolist() == [
+        *retriever.similarities("sail", ["wind sail", "x"])
+    ]
+    assert loaded.analyzer == analyzer
+
+
+def test_a_loaded_index_can_be_saved_over_itself(tmp_path):
+    TfidfRetriever.fit(DOCUMENTS).save(tmp_path / "index")
+    TfidfRetriever.load(tmp_path / "index").save(tmp_path / "index")
+    assert TfidfRetriever.load(tmp_path / "index").search({"q": "bread"}, 1)["q"][0].doc_id == "d"
+
+
+def test_an_index_on_disk_holds_no_pickle(tmp_path):
+    TfidfRetriever.fit(DOCUMENTS).save(tmp_path / "index")
+    files = sorted(path.name for path in (tmp_path / "index").iterdir())
+    assert files == ["data.npy", "idf.npy", "index.json", "indices.npy", "indptr.npy"]
+    for path in (tmp_path / "index").glob("*.npy"):
+        assert not np.load(path, allow_pickle=False).dtype.hasobject
+
+
+class Evil:
+    def __reduce__(self):
+        return exit, ()
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+DAMAGE = {
+    "index.json is missing": lambda folder: (folder / "index.json").unlink(),
+    "index.json is no JSON": lambda folder: (folder / "index.json").write_text("{"),
+    "index.json is a list": lambda folder: (folder / "index.json").write_text("[]"),
+    "index.json is of another format": lambda folder: (folder / "index.json").write_text('{"format": "other-1"}'),
+    "index.json has no terms": lambda folder: (folder / "index.json").write_text('{"format": "crossforge-tfidf-1"}'),
+    "an array is missing": lambda folder: (folder / "idf.npy").unlink(),
+    "an array is empty": lambda folder: (folder / "data.npy").write_bytes(b""),
+    "an array is cut": lambda folder: shorten(folder / "data.npy"),
+    "an array is a pickle": lambda folder: np.save(folder / "idf.npy", np.array([Evil()], dtype=object)),
+    "indptr is of another size": lambda folder: np.save(folder / "indptr.npy", np.zeros(2, dtype=np.int32)),
+    "idf is of another size": lambda folder: np.save(folder / "idf.npy", np.ones(1, dtype=np.float32)),
+    "the folder is missing": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_index_is_a_package_error(tmp_path, damage):
+    folder = tmp_path / "index"
+    TfidfRetriever.fit(DOCUMENTS).save(folder)
+    DAMAGE[damage](folder)
+    with pytest.raises(PackageError, match="index") as caught:
+        TfidfRetriever.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_points_outside_its_arrays_does_not_crash_the_process(tmp_path):
+    TfidfRetriever.fit(DOCUMENTS).save(tmp_path / "index")
+    indices = np.load(tmp_path / "index" / "indices.npy")
+    np.save(tmp_path / "index" / "indices.npy", np.full_like(indices, 10**8))
+    code = (
+        "import sys; from pathlib import Path; from crossforge import PackageError, TfidfRetriever\n"
+        "try: TfidfRetriever.load(Path(sys.argv[1]))\n"
+        "except PackageError: sys.exit(7)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code, str(tmp_path / "index")], check=False)
+    assert finished.returncode == 7

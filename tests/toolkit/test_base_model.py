@@ -1,0 +1,148 @@
+"""Where a base model is looked for, and which ones are refused."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from crossforge.errors import InputError
+from crossforge_train import base_model
+from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
+
+HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def model_folder(folder: Path, **config: object) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"architectures": ["BertModel"], **config}))
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+def problem(name: str) -> str:
+    with pytest.raises(InputError) as caught:
+        find_base_model(name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """A hub and a cache that hold nothing; which of them was asked."""
+    asked: list[bool] = []
+
+    def snapshot_download(name: str, *, local_files_only: bool, **_: object) -> str:
+        asked.append(local_files_only)
+        raise ConnectionError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return asked
+
+
+def test_a_local_folder_is_taken_as_it_is(tiny_encoder: Path) -> None:
+    assert find_base_model(str(tiny_encoder)) == tiny_encoder
+
+
+def test_a_cross_encoder_with_one_label_may_be_trained_further(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "one", architectures=["BertForSequenceClassification"], id2label={"0": "LABEL_0"})
+    assert find_base_model(str(folder)) == folder
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"architectures": ["LlamaForCausalLM"]}, {"architectures": ["T5ForConditionalGeneration"]}, {"is_decoder": True}],
+)
+def test_a_decoder_is_refused(tmp_path: Path, config: dict) -> None:
+    assert "is no encoder; take a BERT-like model" in problem(str(model_folder(tmp_path / "model", **config)))
+
+
+def test_a_classifier_with_several_labels_is_refused(tmp_path: Path) -> None:
+    labels = {str(number): f"LABEL_{number}" for number in range(3)}
+    folder = model_folder(tmp_path / "model", architectures=["BertForSequenceClassification"], id2label=labels)
+    assert "a classifier with 3 labels" in problem(str(folder))
+
+
+def test_a_classifier_that_does_not_list_its_labels_has_two(tmp_path: Path) -> None:
+    # transformers leaves id2label out of config.json where it is the default, LABEL_0 and LABEL_1.
+    folder = model_folder(tmp_path / "model", architectures=["BertForSequenceClassification"])
+    assert "a classifier with 2 labels" in problem(str(folder))
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json"])
+def test_a_folder_without_its_files_is_refused(tmp_path: Path, missing: str) -> None:
+    folder = model_folder(tmp_path / "model")
+    (folder / missing).unlink()
+    assert missing in problem(str(folder))
+
+
+def test_a_model_found_nowhere_names_each_place_that_was_looked_at(no_hub: list[bool]) -> None:
+    found = problem("someone/something")
+    assert no_hub == [True, False], "the cache is asked before the hub"
+    places = [
+        "folder someone/something (none)",
+        "hub cache (ConnectionError)",
+        "hub (ConnectionError)",
+        "packaged copies",
+    ]
+    assert all(place in found for place in places)
+    assert [found.index(place) for place in places] == sorted(found.index(place) for place in places)
+
+
+def test_a_path_that_is_no_folder_is_not_looked_for_on_the_hub(no_hub: list[bool], tmp_path: Path) -> None:
+    for name in (f"{tmp_path}/none", "./none", "none", "a/b/c"):
+        assert f"base model {name}: not found" in problem(name)
+    assert no_hub == []
+
+
+def test_a_model_in_the_hub_cache_is_taken_without_asking_the_hub(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cached = model_folder(tmp_path / "cached")
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download",
+        lambda name, local_files_only, **_: asked.append(local_files_only) or str(cached),
+    )
+    assert find_base_model(HUB_ID) == cached
+    assert asked == [True]
+
+
+def test_an_incomplete_hub_cache_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cached").mkdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path / "cached"))
+    assert "hub cache (incomplete)" in problem("someone/something")
+
+
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, hash_: str) -> Path:
+    """A package that carries a model, as if it were installed."""
+    shutil.copytree(source, tmp_path / "package" / "model")
+    spec = SimpleNamespace(origin=str(tmp_path / "package" / "__init__.py"))
+    monkeypatch.setattr(base_model, "find_spec", lambda name: spec if name == "a_package" else None)
+    monkeypatch.setitem(PACKAGED_MODELS, HUB_ID, ("a_package", hash_))
+    return tmp_path / "package" / "model"
+
+
+def test_a_packaged_copy_with_the_right_hash_is_taken(
+    no_hub: list[bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    genuine = base_model.sha256(tiny_encoder / "model.safetensors")
+    folder = install(monkeypatch, tmp_path, tiny_encoder, genuine)
+    assert find_base_model(HUB_ID) == folder
+
+
+def test_a_packaged_copy_with_the_wrong_hash_is_refused(
+    no_hub: list[bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    folder = install(monkeypatch, tmp_path, tiny_encoder, "0" * 64)
+    found = problem(HUB_ID)
+    assert found.startswith(f"{folder / 'model.safetensors'}: not the genuine weights")
+    assert "reinstall a-package" in found
+
+
+def test_a_packaged_copy_that_is_not_installed_says_how_to_install_it(
+    no_hub: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_model, "find_spec", lambda name: None)
+    assert 'not installed: pip install "crossforge[minilm]"' in problem(HUB_ID)

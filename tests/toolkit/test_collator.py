@@ -1,0 +1,103 @@
+"""`GroupCollator` and `GroupLoss`: micro-batches are a matter of speed, not of the result."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from crossforge.tokenization import PairTokenizer
+from crossforge_train.collator import GroupCollator
+from crossforge_train.losses import GroupLoss
+
+ROWS = [
+    {"query": "bread dough", "documents": ["oven flour", "boat sail wind harbour anchor " * 3, "a"],
+     "label": [2, 0, 0], "teacher": [0.9, 0.2, 0.1]},
+    {"query": "the old castle", "documents": ["rook and knight check", "the seed"],
+     "label": [1, 0], "teacher": [0.5, 0.4]},
+    {"query": "melody", "documents": ["guitar " * 100, "song", "bass", "tempo of the song"],
+     "label": [0, 1, 1, 0], "teacher": [0.1, 0.6, 0.7, 0.2]},
+]  # fmt: skip
+MAX_LENGTH = 32
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_encoder: Path) -> PairTokenizer:
+    return PairTokenizer(tiny_encoder / "tokenizer.json", MAX_LENGTH)
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tiny_encoder: Path) -> torch.nn.Module:
+    from sentence_transformers import CrossEncoder
+
+    torch.manual_seed(1)
+    model = CrossEncoder(
+        str(tiny_encoder), num_labels=1, max_length=MAX_LENGTH, activation_fn=torch.nn.Identity(), device="cpu"
+    )
+    return model.eval()
+
+
+def loss_and_gradients(model: torch.nn.Module, batch: dict, objective: str, distillation: float) -> tuple:
+    model.zero_grad()
+    loss = GroupLoss(model, objective, distillation)(
+        [batch["micro_batches"], batch["cells"], batch["mask"], batch["teacher"]], batch["label"]
+    )
+    loss.backward()
+    return loss.item(), {name: found.grad.clone() for name, found in model.named_parameters() if found.grad is not None}
+
+
+@pytest.mark.parametrize(("objective", "distillation"), [("group_softmax", 1.0), ("binary_cross_entropy", 0.0)])
+def test_micro_batches_give_the_loss_and_the_gradients_of_one_padded_batch(
+    cross_encoder: torch.nn.Module, tokenizer: PairTokenizer, objective: str, distillation: float
+) -> None:
+    small = GroupCollator(tokenizer, token_budget=40)(ROWS)
+    big = GroupCollator(tokenizer, token_budget=10**6)(ROWS)
+    assert len(small["micro_batches"]) > 3
+    assert len(big["micro_batches"]) == 1
+    small_loss, small_gradients = loss_and_gradients(cross_encoder, small, objective, distillation)
+    big_loss, big_gradients = loss_and_gradients(cross_encoder, big, objective, distillation)
+    assert small_loss == pytest.approx(big_loss, abs=1e-5)
+    assert small_gradients.keys() == big_gradients.keys()
+    assert any(gradient.abs().max() > 1e-3 for gradient in small_gradients.values())
+    for name, gradient in small_gradients.items():
+        assert torch.allclose(gradient, big_gradients[name], atol=1e-5), name
+
+
+def test_each_cell_holds_its_own_pair(cross_encoder: torch.nn.Module, tokenizer: PairTokenizer) -> None:
+    batch = GroupCollator(tokenizer, token_budget=40)(ROWS)
+    with torch.no_grad():
+        logits = torch.cat([cross_encoder(dict(part))["scores"].view(-1) for part in batch["micro_batches"]])
+        matrix = torch.zeros(12).index_copy(0, batch["cells"], logits).view(3, 4)
+        for row, group in enumerate(ROWS):
+            for column, document in enumerate(group["documents"]):
+                alone = tokenizer.pad(tokenizer.encode([(group["query"], document)]))
+                score = cross_encoder({name: torch.from_numpy(array) for name, array in alone.items()})["scores"]
+                assert matrix[row, column].item() == pytest.approx(score.item(), abs=1e-5)
+
+
+def test_rows_of_different_width_are_padded_and_masked(tokenizer: PairTokenizer) -> None:
+    batch = GroupCollator(tokenizer, token_budget=100)(ROWS)
+    assert batch["mask"].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
+    assert batch["label"].tolist() == [[2, 0, 0, 0], [1, 0, 0, 0], [0, 1, 1, 0]]
+    assert batch["teacher"][1].tolist() == pytest.approx([0.5, 0.4, 0, 0])
+    assert sorted(batch["cells"].tolist()) == [0, 1, 2, 4, 5, 8, 9, 10, 11]
+
+
+def test_rows_without_teacher_scores_are_collated_too(tokenizer: PairTokenizer) -> None:
+    rows = [{key: value for key, value in row.items() if key != "teacher"} for row in ROWS]
+    assert GroupCollator(tokenizer, 100)(rows)["teacher"].abs().sum() == 0
+
+
+def test_no_micro_batch_exceeds_the_token_budget_or_the_models_length(tokenizer: PairTokenizer) -> None:
+    batch = GroupCollator(tokenizer, token_budget=64)(ROWS)
+    sizes = [part["input_ids"].shape for part in batch["micro_batches"]]
+    assert all(rows * length <= 64 for rows, length in sizes)
+    assert max(length for _, length in sizes) == MAX_LENGTH
+
+
+def test_a_query_is_never_cut(tokenizer: PairTokenizer) -> None:
+    query = "how old is the bread and the dough in the oven"
+    batch = GroupCollator(tokenizer, 1000)([{"query": query, "documents": ["guitar " * 200], "label": [1]}])
+    part = batch["micro_batches"][0]
+    first_segment = int((part["token_type_ids"] == 0).sum())
+    assert part["input_ids"].shape == (1, MAX_LENGTH)
+    assert first_segment == len(tokenizer.spans(query)) + 2  # [CLS] and [SEP]

@@ -1,0 +1,220 @@
+"""Fine-tuning: resuming, determinism, and runs that fail with advice. A tiny model, the real trainer."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import toy_config
+from safetensors.torch import load_file
+
+from crossforge.errors import InputError
+from crossforge.files import read_json
+from crossforge_train import finetune
+from crossforge_train.config import Config, load_config
+from crossforge_train.recipe import STAGES
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import run_stages, stage_record
+from crossforge_train.training_progress import TrainingProgress
+
+COLLECT, MINE, FINETUNE, *_ = STAGES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_export() -> Any:
+    """The ONNX export takes longer than everything else here and is no part of what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crossforge_train.packaging.checkpoint.export_onnx", lambda model, folder: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory, toy_collection: Path, tiny_encoder: Path) -> Path:
+    """A config whose stages up to `mine` are done."""
+    path = toy_config(tmp_path_factory.mktemp("finetune"), toy_collection, tiny_encoder)
+    run_stages(load_config(path), (COLLECT, MINE), SilentReporter())
+    return path
+
+
+@pytest.fixture
+def prepared(config_file: Path, tmp_path: Path) -> Callable[..., Config]:
+    """Makes a config with a run folder of its own, in which all but fine-tuning is done."""
+
+    def make(*overrides: str, name: str = "runs") -> Config:
+        source = load_config(config_file).runs
+        shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("finetune*"))
+        return load_config(config_file, [f"runs={tmp_path / name}", *overrides])
+
+    return make
+
+
+def trained(config: Config) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    run_stages(config, (COLLECT, MINE, FINETUNE), SilentReporter())
+    folder = config.folder / "finetune"
+    return read_json(folder / "history.json"), load_file(folder / "model" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(config_file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    return trained(load_config(config_file))
+
+
+def interrupt_after(checkpoints: int, config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run until so many checkpoints are written, then press Ctrl-C; the folder of the checkpoints."""
+    saved = []
+
+    def on_save(self: TrainingProgress, args: Any, state: Any, control: Any, **_: Any) -> None:
+        saved.append(state.global_step)
+        if len(saved) == checkpoints:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_save", on_save)
+        with pytest.raises(KeyboardInterrupt):
+            trained(config)
+    assert not (config.folder / "finetune").exists()
+    assert stage_record(config.folder, "finetune")["finished"] is False
+    return config.folder / "finetune.partial" / "checkpoints"
+
+
+def by_age(folder: Path) -> list[Path]:
+    """The checkpoints, oldest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def resumed_from(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the trainer is told to go on from, from now on."""
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer
+
+    told: list[str] = []
+    original = CrossEncoderTrainer.train
+
+    def train(self: Any, resume_from_checkpoint: str | None = None, **options: Any) -> Any:
+        told.append(Path(resume_from_checkpoint).name if resume_from_checkpoint else "")
+        return original(self, resume_from_checkpoint=resume_from_checkpoint, **options)
+
+    monkeypatch.setattr(CrossEncoderTrainer, "train", train)
+    return told
+
+
+def same(left: tuple[dict, dict], right: tuple[dict, dict]) -> None:
+    for key in ("best_dev", "best_step", "steps", "first_stage_dev"):
+        assert left[0][key] == pytest.approx(right[0][key], abs=1e-6), key
+    assert left[1].keys() == right[1].keys()
+    for name, weights in left[1].items():
+        assert torch.allclose(weights, right[1][name], rtol=0, atol=1e-6), name
+
+
+def test_training_changes_the_model_and_keeps_its_best_checkpoint(uninterrupted: tuple, tiny_encoder: Path) -> None:
+    history, weights = uninterrupted
+    measured = [entry["eval_dev_metric"] for entry in history["log"] if "eval_dev_metric" in entry]
+    assert len(measured) == 3
+    assert history["best_dev"] == max(measured)
+    before = load_file(tiny_encoder / "model.safetensors")
+    changed = [not torch.equal(before[name], weights.get(f"bert.{name}", before[name])) for name in before]
+    assert any(changed)
+
+
+def test_the_checkpoints_are_gone_when_the_stage_is_done(uninterrupted: tuple, config_file: Path) -> None:
+    assert not (load_config(config_file).folder / "finetune" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_model(
+    prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch, checkpoints: int
+) -> None:
+    config = prepared()
+    folder = interrupt_after(checkpoints, config, monkeypatch)
+    newest = by_age(folder)[-1].name
+    told = resumed_from(monkeypatch)
+    found = trained(config)
+    assert told == [newest]
+    same(found, uninterrupted)
+
+
+@pytest.mark.parametrize("content", [None, '{"global_step": 6, "log_his'])
+def test_a_half_written_checkpoint_is_ignored(
+    prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    config = prepared()
+    folder = interrupt_after(2, config, monkeypatch)
+    first, second = by_age(folder)
+    (second / "trainer_state.json").unlink()
+    if content is not None:
+        (second / "trainer_state.json").write_text(content)
+    told = resumed_from(monkeypatch)
+    found = trained(config)
+    assert told == [first.name]
+    same(found, uninterrupted)
+
+
+def test_checkpoints_of_other_settings_are_not_gone_on_from(
+    prepared: Callable[..., Config], config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = prepared()
+    interrupt_after(1, config, monkeypatch)
+    told = resumed_from(monkeypatch)
+    trained(load_config(config_file, [f"runs={config.runs}", "training.learning_rate=0.001"]))
+    assert told == [""]
+
+
+def test_the_same_config_gives_the_same_groups_and_the_same_metrics(
+    config_file: Path, uninterrupted: tuple, tmp_path: Path
+) -> None:
+    config = load_config(config_file, [f"runs={tmp_path}"])
+    same(trained(config), uninterrupted)
+    first, second = ((one.folder / "mine" / "groups.jsonl").read_bytes() for one in (load_config(config_file), config))
+    assert first == second
+
+
+def test_another_seed_gives_another_model(prepared: Callable[..., Config], uninterrupted: tuple) -> None:
+    _, weights = trained(prepared("seed=7"))
+    assert not torch.equal(weights["classifier.weight"], uninterrupted[1]["classifier.weight"])
+
+
+def test_a_model_that_ranks_nothing_is_refused_with_advice(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = finetune._set_dropout
+
+    def with_a_dead_head(model: Any, share: float) -> None:
+        original(model, share)
+        torch.nn.init.zeros_(model.model.classifier.weight)
+
+    monkeypatch.setattr(finetune, "_set_dropout", with_a_dead_head)
+    config = prepared("training.learning_rate=1e-12", "training.head_learning_rate=1e-12")
+    with pytest.raises(InputError, match=r"the same score.*raise training.head_learning_rate") as caught:
+        trained(config)
+    assert "\n" not in str(caught.value)
+    assert not (config.folder / "finetune").exists()
+
+
+def test_a_run_that_diverges_is_stopped_with_advice(prepared: Callable[..., Config]) -> None:
+    config = prepared("training.learning_rate=1e30", "training.head_learning_rate=1e30", "training.warmup=0")
+    with pytest.raises(InputError, match=r"training diverged.*lower training.learning_rate") as caught:
+        trained(config)
+    assert "\n" not in str(caught.value)
+    assert not (config.folder / "finetune").exists()
+
+
+def test_too_little_disk_space_is_told_before_training(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=1000))
+    told = resumed_from(monkeypatch)
+    with pytest.raises(InputError, match=r"0\.0 GB free, fine-tuning needs about"):
+        trained(prepared())
+    assert told == []
+
+
+def test_queries_that_leave_no_room_for_a_document_are_refused_where_there_is_no_other(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crossforge.tokenization import PairTokenizer
+
+    monkeypatch.setattr(PairTokenizer, "fits", lambda self, query: False)
+    with pytest.raises(InputError, match="no training query leaves room for a document in 48 tokens"):
+        trained(prepared())

@@ -1,0 +1,258 @@
+"""Mining: what may never be a negative is none, and the same seed always gives the same groups."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge.runs import Candidate
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.splits import normalized
+from crossforge_train.config import MiningConfig
+from crossforge_train.mining.copies import CopyDetector
+from crossforge_train.mining.groups import Group, read_groups, write_groups
+from crossforge_train.mining.negatives import Mined, drawn_queries, mine_groups
+
+WORDS = ["oven", "dough", "boat", "sail", "seed", "soil", "bike", "chain", "chord", "piano", "pawn", "rook"]
+Run = dict[str, list[Candidate]]
+
+
+@st.composite
+def small_collections(draw: st.DrawFn) -> tuple[Collection, Run]:
+    """Random texts, changed copies of some of them, queries that share texts, and a first stage that finds anything."""
+    texts = draw(
+        st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join), min_size=2, max_size=10)
+    )
+    change = st.sampled_from([str.upper, lambda text: text.replace(" ", " - "), lambda text: f"({text})!"])
+    copies = [draw(change)(text) for text in draw(st.lists(st.sampled_from(texts), max_size=4))]
+    corpus = {f"d{n}": Document(f"d{n}", text, title=f"t{n}") for n, text in enumerate([*texts, *copies])}
+    queries = {
+        f"q{n}": draw(st.sampled_from(["red car", "Red car!", "blue boat"])) for n in range(draw(st.integers(1, 5)))
+    }
+    judged = st.dictionaries(st.sampled_from(list(corpus)), st.integers(0, 3), min_size=1, max_size=4)
+    found = st.lists(st.sampled_from(list(corpus)), unique=True)
+    run = {query_id: [Candidate(doc_id, -float(n)) for n, doc_id in enumerate(draw(found))] for query_id in queries}
+    return Collection("any", corpus, queries, {"train": {query_id: draw(judged) for query_id in queries}}), run
+
+
+configs = st.builds(
+    lambda negatives, random_negatives, choice, skip_top, window: MiningConfig(
+        negatives=negatives, random_negatives=min(negatives, random_negatives), choice=choice, skip_top=skip_top,
+        window=skip_top + window,
+    ),
+    st.integers(1, 5), st.integers(0, 5), st.sampled_from(["top", "sample"]), st.integers(0, 3), st.integers(1, 10),
+)  # fmt: skip
+
+
+def mine(collection: Collection, run: Run, config: MiningConfig, seed: int) -> Mined:
+    """As the stage `mine` does it."""
+    query_ids = drawn_queries(sorted(collection.qrels("train")), config.max_queries, seed)
+    return mine_groups(collection, "train", query_ids, run, config, seed)
+
+
+def pairs_of_negatives(groups: list[Group]) -> Iterator[tuple[Group, str]]:
+    return ((group, doc_id) for group in groups for doc_id in group.doc_ids[1:])
+
+
+def known_positives(collection: Collection, query_id: str) -> set[str]:
+    text = normalized(collection.queries[query_id])
+    return {
+        doc_id
+        for other, judged in collection.qrels("train").items()
+        if normalized(collection.queries[other]) == text
+        for doc_id, label in judged.items()
+        if label > 0
+    }
+
+
+@given(small_collections(), configs, st.integers(0, 5))
+def test_no_positive_is_ever_a_negative(made: tuple[Collection, Run], config: MiningConfig, seed: int) -> None:
+    collection, run = made
+    for group, doc_id in pairs_of_negatives(mine(collection, run, config, seed).groups):
+        positives = known_positives(collection, group.query_id)
+        assert doc_id not in positives
+        copied = {normalized(collection.corpus[positive].text) for positive in positives}
+        assert normalized(collection.corpus[doc_id].text) not in copied
+
+
+@given(small_collections(), configs, st.integers(0, 5))
+def test_groups_hold_known_ids_once_and_their_labels_and_ranks(
+    made: tuple[Collection, Run], config: MiningConfig, seed: int
+) -> None:
+    collection, run = made
+    for group in mine(collection, run, config, seed).groups:
+        assert set(group.doc_ids) <= collection.corpus.keys()
+        assert len(set(group.doc_ids)) == len(group.doc_ids) == len(group.labels) == len(group.ranks)
+        assert group.labels[0] > 0
+        assert not any(group.labels[1:])
+        found = [candidate.doc_id for candidate in run[group.query_id]]
+        assert list(group.ranks) == [found.index(one) + 1 if one in found else 0 for one in group.doc_ids]
+
+
+@given(small_collections(), configs, st.integers(0, 5))
+def test_every_positive_has_one_full_group_unless_the_corpus_is_too_small(
+    made: tuple[Collection, Run], config: MiningConfig, seed: int
+) -> None:
+    collection, run = made
+    mined = mine(collection, run, config, seed)
+    relevant = [(key, one) for key, judged in collection.qrels("train").items() for one in judged if judged[one] > 0]
+    assert sorted((group.query_id, group.doc_ids[0]) for group in mined.groups) == sorted(relevant)
+    copies = CopyDetector(collection.corpus, config.near_copy)
+    for group in mined.groups:
+        positives = known_positives(collection, group.query_id)
+        usable = [one for one in collection.corpus if one not in positives and not copies.is_copy(one, positives)]
+        assert len(group.doc_ids) == 1 + min(config.negatives, len(usable))
+
+
+@settings(max_examples=30)
+@given(small_collections(), configs, st.integers(0, 5))
+def test_the_same_seed_gives_the_same_file_to_the_byte(
+    tmp_path_factory: pytest.TempPathFactory, made: tuple[Collection, Run], config: MiningConfig, seed: int
+) -> None:
+    folder = tmp_path_factory.mktemp("groups")
+    for name in ("one", "two"):
+        write_groups(folder / name, mine(made[0], made[1], config, seed).groups)
+    assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
+
+
+@given(small_collections(), configs, st.integers(0, 5), st.randoms(use_true_random=False))
+def test_the_order_of_queries_and_judgements_decides_nothing(
+    made: tuple[Collection, Run], config: MiningConfig, seed: int, shuffle: random.Random
+) -> None:
+    def shuffled(mapping: dict) -> dict:
+        items = list(mapping.items())
+        shuffle.shuffle(items)
+        return dict(items)
+
+    collection, run = made
+    qrels = {query_id: shuffled(judged) for query_id, judged in shuffled(collection.qrels("train")).items()}
+    other = Collection("any", collection.corpus, shuffled(collection.queries), {"train": qrels})
+    assert mine(other, run, config, seed) == mine(collection, run, config, seed)
+
+
+@given(small_collections(), configs, st.integers(0, 5))
+def test_the_order_of_the_corpus_decides_nothing_where_the_run_is_the_same(
+    made: tuple[Collection, Run], config: MiningConfig, seed: int
+) -> None:
+    collection, run = made
+    backwards = Collection("any", dict(reversed(collection.corpus.items())), collection.queries, collection.splits)
+    assert mine(backwards, run, config, seed) == mine(collection, run, config, seed)
+
+
+def plain_collection(documents: int = 60, judged: dict[str, int] | None = None) -> tuple[Collection, Run]:
+    """One query; the first stage finds d0, d1, … in this order, and no two documents have a word in common."""
+    corpus = {f"d{n}": Document(f"d{n}", f"a{n} b{n} c{n} d{n}") for n in range(documents)}
+    qrels = {"q": judged or {"d0": 1}}
+    run = {"q": [Candidate(doc_id, 1 / (1 + n)) for n, doc_id in enumerate(corpus)][:50]}
+    return Collection("plain", corpus, {"q": "what"}, {"train": qrels}), run
+
+
+def mined_group(made: tuple[Collection, Run], seed: int = 0, **settings_: object) -> Group:
+    (group,) = mine(made[0], made[1], MiningConfig(**settings_), seed).groups
+    return group
+
+
+def test_top_takes_the_highest_ranks_below_the_skipped_ones() -> None:
+    group = mined_group(plain_collection(), choice="top", negatives=3, skip_top=4)
+    assert list(group.doc_ids) == ["d0", "d4", "d5", "d6"]
+    assert list(group.ranks) == [1, 5, 6, 7]
+
+
+def test_sample_draws_from_the_whole_window_and_from_nothing_else() -> None:
+    made = plain_collection()
+    drawn = {
+        rank for seed in range(60) for rank in mined_group(made, seed, negatives=3, skip_top=5, window=12).ranks[1:]
+    }
+    assert drawn == set(range(6, 13))
+
+
+def test_judged_zeros_come_first_in_the_order_of_their_ranks() -> None:
+    made = plain_collection(judged={"d0": 1, "d55": 0, "d40": 0, "d20": 0})
+    group = mined_group(made, choice="top", negatives=4)
+    assert list(group.doc_ids) == ["d0", "d20", "d40", "d55", "d1"]
+
+
+def test_random_negatives_come_last_and_are_as_many_as_asked_for() -> None:
+    made = plain_collection(documents=500)
+    group = mined_group(made, negatives=4, random_negatives=2, choice="top")
+    assert list(group.doc_ids[:3]) == ["d0", "d1", "d2"]
+    assert len(group.doc_ids) == 5
+    other = mined_group(made, 1, negatives=4, random_negatives=2, choice="top")
+    assert other.doc_ids[3:] != group.doc_ids[3:]
+
+
+def test_random_documents_fill_up_what_the_first_stage_leaves_open() -> None:
+    collection, _ = plain_collection()
+    mined = mine(collection, {"q": [Candidate("d3", 1.0)]}, MiningConfig(negatives=4), 0)
+    assert mined.groups[0].doc_ids[1] == "d3"
+    assert len(mined.groups[0].doc_ids) == 5
+    assert mined.counts["groups filled up with random negatives"] == 1
+
+
+def test_a_group_is_full_where_most_of_the_corpus_copies_the_positive() -> None:
+    copies = {f"c{n:03}": Document(f"c{n:03}", "one text that stands there again and again") for n in range(300)}
+    others = {f"d{n}": Document(f"d{n}", f"a{n} b{n} c{n}") for n in range(5)}
+    collection = Collection("copies", {**copies, **others}, {"q": "what"}, {"train": {"q": {"c000": 1}}})
+    assert len(mined_group((collection, {"q": []}), negatives=3).doc_ids) == 4
+
+
+def test_graded_labels_are_kept_and_each_positive_has_its_group() -> None:
+    made = plain_collection(judged={"d1": 1, "d2": 3, "d3": 2})
+    groups = mine(made[0], made[1], MiningConfig(negatives=2), 0).groups
+    assert [(group.doc_ids[0], group.labels[0]) for group in groups] == [("d2", 3), ("d3", 2), ("d1", 1)]
+
+
+def test_counts_say_what_was_dropped() -> None:
+    collection, run = plain_collection(judged={"d0": 1, "d2": 1})
+    corpus = {**collection.corpus, "d1": Document("d1", collection.corpus["d0"].text.upper())}
+    collection = Collection("plain", corpus, collection.queries, collection.splits)
+    counts = mine(collection, run, MiningConfig(negatives=2, choice="top"), 0).counts
+    assert counts["groups"] == 2
+    assert counts["dropped: known positive"] == 4
+    assert counts["dropped: copy of a positive"] == 2
+    assert counts["negatives: first stage"] == 4
+
+
+def test_max_queries_bounds_the_queries_by_a_seeded_draw() -> None:
+    corpus = {f"d{n}": Document(f"d{n}", f"a{n} b{n} c{n}") for n in range(30)}
+    queries = {f"q{n:02}": f"query {n}" for n in range(20)}
+    collection = Collection("any", corpus, queries, {"train": {key: {"d0": 1} for key in queries}})
+
+    def drawn(seed: int) -> list[str]:
+        return [group.query_id for group in mine(collection, {}, MiningConfig(max_queries=7), seed).groups]
+
+    assert len(drawn(1)) == 7
+    assert drawn(1) == sorted(drawn(1))
+    assert drawn(1) != drawn(2)
+
+
+@given(
+    st.lists(st.text("abc", max_size=3), unique=True), st.none() | st.integers(1, 5), st.randoms(use_true_random=False)
+)
+def test_drawn_queries_do_not_depend_on_the_order_and_keep_it(
+    query_ids: list[str], limit: int | None, shuffle: random.Random
+) -> None:
+    shuffled = list(query_ids)
+    shuffle.shuffle(shuffled)
+    drawn = drawn_queries(query_ids, limit, 3)
+    assert set(drawn) == set(drawn_queries(shuffled, limit, 3))
+    assert drawn == [query_id for query_id in query_ids if query_id in drawn]
+    assert len(drawn) == min(len(query_ids), limit or len(query_ids))
+
+
+def test_groups_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    groups = [Group("q", ["a", "b"], [2, 0], [1, 0], [0.5, 0.25]), Group("r", ["c"], [1], [3], [])]
+    write_groups(tmp_path / "groups.jsonl", groups)
+    assert read_groups(tmp_path / "groups.jsonl") == groups
+
+
+def test_a_line_that_is_no_group_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "groups.jsonl"
+    path.write_text('{"query_id": "q", "doc_ids": ["a"], "labels": [1], "ranks": [1]}\n{"query": "x"}\n')
+    with pytest.raises(InputError, match="line 2: not a group"):
+        read_groups(path)

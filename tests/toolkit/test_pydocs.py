@@ -1,0 +1,111 @@
+"""The built-in collection, built for real from the installed libraries."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.pydocs import build as building
+from crossforge_train.collections.pydocs import build_pydocs, library_versions
+from crossforge_train.collections.pydocs.build import QUESTIONS_FILE
+from crossforge_train.collections.splits import normalized
+
+SUMMARY_SPLITS = ("train", "dev", "test")
+
+
+@pytest.fixture(scope="module")
+def pydocs() -> Collection:
+    return build_pydocs()
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[dict]:
+    return [json.loads(line) for line in QUESTIONS_FILE.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def entries() -> list:
+    return building._merge_copies(building._entries())
+
+
+def test_it_holds_several_thousand_documents_and_queries(pydocs: Collection) -> None:
+    assert len(pydocs.corpus) > 5000
+    assert len(pydocs.qrels("train")) > 3000
+    assert min(len(pydocs.qrels(split)) for split in ("dev", "test", "questions")) >= 150
+
+
+def test_documents_of_every_library_are_there(pydocs: Collection) -> None:
+    roots = Counter(doc_id.split(".")[0] for doc_id in pydocs.corpus)
+    assert all(roots[library] > 100 for library in ("numpy", "scipy", "sklearn", "pandas", "torch"))
+    assert "itertools.product" in pydocs.corpus
+
+
+def test_no_object_gives_queries_to_two_splits(pydocs: Collection) -> None:
+    owner: dict[str, str] = {}
+    for split in SUMMARY_SPLITS:
+        for judged in pydocs.qrels(split).values():
+            assert {owner.setdefault(doc_id, split) for doc_id in judged} == {split}
+
+
+def test_no_cluster_of_aliases_and_near_copies_stands_in_two_splits(pydocs: Collection, entries: list) -> None:
+    clusters = building._clusters(entries)
+    owner: dict[str, str] = {}
+    for split in SUMMARY_SPLITS:
+        for judged in pydocs.qrels(split).values():
+            for doc_id in judged:
+                assert owner.setdefault(clusters[doc_id], split) == split
+
+
+def test_no_query_text_stands_twice(pydocs: Collection) -> None:
+    texts = Counter(normalized(text) for text in pydocs.queries.values())
+    assert [text for text, count in texts.items() if count > 1] == []
+
+
+def test_no_name_belongs_to_two_documents(entries: list) -> None:
+    names = Counter(name for entry in entries for name in entry.names)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_body_begins_with_the_summary(pydocs: Collection) -> None:
+    found = []
+    for split in SUMMARY_SPLITS:
+        for query_id, judged in pydocs.qrels(split).items():
+            query = normalized(pydocs.queries[query_id])
+            found += [doc_id for doc_id in judged if normalized(pydocs.corpus[doc_id].text).startswith(query + " ")]
+    assert found == []
+
+
+def test_no_query_holds_the_name_of_its_object(pydocs: Collection) -> None:
+    names = [query_id.removeprefix("summary:").rsplit(".", 1)[-1] for query_id in pydocs.queries]
+    pairs = zip(names, pydocs.queries.values(), strict=True)
+    found = [(name, text) for name, text in pairs if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text)]
+    assert found == []
+
+
+def test_there_are_at_least_150_different_questions(questions: list[dict]) -> None:
+    assert len({normalized(row["query"]) for row in questions}) == len(questions) >= 150
+
+
+def test_every_answer_of_a_question_exists_in_the_installed_versions(entries: list, questions: list[dict]) -> None:
+    known = {name for entry in entries for name in entry.names}
+    assert [name for row in questions for name in row["answers"] if name not in known] == []
+
+
+def test_objects_that_answer_a_question_give_no_train_or_dev_query(pydocs: Collection, entries: list) -> None:
+    clusters = building._clusters(entries)
+    answering = {clusters[doc_id] for judged in pydocs.qrels("questions").values() for doc_id in judged}
+    for split in ("train", "dev"):
+        assert not answering & {clusters[doc_id] for judged in pydocs.qrels(split).values() for doc_id in judged}
+
+
+def test_two_builds_give_the_same_collection(pydocs: Collection) -> None:
+    again = build_pydocs()
+    assert again == pydocs
+    assert list(again.corpus) == list(pydocs.corpus)
+    assert list(again.queries) == list(pydocs.queries)
+
+
+def test_library_versions_name_what_decides_the_content() -> None:
+    assert set(library_versions()) == {"python", "numpy", "scipy", "sklearn", "pandas", "torch"}
