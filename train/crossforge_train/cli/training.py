@@ -51,26 +51,18 @@ def train(
     return _run_until(config, overrides or [], until, fresh, Output(quiet, as_json))
 
 
-def mine(
-    config: ConfigArgument,
-    overrides: SetOption = None,
-    fresh: FreshOption = False,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> int:
-    """Mine hard negatives (and before that collect, where that is not done)."""
-    return _run_until(config, overrides or [], StageName.mine, fresh, Output(quiet, as_json))
+def _one_stage(stage: StageName, description: str) -> Callable[..., int]:
+    def command(
+        config: ConfigArgument,
+        overrides: SetOption = None,
+        fresh: FreshOption = False,
+        quiet: QuietOption = False,
+        as_json: JsonOption = False,
+    ) -> int:
+        return _run_until(config, overrides or [], stage, fresh, Output(quiet, as_json))
 
-
-def package(
-    config: ConfigArgument,
-    overrides: SetOption = None,
-    fresh: FreshOption = False,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> int:
-    """Package the reranker (and run the stages before that are not done)."""
-    return _run_until(config, overrides or [], StageName.package, fresh, Output(quiet, as_json))
+    command.__doc__ = description
+    return command
 
 
 def evaluate(
@@ -95,7 +87,12 @@ def evaluate(
     return _evaluate_folder(reranker, collection, split, depth, output)
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"train": train, "mine": mine, "evaluate": evaluate, "package": package}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "train": train,
+    "mine": _one_stage(StageName.mine, "Mine hard negatives (and before that collect, where that is not done)."),
+    "evaluate": evaluate,
+    "package": _one_stage(StageName.package, "Package the reranker (and run the stages before that are not done)."),
+}
 
 
 def _run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, output: Output) -> int:

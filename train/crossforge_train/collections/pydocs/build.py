@@ -1,15 +1,18 @@
 """Builds `pydocs`.
 
-Document: the qualified name as title, the docstring without its summary line as text. Query of the splits `train`,
-`dev` and `test`: the summary line without the object's name. Split `questions`: questions written by hand, worded
-unlike the docstrings, with every object that answers them. Objects that answer a question, and their aliases and
-near-copies, give no query to another split, so that training never sees one for them.
+Document: the qualified name as title, the docstring without its summary line as text. Query of the splits `train`, `dev`
+and `test`: the summary line without the object's name. Split `questions`: questions written by hand, worded unlike the
+docstrings, with every object that answers them. Objects that answer a question, and their aliases and near-copies, give
+no query to another split, so that training never sees one for them.
+
+Some queries of `train` are bare names ("linregress"): people type them too, and many documents mention a name in passing
+while one explains it.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +34,8 @@ _MAX_QUERY_WORDS = 40
 _NEAR_COPY = 0.8
 # The draw does not depend on a run's seed: every run of one set of library versions has the same splits.
 _SPLIT_SEED = 20
+_NAME_SHARE = 0.25
+_MAX_NAMESAKES = 3
 _TEST_SHARE = 0.03
 _DEV_SHARE = 0.04
 
@@ -68,6 +73,9 @@ def build_pydocs() -> Collection:
         query_id = query_ids.setdefault(normalized(entry.query), f"summary:{entry.name}")
         queries.setdefault(query_id, entry.query)
         splits[_split(draws[entry.name])].setdefault(query_id, {})[entry.name] = 1
+    for name, doc_ids in _name_queries(entries, clusters, draws, answering).items():
+        queries[f"name:{name}"] = name
+        splits["train"][f"name:{name}"] = dict.fromkeys(doc_ids, 1)
     for number, (question, answers) in enumerate(questions, start=1):
         queries[f"question:{number}"] = question
         splits["questions"][f"question:{number}"] = dict.fromkeys(answers, 1)
@@ -115,6 +123,25 @@ def _clusters(entries: Sequence[_Entry]) -> dict[str, str]:
     first_of: dict[str, str] = {}
     links += [(first_of.setdefault(normalized(entry.query), entry.name), entry.name) for entry in entries]
     return connected(names, links)
+
+
+def _name_queries(
+    entries: Sequence[_Entry], clusters: Mapping[str, str], draws: Mapping[str, float], answering: Set[str]
+) -> dict[str, list[str]]:
+    """Bare names that a few objects have, all of them objects of the training split, with these objects."""
+    namesakes: dict[str, list[str]] = {}
+    for entry in entries:
+        namesakes.setdefault(entry.name.rpartition(".")[2], []).append(entry.name)
+    chances = drawn_shares({name: name for name in namesakes}, _SPLIT_SEED)
+
+    def is_trained_on(doc_id: str) -> bool:
+        return clusters[doc_id] not in answering and _split(draws[doc_id]) == "train"
+
+    return {
+        name: doc_ids
+        for name, doc_ids in namesakes.items()
+        if chances[name] < _NAME_SHARE and len(doc_ids) <= _MAX_NAMESAKES and all(map(is_trained_on, doc_ids))
+    }
 
 
 def _is_query(entry: _Entry) -> bool:
