@@ -1,12 +1,12 @@
 """Builds `pydocs`.
 
-Document: the qualified name as title, the docstring without its summary line as text. Query of the splits `train`, `dev`
-and `test`: the summary line without the object's name. Split `questions`: questions written by hand, worded unlike the
-docstrings, with every object that answers them. Objects that answer a question, and their aliases and near-copies, give
-no query to another split, so that training never sees one for them.
+Document: the qualified name as title, the docstring without its summary line as text. Query of the splits `train`,
+`dev` and `test`: the summary line without the object's name. Split `questions`: questions written by hand, worded
+unlike the docstrings, with every object that answers them. Objects that answer a question, and their aliases and
+near-copies, give no query to another split, so that training never sees one for them.
 
-Some queries of `train` are bare names ("linregress"): people type them too, and many documents mention a name in passing
-while one explains it.
+Some queries of `train` are bare names ("linregress"): people type them too, and many documents mention a name in
+passing while one explains it.
 """
 
 from __future__ import annotations
