@@ -54,7 +54,8 @@ def read_collected(folder: Path) -> Collection:
 def _depends_on(config: Config) -> Mapping[str, Any]:
     settings = {"collection": config.collection.model_dump(mode="json"), "crossforge": versions("crossforge")}
     if config.collection.beir is None:
-        return {**settings, "libraries": library_versions(), "questions": sha256(QUESTIONS_FILE)}
+        made_by = {path.name: sha256(path) for path in sorted(QUESTIONS_FILE.parent.glob("*.*"))}
+        return {**settings, "libraries": library_versions(), "made_by": made_by}
     folder = config.collection.beir
     files = [folder / "corpus.jsonl", folder / "queries.jsonl", *sorted((folder / "qrels").glob("*.tsv"))]
     seed = {} if isinstance(config.collection.dev, str) else {"seed": config.seed}

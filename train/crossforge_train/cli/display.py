@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from crossforge.results import RankedResults, Result
     from crossforge_train.evaluation.verdict import SplitResult
 
-console = Console(highlight=False)
+# Into a file or a pipe, rich would squeeze every table into 80 columns.
+_PIPE_WIDTH = 120
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 error_console = Console(stderr=True, highlight=False)
 
 _COLOURS = {"WIN": "green", "TIE": "yellow", "REGRESSION": "red"}
