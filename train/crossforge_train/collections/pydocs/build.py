@@ -5,13 +5,15 @@ Document: the qualified name as title, the docstring without its summary line as
 unlike the docstrings, with every object that answers them. Objects that answer a question, and their aliases and
 near-copies, give no query to another split, so that training never sees one for them.
 
-Some queries of `train` are bare names ("linregress"): people type them too, and many documents mention a name in
-passing while one explains it.
+Some queries of `train` are bare names ("KMeans"): people type them too, and many documents mention a name in passing
+while one explains it.
 """
 
 from __future__ import annotations
 
 import platform
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,6 +29,8 @@ from crossforge_train.collections.splits import connected, drawn_shares, near_co
 
 QUESTIONS_FILE = Path(__file__).parent / "questions.jsonl"
 
+_WORD = re.compile(r"\w+")
+
 # A docstring with less than this below its summary gives a reranker nothing to read.
 _MIN_BODY_WORDS = 8
 _MIN_QUERY_WORDS = 3
@@ -34,8 +38,9 @@ _MAX_QUERY_WORDS = 40
 _NEAR_COPY = 0.8
 # The draw does not depend on a run's seed: every run of one set of library versions has the same splits.
 _SPLIT_SEED = 20
-_NAME_SHARE = 0.25
+# A bare name is a query if few objects have it and several other documents mention it.
 _MAX_NAMESAKES = 3
+_MIN_MENTIONS, _MAX_MENTIONS = 5, 200
 _TEST_SHARE = 0.03
 _DEV_SHARE = 0.04
 
@@ -128,11 +133,11 @@ def _clusters(entries: Sequence[_Entry]) -> dict[str, str]:
 def _name_queries(
     entries: Sequence[_Entry], clusters: Mapping[str, str], draws: Mapping[str, float], answering: Set[str]
 ) -> dict[str, list[str]]:
-    """Bare names that a few objects have, all of them objects of the training split, with these objects."""
+    """Bare names that a few objects have, all of them of the training split, and that other documents mention."""
     namesakes: dict[str, list[str]] = {}
     for entry in entries:
         namesakes.setdefault(entry.name.rpartition(".")[2], []).append(entry.name)
-    chances = drawn_shares({name: name for name in namesakes}, _SPLIT_SEED)
+    mentions = Counter(word for entry in entries for word in set(_WORD.findall(entry.body)))
 
     def is_trained_on(doc_id: str) -> bool:
         return clusters[doc_id] not in answering and _split(draws[doc_id]) == "train"
@@ -140,7 +145,9 @@ def _name_queries(
     return {
         name: doc_ids
         for name, doc_ids in namesakes.items()
-        if chances[name] < _NAME_SHARE and len(doc_ids) <= _MAX_NAMESAKES and all(map(is_trained_on, doc_ids))
+        if len(doc_ids) <= _MAX_NAMESAKES
+        and _MIN_MENTIONS <= mentions[name] <= _MAX_MENTIONS
+        and all(map(is_trained_on, doc_ids))
     }
 
 
