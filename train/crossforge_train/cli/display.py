@@ -115,11 +115,11 @@ def show_results(results: RankedResults) -> None:
     if not len(results):
         console.print("nothing found")
         return
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, expand=True)
     with_first_stage = results[0].first_stage_rank is not None
     for title in ("rank", *(["TF-IDF", ""] if with_first_stage else []), "probability", "logit"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("document", overflow="ellipsis", no_wrap=True)
+    table.add_column("document", overflow="ellipsis", no_wrap=True, ratio=1)  # takes what the numbers leave
     for found in results:
         first_stage = [str(found.first_stage_rank), _movement(found)] if with_first_stage else []
         table.add_row(str(found.rank), *first_stage, f"{found.probability:.3f}", f"{found.score:+.2f}", _line(found))
@@ -138,11 +138,25 @@ def show_side_by_side(results: RankedResults, limit: int) -> None:
 
 
 def show_facts(facts: Mapping[str, Any], title: str) -> None:
-    """Names and values."""
+    """Names and values; a table within a table gets a line for each of its rows."""
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
-    for name, value in facts.items():
-        table.add_row(f"[dim]{escape(name)}[/]", escape(str(value)))
+    for name, value in _flat(facts):
+        table.add_row(f"[dim]{escape(name)}[/]", escape(value))
     console.print(table)
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and any(isinstance(item, Mapping) for item in value.values()):
+            yield from _flat(value, f"{prefix}{name}, ")
+        else:
+            yield f"{prefix}{name}", _brief(value)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_brief(item)}" for name, item in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def as_dict(found: Result) -> dict[str, Any]:
