@@ -153,7 +153,7 @@ def test_an_interrupted_run_is_told_in_one_line(
     ("error", "message"),
     [
         (OSError(28, "No space left on device"), "no space left on the disk"),
-        (PermissionError(13, "Permission denied", "/root/x"), "/root/x: permission denied"),
+        (PermissionError(13, "Permission denied", "/some/x"), "/some/x: permission denied"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), "torch is not installed"),
     ],
 )
