@@ -82,7 +82,7 @@ class TrainingConfig(_Section):
     head_learning_rate: float = Field(2e-3, gt=0, description="of the freshly initialised classification head")
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
-    dropout: float = Field(0.0, ge=0, lt=1, description="0 trains faster, and short runs do not overfit")
+    dropout: float = Field(0.0, ge=0, lt=1, description="of the whole model; 0 trains faster")
     epochs: float = Field(1.0, gt=0, description="how often each group is seen")
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step")
     max_length: int = Field(256, ge=16, description="tokens that the model reads of query and document together")
