@@ -1,8 +1,11 @@
 """The TF-IDF first stage against scikit-learn and brute force."""
 
+import json
+import math
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -131,9 +134,10 @@ def test_a_corpus_without_words_is_an_input_error(documents):
         TfidfRetriever.fit(documents)
 
 
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25"])
 @pytest.mark.parametrize("analyzer", [Analyzer(), Analyzer("char", ngram=3), Analyzer(language="none")])
-def test_a_loaded_index_gives_identical_results(tmp_path, analyzer):
-    retriever = TfidfRetriever.fit(DOCUMENTS, analyzer)
+def test_a_loaded_index_gives_identical_results(tmp_path, analyzer, weighting):
+    retriever = TfidfRetriever.fit(DOCUMENTS, analyzer, weighting=weighting)
     retriever.save(tmp_path / "index")
     loaded = TfidfRetriever.load(tmp_path / "index")
     queries = {"q": "a boat in the wind", "r": "sail", "s": "unheardof"}
@@ -167,12 +171,19 @@ def shorten(path):
     path.write_bytes(path.read_bytes()[:-4])
 
 
+def change(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
 DAMAGE = {
     "index.json is missing": lambda folder: (folder / "index.json").unlink(),
     "index.json is no JSON": lambda folder: (folder / "index.json").write_text("{"),
     "index.json is a list": lambda folder: (folder / "index.json").write_text("[]"),
     "index.json is of another format": lambda folder: (folder / "index.json").write_text('{"format": "other-1"}'),
-    "index.json has no terms": lambda folder: (folder / "index.json").write_text('{"format": "crossforge-tfidf-1"}'),
+    "index.json has no terms": lambda folder: (folder / "index.json").write_text('{"format": "crossforge-tfidf-2"}'),
+    "its weighting is no object": lambda folder: change(folder / "index.json", weighting="tfidf"),
+    "its weighting is unknown": lambda folder: change(folder / "index.json", weighting={"name": "bm42"}),
+    "its weighting lacks k1": lambda folder: change(folder / "index.json", weighting={"name": "bm25", "b": 0.4}),
     "an array is missing": lambda folder: (folder / "idf.npy").unlink(),
     "an array is empty": lambda folder: (folder / "data.npy").write_bytes(b""),
     "an array is cut": lambda folder: shorten(folder / "data.npy"),
@@ -204,3 +215,42 @@ def test_an_index_that_points_outside_its_arrays_does_not_crash_the_process(tmp_
     )
     finished = subprocess.run([sys.executable, "-c", code, str(tmp_path / "index")], check=False)
     assert finished.returncode == 7
+
+
+def bm25_by_the_formula(texts, query, k1=0.9, b=0.4):
+    """Lucene's BM25 of a query and each text, shape (texts,), one term of one text at a time."""
+    counts = [Counter(Analyzer().terms(text)) for text in texts]
+    average = sum(count.total() for count in counts) / len(texts)
+    scores = np.zeros(len(texts))
+    for term in Analyzer().terms(query):
+        holders = sum(term in count for count in counts)
+        idf = math.log(1 + (len(texts) - holders + 0.5) / (holders + 0.5))
+        for position, count in enumerate(counts):
+            scores[position] += idf * count[term] / (count[term] + k1 * (1 - b + b * count.total() / average))
+    return scores
+
+
+@settings(deadline=None, max_examples=60)
+@given(CORPORA, TEXTS)
+def test_bm25_scores_equal_the_formula(texts, query):
+    assume(any(Analyzer().terms(text) for text in texts))
+    retriever = TfidfRetriever.fit(as_documents(texts), Analyzer(), weighting="bm25")
+    expected = bm25_by_the_formula(texts, query)
+    assert retriever.similarities(query, texts) == pytest.approx(expected, abs=1e-5)
+    found = retriever.search({"q": query}, len(texts))["q"]
+    assert {int(candidate.doc_id) for candidate in found} == set(np.flatnonzero(expected))
+    for candidate in found:
+        assert candidate.score == pytest.approx(expected[int(candidate.doc_id)], abs=1e-5)
+
+
+def test_bm25_of_a_new_text_counts_its_own_length_against_the_corpus():
+    retriever = TfidfRetriever.fit(as_documents(["boat sail", "boat wind tide bread"]), weighting="bm25")
+    # One holder of two documents: idf = log(1 + 1.5 / 1.5); six words against an average of three.
+    expected = math.log(2) * 2 / (2 + 0.9 * (1 - 0.4 + 0.4 * 6 / 3))
+    score = retriever.similarities("sail", ["sail sail x1 boat boat wind tide"])
+    assert score == pytest.approx([expected], abs=1e-6)
+
+
+def test_an_unknown_weighting_is_an_input_error_that_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"'bm42'; have tfidf, bm25"):
+        TfidfRetriever.fit(DOCUMENTS, weighting="bm42")

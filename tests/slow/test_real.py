@@ -10,6 +10,7 @@ import pytest
 from crossforge import Reranker
 from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
 from crossforge_train.collections.beir import read_beir
+from crossforge_train.collections.collection import Collection
 from crossforge_train.config import FirstStageConfig, load_config
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.report import read_report
@@ -23,23 +24,28 @@ pytestmark = pytest.mark.slow
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("scifact", 0.660),
-        ("medquad", 0.498),
-        ("stackfaq", 0.702),
-        ("cranfield", 0.521),
-        ("chorus-electronics", 0.661),
-        ("jaquad", 0.848),
-    ],
-)
-def test_first_stage_reaches_the_published_figure(shared_collections: Path, name: str, expected: float) -> None:
+# nDCG@10 of TF-IDF and of BM25 over the whole corpus, as published beside the collections.
+PUBLISHED = {
+    "scifact": (0.660, 0.680),
+    "medquad": (0.498, 0.550),
+    "stackfaq": (0.702, 0.689),
+    "cranfield": (0.521, 0.502),
+    "chorus-electronics": (0.661, 0.763),
+    "jaquad": (0.848, 0.876),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_first_stage_reaches_the_published_figures(shared_collections: Path, name: str) -> None:
     collection = read_beir(shared_collections / name)
-    run = fit_first_stage(collection, FirstStageConfig()).search(collection.split_queries("test"), 100)
+    assert _first_stage(collection, FirstStageConfig()) == pytest.approx(PUBLISHED[name][0], abs=0.01)
+    assert _first_stage(collection, FirstStageConfig(weighting="bm25")) == pytest.approx(PUBLISHED[name][1], abs=0.01)
+
+
+def _first_stage(collection: Collection, config: FirstStageConfig) -> float:
+    run = fit_first_stage(collection, config).search(collection.split_queries("test"), 100)
     rankings = {query_id: [found.doc_id for found in candidates] for query_id, candidates in run.items()}
-    values = measure_rankings(["nDCG@10"], collection.qrels("test"), rankings)["nDCG@10"]
-    assert mean(values) == pytest.approx(expected, abs=0.01)
+    return mean(measure_rankings(["nDCG@10"], collection.qrels("test"), rankings)["nDCG@10"])
 
 
 def test_the_packaged_base_model_is_genuine() -> None:

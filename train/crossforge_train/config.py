@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossforge.errors import InputError
+from crossforge.retrievers.weighting import Weighting
 from crossforge_train.evaluation.metrics import parse_measure
 from crossforge_train.precision import Precision
 
@@ -42,10 +43,11 @@ class CollectionConfig(_Section):
 
 
 class FirstStageConfig(_Section):
-    """TF-IDF retrieval."""
+    """Lexical retrieval."""
 
     analyzer: Literal["auto", "word", "char"] = Field("auto", description="stemmed words, or character n-grams")
     language: str = Field("english", description="Snowball language of the word analyzer, or none")
+    weighting: Weighting = Field("tfidf", description="tfidf (cosine of sublinear vectors) or bm25")
     depth: int = Field(100, ge=1, le=10_000, description="candidates a query")
 
 

@@ -37,7 +37,7 @@ def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRe
     analyzer = choose_analyzer(document.full_text for document in documents)
     if config.analyzer != "auto":
         analyzer = Analyzer(config.analyzer, config.language)
-    return TfidfRetriever.fit(documents, analyzer)
+    return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting)
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`TfidfRetriever`: cosine of sublinear TF-IDF vectors, exact top-k, ties by corpus order."""
+"""`TfidfRetriever`: a weighted index of terms (TF-IDF cosine or BM25), exact top-k, ties by corpus order."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
+from crossforge.retrievers.weighting import Weighting, Weights, fit_weights, read_weights
 from crossforge.runs import Candidate
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import CountVectorizer
 
 _QUERY_BLOCK = 256
-_FORMAT = "crossforge-tfidf-1"
+_FORMAT = "crossforge-tfidf-2"
 
 
 class TfidfRetriever:
@@ -32,8 +33,8 @@ class TfidfRetriever:
         doc_ids: the documents' ids in corpus order.
         analyzer: how texts and queries become terms.
         vocabulary: the terms, in column order.
-        idf: inverse document frequency of each term, shape (terms,).
-        matrix: unit-length TF-IDF rows of the documents, shape (documents, terms).
+        weights: how counts of terms become weights.
+        matrix: weights of the documents, shape (documents, terms).
     """
 
     def __init__(
@@ -41,23 +42,30 @@ class TfidfRetriever:
         doc_ids: Sequence[str],
         analyzer: Analyzer,
         vocabulary: Sequence[str],
-        idf: NDArray[np.float32],
+        weights: Weights,
         matrix: csr_matrix,
     ) -> None:
         self.doc_ids = list(doc_ids)
         self.analyzer = analyzer
         self._terms = list(vocabulary)
         self._columns = {term: column for column, term in enumerate(self._terms)}
-        self._idf = idf
+        self._weights = weights
         self._matrix = matrix
         self._postings = matrix.T.tocsr()  # terms × documents: a query touches only the rows of its own terms
 
     @classmethod
-    def fit(cls, documents: Sequence[Document], analyzer: Analyzer | None = None) -> TfidfRetriever:
-        """Index documents by title and text; the analyzer is chosen from the corpus unless one is given.
+    def fit(
+        cls, documents: Sequence[Document], analyzer: Analyzer | None = None, *, weighting: Weighting = "tfidf"
+    ) -> TfidfRetriever:
+        """Index documents by title and text.
+
+        Args:
+            documents: the corpus.
+            analyzer: how text becomes terms; chosen from the corpus unless one is given.
+            weighting: "tfidf" (cosine of sublinear TF-IDF vectors) or "bm25".
 
         Raises:
-            InputError: there is no document, or not one term in any of them.
+            InputError: there is no document, or not one term in any of them, or no such weighting.
         """
         from sklearn.feature_extraction.text import CountVectorizer
 
@@ -71,10 +79,9 @@ class TfidfRetriever:
         except ValueError:
             raise InputError("no document of the corpus holds a single word") from None
         vocabulary = [str(term) for term in counter.get_feature_names_out()]
-        document_frequency = np.bincount(counts.indices, minlength=len(vocabulary))
-        idf = (np.log((1 + len(texts)) / (1 + document_frequency)) + 1).astype(np.float32)
+        weights = fit_weights(weighting, counts)
         doc_ids = [document.doc_id for document in documents]
-        return cls(doc_ids, analyzer, vocabulary, idf, _weighted(counts, idf))
+        return cls(doc_ids, analyzer, vocabulary, weights, weights.of_documents(counts))
 
     def search(self, queries: Mapping[str, str], k: int) -> dict[str, list[Candidate]]:
         """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved."""
@@ -82,15 +89,17 @@ class TfidfRetriever:
         run: dict[str, list[Candidate]] = {}
         for start in range(0, len(query_ids), _QUERY_BLOCK):
             block = query_ids[start : start + _QUERY_BLOCK]
-            scores = (self._vectors([queries[query_id] for query_id in block]) @ self._postings).tocsr()
+            counts = self._counter.transform([queries[query_id] for query_id in block])
+            scores = (self._weights.of_queries(counts) @ self._postings).tocsr()
             for row, query_id in enumerate(block):
                 found = slice(scores.indptr[row], scores.indptr[row + 1])
                 run[query_id] = self._top(scores.indices[found], scores.data[found], k)
         return run
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Cosine of the query and each text under this index's vocabulary and weights, shape (texts,)."""
-        product = self._vectors(texts) @ self._vectors([query]).T
+        """The score of each text for the query under this index's vocabulary and weights, shape (texts,)."""
+        vectors = self._weights.of_documents(self._counter.transform(texts))
+        product = vectors @ self._weights.of_queries(self._counter.transform([query])).T
         return np.asarray(product.toarray()[:, 0], dtype=np.float32)
 
     def save(self, folder: Path) -> None:
@@ -100,6 +109,7 @@ class TfidfRetriever:
             state = {
                 "format": _FORMAT,
                 "analyzer": asdict(self.analyzer),
+                "weighting": self._weights.settings(),
                 "doc_ids": self.doc_ids,
                 "terms": self._terms,
             }
@@ -119,7 +129,9 @@ class TfidfRetriever:
         try:
             state = read_json(folder / "index.json")
             if not isinstance(state, dict) or state.get("format") != _FORMAT:
-                raise PackageError(f"{folder / 'index.json'}: not a first-stage index of this version ({_FORMAT})")
+                raise PackageError(
+                    f"{folder / 'index.json'}: not a first-stage index of this version ({_FORMAT}); index anew"
+                )
             arrays = {
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in ("idf", "data", "indices", "indptr")
@@ -129,16 +141,14 @@ class TfidfRetriever:
             matrix.check_format(full_check=True)  # an index out of range would crash the process later
             if arrays["idf"].shape != (shape[1],):
                 raise ValueError("idf has another length than the vocabulary")
-            return cls(state["doc_ids"], Analyzer(**state["analyzer"]), state["terms"], arrays["idf"], matrix)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, InputError) as error:
+            weights = read_weights(state["weighting"], arrays["idf"])
+            return cls(state["doc_ids"], Analyzer(**state["analyzer"]), state["terms"], weights, matrix)
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
             raise PackageError(f"{folder}: damaged or no first-stage index ({error})") from None
 
     def _arrays(self) -> dict[str, Any]:
         matrix = self._matrix
-        return {"idf": self._idf, "data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
-
-    def _vectors(self, texts: Sequence[str]) -> csr_matrix:
-        return _weighted(self._counter.transform(texts), self._idf)
+        return {"idf": self._weights.idf, "data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
 
     @cached_property
     def _counter(self) -> CountVectorizer:
@@ -156,12 +166,3 @@ class TfidfRetriever:
             positions, scores = positions[scores >= cut], scores[scores >= cut]
         best = np.lexsort((positions, -scores))[:k]
         return [Candidate(self.doc_ids[positions[i]], float(scores[i])) for i in best]
-
-
-def _weighted(counts: csr_matrix, idf: NDArray[np.float32]) -> csr_matrix:
-    """(1 + log tf) · idf, each row scaled to unit length."""
-    from sklearn.preprocessing import normalize
-
-    weights = counts.astype(np.float32)
-    weights.data = (1 + np.log(weights.data)) * idf[weights.indices]
-    return normalize(weights, norm="l2", copy=False)

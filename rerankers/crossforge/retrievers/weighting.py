@@ -1,0 +1,140 @@
+"""How term counts become weights: TF-IDF cosine or BM25, both a dot product of query weights and document weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Weighting = Literal["tfidf", "bm25"]
+
+
+class Weights(Protocol):
+    """Weights of documents and queries under the statistics of one corpus."""
+
+    @property
+    def idf(self) -> NDArray[np.float32]:
+        """Inverse document frequency of each term, shape (terms,)."""
+        ...
+
+    def of_documents(self, counts: csr_matrix) -> csr_matrix:
+        """Weights from term counts, shape (documents, terms)."""
+        ...
+
+    def of_queries(self, counts: csr_matrix) -> csr_matrix:
+        """Weights from term counts, shape (queries, terms)."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """All but `idf`, for a JSON file; `read_weights` reads it."""
+        ...
+
+
+@dataclass(frozen=True)
+class TfidfWeights:
+    """(1 + log tf) · idf, each row scaled to unit length, so that the dot product is a cosine."""
+
+    idf: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, counts: csr_matrix) -> TfidfWeights:
+        """The weights of a corpus with such term counts, shape (documents, terms)."""
+        idf = np.log((1 + counts.shape[0]) / (1 + _document_frequency(counts))) + 1
+        return cls(idf.astype(np.float32))
+
+    def of_documents(self, counts: csr_matrix) -> csr_matrix:
+        """Unit rows."""
+        from sklearn.preprocessing import normalize
+
+        weights = counts.astype(np.float32)
+        weights.data = (1 + np.log(weights.data)) * self.idf[weights.indices]
+        return normalize(weights, norm="l2", copy=False)
+
+    of_queries = of_documents
+
+    def settings(self) -> dict[str, Any]:
+        """The name alone."""
+        return {"name": "tfidf"}
+
+
+@dataclass(frozen=True)
+class Bm25Weights:
+    """BM25 in Lucene's form with exact document lengths: idf · tf / (tf + k1 · (1 - b + b · length / average)).
+
+    idf is log(1 + (N - n + 0.5) / (n + 0.5)), a query's weights are its term counts, and terms outside the vocabulary
+    count for nothing. Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; the form
+    is "Lucene (accurate)" of Kamphuis, de Vries, Boytsov and Lin, "Which BM25 Do You Mean?", ECIR 2020. The defaults
+    of k1 and b are those of Anserini.
+
+    Attributes:
+        idf: inverse document frequency of each term, shape (terms,).
+        average_length: mean number of terms of a document, repetitions counted.
+        k1: how late repetitions of a term saturate.
+        b: how much long documents are held back, from 0 to 1.
+    """
+
+    idf: NDArray[np.float32]
+    average_length: float
+    k1: float = 0.9
+    b: float = 0.4
+
+    @classmethod
+    def fit(cls, counts: csr_matrix) -> Bm25Weights:
+        """The weights of a corpus with such term counts, shape (documents, terms)."""
+        frequency = _document_frequency(counts)
+        idf = np.log1p((counts.shape[0] - frequency + 0.5) / (frequency + 0.5))
+        return cls(idf.astype(np.float32), float(counts.sum()) / counts.shape[0])
+
+    def of_documents(self, counts: csr_matrix) -> csr_matrix:
+        """Rows that say how much one occurrence of a term in the query is worth."""
+        lengths = np.asarray(counts.sum(axis=1), dtype=np.float64)[:, 0]
+        saturation = (self.k1 * (1 - self.b + self.b * lengths / self.average_length)).astype(np.float32)
+        weights = counts.astype(np.float32)
+        weights.data *= self.idf[weights.indices] / (weights.data + np.repeat(saturation, np.diff(weights.indptr)))
+        return weights
+
+    def of_queries(self, counts: csr_matrix) -> csr_matrix:
+        """The counts themselves."""
+        return counts.astype(np.float32)
+
+    def settings(self) -> dict[str, Any]:
+        """Name and parameters."""
+        return {"name": "bm25", "average_length": self.average_length, "k1": self.k1, "b": self.b}
+
+
+def fit_weights(weighting: Weighting, counts: csr_matrix) -> Weights:
+    """Weights of that name for a corpus with such term counts, shape (documents, terms).
+
+    Raises:
+        InputError: there is no weighting of that name.
+    """
+    if weighting not in get_args(Weighting):
+        raise InputError(f"no weighting {weighting!r}; have {', '.join(get_args(Weighting))}")
+    return Bm25Weights.fit(counts) if weighting == "bm25" else TfidfWeights.fit(counts)
+
+
+def read_weights(settings: Mapping[str, Any], idf: NDArray[np.float32]) -> Weights:
+    """Weights from what `settings()` gave.
+
+    Raises:
+        ValueError: another name or other parameters stand there.
+    """
+    parameters = {key: float(value) for key, value in settings.items() if key != "name"}
+    match settings.get("name"):
+        case "tfidf" if not parameters:
+            return TfidfWeights(idf)
+        case "bm25" if set(parameters) == {"average_length", "k1", "b"}:
+            return Bm25Weights(idf, **parameters)
+    raise ValueError(f"no such weighting: {dict(settings)}")
+
+
+def _document_frequency(counts: csr_matrix) -> NDArray[np.int64]:
+    return np.bincount(counts.indices, minlength=counts.shape[1])
