@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +11,37 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """Platt scaling: probability = sigmoid(slope · logit + intercept), in float64.
+    """Logit to probability: Platt scaling, or, where there are knots, isotonic regression. The order never changes.
 
-    Source: J. Platt, "Probabilistic outputs for support vector machines", 1999.
+    Attributes:
+        slope: of Platt scaling, probability = sigmoid(slope · logit + intercept).
+        intercept: likewise.
+        knots: (logit, probability) points of isotonic regression, both rising; linear between them, constant beyond.
+
+    Source: J. Platt, "Probabilistic outputs for support vector machines", 1999; B. Zadrozny and C. Elkan,
+    "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
     """
 
     slope: float = 1.0
     intercept: float = 0.0
+    knots: Sequence[Sequence[float]] = ()
+
+    def __post_init__(self) -> None:
+        # JSON gives lists; as tuples a calibrator equals the one that was written.
+        object.__setattr__(self, "knots", tuple(map(tuple, self.knots)))
+
+    @property
+    def method(self) -> str:
+        """Its name: platt or isotonic."""
+        return "isotonic" if self.knots else "platt"
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities of the same shape as `logits`."""
-        scaled = self.slope * logits.astype(np.float64) + self.intercept
+        """Probabilities of the same shape as `logits`, computed in float64."""
+        values = logits.astype(np.float64)
+        if self.knots:
+            points = np.asarray(self.knots, dtype=np.float64)
+            return np.interp(values, points[:, 0], points[:, 1])
+        scaled = self.slope * values + self.intercept
         return np.asarray(np.exp(-np.logaddexp(0.0, -scaled)), dtype=np.float64)
 
 

@@ -96,6 +96,15 @@ def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
         raise PackageError(f"{reference}: no such folder, and not in the hub cache{way_out} ({kind})") from None
 
 
+def holds_reranker(folder: Path) -> bool:
+    """Whether a model folder is a one-label cross-encoder, and not an encoder without a scoring head."""
+    try:
+        _classifier_config(folder)
+    except PackageError:
+        return False
+    return True
+
+
 def _manifest(folder: Path, config: Mapping[str, Any], verify: Verify) -> Manifest:
     if (folder / MANIFEST_FILE).is_file():
         return read_manifest(folder, verify)

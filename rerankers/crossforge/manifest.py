@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import numpy as np
+
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, sha256, write_json
 
 MANIFEST_FILE = "reranker.json"
 KIND = "crossforge-reranker"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: calibrators may hold knots
 
 Verify = Literal["full", "size", "off"]
 _VERIFY = ("full", "size", "off")
@@ -107,6 +109,19 @@ def _parse(value: Any, path: Path) -> Manifest:
     return manifest
 
 
+def _are_knots(knots: object) -> bool:
+    """Whether these are (logit, probability) points that rise, which interpolation takes for granted."""
+    try:
+        points = np.asarray(knots, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    if not points.size:
+        return True
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        return False
+    return bool((np.diff(points, axis=0) >= 0).all() and points[0, 1] >= 0 and points[-1, 1] <= 1)
+
+
 def _wrongly_typed(manifest: Manifest) -> str | None:
     """The name of the first value that has another type than this version writes."""
 
@@ -122,7 +137,9 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
     checks = {
         "base_model": isinstance(manifest.base_model, str),
         "max_length": isinstance(manifest.max_length, int) and manifest.max_length > 0,
-        "calibrator": is_number(manifest.calibrator.slope) and is_number(manifest.calibrator.intercept),
+        "calibrator": is_number(manifest.calibrator.slope)
+        and is_number(manifest.calibrator.intercept)
+        and _are_knots(manifest.calibrator.knots),
         "threshold": manifest.threshold is None or is_number(manifest.threshold),
         "fusion_weight": is_number(manifest.fusion_weight),
         "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),

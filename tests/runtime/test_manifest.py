@@ -73,7 +73,7 @@ def test_a_path_outside_the_package_is_refused(package, name, verify):
     assert_refused(package, MANIFEST_FILE, verify)
 
 
-@pytest.mark.parametrize("version", [2, "1", None, 1.5])
+@pytest.mark.parametrize("version", [3, "1", None, 1.5])
 def test_another_schema_is_refused(package, version):
     edit(package, lambda value: value.update(schema_version=version))
     assert_refused(package, MANIFEST_FILE)
