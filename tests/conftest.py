@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -195,3 +200,41 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_collection: Path, tiny
 def toy_package(toy_run: Path) -> Path:
     """The package of `toy_run`; treat it as read-only."""
     return toy_run / "package"
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def crossforge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs the command in this process."""
+
+    from crossforge_train.cli import main
+
+    def run(*arguments: object, stdin: str = "") -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["crossforge", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return Outcome(stopped.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+def error_line(outcome: Outcome, status: int = 1) -> str:
+    """The one line of a command that failed for a reason that the user can mend."""
+    assert outcome.status == status
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    return outcome.err.strip()

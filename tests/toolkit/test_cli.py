@@ -1,54 +1,14 @@
 """The command line: one line for each mistake, one JSON value for machines."""
 
-import io
-import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import toy_config, write_collection
+from conftest import Outcome, error_line, toy_config, write_collection
 
 from crossforge_train.cli import main
-
-
-@dataclass
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def crossforge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Runs the command in this process."""
-
-    def run(*arguments: object, stdin: str = "") -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["crossforge", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return Outcome(stopped.value.code or 0, captured.out, captured.err)
-
-    return run
-
-
-def error_line(outcome: Outcome, status: int = 1) -> str:
-    """The one line of a command that failed for a reason that the user can mend."""
-    assert outcome.status == status
-    assert outcome.out == ""
-    assert outcome.err.startswith("error: ")
-    assert outcome.err.count("\n") == 1
-    return outcome.err.strip()
 
 
 @pytest.fixture
@@ -288,7 +248,8 @@ def test_train_gives_one_json_value_and_skips_what_is_done(
 def test_train_shows_stages_and_verdict(crossforge: Callable[..., Outcome], finished_config: Path) -> None:
     found = crossforge("train", finished_config)
     assert "finetune is done already" in found.err
-    assert " on test: nDCG@10" in found.out
+    assert "test split: test" in found.out
+    assert " against the first stage: nDCG@10 " in found.out
 
 
 def test_quiet_says_nothing_on_standard_error(crossforge: Callable[..., Outcome], finished_config: Path) -> None:
@@ -309,8 +270,10 @@ def test_evaluate_measures_any_reranker_on_any_collection(
     other = write_collection(tmp_path / "other", train=10, test=12, seed=5)
     found = crossforge("evaluate", "--reranker", toy_package, "--collection", other, "--depth", "10", "--json")
     assert found.status == (2 if found.json["verdict"] == "REGRESSION" else 0)
-    assert (found.json["split"], found.json["queries"], found.json["metric"]) == ("test", 12, "nDCG@10")
-    assert [system["name"] for system in found.json["systems"]] == ["first stage", "reranker alone", "as shipped"]
+    (split,) = found.json["splits"]
+    assert (split["split"], split["queries"], found.json["metric"]) == ("test", 12, "nDCG@10")
+    names = [system["name"] for system in split["systems"]]
+    assert names == ["first stage", "BM25", "BM25, whole corpus", "reranker alone", "as shipped"]
 
 
 def test_evaluate_of_a_split_that_is_not_there_is_told(

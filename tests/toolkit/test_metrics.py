@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge.errors import InputError
-from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
+from crossforge.runs import Candidate
+from crossforge_train.evaluation.metrics import ideal_order, judged_queries, mean, measure_rankings, trec_order
 
 DOC_IDS = [f"d{number}" for number in range(25)]
 # Our name -> pytrec_eval's.
@@ -92,3 +93,41 @@ def test_values_stand_under_the_name_that_was_asked_for(name: str) -> None:
 
 def test_the_mean_over_no_query_is_zero() -> None:
     assert mean({}) == 0.0
+
+
+# Ties, ties for 32-bit floats only, negative scores and labels, ids that are no ASCII.
+scores_strategy = st.one_of(st.sampled_from([1.0, 0.5, 0.5 + 1e-9, 16777216.0, 16777217.0, -3.0]), st.floats(-5, 5))
+runs_strategy = st.dictionaries(
+    st.sampled_from(["q1", "q2", "q4"]),
+    st.dictionaries(st.sampled_from([*DOC_IDS, "é", "Z"]), scores_strategy, min_size=1, max_size=20),
+    min_size=1,
+)
+graded_strategy = st.dictionaries(
+    st.sampled_from(["q1", "q2", "q3"]),
+    st.dictionaries(st.sampled_from([*DOC_IDS, "é"]), st.integers(-1, 3), min_size=1, max_size=8),
+    min_size=1,
+)
+ALL_NAMES = {**NAMES, "RR": "recip_rank", "R@100": "recall_100", "nDCG": "ndcg"}
+
+
+@given(graded_strategy, runs_strategy)
+def test_a_run_is_measured_as_trec_eval_measures_it(qrels: dict, run: dict) -> None:
+    expected = pytrec_eval.RelevanceEvaluator(qrels, set(ALL_NAMES.values())).evaluate(run)
+    candidates = {query_id: [Candidate(*found) for found in scores.items()] for query_id, scores in run.items()}
+    values = measure_rankings(list(ALL_NAMES), qrels, trec_order(candidates))
+    for ours, theirs in ALL_NAMES.items():
+        for query_id, value in values[ours].items():
+            assert value == pytest.approx(expected.get(query_id, {}).get(theirs, 0.0), abs=1e-12), ours
+
+
+def test_judged_is_the_share_of_the_top_that_somebody_judged() -> None:
+    values = measure_rankings(["Judged@4"], {"q": {"a": 1, "b": 0}}, {"q": ["x", "b", "y", "a", "z"]})
+    assert values == {"Judged@4": {"q": 0.5}}
+
+
+@given(graded_strategy, rankings_strategy)
+def test_no_order_is_better_than_the_ideal_one(qrels: dict, rankings: dict) -> None:
+    ideal = {query_id: ideal_order(qrels.get(query_id, {}), found) for query_id, found in rankings.items()}
+    best, found = (measure_rankings(["nDCG@10", "AP"], qrels, order) for order in (ideal, rankings))
+    for measure, by_query in found.items():
+        assert all(value <= best[measure][query_id] + 1e-12 for query_id, value in by_query.items())

@@ -85,7 +85,9 @@ def test_the_manifest_carries_what_was_measured_and_chosen(toy_package: Path, to
     assert manifest.threshold == report["tuned"]["threshold"]
     assert manifest.calibrator == Calibrator(**report["tuned"]["calibrator"])
     assert manifest.data_hash == stage_record(toy_run, "collect")["fingerprint"]
-    assert set(manifest.metrics["test"]) == {"first stage", "reranker alone", "as shipped"}
+    assert set(manifest.metrics["test"]) == {
+        "first stage", "BM25", "BM25, whole corpus", "reranker alone", "as shipped"
+    }  # fmt: skip
 
 
 def test_the_manifest_lists_every_file(toy_package: Path) -> None:

@@ -4,8 +4,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from crossforge_train.evaluation.significance import bootstrap_interval, randomization_p_value
+from crossforge_train.evaluation.significance import bootstrap_interval, holm_adjusted, randomization_p_value
 
 
 def exact_p_value(differences: list[float]) -> float:
@@ -67,3 +69,19 @@ def test_a_higher_confidence_gives_a_wider_interval() -> None:
 def test_intervals_of_degenerate_values() -> None:
     assert bootstrap_interval(np.full(10, 0.3), 1000, 0) == pytest.approx((0.3, 0.3))
     assert bootstrap_interval(np.array([]), 1000, 0) == (0.0, 0.0)
+
+
+def test_holms_correction_of_a_worked_example() -> None:
+    # Sorted: .01 · 4, .02 · 3, .03 · 2 (not below the one before), .04 · 1 (likewise).
+    assert holm_adjusted([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm_adjusted([0.4]) == [0.4]
+    assert holm_adjusted([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_a_corrected_p_value_is_no_smaller_at_most_one_and_in_the_same_order(p_values: list[float]) -> None:
+    found = holm_adjusted(p_values)
+    assert all(before <= after <= 1 for before, after in zip(p_values, found, strict=True))
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    assert [found[position] for position in order] == sorted(found)
+    assert holm_adjusted(p_values[::-1]) == found[::-1]

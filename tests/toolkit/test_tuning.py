@@ -1,21 +1,24 @@
-"""What is chosen on dev: fusion weight, calibrator and threshold."""
+"""The fusion weight that is chosen on dev, and the scores that it is chosen from."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossforge.calibration import Calibrator
 from crossforge.runs import Candidate
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, spread_of_scores
-from crossforge_train.evaluation.tuning import choose_fusion_weight, choose_threshold, fit_calibrator
+from crossforge_train.evaluation.tuning import choose_fusion_weight
 
 DOC_IDS = [f"d{number}" for number in range(12)]
 
 
 def scored_query(first_stage: list[float], logits: list[float]) -> ScoredQuery:
-    return ScoredQuery(DOC_IDS[: len(logits)], np.array(first_stage, dtype=float), np.array(logits, dtype=np.float32))
+    return ScoredQuery(
+        DOC_IDS[: len(logits)],
+        np.array(first_stage, dtype=float),
+        np.array(logits, dtype=np.float32),
+        np.zeros(len(logits), dtype=bool),
+    )
 
 
 def dev_set(seed: int, reranker_signal: float, first_stage_signal: float, queries: int = 12) -> tuple[dict, dict, dict]:
@@ -29,7 +32,9 @@ def dev_set(seed: int, reranker_signal: float, first_stage_signal: float, querie
         logits = draw.normal(size=len(DOC_IDS)) + reranker_signal * signal
         order = np.argsort(-first)
         query_id = f"q{number}"
-        scored[query_id] = ScoredQuery([DOC_IDS[i] for i in order], first[order], logits[order].astype(np.float32))
+        scored[query_id] = ScoredQuery(
+            [DOC_IDS[i] for i in order], first[order], logits[order].astype(np.float32), np.zeros(len(order), bool)
+        )
         run[query_id] = [Candidate(DOC_IDS[i], float(first[i])) for i in order]
         qrels[query_id] = {DOC_IDS[relevant]: 1}
     return scored, run, qrels
@@ -65,59 +70,6 @@ def test_candidates_below_the_rerank_depth_keep_their_place_at_the_end() -> None
     found = {"q": scored_query([1.0, 0.9], [0.0, 1.0]), "none": scored_query([], [])}
     assert rankings(found, run, 0.5)["none"] == []
     assert rankings(found, run, 0.0)["q"] == ["d1", "d0", "d2", "d3"]
-
-
-def calibration_data(slope: float, intercept: float, count: int = 20_000) -> tuple[dict, dict]:
-    draw = np.random.default_rng(0)
-    logits = draw.normal(0, 3, count).astype(np.float32)
-    relevant = draw.random(count) < 1 / (1 + np.exp(-(slope * logits + intercept)))
-    ids = [f"d{number}" for number in range(count)]
-    scored = {"q": ScoredQuery(ids, np.zeros(count), logits)}
-    return scored, {"q": {doc_id: int(found) for doc_id, found in zip(ids, relevant, strict=True)}}
-
-
-def test_the_calibrator_finds_the_true_probabilities() -> None:
-    calibrator = fit_calibrator(*calibration_data(0.7, -1.5))
-    assert calibrator.slope == pytest.approx(0.7, abs=0.05)
-    assert calibrator.intercept == pytest.approx(-1.5, abs=0.1)
-
-
-def test_the_calibrator_never_changes_the_order() -> None:
-    calibrator = fit_calibrator(*calibration_data(0.7, -1.5))
-    probabilities = calibrator.probabilities(np.linspace(-20, 20, 200, dtype=np.float32))
-    assert (np.diff(probabilities) > 0).all()
-    assert 0 < probabilities[0] < probabilities[-1] < 1
-
-
-@pytest.mark.parametrize("label", [0, 1])
-def test_one_class_alone_gives_the_identity_and_no_threshold(label: int) -> None:
-    scored, qrels = {"q": scored_query([1, 2, 3], [1, 2, 3])}, {"q": {"d0": label, "d1": label, "d2": label}}
-    assert fit_calibrator(scored, qrels) == Calibrator()
-    assert choose_threshold(scored, qrels, Calibrator()) is None
-
-
-def test_documents_without_a_judgement_count_as_not_relevant() -> None:
-    scored = {"q": scored_query([1, 2, 3], [5.0, -1.0, -2.0])}
-    assert fit_calibrator(scored, {"q": {"d0": 2}}) == fit_calibrator(scored, {"q": {"d0": 1, "d1": 0, "d2": 0}})
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=12))
-def test_the_threshold_has_the_best_f1_of_all(pairs: list[tuple[int, bool]]) -> None:
-    scored = {"q": scored_query([0.0] * len(pairs), [float(logit) for logit, _ in pairs])}
-    qrels = {"q": {doc_id: int(found) for doc_id, (_, found) in zip(DOC_IDS, pairs, strict=False)}}
-    threshold = choose_threshold(scored, qrels, Calibrator())
-    relevant = np.array([found for _, found in pairs])
-    if relevant.all() or not relevant.any():
-        assert threshold is None
-        return
-    probabilities = Calibrator().probabilities(np.array([logit for logit, _ in pairs], dtype=np.float32))
-
-    def f1(cut: float) -> float:
-        chosen = probabilities >= cut
-        return 2 * (chosen & relevant).sum() / (chosen.sum() + relevant.sum())
-
-    assert f1(threshold) == pytest.approx(max(f1(cut) for cut in probabilities))
 
 
 def test_the_spread_of_scores_is_zero_only_for_a_model_that_ranks_nothing() -> None:

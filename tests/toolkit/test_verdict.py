@@ -1,18 +1,12 @@
-"""WIN, TIE and REGRESSION on rankings that were made up for them."""
+"""WIN, TIE and REGRESSION on values that were made up for them."""
 
-from dataclasses import replace
-
+import numpy as np
 import pytest
 
 from crossforge_train.config import EvaluationConfig
-from crossforge_train.evaluation.verdict import (
-    FIRST_STAGE,
-    RERANKER,
-    SHIPPED,
-    SplitResult,
-    compare_systems,
-    overall_verdict,
-)
+from crossforge_train.evaluation.metrics import measure_rankings
+from crossforge_train.evaluation.significance import randomization_p_value
+from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems, overall_verdict, system_results
 
 QUERIES = [f"q{number}" for number in range(30)]
 QRELS = {query_id: {"good": 1} for query_id in QUERIES}
@@ -20,55 +14,90 @@ BEST, MIDDLE, WORST = ["good", "a", "b"], ["a", "good", "b"], ["a", "b", "good"]
 CONFIG = EvaluationConfig(permutations=2000)
 
 
-def compared(first_stage: dict, shipped: dict) -> SplitResult:
-    systems = {FIRST_STAGE: first_stage, RERANKER: first_stage, SHIPPED: shipped}
-    return compare_systems("test", QRELS, systems, CONFIG, 0)[0]
-
-
 def everywhere(ranking: list[str]) -> dict[str, list[str]]:
     return dict.fromkeys(QUERIES, ranking)
 
 
+def measured(**rankings: dict) -> dict:
+    return {name: measure_rankings(CONFIG.measures, QRELS, found) for name, found in rankings.items()}
+
+
+def compared(before: dict, after: dict) -> Comparison:
+    (found,) = compare_systems(
+        measured(before=before, after=after), Contest("before", [("after", "before")]), CONFIG, 0
+    )
+    return found
+
+
 @pytest.mark.parametrize(("shipped", "verdict"), [(BEST, "WIN"), (MIDDLE, "TIE"), (WORST, "REGRESSION")])
-def test_the_verdict_says_whether_what_ships_is_better(shipped: list[str], verdict: str) -> None:
+def test_the_verdict_says_whether_it_is_better(shipped: list[str], verdict: str) -> None:
     assert compared(everywhere(MIDDLE), everywhere(shipped)).verdict == verdict
 
 
 def test_a_difference_that_may_be_chance_is_a_tie() -> None:
-    shipped = {**everywhere(MIDDLE), "q1": BEST, "q2": BEST, "q3": WORST}
-    found = compared(everywhere(MIDDLE), shipped)
-    comparison = found.systems[2].comparison
+    found = compared(everywhere(MIDDLE), {**everywhere(MIDDLE), "q1": BEST, "q2": BEST, "q3": WORST})
     assert found.verdict == "TIE"
-    assert comparison.difference > 0
-    assert comparison.p_value > 0.05
-    assert (comparison.wins, comparison.losses) == (2, 1)
+    assert found.difference > 0
+    assert found.p_value > 0.05
+    assert (found.wins, found.losses) == (2, 1)
 
 
-def test_only_what_ships_decides() -> None:
-    systems = {FIRST_STAGE: everywhere(MIDDLE), RERANKER: everywhere(WORST), SHIPPED: everywhere(BEST)}
-    result, values = compare_systems("test", QRELS, systems, CONFIG, 0)
-    assert result.verdict == "WIN"
-    assert [system.name for system in result.systems] == [FIRST_STAGE, RERANKER, SHIPPED]
-    assert result.systems[0].comparison is None
-    assert result.systems[1].comparison.difference < 0
-    assert values[SHIPPED]["RR@10"] == dict.fromkeys(QUERIES, 1.0)
+def test_share_and_size_of_the_effect_are_what_one_works_out_by_hand() -> None:
+    before, after = everywhere(MIDDLE), {**everywhere(MIDDLE), **dict.fromkeys(QUERIES[:15], BEST)}
+    found = compared(before, after)
+    gain = 1 - 1 / np.log2(3)
+    assert found.difference == pytest.approx(gain / 2)
+    assert found.relative == pytest.approx((gain / 2) / (1 / np.log2(3)))
+    differences = np.array([gain] * 15 + [0.0] * 15)
+    assert found.effect_size == pytest.approx(differences.mean() / differences.std(ddof=1))
+    assert found.interval[0] < found.difference < found.interval[1]
+
+
+def test_a_baseline_of_zero_has_no_share() -> None:
+    nothing = {query_id: [] for query_id in QUERIES}
+    assert compared(nothing, everywhere(BEST)).relative is None
+
+
+def noisy(seed: int, share: float) -> dict[str, list[str]]:
+    draw = np.random.default_rng(seed)
+    return {
+        query_id: BEST if draw.random() < share else WORST if draw.random() < 0.3 else MIDDLE for query_id in QUERIES
+    }
+
+
+def test_one_more_system_leaves_the_deciding_comparisons_as_they_are() -> None:
+    few = measured(base=everywhere(MIDDLE), ours=noisy(1, 0.3), theirs=noisy(2, 0.2))
+    many = {**few, **measured(other=noisy(3, 0.4), another=noisy(4, 0.1))}
+    contest = Contest("base", [("ours", "base"), ("ours", "theirs")])
+    before, after = (compare_systems(values, contest, CONFIG, 0) for values in (few, many))
+    assert [found for found in before if found.decisive] == [found for found in after if found.decisive]
+    assert len(after) == len(before) + 2
+
+
+def test_p_values_are_corrected_within_their_family() -> None:
+    values = measured(base=everywhere(MIDDLE), ours=noisy(1, 0.3), theirs=noisy(2, 0.2))
+    contest = Contest("base", [("ours", "base"), ("ours", "theirs")])
+    found = compare_systems(values, contest, CONFIG, 0)
+    assert [(each.system, each.baseline) for each in found] == [
+        ("ours", "base"),
+        ("ours", "theirs"),
+        ("theirs", "base"),
+    ]
+
+    def raw(system: str, baseline: str) -> float:
+        pairs = zip(values[system]["nDCG@10"].values(), values[baseline]["nDCG@10"].values(), strict=True)
+        return randomization_p_value(np.array([mine - other for mine, other in pairs]), 2000, 0)
+
+    low, high = sorted([raw("ours", "base"), raw("ours", "theirs")])
+    assert sorted(each.p_value for each in found[:2]) == pytest.approx(sorted([2 * low, max(2 * low, high)]))
+    assert found[2].p_value == raw("theirs", "base")
 
 
 def test_means_and_intervals_are_those_of_the_rankings() -> None:
-    found = compared(everywhere(MIDDLE), {**everywhere(BEST), "q0": WORST})
-    shipped = found.systems[2]
-    assert found.queries == 30
-    assert shipped.means["RR@10"] == pytest.approx((29 + 1 / 3) / 30)
-    assert shipped.interval[0] < shipped.means["nDCG@10"] < shipped.interval[1] <= 1
-    assert (shipped.comparison.wins, shipped.comparison.losses) == (29, 1)
-    low, high = shipped.comparison.interval
-    assert low < shipped.comparison.difference < high
-
-
-def test_a_query_that_one_system_retrieved_nothing_for_still_counts() -> None:
-    found = compared(everywhere(MIDDLE), {query_id: BEST for query_id in QUERIES if query_id != "q0"})
-    assert found.queries == 30
-    assert found.systems[2].means["RR@10"] == pytest.approx(29 / 30)
+    results = system_results(measured(before=everywhere(MIDDLE), after={**everywhere(BEST), "q0": WORST}), CONFIG, 0)
+    assert [found.name for found in results] == ["before", "after"]
+    assert results[1].means["RR@10"] == pytest.approx((29 + 1 / 3) / 30)
+    assert results[1].interval[0] < results[1].means["nDCG@10"] < results[1].interval[1] <= 1
 
 
 @pytest.mark.parametrize(
@@ -79,8 +108,8 @@ def test_a_query_that_one_system_retrieved_nothing_for_still_counts() -> None:
         (["TIE"], "TIE"),
         (["WIN", "REGRESSION"], "REGRESSION"),
         (["REGRESSION", "TIE", "WIN"], "REGRESSION"),
+        ([], "TIE"),
     ],
 )
 def test_one_regression_is_a_regression_and_only_wins_are_a_win(verdicts: list, overall: str) -> None:
-    split = compared(everywhere(MIDDLE), everywhere(MIDDLE))
-    assert overall_verdict([replace(split, verdict=verdict) for verdict in verdicts]) == overall
+    assert overall_verdict(verdicts) == overall

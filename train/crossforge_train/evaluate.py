@@ -6,119 +6,124 @@ Also a script: `python -m crossforge_train.evaluate CONFIG`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossforge.errors import InputError
-from crossforge.loading import BackendName
-from crossforge.pipeline import RetrieveAndRerank
+from crossforge.errors import InputError, PackageError
+from crossforge.files import read_json, sha256
+from crossforge.loading import BackendName, find_folder, holds_reranker
 from crossforge.reranker import Reranker
+from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge.runs import Run, read_run
+from crossforge.runs import read_run
+from crossforge_train.base_model import find_base_model
 from crossforge_train.collect import dev_split, read_collected
-from crossforge_train.collections.collection import Collection, Qrels
-from crossforge_train.config import Config, EvaluationConfig
-from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
-from crossforge_train.evaluation.report import Report, write_details, write_report
-from crossforge_train.evaluation.scoring import CONSTANT_SPREAD, ScoredQuery, rankings, score_queries, spread_of_scores
-from crossforge_train.evaluation.tuning import Tuned, choose_fusion_weight, choose_threshold, fit_calibrator
-from crossforge_train.evaluation.verdict import (
+from crossforge_train.config import Config
+from crossforge_train.evaluation.calibration import fit_calibrator
+from crossforge_train.evaluation.metrics import mean, measure_rankings
+from crossforge_train.evaluation.report import make_report, training_curves, write_details, write_report
+from crossforge_train.evaluation.split_report import Measured, measure_split
+from crossforge_train.evaluation.systems import (
+    BASE_MODEL,
     FIRST_STAGE,
+    INCUMBENT,
     RERANKER,
     SHIPPED,
-    SplitResult,
-    compare_systems,
-    overall_verdict,
+    WITHOUT_MODEL,
+    Bench,
+    System,
+    bm25_retriever,
+    bm25_systems,
+    first_stage_system,
+    named_system,
+    reranker_system,
+    set_up_bench,
+    with_fusion,
 )
+from crossforge_train.evaluation.threshold import choose_threshold
+from crossforge_train.evaluation.tuning import Tuned, choose_fusion_weight
+from crossforge_train.evaluation.verdict import Contest
 from crossforge_train.finetune import MODEL_FOLDER
 from crossforge_train.mine import INDEX_FOLDER, run_file
-from crossforge_train.mining.negatives import drawn_queries
-from crossforge_train.reporting import Reporter
 from crossforge_train.stages import Context, Stage, versions
 
-
-@dataclass(frozen=True)
-class Task:
-    """What is measured: a pipeline on one split of a collection, with the first stage's candidates for it."""
-
-    pipeline: RetrieveAndRerank
-    collection: Collection
-    split: str
-    run: Run
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How it is measured.
-
-    Attributes:
-        config: depth, measures and level of significance.
-        seed: of all draws.
-        reporter: shows progress.
-        details: folder for runs and values by query; None leaves them out.
-    """
-
-    config: EvaluationConfig
-    seed: int
-    reporter: Reporter
-    details: Path | None = None
-
-
-def measure_split(task: Task, fusion_weight: float, settings: Settings) -> SplitResult:
-    """Rerank a test split; compare what ships, and the reranker alone, with the first stage.
-
-    Raises:
-        InputError: no query has a relevant document, or the reranker gives everything the same score.
-    """
-    config, run = settings.config, task.run
-    queries, qrels = _drawn(task, config.max_queries, settings.seed)
-    scored = _scored(task, queries, settings)
-    systems = {
-        FIRST_STAGE: {query_id: [found.doc_id for found in run.get(query_id, [])] for query_id in queries},
-        RERANKER: rankings(scored, run, 0.0),
-        SHIPPED: rankings(scored, run, fusion_weight),
-    }
-    result, values = compare_systems(task.split, qrels, systems, config, settings.seed)
-    if settings.details:
-        write_details(settings.details, task.split, systems, values)
-    return result
+# What decides how a reranker scores.
+_MODEL_FILES = (".safetensors", ".onnx", ".json")
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
+    evaluation = config.evaluation
     return {
-        "evaluation": config.evaluation.model_dump(),
+        "evaluation": evaluation.model_dump(),
+        "incumbent": _incumbent_hash(evaluation.incumbent) if evaluation.incumbent else None,
         "test": config.collection.test,
         "seed": config.seed,
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
     }
 
 
+def _incumbent_hash(reference: str) -> Mapping[str, str]:
+    """What the run file, or the files of the reranker, hash to: a path stays the same when its content changes."""
+    if Path(reference).is_file():
+        return {reference: sha256(Path(reference))}
+    try:
+        folder = find_folder(reference)
+    except PackageError as error:
+        raise InputError(f"evaluation.incumbent: {error} (nor a TREC run file of that name)") from None
+    return {path.name: sha256(path) for path in sorted(folder.rglob("*")) if path.suffix in _MODEL_FILES}
+
+
 def _run(context: Context) -> None:
-    config, reporter = context.config, context.reporter
+    config, settings = context.config, context.config.evaluation
     collection = read_collected(context.stage("collect"))
-    mined = context.stage("mine")
+    retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
+
+    def bench(split: str, limit: int | None) -> Bench:
+        run = read_run(run_file(context.stage("mine"), split))
+        return set_up_bench(collection, split, run, retriever, settings, config.seed, context.reporter, limit)
+
     reranker = Reranker(context.stage("finetune") / MODEL_FOLDER, backend=_fastest_backend())
-    pipeline = RetrieveAndRerank(
-        list(collection.corpus.values()),
-        TfidfRetriever.load(mined / INDEX_FOLDER),
-        reranker,
-        depth=config.evaluation.depth,
-        passages=config.evaluation.passages,
-    )
-    settings = Settings(config.evaluation, config.seed, reporter, context.folder)
-    dev = dev_split(config.collection)
-    tuned = tune(Task(pipeline, collection, dev, read_run(run_file(mined, dev))), settings)
-    weight = tuned.fusion_weight
-    splits = [
-        measure_split(Task(pipeline, collection, split, read_run(run_file(mined, split))), weight, settings)
-        for split in config.collection.test
-    ]
-    verdict = overall_verdict(splits)
-    backend = reranker.backend_name
+    tuned = tune(bench(dev_split(config.collection), settings.max_dev_queries), reranker)
+    bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
+    splits = []
+    for split in config.collection.test:
+        measured = _measure(bench(split, settings.max_queries), reranker, tuned, bm25, config)
+        write_details(context.folder, measured, collection)
+        splits.append(measured.report)
+    name = read_json(context.stage("collect") / "counts.json")["name"]
     write_report(
-        context.folder, Report(config.evaluation.metric, config.evaluation.depth, backend, verdict, splits, tuned)
-    )
+        context.folder,
+        make_report(
+            config.name, name, settings.metric, settings.depth, reranker.backend_name, splits, tuned,
+            training_curves(read_json(context.stage("finetune") / "history.json")),
+        ),
+    )  # fmt: skip
+
+
+def _measures_bm25(config: Config) -> bool:
+    return config.evaluation.bm25 and config.first_stage.weighting != "bm25"  # then it is the first stage itself
+
+
+def _measure(bench: Bench, reranker: Reranker, tuned: Tuned, bm25: Retriever | None, config: Config) -> Measured:
+    alone = reranker_system(bench, RERANKER, reranker, 0.0)
+    shipped = with_fusion(bench, alone, SHIPPED, tuned.fusion_weight)
+    others, decisive = _other_systems(bench, bm25, config), [(SHIPPED, FIRST_STAGE)]
+    if any(system.name == INCUMBENT for system in others):
+        decisive.append((SHIPPED, INCUMBENT))
+    systems = [first_stage_system(bench), *others, alone, shipped]
+    rivals = [(SHIPPED, system.name) for system in others if system.name in WITHOUT_MODEL]
+    return measure_split(bench, systems, Contest(FIRST_STAGE, decisive, rivals), tuned.calibrator, tuned.threshold)
+
+
+def _other_systems(bench: Bench, bm25: Retriever | None, config: Config) -> list[System]:
+    """What else could be shipped: BM25, the base model if it is a reranker, and the reranker that is in use."""
+    systems = bm25_systems(bench, bm25) if bm25 else []
+    base_model = find_base_model(config.base_model)
+    if holds_reranker(base_model):
+        systems.append(reranker_system(bench, BASE_MODEL, Reranker(base_model), 0.0))
+    if config.evaluation.incumbent:
+        systems.append(named_system(bench, INCUMBENT, config.evaluation.incumbent))
+    return systems
 
 
 def _fastest_backend() -> BackendName:
@@ -127,36 +132,21 @@ def _fastest_backend() -> BackendName:
     return "torch" if torch.cuda.is_available() else "auto"
 
 
-def tune(task: Task, settings: Settings) -> Tuned:
+def tune(bench: Bench, reranker: Reranker) -> Tuned:
     """Choose on a dev split what ships: fusion weight, calibrator and threshold."""
-    metric = settings.config.metric
-    queries, qrels = _drawn(task, settings.config.max_dev_queries, settings.seed)
-    scored = _scored(task, queries, settings)
-    weight = choose_fusion_weight(scored, task.run, qrels, metric)
-    calibrator = fit_calibrator(scored, qrels)
+    metric = bench.config.metric
+    alone = reranker_system(bench, RERANKER, reranker, 0.0)
+    scored = alone.scored
+    if scored is None:
+        raise InputError("nothing was scored")
+    weight = choose_fusion_weight(scored, bench.run, bench.qrels, metric)
+    fitted = fit_calibrator(scored, bench.qrels)
     dev = {
-        name: mean(measure_rankings([metric], qrels, rankings(scored, task.run, system_weight))[metric])
-        for name, system_weight in ((FIRST_STAGE, 1.0), (RERANKER, 0.0), (SHIPPED, weight))
+        system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric])
+        for system in (first_stage_system(bench), alone, with_fusion(bench, alone, SHIPPED, weight))
     }
-    return Tuned(weight, calibrator, choose_threshold(scored, qrels, calibrator), dev)
-
-
-def _drawn(task: Task, limit: int | None, seed: int) -> tuple[dict[str, str], Qrels]:
-    """Queries of the split that can be measured, at most `limit` of them, and their judgements."""
-    judged = judged_queries(task.collection.qrels(task.split))
-    if not judged:
-        raise InputError(f"split {task.split}: no query has a relevant document, so nothing can be measured")
-    query_ids = drawn_queries(list(judged), limit, seed)
-    queries = {query_id: task.collection.queries[query_id] for query_id in query_ids}
-    return queries, {query_id: judged[query_id] for query_id in query_ids}
-
-
-def _scored(task: Task, queries: Mapping[str, str], settings: Settings) -> dict[str, ScoredQuery]:
-    depth, reporter = settings.config.depth, settings.reporter
-    scored = score_queries(task.pipeline, queries, task.run, depth, reporter, f"reranking {task.split}")
-    if spread_of_scores(scored) < CONSTANT_SPREAD:
-        raise InputError("the reranker gives every document of a query the same score: it ranks nothing")
-    return scored
+    threshold = choose_threshold(scored, bench.qrels, fitted.calibrator)
+    return Tuned(weight, fitted.calibrator, fitted.log_losses, threshold, dev)
 
 
 STAGE = Stage("evaluate", _depends_on, _run)

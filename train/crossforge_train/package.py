@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import crossforge
-from crossforge.calibration import Calibrator
-from crossforge.errors import CrossforgeError
+from crossforge.errors import CrossforgeError, InputError
 from crossforge.files import read_json
 from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
 from crossforge.pipeline import FIRST_STAGE_FOLDER, save_first_stage
@@ -18,7 +17,9 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collect import dev_split, read_collected
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config
-from crossforge_train.evaluation.report import markdown, read_report
+from crossforge_train.evaluation.markdown import markdown
+from crossforge_train.evaluation.report import UNJUDGED, Report, read_report
+from crossforge_train.evaluation.tables import with_article
 from crossforge_train.finetune import MODEL_FOLDER
 from crossforge_train.mine import INDEX_FOLDER
 from crossforge_train.packaging.card import model_card
@@ -40,14 +41,12 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 def _run(context: Context) -> None:
     report = read_report(context.stage("evaluate"))
-    if report["verdict"] == "REGRESSION" and not context.config.package.allow_regression:
-        raise RegressionError(
-            "verdict REGRESSION: the reranker is worse than the first stage alone, so it is not packaged "
-            "(package.allow_regression: true packages it all the same)"
-        )
+    if report.verdict == "REGRESSION" and not context.config.package.allow_regression:
+        raise RegressionError(_why_not(report))
     folder = context.folder
     shutil.copytree(context.stage("finetune") / MODEL_FOLDER, folder, dirs_exist_ok=True)
-    shutil.copytree(context.stage("evaluate"), folder / "evaluation")
+    # What people may have to judge quotes whole documents: it stays in the run.
+    shutil.copytree(context.stage("evaluate"), folder / "evaluation", ignore=shutil.ignore_patterns(f"{UNJUDGED}.*"))
     collection = read_collected(context.stage("collect"))
     if context.config.package.include_corpus:
         retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
@@ -63,6 +62,19 @@ def _run(context: Context) -> None:
         advance()
 
 
+def _why_not(report: Report) -> str:
+    worse = {
+        with_article(found.baseline)
+        for split in report.splits
+        for found in split.comparisons
+        if found.decisive and found.verdict == "REGRESSION"
+    }
+    return (
+        f"verdict REGRESSION: the reranker is worse than {' and '.join(sorted(worse))}, so it is not packaged "
+        "(package.allow_regression: true packages it all the same)"
+    )
+
+
 def _sample_pairs(collection: Collection, split: str) -> list[tuple[str, str]]:
     pairs = (
         (collection.queries[query_id], collection.corpus[doc_id].full_text)
@@ -72,20 +84,21 @@ def _sample_pairs(collection: Collection, split: str) -> list[tuple[str, str]]:
     return list(islice(pairs, _SAMPLE))
 
 
-def _write_manifest(context: Context, folder: Path, report: Mapping[str, Any], agreement: Mapping[str, float]) -> None:
-    config, tuned = context.config, report["tuned"]
+def _write_manifest(context: Context, folder: Path, report: Report, agreement: Mapping[str, float]) -> None:
+    config, tuned = context.config, report.tuned
+    if tuned is None:
+        raise InputError(f"{context.stage('evaluate')}: nothing was chosen on dev; evaluate again with --fresh")
     write_manifest(
         folder,
         Manifest(
             base_model=config.base_model,
             max_length=config.training.max_length,
-            calibrator=Calibrator(**tuned["calibrator"]),
-            threshold=tuned["threshold"],
-            fusion_weight=tuned["fusion_weight"],
-            verdict={split["split"]: split["verdict"] for split in report["splits"]},
+            calibrator=tuned.calibrator,
+            threshold=tuned.threshold,
+            fusion_weight=tuned.fusion_weight,
+            verdict={split.split: split.verdict for split in report.splits},
             metrics={
-                split["split"]: {system["name"]: system["means"] for system in split["systems"]}
-                for split in report["splits"]
+                split.split: {system.name: dict(system.means) for system in split.systems} for split in report.splits
             },
             data_hash=stage_record(config.folder, "collect")["fingerprint"],
             agreement=agreement,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from crossforge_train.reporting import Advance, Reporter, SilentReporter
 
 if TYPE_CHECKING:
     from crossforge.results import RankedResults, Result
-    from crossforge_train.evaluation.verdict import SplitResult
+    from crossforge_train.evaluation.report import Report
 
 # Into a file or a pipe, rich would squeeze every table into 80 columns.
 _PIPE_WIDTH = 120
@@ -96,18 +96,25 @@ class RichReporter:
             yield advance
 
 
-def show_splits(splits: Sequence[SplitResult], metric: str) -> None:
+def show_report(report: Report) -> None:
     """One table a test split, with its verdict."""
-    from crossforge_train.evaluation.report import table_header, table_rows, verdict_line
+    from crossforge_train.evaluation.tables import table_header, table_rows, verdict_lines, warning_lines
+    from crossforge_train.evaluation.verdict import CORRECTION_RULE
 
-    for split in splits:
+    for split in report.splits:
         table = Table(title=f"test split: {split.split}", title_justify="left", title_style="bold")
-        for number, title in enumerate(table_header(split, metric)):
-            table.add_column(title, justify="left" if number == 0 else "right")
-        for row in table_rows(split, metric):
-            table.add_row(*row)
+        for number, title in enumerate(table_header(split, report.metric)):
+            table.add_column(escape(title), justify="left" if number == 0 else "right", no_wrap=number > 0)
+        for row in table_rows(split, report.metric):
+            table.add_row(*map(escape, row), style="bold" if row[0] == split.subject else None)
         console.print(table)
-        console.print(f"[bold {_COLOURS[split.verdict]}]{verdict_line(split, metric)}[/]\n")
+        decisive = [found for found in split.comparisons if found.decisive]
+        for found, line in zip(decisive, verdict_lines(split, report.metric), strict=True):
+            console.print(f"[bold {_COLOURS[found.verdict]}]{escape(line)}[/]", soft_wrap=True)
+        for line in warning_lines(split, report.metric):
+            console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+        console.print()
+    console.print(f"[dim]{report.counting_rule}; {CORRECTION_RULE}[/]", soft_wrap=True)
 
 
 def show_results(results: RankedResults) -> None:

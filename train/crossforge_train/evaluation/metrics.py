@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import ir_measures
+import numpy as np
 
 from crossforge.errors import InputError
+from crossforge.runs import Run
 from crossforge_train.collections.collection import Qrels
 
 # Printed wherever figures are: it decides what a mean is a mean of.
@@ -38,6 +40,25 @@ def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) 
     for found in ir_measures.iter_calc(list(parsed.values()), judged, run):
         values[names[str(found.measure)]][found.query_id] = float(found.value)
     return values
+
+
+def trec_order(run: Run) -> dict[str, list[str]]:
+    """A run's documents in the order that trec_eval gives them: falling score, equal scores by falling document id.
+
+    The rank column does not count, and scores are compared as 32-bit floats, as there.
+    """
+    return {
+        query_id: [
+            found.doc_id
+            for found in sorted(candidates, key=lambda found: (np.float32(found.score), found.doc_id), reverse=True)
+        ]
+        for query_id, candidates in run.items()
+    }
+
+
+def ideal_order(judgements: Mapping[str, int], doc_ids: Sequence[str]) -> list[str]:
+    """The order in which a perfect reranker puts candidates: most relevant first, others as they stand."""
+    return sorted(doc_ids, key=lambda doc_id: -max(judgements.get(doc_id, 0), 0))
 
 
 def judged_queries(qrels: Qrels) -> dict[str, dict[str, int]]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from crossforge.calibration import descending, fuse
 from crossforge.pipeline import RetrieveAndRerank
-from crossforge.runs import Run
+from crossforge.results import Result
+from crossforge.runs import Candidate, Run
 from crossforge_train.reporting import Reporter
 
 # A trained model spreads a query's candidates over several logits, a fresh head over 0.01; this is none at all.
@@ -19,16 +20,42 @@ CONSTANT_SPREAD = 1e-3
 
 @dataclass(frozen=True)
 class ScoredQuery:
-    """The candidates of one query in first-stage order, each array of shape (candidates,)."""
+    """The candidates of one query in first-stage order, each array of shape (candidates,).
+
+    Attributes:
+        doc_ids: the candidates.
+        first_stage_scores: what the first stage gave them.
+        logits: what the reranker gave them.
+        cut: whether the reranker did not read all of a document.
+    """
 
     doc_ids: Sequence[str]
     first_stage_scores: NDArray[np.float64]
     logits: NDArray[np.float32]
+    cut: NDArray[np.bool_]
 
     def ranking(self, fusion_weight: float) -> list[str]:
         """Document ids in the order of the fused score: 0 is the reranker alone, 1 the first stage alone."""
         fused = fuse(self.logits, self.first_stage_scores, fusion_weight) if fusion_weight else self.logits
         return [self.doc_ids[position] for position in descending(fused)]
+
+    def first(self, depth: int) -> ScoredQuery:
+        """The first `depth` candidates."""
+        kept = slice(depth)
+        return ScoredQuery(self.doc_ids[kept], self.first_stage_scores[kept], self.logits[kept], self.cut[kept])
+
+    def followed_by(self, deeper: ScoredQuery) -> ScoredQuery:
+        """These candidates and those of the next ranks."""
+        return ScoredQuery(
+            [*self.doc_ids, *deeper.doc_ids],
+            np.concatenate([self.first_stage_scores, deeper.first_stage_scores]),
+            np.concatenate([self.logits, deeper.logits]),
+            np.concatenate([self.cut, deeper.cut]),
+        )
+
+    def relevant(self, judgements: Mapping[str, int]) -> NDArray[np.bool_]:
+        """Whether each candidate is judged relevant; one without a judgement is not."""
+        return np.array([judgements.get(doc_id, 0) > 0 for doc_id in self.doc_ids], dtype=bool)
 
 
 def score_queries(
@@ -51,14 +78,26 @@ def score_queries(
         for query_id, query in queries.items():
             candidates = run.get(query_id, [])[:depth]
             readable = candidates and pipeline.reranker.tokenizer.fits(query)
-            logits = {result.doc_id: result.score for result in pipeline.rerank(query, candidates)} if readable else {}
-            scored[query_id] = ScoredQuery(
-                [candidate.doc_id for candidate in candidates],
-                np.array([candidate.score for candidate in candidates], dtype=np.float64),
-                np.array([logits.get(candidate.doc_id, 0.0) for candidate in candidates], dtype=np.float32),
-            )
+            results = pipeline.rerank(query, candidates) if readable else ()
+            scored[query_id] = _scored_query(candidates, {result.doc_id: result for result in results})
             advance()
     return scored
+
+
+def _scored_query(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> ScoredQuery:
+    doc_ids = [candidate.doc_id for candidate in candidates]
+    found = [results.get(doc_id) for doc_id in doc_ids]
+    return ScoredQuery(
+        doc_ids,
+        np.array([candidate.score for candidate in candidates], dtype=np.float64),
+        np.array([result.score if result else 0.0 for result in found], dtype=np.float32),
+        np.array([result is None or _is_cut(result) for result in found], dtype=bool),
+    )
+
+
+def _is_cut(result: Result) -> bool:
+    """A document is read in part if its passage was truncated, or is one of several."""
+    return result.truncated or len(result.passage) < len(result.document.full_text)
 
 
 def rankings(scored: Mapping[str, ScoredQuery], run: Run, fusion_weight: float) -> dict[str, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,19 @@ def randomization_p_value(differences: NDArray[np.float64], permutations: int, s
         # A hair of tolerance: the observed signs themselves must count as large as they are.
         as_large += int((np.abs(signs @ differences) >= observed - 1e-12).sum())
     return (as_large + 1) / (permutations + 1)
+
+
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
+    """The p values of one family of comparisons, corrected for their number; each at least what it was, at most 1.
+
+    Source: S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, position in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
+        adjusted[position] = largest
+    return adjusted
 
 
 def bootstrap_interval(

@@ -1,0 +1,137 @@
+"""The commands that measure: evaluate and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crossforge import Reranker
+from crossforge.errors import InputError
+from crossforge_train.cli.display import Output, console, show_json, show_report
+from crossforge_train.cli.training import (
+    FreshOption,
+    JsonOption,
+    QuietOption,
+    SetOption,
+    StageName,
+    exit_status,
+    run_until,
+)
+
+if TYPE_CHECKING:
+    from crossforge_train.evaluation.split_report import Measured
+    from crossforge_train.evaluation.systems import Bench
+
+_SEED = 42
+
+SplitOption = Annotated[str, typer.Option(help="The split of the collection to measure.")]
+DepthOption = Annotated[int, typer.Option(help="First-stage candidates that are reranked.", min=2)]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", help="A folder for report.html, report.json, runs and values by query.")
+]
+MaxQueriesOption = Annotated[int | None, typer.Option(help="Measure only so many queries, by a seeded draw.", min=1)]
+
+
+def evaluate(
+    config: Annotated[Path | None, typer.Argument(help="Config file of a run.", show_default=False)] = None,
+    reranker: Annotated[
+        str | None, typer.Option(help="Instead of a config: a package, cross-encoder folder or hub id.")
+    ] = None,
+    collection: Annotated[Path | None, typer.Option(help="With --reranker: a collection in BEIR layout.")] = None,
+    split: SplitOption = "test",
+    depth: DepthOption = 100,
+    max_queries: MaxQueriesOption = None,
+    report: ReportOption = None,
+    overrides: SetOption = None,
+    fresh: FreshOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure a run's reranker, or any reranker on any collection, against the first stage."""
+    output = Output(quiet, as_json)
+    if config is not None and reranker is None and collection is None:
+        return run_until(config, overrides or [], StageName.evaluate, fresh, output)
+    if config is not None or reranker is None or collection is None:
+        raise InputError("give either a config, or both --reranker and --collection")
+    from crossforge_train.evaluation.named import measure_reranker
+
+    found = Reranker(reranker)
+    bench = _bench(collection, split, depth, max_queries, None, output)
+    return _show(bench, measure_reranker(bench, found), reranker, report, output)
+
+
+def compare(
+    systems: Annotated[
+        list[str],
+        typer.Argument(
+            help="Packages, cross-encoder folders, hub ids, TREC run files, bm25 or first-stage. The first is the "
+            "baseline; if there is one only, the first stage is.",
+            show_default=False,
+        ),
+    ],
+    collection: Annotated[Path, typer.Option(help="A collection in BEIR layout.", show_default=False)],
+    split: SplitOption = "test",
+    depth: DepthOption = 100,
+    max_queries: MaxQueriesOption = None,
+    candidates: Annotated[
+        Path | None, typer.Option(help="A TREC run with the candidates to rerank; TF-IDF retrieves them otherwise.")
+    ] = None,
+    report: ReportOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Set systems side by side on the same queries and candidates; exit status 2 if one is worse than the baseline."""
+    from crossforge_train.evaluation.named import compare_named
+
+    output = Output(quiet, as_json)
+    bench = _bench(collection, split, depth, max_queries, candidates, output)
+    measured = compare_named(bench, systems)
+    title = f"{measured.report.subject} against {measured.report.baseline}"
+    return _show(bench, measured, title, report, output)
+
+
+COMMANDS: dict[str, Callable[..., int]] = {"evaluate": evaluate, "compare": compare}
+
+
+def _bench(
+    folder: Path, split: str, depth: int, max_queries: int | None, candidates: Path | None, output: Output
+) -> Bench:
+    from crossforge_train.collections.beir import read_beir
+    from crossforge_train.config import EvaluationConfig, FirstStageConfig
+    from crossforge_train.evaluation.systems import read_candidates, set_up_bench
+    from crossforge_train.mine import fit_first_stage
+
+    config, first_stage = EvaluationConfig(depth=depth), FirstStageConfig()
+    collection = read_beir(folder)
+    queries = collection.split_queries(split)
+    retriever = fit_first_stage(collection, first_stage)
+    run = (
+        read_candidates(candidates, collection)
+        if candidates
+        else retriever.search(queries, max(depth, first_stage.depth))
+    )
+    return set_up_bench(collection, split, run, retriever, config, _SEED, output.reporter(), max_queries)
+
+
+def _show(bench: Bench, measured: Measured, title: str, folder: Path | None, output: Output) -> int:
+    from crossforge_train.evaluation.report import make_report, write_details, write_report
+
+    backend = next(
+        (system.pipeline.reranker.backend_name for system in measured.systems if system.pipeline), "no reranker"
+    )
+    config = bench.config
+    report = make_report(title, bench.collection.name, config.metric, config.depth, backend, [measured.report])
+    if folder:
+        write_details(folder, measured, bench.collection)
+        write_report(folder, report)
+    if output.as_json:
+        show_json(asdict(report))
+    else:
+        show_report(report)
+        if folder:
+            console.print(f"report: [bold]{folder / 'report.html'}[/]", soft_wrap=True)
+    return exit_status(report.verdict)

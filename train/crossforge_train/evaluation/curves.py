@@ -1,0 +1,101 @@
+"""Quality over rerank depth and over latency."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossforge.runs import Run
+from crossforge_train.collections.collection import Qrels
+from crossforge_train.evaluation.metrics import ideal_order, mean, measure_rankings
+from crossforge_train.evaluation.scoring import ScoredQuery, rankings
+
+
+@dataclass(frozen=True)
+class DepthCurve:
+    """The mean metric by number of candidates that are reranked.
+
+    Attributes:
+        queries: how many the means are over.
+        depths: rising.
+        values: by system, shape (depths,).
+    """
+
+    queries: int
+    depths: Sequence[int]
+    values: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class LatencyPoint:
+    """How long one query takes and how good the order is.
+
+    Attributes:
+        system: what was timed.
+        depth: candidates that it reranks.
+        milliseconds: median over queries, one at a time, retrieval included.
+        quality: mean metric.
+    """
+
+    system: str
+    depth: int
+    milliseconds: float
+    quality: float
+
+
+def depth_curve(
+    scored: Mapping[str, ScoredQuery],
+    run: Run,
+    qrels: Qrels,
+    weights: Mapping[str, float],
+    depths: Sequence[int],
+    metric: str,
+    ceiling: str,
+) -> DepthCurve:
+    """Rerank only the first 10, 20, … candidates that were scored.
+
+    Args:
+        scored: candidates down to the largest depth.
+        run: first-stage candidates; those below a depth keep their order.
+        qrels: judgements.
+        weights: fusion weight by system.
+        depths: what to try.
+        metric: what to measure.
+        ceiling: under which name the perfect reranker stands.
+    """
+    judged = {query_id: qrels[query_id] for query_id in scored}
+
+    def quality(found: Mapping[str, Sequence[str]]) -> float:
+        return mean(measure_rankings([metric], judged, found)[metric])
+
+    values: dict[str, list[float]] = {name: [] for name in (*weights, ceiling)}
+    for depth in depths:
+        kept = {query_id: found.first(depth) for query_id, found in scored.items()}
+        for name, weight in weights.items():
+            values[name].append(quality(rankings(kept, run, weight)))
+        values[ceiling].append(quality(perfect_rankings(run, judged, depth)))
+    return DepthCurve(len(scored), list(depths), values)
+
+
+def perfect_rankings(run: Run, qrels: Qrels, depth: int) -> dict[str, list[str]]:
+    """The ceiling: the first `depth` candidates of each query as a perfect reranker would order them."""
+    found = {}
+    for query_id, judgements in qrels.items():
+        doc_ids = [candidate.doc_id for candidate in run.get(query_id, [])]
+        found[query_id] = ideal_order(judgements, doc_ids[:depth]) + doc_ids[depth:]
+    return found
+
+
+def median_milliseconds(answer: Callable[[str], object], queries: Iterable[str]) -> float:
+    """Median time that `answer` takes for a query; the first query is answered once more before, to warm up."""
+    found = list(queries)
+    answer(found[0])
+    times = []
+    for query in found:
+        started = time.perf_counter()
+        answer(query)
+        times.append(1000 * (time.perf_counter() - started))
+    return float(np.median(times))

@@ -1,0 +1,86 @@
+"""The queries that gained and lost most, with the two orders next to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from crossforge.documents import Document
+from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.evaluation.metrics import Rankings
+
+_QUERIES = 10
+_DOCUMENTS = 10
+_CHARACTERS = 160
+
+
+@dataclass(frozen=True)
+class ExampleDocument:
+    """One place in an order: what stands there, how relevant it is (None: no judgement), and how far it moved up."""
+
+    doc_id: str
+    text: str
+    relevance: int | None
+    moved: int | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One query before and after.
+
+    Attributes:
+        query_id: its id.
+        query: its text.
+        gain: difference of the metric.
+        before: the first places of the baseline's order.
+        after: the first places of the order that ships.
+    """
+
+    query_id: str
+    query: str
+    gain: float
+    before: Sequence[ExampleDocument]
+    after: Sequence[ExampleDocument]
+
+
+def best_and_worst(
+    gains: Mapping[str, float], before: Rankings, after: Rankings, collection: Collection, qrels: Qrels
+) -> tuple[list[Example], list[Example]]:
+    """The ten queries that gained most and the ten that lost most; queries that did not change are neither."""
+    order = sorted(gains, key=lambda query_id: (-gains[query_id], query_id))
+
+    def example(query_id: str) -> Example:
+        orders = before.get(query_id, ()), after.get(query_id, ())
+        judgements = qrels[query_id]
+        return Example(
+            query_id,
+            collection.queries[query_id],
+            gains[query_id],
+            _places(orders[0], orders[0], judgements, collection.corpus),
+            _places(orders[1], orders[0], judgements, collection.corpus),
+        )
+
+    best = [example(query_id) for query_id in order[:_QUERIES] if gains[query_id] > 0]
+    worst = [example(query_id) for query_id in reversed(order[-_QUERIES:]) if gains[query_id] < 0]
+    return best, worst
+
+
+def _places(
+    order: Sequence[str], before: Sequence[str], judgements: Mapping[str, int], corpus: Mapping[str, Document]
+) -> list[ExampleDocument]:
+    ranks = {doc_id: rank for rank, doc_id in enumerate(before)}
+    return [
+        ExampleDocument(
+            doc_id,
+            snippet(corpus[doc_id]) if doc_id in corpus else "(not in the corpus)",
+            judgements.get(doc_id),
+            ranks[doc_id] - rank if doc_id in ranks else None,
+        )
+        for rank, doc_id in enumerate(order[:_DOCUMENTS])
+    ]
+
+
+def snippet(document: Document) -> str:
+    """The beginning of a document on one line."""
+    text = " ".join(document.full_text.split())
+    return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1].rstrip() + "…"

@@ -1,0 +1,238 @@
+"""Everything that is said about one test split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from crossforge.calibration import Calibrator
+from crossforge.passages import PassageWindows
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge_train.evaluation.calibration import Reliability, measure_reliability
+from crossforge_train.evaluation.curves import (
+    DepthCurve,
+    LatencyPoint,
+    depth_curve,
+    median_milliseconds,
+    perfect_rankings,
+)
+from crossforge_train.evaluation.diagnostics import Diagnosis, ReadInFull, Subject, diagnose
+from crossforge_train.evaluation.examples import Example, best_and_worst
+from crossforge_train.evaluation.metrics import PerQuery, mean, measure_rankings
+from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
+from crossforge_train.evaluation.systems import FIRST_STAGE, PERFECT, RERANKER, SHIPPED, Bench, System
+from crossforge_train.evaluation.threshold import ThresholdResult, measure_threshold
+from crossforge_train.evaluation.verdict import (
+    Comparison,
+    Contest,
+    SystemResult,
+    Verdict,
+    compare_systems,
+    overall_verdict,
+    system_results,
+)
+from crossforge_train.mining.negatives import drawn_queries
+
+# Of an endless document so many passages say whether reading on would have helped.
+_PASSAGES_IN_FULL = 16
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is said about the scores of one reranker.
+
+    Attributes:
+        depth_curve: quality over rerank depth.
+        latency: quality over time.
+        reliability: of its probabilities.
+        threshold: what "nothing relevant here" was worth; None if there is no threshold.
+        diagnosis: what became of the relevant documents.
+    """
+
+    depth_curve: DepthCurve
+    latency: Sequence[LatencyPoint]
+    reliability: Reliability
+    threshold: ThresholdResult | None
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """One test split.
+
+    Attributes:
+        split: its name.
+        queries: how many were measured.
+        left_out: how many were not, since they have no relevant document.
+        retrieved_nothing: how many of the measured ones the first stage found nothing for.
+        systems: all systems, the baseline first.
+        comparisons: pairs of them, the decisive ones first.
+        verdict: of the decisive comparisons together.
+        ceiling: all measures for a perfect reranker of the same candidates.
+        subject: the system that the following is about.
+        baseline: what it is set against.
+        gains: difference of the metric by query, rising.
+        best: examples of queries that gained.
+        worst: examples of queries that lost.
+        details: about the subject's scores; None if it has none.
+    """
+
+    split: str
+    queries: int
+    left_out: int
+    retrieved_nothing: int
+    systems: Sequence[SystemResult]
+    comparisons: Sequence[Comparison]
+    verdict: Verdict
+    ceiling: Mapping[str, float]
+    subject: str
+    baseline: str
+    gains: Sequence[float]
+    best: Sequence[Example]
+    worst: Sequence[Example]
+    details: Details | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A split's report, and what it was made from: systems and their values by query."""
+
+    report: SplitReport
+    systems: Sequence[System]
+    values: Mapping[str, PerQuery]
+
+
+def measure_split(
+    bench: Bench, systems: Sequence[System], contest: Contest, calibrator: Calibrator, threshold: float | None
+) -> Measured:
+    """Measure the systems and compare them; the first decisive one is the subject of everything that is shown.
+
+    Args:
+        bench: what they are measured on.
+        systems: all of them; their names differ.
+        contest: who is compared with whom.
+        calibrator: the subject's.
+        threshold: the subject's.
+    """
+    config = bench.config
+    values = {system.name: measure_rankings(config.measures, bench.qrels, system.rankings) for system in systems}
+    comparisons = compare_systems(values, contest, config, bench.seed)
+    by_name = {system.name: system for system in systems}
+    subject, baseline = (by_name[name] for name in contest.decisive[0])
+    before, after = (values[system.name][config.metric] for system in (baseline, subject))
+    gains = {query_id: after[query_id] - before[query_id] for query_id in before}
+    best, worst = best_and_worst(gains, baseline.rankings, subject.rankings, bench.collection, bench.qrels)
+    perfect = measure_rankings(config.measures, bench.qrels, perfect_rankings(bench.run, bench.qrels, config.depth))
+    report = SplitReport(
+        split=bench.split,
+        queries=len(bench.queries),
+        left_out=bench.left_out,
+        retrieved_nothing=sum(not candidates for candidates in bench.run.values()),
+        systems=system_results(values, config, bench.seed),
+        comparisons=comparisons,
+        verdict=overall_verdict(found.verdict for found in comparisons if found.decisive),
+        ceiling={measure: mean(found) for measure, found in perfect.items()},
+        subject=subject.name,
+        baseline=baseline.name,
+        gains=sorted(gains.values()),
+        best=best,
+        worst=worst,
+        details=_details(bench, systems, values, subject, calibrator, threshold),
+    )
+    return Measured(report, systems, values)
+
+
+def _details(
+    bench: Bench,
+    systems: Sequence[System],
+    values: Mapping[str, PerQuery],
+    subject: System,
+    calibrator: Calibrator,
+    threshold: float | None,
+) -> Details | None:
+    scored = subject.scored
+    if scored is None:
+        return None
+    curve = _depth_curve(bench, subject, scored)
+    return Details(
+        depth_curve=curve,
+        latency=_latency(bench, systems, values, subject, curve),
+        reliability=measure_reliability(scored, bench.qrels, calibrator),
+        threshold=None if threshold is None else measure_threshold(scored, bench.qrels, calibrator, threshold),
+        diagnosis=diagnose(
+            Subject(scored, subject.rankings, subject.fusion_weight, calibrator, threshold, _reader(bench, subject)),
+            bench.run,
+            bench.qrels,
+            bench.collection.corpus,
+        ),
+    )
+
+
+def _reader(bench: Bench, subject: System) -> ReadInFull:
+    def best_logit(query_id: str, doc_id: str) -> float:
+        if subject.pipeline is None:
+            return -math.inf
+        query, reranker = bench.queries[query_id], subject.pipeline.reranker
+        windows = PassageWindows(reranker.tokenizer).split(query, bench.collection.corpus[doc_id])
+        return float(reranker.score_pairs([(query, text) for text in windows[:_PASSAGES_IN_FULL]]).logits.max())
+
+    return best_logit
+
+
+def _depth_curve(bench: Bench, subject: System, scored: Mapping[str, ScoredQuery]) -> DepthCurve:
+    """The curve over all queries, or, if it goes deeper than what was reranked, over a draw of them."""
+    config = bench.config
+    retrieved = max((len(candidates) for candidates in bench.run.values()), default=0)
+    depths = sorted({min(depth, max(retrieved, 1)) for depth in (*config.depths, config.depth)})
+    if depths[-1] > config.depth and subject.pipeline is not None:
+        scored = _scored_deeper(bench, subject.pipeline, scored, depths[-1])
+    weights = {FIRST_STAGE: 1.0, (RERANKER if subject.name == SHIPPED else f"{subject.name} alone"): 0.0}
+    if subject.fusion_weight:
+        weights[subject.name] = subject.fusion_weight
+    return depth_curve(scored, bench.run, bench.qrels, weights, depths, config.metric, PERFECT)
+
+
+def _scored_deeper(
+    bench: Bench, pipeline: RetrieveAndRerank, scored: Mapping[str, ScoredQuery], depth: int
+) -> dict[str, ScoredQuery]:
+    reranked = bench.config.depth
+    drawn = drawn_queries(list(scored), bench.config.deep_queries, bench.seed)
+    below = {query_id: bench.run[query_id][reranked:] for query_id in drawn}
+    queries = {query_id: bench.queries[query_id] for query_id in drawn}
+    deeper = score_queries(
+        pipeline, queries, below, depth - reranked, bench.reporter, f"reranking {bench.split} deeper"
+    )
+    return {query_id: scored[query_id].followed_by(deeper[query_id]) for query_id in drawn}
+
+
+def _latency(
+    bench: Bench, systems: Sequence[System], values: Mapping[str, PerQuery], subject: System, curve: DepthCurve
+) -> list[LatencyPoint]:
+    config = bench.config
+    query_ids = drawn_queries(list(bench.queries), config.latency_queries, bench.seed) if config.latency_queries else []
+    if not query_ids:
+        return []
+    by_text = {bench.queries[query_id]: query_id for query_id in query_ids}
+
+    def milliseconds(pipeline: RetrieveAndRerank | None, depth: int) -> float:
+        def answer(query: str) -> None:
+            bench.retriever.search({"query": query}, depth)
+            if pipeline is not None and pipeline.reranker.tokenizer.fits(query):
+                pipeline.rerank(query, bench.run[by_text[query]][:depth])
+
+        return median_milliseconds(answer, by_text)
+
+    quality = {system.name: mean(values[system.name][config.metric]) for system in systems}
+    others = [system for system in systems if system.pipeline is not None and system.pipeline is not subject.pipeline]
+    points = [LatencyPoint(FIRST_STAGE, 0, milliseconds(None, config.depth), curve.values[FIRST_STAGE][0])]
+    shown = curve.values.get(subject.name, curve.values[list(curve.values)[1]])
+    with bench.reporter.bar(f"timing {bench.split}", len(curve.depths) + len(others)) as advance:
+        for depth, value in zip(curve.depths, shown, strict=True):
+            points.append(LatencyPoint(subject.name, depth, milliseconds(subject.pipeline, depth), value))
+            advance()
+        for system in others:
+            took = milliseconds(system.pipeline, config.depth)
+            points.append(LatencyPoint(system.name, config.depth, took, quality[system.name]))
+            advance()
+    return points

@@ -1,0 +1,217 @@
+"""What is compared: first stage, BM25, rerankers and run files, each as one order of documents for every query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crossforge.errors import InputError
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.reranker import Reranker
+from crossforge.retrievers.base import Retriever
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import Candidate, Run, read_run
+from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.config import EvaluationConfig
+from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
+from crossforge_train.evaluation.scoring import CONSTANT_SPREAD, ScoredQuery, rankings, score_queries, spread_of_scores
+from crossforge_train.mining.negatives import drawn_queries
+from crossforge_train.reporting import Reporter
+
+FIRST_STAGE = "first stage"
+BM25 = "BM25"
+BM25_RETRIEVAL = "BM25, whole corpus"
+BASE_MODEL = "base model"
+RERANKER = "reranker alone"
+SHIPPED = "as shipped"
+INCUMBENT = "incumbent"
+PERFECT = "perfect reranker"
+WITHOUT_MODEL = (BM25, BM25_RETRIEVAL)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all systems are measured on, and how: the same queries, judgements and first-stage candidates.
+
+    Attributes:
+        collection: documents and queries.
+        split: which of its splits.
+        queries: query id -> text, those that are measured.
+        qrels: their judgements; each has a relevant document.
+        left_out: queries of the split without a relevant document.
+        run: first-stage candidates of the queries.
+        retriever: the first stage; it also chooses the passages of long documents.
+        config: depth, measures, level of significance.
+        seed: of all draws.
+        reporter: shows progress.
+    """
+
+    collection: Collection
+    split: str
+    queries: Mapping[str, str]
+    qrels: Qrels
+    left_out: int
+    run: Run
+    retriever: Retriever
+    config: EvaluationConfig
+    seed: int
+    reporter: Reporter
+
+    def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
+        """The path that an app would run, with this reranker in it."""
+        documents = list(self.collection.corpus.values())
+        return RetrieveAndRerank(
+            documents, self.retriever, reranker, depth=self.config.depth, passages=self.config.passages
+        )
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to order documents.
+
+    Attributes:
+        name: what tables call it.
+        rankings: its order of documents, by query.
+        scored: for a reranker its scores; None for what has no scores of its own.
+        fusion_weight: share of the first stage in the order.
+        pipeline: for a reranker, what made the scores.
+    """
+
+    name: str
+    rankings: Rankings
+    scored: Mapping[str, ScoredQuery] | None = field(default=None, repr=False)
+    fusion_weight: float = 0.0
+    pipeline: RetrieveAndRerank | None = field(default=None, repr=False)
+
+
+def set_up_bench(
+    collection: Collection,
+    split: str,
+    run: Run,
+    retriever: Retriever,
+    config: EvaluationConfig,
+    seed: int,
+    reporter: Reporter,
+    limit: int | None = None,
+) -> Bench:
+    """The bench for the queries of a split that can be measured, at most `limit` of them by a seeded draw.
+
+    Raises:
+        InputError: no query has a relevant document.
+    """
+    judged = judged_queries(collection.qrels(split))
+    if not judged:
+        raise InputError(f"split {split}: no query has a relevant document, so nothing can be measured")
+    query_ids = drawn_queries(list(judged), limit, seed)
+    return Bench(
+        collection,
+        split,
+        {query_id: collection.queries[query_id] for query_id in query_ids},
+        {query_id: judged[query_id] for query_id in query_ids},
+        len(collection.qrels(split)) - len(judged),
+        {query_id: run.get(query_id, []) for query_id in query_ids},
+        retriever,
+        config,
+        seed,
+        reporter,
+    )
+
+
+def read_candidates(path: Path, collection: Collection) -> dict[str, list[Candidate]]:
+    """A TREC run of another system in place of the first stage, in the order that trec_eval gives it.
+
+    Raises:
+        InputError: the file is no run, or names a document that the collection does not hold.
+    """
+    run = read_run(path)
+    for query_id, candidates in run.items():
+        missing = next((found.doc_id for found in candidates if found.doc_id not in collection.corpus), None)
+        if missing is not None:
+            raise InputError(f"{path}: query {query_id!r} has document {missing!r}, which is not in the corpus")
+    scores = {query_id: dict(candidates) for query_id, candidates in run.items()}
+    return {
+        query_id: [Candidate(doc_id, scores[query_id][doc_id]) for doc_id in doc_ids]
+        for query_id, doc_ids in trec_order(run).items()
+    }
+
+
+def first_stage_system(bench: Bench) -> System:
+    """The order that reranking starts from."""
+    return System(
+        FIRST_STAGE, {query_id: [found.doc_id for found in candidates] for query_id, candidates in bench.run.items()}
+    )
+
+
+def bm25_retriever(collection: Collection, first_stage: Retriever) -> TfidfRetriever:
+    """The corpus indexed with BM25 weights, its texts analysed as the first stage does."""
+    analyzer = first_stage.analyzer if isinstance(first_stage, TfidfRetriever) else None
+    return TfidfRetriever.fit(list(collection.corpus.values()), analyzer, weighting="bm25")
+
+
+def bm25_systems(bench: Bench, retriever: Retriever) -> list[System]:
+    """BM25 over the same candidates, and BM25 over the whole corpus: what one would get without any model."""
+    deepest = max((len(candidates) for candidates in bench.run.values()), default=0)
+    retrieved = retriever.search(bench.queries, max(deepest, 1))
+    everything = {query_id: [found.doc_id for found in candidates] for query_id, candidates in retrieved.items()}
+    return [System(BM25, _reordered(bench, retriever)), System(BM25_RETRIEVAL, everything)]
+
+
+def _reordered(bench: Bench, retriever: Retriever) -> Rankings:
+    """The first-stage candidates by falling score of another first stage; equal ones keep their order."""
+    found = {}
+    for query_id, candidates in bench.run.items():
+        doc_ids = [candidate.doc_id for candidate in candidates]
+        texts = [bench.collection.corpus[doc_id].full_text for doc_id in doc_ids]
+        scores = (
+            dict(zip(doc_ids, retriever.similarities(bench.queries[query_id], texts), strict=True)) if texts else {}
+        )
+        found[query_id] = sorted(doc_ids, key=lambda doc_id: -scores[doc_id])
+    return found
+
+
+def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: float) -> System:
+    """A reranker over the first `depth` candidates of each query.
+
+    Raises:
+        InputError: it gives all documents of a query the same score.
+    """
+    pipeline = bench.pipeline(reranker)
+    title = f"reranking {bench.split}" + ("" if name == RERANKER else f" with {name}")
+    scored = score_queries(pipeline, bench.queries, bench.run, bench.config.depth, bench.reporter, title)
+    if spread_of_scores(scored) < CONSTANT_SPREAD:
+        raise InputError(f"{name} gives every document of a query the same score: it ranks nothing")
+    return System(name, rankings(scored, bench.run, fusion_weight), scored, fusion_weight, pipeline)
+
+
+def with_fusion(bench: Bench, system: System, name: str, fusion_weight: float) -> System:
+    """The same scores with another share of the first stage."""
+    if system.scored is None:
+        raise InputError(f"{system.name} has no scores that could be fused")
+    order = rankings(system.scored, bench.run, fusion_weight)
+    return System(name, order, system.scored, fusion_weight, system.pipeline)
+
+
+def run_file_system(bench: Bench, name: str, path: Path) -> System:
+    """A TREC run file as it is, in the order that trec_eval gives it.
+
+    Raises:
+        InputError: the file is no run, or holds none of the queries.
+    """
+    run = read_run(path)
+    if not run.keys() & bench.queries.keys():
+        raise InputError(f"{path}: none of the queries of split {bench.split} stands in this run")
+    return System(name, trec_order({query_id: run.get(query_id, []) for query_id in bench.queries}))
+
+
+def named_system(bench: Bench, name: str, reference: str) -> System:
+    """A TREC run file, or a reranker as it is shipped: a package with its own fusion weight, or any cross-encoder.
+
+    Raises:
+        InputError: a run file that does not fit.
+        PackageError: neither a file nor a reranker.
+    """
+    if Path(reference).is_file():
+        return run_file_system(bench, name, Path(reference))
+    reranker = Reranker(reference)
+    return reranker_system(bench, name, reranker, reranker.manifest.fusion_weight)

@@ -1,0 +1,95 @@
+"""The numbers of a report as cells and sentences, the same on the screen, in Markdown and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crossforge_train.evaluation.split_report import SplitReport
+from crossforge_train.evaluation.systems import FIRST_STAGE, INCUMBENT, PERFECT, WITHOUT_MODEL
+from crossforge_train.evaluation.verdict import Comparison, SystemResult
+
+
+def table_header(split: SplitReport, metric: str) -> list[str]:
+    """The column titles that go with `table_rows`."""
+    return ["system", f"{metric} [95%]", *_other_measures(split, metric), "difference [95%]", "p", "better / worse"]
+
+
+def table_rows(split: SplitReport, metric: str) -> list[list[str]]:
+    """One row a system, each compared with the split's baseline, and one for the ceiling."""
+    others = _other_measures(split, metric)
+    ceiling = [PERFECT, number(split.ceiling[metric]), *(number(split.ceiling[name]) for name in others), "", "", ""]
+    return [*(_row(split, system, metric) for system in split.systems), ceiling]
+
+
+def verdict_line(found: Comparison, metric: str, queries: int) -> str:
+    """One line that says what came out of a comparison, and how large the effect is."""
+    difference = f"{signed(found.difference)} {interval(found.interval)}"
+    share = "" if found.relative is None else f", {found.relative:+.0%}"
+    return (
+        f"{found.verdict} against {with_article(found.baseline)}: {metric} {difference}{share}, "
+        f"p {p_value(found.p_value)}, effect size {found.effect_size:+.2f} ({queries} queries)"
+    )
+
+
+def verdict_lines(split: SplitReport, metric: str) -> list[str]:
+    """The decisive comparisons of a split; the system is named where there are several of them to tell apart."""
+    decisive = [found for found in split.comparisons if found.decisive]
+    several = len({found.system for found in decisive}) > 1
+    return [(f"{found.system}: " if several else "") + verdict_line(found, metric, split.queries) for found in decisive]
+
+
+def warning_lines(split: SplitReport, metric: str) -> list[str]:
+    """What is better than the subject although it needs no model."""
+    means = {system.name: system.means[metric] for system in split.systems}
+    return [
+        f"{found.baseline} needs no model and is better than {found.system}: {metric} {number(means[found.baseline])} "
+        f"against {number(means[found.system])}, p {p_value(found.p_value)}; first_stage.weighting: bm25 would put the "
+        "reranker behind it"
+        for found in split.comparisons
+        if found.baseline in WITHOUT_MODEL and not found.decisive and found.verdict == "REGRESSION"
+    ]
+
+
+def with_article(system: str) -> str:
+    """A system's name within a sentence."""
+    return f"the {system}" if system in (FIRST_STAGE, INCUMBENT) else system
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash for nothing."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """Three decimals with the sign."""
+    return f"{value:+.3f}"
+
+
+def interval(bounds: Sequence[float]) -> str:
+    """An interval of differences."""
+    return f"[{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
+
+
+def p_value(value: float) -> str:
+    """Three decimals, or that it is smaller."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _other_measures(split: SplitReport, metric: str) -> list[str]:
+    return [measure for measure in split.systems[0].means if measure != metric]
+
+
+def _row(split: SplitReport, system: SystemResult, metric: str) -> list[str]:
+    low, high = system.interval
+    cells = [system.name, f"{number(system.means[metric])} [{low:.3f}, {high:.3f}]"]
+    cells += [number(system.means[measure]) for measure in _other_measures(split, metric)]
+    pair = (system.name, split.baseline)
+    found = next((found for found in split.comparisons if (found.system, found.baseline) == pair), None)
+    if found is None:
+        return [*cells, "", "", ""]
+    return [
+        *cells,
+        f"{signed(found.difference)} {interval(found.interval)}",
+        p_value(found.p_value),
+        f"{found.wins} / {found.losses}",
+    ]
