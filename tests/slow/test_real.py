@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,13 @@ def test_the_quickstart_measures_both_test_splits(short_quickstart: Path) -> Non
     report = read_report(short_quickstart / "evaluate")
     assert [split["split"] for split in report["splits"]] == ["questions", "test"]
     assert all(split["queries"] == 15 for split in report["splits"])
+
+
+def test_no_planted_copy_is_mined(shared_collections: Path) -> None:
+    planted_truth = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "planted_truth.py"))
+    planted = planted_truth["plant"](read_beir(shared_collections / "scifact"), 0.2)
+    for choice in ("top", "sample"):
+        unsafe = planted_truth["mistakes"](planted, choice=choice, near_copy=None)
+        safe = planted_truth["mistakes"](planted, choice=choice)
+        assert all(unsafe[name] > 0 for name in planted_truth["CHANGES"])
+        assert [safe[name] for name in planted_truth["CHANGES"]] == [0, 0, 0, 0]

@@ -27,7 +27,7 @@ def test_another_text_about_the_same_thing_is_no_copy() -> None:
 
 
 def test_the_threshold_decides_how_much_may_be_edited() -> None:
-    edited = TEXT.replace("baked", "made").replace("hours", "days")
+    edited = TEXT.replace("baked", "prepared").replace("hours", "days").replace("warm", "shady")
     assert detector(0.3, a=TEXT, b=edited).is_copy("b", ["a"])
     assert not detector(0.95, a=TEXT, b=edited).is_copy("b", ["a"])
 
@@ -52,3 +52,26 @@ def test_documents_that_have_only_a_title_are_told_apart_by_it() -> None:
     found = CopyDetector(corpus, 0.8)
     assert found.is_copy("c", ["a"])
     assert not found.is_copy("b", ["a"]), "two empty texts are no copies where the titles say different things"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "copy"),
+    [
+        ("How do I reset my password?", "how do i reset my pasword", True),  # no 3-gram but one in common
+        ("Error 404 on the login page", "Error 403 on the login page", False),  # a number is no small edit
+        ("How do I enable two factor login?", "How do I disable two factor login?", False),
+        ("東京は日本の首都であり、人口が最も多い都市である。", "東京は日本の首都であり人口が最も多い都市である", True),
+        ("東京は日本の首都であり、人口が最も多い都市である。", "大阪は日本の都市であり、食べ物がおいしい。", False),
+    ],
+)
+def test_small_edits_are_seen_in_short_texts_too(left: str, right: str, copy: bool) -> None:
+    assert detector(a=left, b=right).is_copy("b", ["a"]) is copy
+
+
+def test_a_text_that_stands_within_a_longer_one_is_a_copy_of_it() -> None:
+    passage = " ".join(f"word{number}" for number in range(40))
+    longer = " ".join(f"other{number}" for number in range(200)) + " " + passage
+    found = detector(a=passage, b=longer, c=longer.replace("word", "term"))
+    assert found.is_copy("b", ["a"])
+    assert found.is_copy("a", ["b"])
+    assert not found.is_copy("c", ["a"])

@@ -16,7 +16,7 @@ from crossforge_train.collections.splits import normalized
 from crossforge_train.config import MiningConfig
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.groups import Group, read_groups, write_groups
-from crossforge_train.mining.negatives import Mined, drawn_queries, mine_groups
+from crossforge_train.mining.negatives import Candidates, Mined, drawn_queries, mine_groups
 
 WORDS = ["oven", "dough", "boat", "sail", "seed", "soil", "bike", "chain", "chord", "piano", "pawn", "rook"]
 Run = dict[str, list[Candidate]]
@@ -40,19 +40,30 @@ def small_collections(draw: st.DrawFn) -> tuple[Collection, Run]:
     return Collection("any", corpus, queries, {"train": {query_id: draw(judged) for query_id in queries}}), run
 
 
+def with_bands(choice: str, hard: int) -> dict:
+    """Two bands that hold all hard negatives, where there are two of them."""
+    if choice != "stratified" or hard < 2:
+        return {"choice": "top" if choice == "stratified" else choice}
+    return {
+        "choice": choice,
+        "bands": ({"first": 1, "last": 3, "negatives": 1}, {"first": 2, "last": 9, "negatives": hard - 1}),
+    }
+
+
 configs = st.builds(
     lambda negatives, random_negatives, choice, skip_top, window: MiningConfig(
-        negatives=negatives, random_negatives=min(negatives, random_negatives), choice=choice, skip_top=skip_top,
-        window=skip_top + window,
+        negatives=negatives, random_negatives=min(negatives, random_negatives), skip_top=skip_top,
+        window=skip_top + window, **with_bands(choice, max(0, negatives - random_negatives)),
     ),
-    st.integers(1, 5), st.integers(0, 5), st.sampled_from(["top", "sample"]), st.integers(0, 3), st.integers(1, 10),
+    st.integers(1, 5), st.integers(0, 5), st.sampled_from(["top", "sample", "stratified"]), st.integers(0, 3),
+    st.integers(1, 10),
 )  # fmt: skip
 
 
 def mine(collection: Collection, run: Run, config: MiningConfig, seed: int) -> Mined:
     """As the stage `mine` does it."""
     query_ids = drawn_queries(sorted(collection.qrels("train")), config.max_queries, seed)
-    return mine_groups(collection, "train", query_ids, run, config, seed)
+    return mine_groups(collection, "train", query_ids, Candidates(run, {}, {}), config, seed)
 
 
 def pairs_of_negatives(groups: list[Group]) -> Iterator[tuple[Group, str]]:
@@ -171,6 +182,53 @@ def test_sample_draws_from_the_whole_window_and_from_nothing_else() -> None:
     assert drawn == set(range(6, 13))
 
 
+def test_stratified_takes_so_many_from_each_band() -> None:
+    bands = ({"first": 2, "last": 6, "negatives": 2}, {"first": 20, "last": 40, "negatives": 3})
+    made = plain_collection()
+    drawn = [
+        mined_group(made, seed, negatives=6, random_negatives=1, choice="stratified", bands=bands) for seed in range(9)
+    ]
+    for group in drawn:
+        ranks = [rank for rank, source in zip(group.ranks, group.sources, strict=True) if source == "first stage"]
+        assert (sum(2 <= rank <= 6 for rank in ranks), sum(20 <= rank <= 40 for rank in ranks)) == (2, 3)
+    assert len({tuple(group.doc_ids[1:6]) for group in drawn}) > 1
+
+
+def test_a_band_that_is_exhausted_is_filled_from_the_window_and_then_at_random() -> None:
+    bands = ({"first": 1, "last": 2, "negatives": 2},)
+    group = mined_group(plain_collection(), negatives=2, window=5, choice="stratified", bands=bands)
+    assert group.doc_ids[1] == "d1"  # d0, the other document of the band, is the positive
+    assert group.ranks[2] in range(3, 6)
+
+
+def test_other_sources_have_their_quota_and_the_first_stage_the_rest() -> None:
+    collection, run = plain_collection()
+    others = {"run a.trec": {"q": [Candidate(f"d{n}", 1.0) for n in (0, 58, 59)]}, "dense b": {"q": []}}
+    config = MiningConfig(
+        negatives=4, choice="top", sources=({"run": "a.trec", "quota": 2}, {"dense": "b", "quota": 1})
+    )
+    (group,) = mine_groups(collection, "train", ["q"], Candidates(run, others, {}), config, 0).groups
+    assert list(group.doc_ids) == ["d0", "d58", "d59", "d1", "d2"]
+    assert list(group.sources) == ["positive", "run a.trec", "run a.trec", "first stage", "first stage"]
+    assert list(group.ranks) == [1, 0, 0, 2, 3]
+
+
+def test_doubtful_documents_are_left_out_unless_somebody_judged_them() -> None:
+    collection, run = plain_collection(judged={"d0": 1, "d3": 0})
+    config = MiningConfig(negatives=3, choice="top")
+    mined = mine_groups(collection, "train", ["q"], Candidates(run, {}, {"q": {"d1", "d3"}}), config, 0)
+    assert list(mined.groups[0].doc_ids) == ["d0", "d3", "d2", "d4"]
+    assert mined.counts["dropped: above the teacher's margin"] == 1
+
+
+def test_without_the_safeguard_copies_are_mined() -> None:
+    collection, run = plain_collection()
+    corpus = {**collection.corpus, "d1": Document("d1", collection.corpus["d0"].text.upper())}
+    made = Collection("plain", corpus, collection.queries, collection.splits), run
+    assert "d1" in mined_group(made, choice="top", negatives=2, near_copy=None).doc_ids
+    assert "d1" not in mined_group(made, choice="top", negatives=2).doc_ids
+
+
 def test_judged_zeros_come_first_in_the_order_of_their_ranks() -> None:
     made = plain_collection(judged={"d0": 1, "d55": 0, "d40": 0, "d20": 0})
     group = mined_group(made, choice="top", negatives=4)
@@ -213,7 +271,7 @@ def test_counts_say_what_was_dropped() -> None:
     collection = Collection("plain", corpus, collection.queries, collection.splits)
     counts = mine(collection, run, MiningConfig(negatives=2, choice="top"), 0).counts
     assert counts["groups"] == 2
-    assert counts["dropped: known positive"] == 4
+    assert counts["dropped: known positive"] == 2  # each group passes over the other one's positive
     assert counts["dropped: copy of a positive"] == 2
     assert counts["negatives: first stage"] == 4
 
@@ -246,7 +304,10 @@ def test_drawn_queries_do_not_depend_on_the_order_and_keep_it(
 
 
 def test_groups_are_read_back_as_they_were_written(tmp_path: Path) -> None:
-    groups = [Group("q", ["a", "b"], [2, 0], [1, 0], [0.5, 0.25]), Group("r", ["c"], [1], [3], [])]
+    groups = [
+        Group("q", ["a", "b"], [2, 0], [1, 0], [0.5, 0.25], ["positive", "judged"]),
+        Group("r", ["c"], [1], [3], [], []),
+    ]
     write_groups(tmp_path / "groups.jsonl", groups)
     assert read_groups(tmp_path / "groups.jsonl") == groups
 

@@ -10,6 +10,7 @@ from crossforge.errors import InputError
 from crossforge.files import sha256, write_json
 from crossforge_train.collections.beir import read_beir, write_beir
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.judgements import JUDGEMENTS_FILE, read_judgements, with_judgements
 from crossforge_train.collections.pydocs import build_pydocs, library_versions
 from crossforge_train.collections.pydocs.build import QUESTIONS_FILE
 from crossforge_train.collections.splits import carve_dev, drop_leaking_queries
@@ -51,8 +52,17 @@ def read_collected(folder: Path) -> Collection:
     return read_beir(folder / "collection")
 
 
+def _judgements_file(config: Config) -> Path:
+    return config.folder / JUDGEMENTS_FILE
+
+
 def _depends_on(config: Config) -> Mapping[str, Any]:
-    settings = {"collection": config.collection.model_dump(mode="json"), "crossforge": versions("crossforge")}
+    judged = _judgements_file(config)
+    settings = {
+        "collection": config.collection.model_dump(mode="json"),
+        "crossforge": versions("crossforge"),
+        "judgements": sha256(judged) if judged.is_file() else None,
+    }
     if config.collection.beir is None:
         made_by = {path.name: sha256(path) for path in sorted(QUESTIONS_FILE.parent.glob("*.*"))}
         return {**settings, "libraries": library_versions(), "made_by": made_by}
@@ -65,6 +75,8 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 def _run(context: Context) -> None:
     with context.reporter.bar("reading the collection", 1) as advance:
         collection, dropped = load_collection(context.config.collection, context.config.seed)
+        # After the splits are made: a judgement must not move a query from one into another.
+        collection = with_judgements(collection, read_judgements(_judgements_file(context.config)))
         write_beir(context.folder / "collection", collection)
         advance()
     sizes = {split: len(qrels) for split, qrels in collection.splits.items()}

@@ -9,21 +9,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossforge.files import write_json
+from crossforge.errors import InputError
+from crossforge.files import sha256, write_json
+from crossforge.loading import find_folder
+from crossforge.reranker import Reranker
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge.runs import write_run
+from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model, weights_hash
 from crossforge_train.collect import dev_split, read_collected
 from crossforge_train.collections.collection import Collection
-from crossforge_train.config import Config, FirstStageConfig
-from crossforge_train.mining.groups import Group, write_groups
-from crossforge_train.mining.negatives import Mined, drawn_queries, mine_groups
-from crossforge_train.mining.teacher import teacher_scores
+from crossforge_train.config import Config, FirstStageConfig, MiningSource
+from crossforge_train.mining.groups import write_groups
+from crossforge_train.mining.negatives import Candidates, Mined, drawn_queries, mine_groups
+from crossforge_train.mining.report import SUSPECTS_FILE, mining_report, write_suspects
 from crossforge_train.stages import Context, Stage, versions
 
 GROUPS_FILE = "groups.jsonl"
+REPORT_FILE = "report.json"
 INDEX_FOLDER = "tfidf"
+_BASE = "base"
 
 
 def run_file(mine_folder: Path, split: str) -> Path:
@@ -41,47 +46,108 @@ def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRe
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
-    training = {"max_length": config.training.max_length, "precision": config.training.precision}
     return {
         "first_stage": config.first_stage.model_dump(),
-        "mining": config.mining.model_dump(),
-        "teacher": {"base_model": weights_hash(config.base_model), **training} if config.mining.teacher else None,
+        "mining": config.mining.model_dump(mode="json"),
+        "teacher": _teacher_depends_on(config),
+        "sources": {source.name: _source_hash(source) for source in config.mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scikit-learn", "scipy", "PyStemmer"),
     }
 
 
+def _teacher_depends_on(config: Config) -> Mapping[str, Any] | None:
+    if config.mining.teacher is None:
+        return None
+    if config.mining.teacher == _BASE:
+        training = {"max_length": config.training.max_length, "precision": config.training.precision}
+        return {"base_model": weights_hash(config.base_model), **training}
+    folder = find_folder(config.mining.teacher, local_files_only=False)
+    return {path.name: sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+
+
+def _source_hash(source: MiningSource) -> Mapping[str, str]:
+    if source.run is None:
+        return weights_hash(str(source.dense))
+    if not source.run.is_file():
+        raise InputError(f"mining.sources: {source.run}: no such TREC run file")
+    return {source.run.name: sha256(source.run)}
+
+
 def _run(context: Context) -> None:
     config, reporter = context.config, context.reporter
     collection = read_collected(context.stage("collect"))
-    with reporter.bar("indexing and retrieving", 2 + len(config.collection.test)) as advance:
+    with reporter.bar("indexing and retrieving", 1 + len(config.collection.test)) as advance:
         retriever = fit_first_stage(collection, config.first_stage)
         retriever.save(context.folder / INDEX_FOLDER)
         for split in (dev_split(config.collection), *config.collection.test):
             run = retriever.search(collection.split_queries(split), config.first_stage.depth)
-            write_run(run_file(context.folder, split), run, "tfidf")
+            write_run(run_file(context.folder, split), run, config.first_stage.weighting)
             advance()
-        mined = _mine(config, collection, retriever)
-        advance()
-    groups: Sequence[Group] = mined.groups
-    if config.mining.teacher:
-        groups = _with_teacher(context, collection, groups)
-    write_groups(context.folder / GROUPS_FILE, groups)
-    write_json(context.folder / "report.json", {"analyzer": str(retriever.analyzer), "counts": mined.counts})
-    reporter.note(f"{len(groups):,} groups; " + ", ".join(f"{name}: {count:,}" for name, count in mined.counts.items()))
+    mined = _mine(context, collection, retriever)
+    write_groups(context.folder / GROUPS_FILE, mined.groups)
+    report = mining_report(mined.groups, mined.counts, str(retriever.analyzer))
+    suspects = write_suspects(context.folder / SUSPECTS_FILE, mined.groups, collection, retriever)
+    write_json(context.folder / REPORT_FILE, {**report, "suspects": suspects})
+    reporter.note(f"{len(mined.groups):,} groups for {report['queries']:,} queries")
 
 
-def _mine(config: Config, collection: Collection, retriever: TfidfRetriever) -> Mined:
-    train = config.collection.train
+def _mine(context: Context, collection: Collection, retriever: TfidfRetriever) -> Mined:
+    config, train = context.config, context.config.collection.train
     query_ids = drawn_queries(sorted(collection.qrels(train)), config.mining.max_queries, config.seed)
     run = retriever.search({key: collection.queries[key] for key in query_ids}, config.first_stage.depth)
-    return mine_groups(collection, train, query_ids, run, config.mining, config.seed)
+    others = {source.name: _retrieved(context, collection, query_ids, source) for source in config.mining.sources}
+
+    def mine(doubtful: Mapping[str, set[str]]) -> Mined:
+        candidates = Candidates(run, others, doubtful)
+        return mine_groups(collection, train, query_ids, candidates, config.mining, config.seed)
+
+    if config.mining.teacher is None:
+        return mine({})
+    if config.mining.teacher == _BASE:
+        return _with_base_model(context, collection, mine({}))
+    from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
+
+    teacher = CrossEncoderTeacher(Reranker(config.mining.teacher, local_files_only=False), collection, context.reporter)
+    relabel = config.mining.above_margin == "relabel"
+    return mine_with_teacher(mine, teacher, config.mining.teacher_margin, relabel=relabel)
 
 
-def _with_teacher(context: Context, collection: Collection, groups: Sequence[Group]) -> list[Group]:
+def _retrieved(context: Context, collection: Collection, query_ids: Sequence[str], source: MiningSource) -> Run:
+    """What another source than the first stage found for the training queries."""
+    if source.run is not None:
+        return _known_candidates(source.run, collection, query_ids)
+    from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
+
+    training, depth = context.config.training, context.config.mining.window
+    model = BiEncoder(find_base_model(str(source.dense)), training.max_length, training.precision)
+    return dense_run(collection, query_ids, model, depth, context.reporter)
+
+
+def _known_candidates(path: Path, collection: Collection, query_ids: Sequence[str]) -> Run:
+    run = read_run(path)
+    if not run.keys() & set(query_ids):
+        raise InputError(f"{path}: none of the training queries stands in this run")
+    unknown = next(
+        (
+            found.doc_id
+            for query_id in query_ids
+            for found in run.get(query_id, [])
+            if found.doc_id not in collection.corpus
+        ),
+        None,
+    )
+    if unknown is not None:
+        raise InputError(f"{path}: document {unknown!r} is not in the corpus")
+    return run
+
+
+def _with_base_model(context: Context, collection: Collection, mined: Mined) -> Mined:
+    from crossforge_train.mining.bi_encoder import BiEncoder, with_cosines
+
     training = context.config.training
-    base_model = find_base_model(context.config.base_model)
-    return teacher_scores(groups, collection, base_model, training.max_length, training.precision, context.reporter)
+    model = BiEncoder(find_base_model(context.config.base_model), training.max_length, training.precision)
+    return Mined(with_cosines(mined.groups, collection, model, context.reporter), mined.counts)
 
 
 STAGE = Stage("mine", _depends_on, _run)

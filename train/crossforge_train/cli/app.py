@@ -11,7 +11,7 @@ import typer
 
 from crossforge import __version__
 from crossforge.errors import CrossforgeError
-from crossforge_train.cli import evaluating, searching, training
+from crossforge_train.cli import evaluating, judging, searching, training
 from crossforge_train.cli.display import error_console
 
 _INTERRUPTED = 130
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for name, command in {**training.COMMANDS, **evaluating.COMMANDS, **searching.COMMANDS}.items():
+for name, command in {**training.COMMANDS, **evaluating.COMMANDS, **judging.COMMANDS, **searching.COMMANDS}.items():
     app.command(name)(command)
 
 

@@ -117,6 +117,25 @@ def show_report(report: Report) -> None:
     console.print(f"[dim]{report.counting_rule}; {CORRECTION_RULE}[/]", soft_wrap=True)
 
 
+def show_mining(report: Mapping[str, Any]) -> None:
+    """What became of the candidates, and from which ranks the negatives come."""
+    table = Table(title=f"{report['groups']:,} groups for {report['queries']:,} queries", title_justify="left")
+    table.add_column("candidates")
+    table.add_column("count", justify="right")
+    for name, count in report["counts"].items():
+        if name != "groups":
+            table.add_row(escape(name), f"{count:,}")
+    console.print(table)
+    total = max(1, sum(report["ranks"].values()))
+    ranks = Table(title="negatives by their rank in the first stage", title_justify="left")
+    for title in ("rank", "count", ""):
+        ranks.add_column(title, justify="right" if title == "count" else "left")
+    for name, count in report["ranks"].items():
+        ranks.add_row(name, f"{count:,}", "█" * round(40 * count / total))
+    console.print(ranks)
+    console.print(f"{report['suspects']:,} negatives that may be relevant: suspects.tsv, for `crossforge judge`\n")
+
+
 def show_results(results: RankedResults) -> None:
     """Ranked documents, best first."""
     if not len(results):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossforge_train.cli.display import Output, console, show_json, show_report
+from crossforge_train.cli.display import Output, console, show_json, show_mining, show_report
 
 _REGRESSION_STATUS = 2
 
@@ -86,6 +86,8 @@ def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, o
     facts: dict[str, Any] = {"folder": str(config.folder / until.value)}
     if until in (StageName.evaluate, StageName.package):
         facts = {**facts, **_show_report(config.folder / StageName.evaluate.value, output)}
+    if until is StageName.mine:
+        facts = {**facts, **_show_mining(config.folder / StageName.mine.value, output)}
     if refusal:
         raise refusal
     if output.as_json:
@@ -103,6 +105,15 @@ def _show_report(folder: Path, output: Output) -> dict[str, Any]:
         show_report(report)
         console.print(f"report: [bold]{folder / 'report.html'}[/]", soft_wrap=True)
     return asdict(report)
+
+
+def _show_mining(folder: Path, output: Output) -> dict[str, Any]:
+    from crossforge.files import read_json
+
+    report: dict[str, Any] = read_json(folder / "report.json")
+    if not output.as_json:
+        show_mining(report)
+    return report
 
 
 def exit_status(verdict: str | None) -> int:

@@ -39,14 +39,20 @@ def verdict_lines(split: SplitReport, metric: str) -> list[str]:
 
 
 def warning_lines(split: SplitReport, metric: str) -> list[str]:
-    """What is better than the subject although it needs no model."""
+    """What is better than the subject although it needs no model; the best of it, if there is any."""
     means = {system.name: system.means[metric] for system in split.systems}
+    better = [
+        found
+        for found in split.comparisons
+        if found.baseline in WITHOUT_MODEL and not found.decisive and found.verdict == "REGRESSION"
+    ]
+    if not better:
+        return []
+    found = min(better, key=lambda comparison: comparison.difference)
     return [
         f"{found.baseline} needs no model and is better than {found.system}: {metric} {number(means[found.baseline])} "
         f"against {number(means[found.system])}, p {p_value(found.p_value)}; first_stage.weighting: bm25 would put the "
         "reranker behind it"
-        for found in split.comparisons
-        if found.baseline in WITHOUT_MODEL and not found.decisive and found.verdict == "REGRESSION"
     ]
 
 

@@ -20,6 +20,7 @@ class Group:
         labels: their relevance; 0 for negatives.
         ranks: their rank in the first stage, from 1; 0 for documents that it did not retrieve.
         teacher: scores of a teacher, or empty.
+        sources: where each document comes from: "positive", "judged", "first stage", another source's name, "random".
     """
 
     query_id: str
@@ -27,6 +28,7 @@ class Group:
     labels: Sequence[int]
     ranks: Sequence[int]
     teacher: Sequence[float] = ()
+    sources: Sequence[str] = ()
 
 
 def write_groups(path: Path, groups: Iterable[Group]) -> None:

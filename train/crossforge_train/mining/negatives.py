@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Collection as Ids
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection, Qrels, positives
@@ -13,6 +14,9 @@ from crossforge_train.collections.splits import normalized
 from crossforge_train.config import MiningConfig
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.groups import Group
+
+FIRST_STAGE = "first stage"
+ABOVE_MARGIN = "dropped: above the teacher's margin"
 
 
 @dataclass(frozen=True)
@@ -23,36 +27,57 @@ class Mined:
     counts: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Where negatives come from.
+
+    Attributes:
+        first_stage: what the first stage retrieved for the queries.
+        others: name of another source -> what it retrieved.
+        doubtful: query id -> documents that a teacher takes for relevant.
+    """
+
+    first_stage: Run
+    others: Mapping[str, Run]
+    doubtful: Mapping[str, Ids[str]]
+
+
 def mine_groups(
-    collection: Collection, split: str, query_ids: Sequence[str], run: Run, config: MiningConfig, seed: int
+    collection: Collection,
+    split: str,
+    query_ids: Sequence[str],
+    candidates: Candidates,
+    config: MiningConfig,
+    seed: int,
 ) -> Mined:
     """One group for each positive of each query.
 
-    Negatives are documents that are judged 0 first, then candidates of the first stage, then random documents where
-    there are too few. A known positive is never a negative: not by id, not as a copy of a positive's text, and not
-    through another query of the split with the same text.
+    Negatives are documents that are judged 0 first, then candidates of the other sources up to their quotas, then
+    candidates of the first stage, then random documents where there are too few. A known positive is never a negative:
+    not by id, not as a copy of a positive's text, and not through another query of the split with the same text.
 
     Args:
         collection: corpus, queries and judgements.
         split: the split that is mined; its judgements count, those of other splits do not.
         query_ids: the queries to mine, all of that split.
-        run: first-stage candidates of the queries.
+        candidates: of these queries.
         config: how many, and how chosen.
         seed: decides every draw; the order of input lines does not.
     """
     qrels = collection.qrels(split)
     judged = _judged_by_text(collection, qrels)
-    copies = CopyDetector(collection.corpus, config.near_copy)
+    copies = None if config.near_copy is None else CopyDetector(collection.corpus, config.near_copy)
     corpus_ids = sorted(collection.corpus)
     counts: Counter[str] = Counter()
     groups: list[Group] = []
     for query_id in query_ids:
         known = judged[normalized(collection.queries[query_id])]
-        miner = _QueryMiner(corpus_ids, config, known, run.get(query_id, []), copies)
+        miner = _QueryMiner(query_id, corpus_ids, config, known, candidates, copies)
+        counts["queries without a candidate"] += not candidates.first_stage.get(query_id)
         for positive in positives(qrels[query_id]):
             draw = random.Random(f"{seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
-            groups.append(replace(miner.group(positive, draw, counts), query_id=query_id))
-    return Mined(groups, dict(sorted(counts.items())))
+            groups.append(miner.group(positive, draw, counts))
+    return Mined(groups, {name: count for name, count in sorted(counts.items()) if count})
 
 
 def drawn_queries(query_ids: Sequence[str], limit: int | None, seed: int) -> list[str]:
@@ -78,58 +103,80 @@ class _QueryMiner:
 
     def __init__(
         self,
+        query_id: str,
         corpus_ids: Sequence[str],
         config: MiningConfig,
         judged: Mapping[str, int],
-        candidates: Sequence[Candidate],
-        copies: CopyDetector,
+        candidates: Candidates,
+        copies: CopyDetector | None,
     ) -> None:
+        self._query_id = query_id
         self._corpus_ids = corpus_ids
         self._config = config
         self._labels = judged
         self._positives = positives(judged)
-        self._ranks = {candidate.doc_id: rank for rank, candidate in enumerate(candidates, start=1)}
+        self._first_stage = [candidate.doc_id for candidate in candidates.first_stage.get(query_id, [])]
+        self._ranks = {doc_id: rank for rank, doc_id in enumerate(self._first_stage, start=1)}
+        self._others = {name: _ids(run.get(query_id, [])) for name, run in candidates.others.items()}
+        self._doubtful = candidates.doubtful.get(query_id, ())
         self._copies = copies
 
     def group(self, positive: str, draw: random.Random, counts: Counter[str]) -> Group:
         """The group of one positive; `counts` takes up what was dropped and what was filled up."""
-        chosen: list[str] = []
-        hard = self._config.negatives - self._config.random_negatives
-        self._take(self._judged_negatives(), hard, chosen, "judged", counts)
-        self._take(self._hard_candidates(draw), hard, chosen, "first stage", counts)
-        if len(chosen) < hard:
+        config, chosen = self._config, {positive: "positive"}
+        self._take(self._judged_negatives(), config.hard, "judged", chosen, counts)
+        for source in config.sources:
+            ranked = self._ordered(self._others.get(source.name, ()), draw)
+            self._take(ranked, min(config.hard, len(chosen) - 1 + source.quota), source.name, chosen, counts)
+        for band in config.bands:
+            ranked = self._first_stage[band.first - 1 : band.last]
+            draw.shuffle(ranked)
+            self._take(ranked, min(config.hard, len(chosen) - 1 + band.negatives), FIRST_STAGE, chosen, counts)
+        self._take(self._ordered(self._first_stage, draw), config.hard, FIRST_STAGE, chosen, counts)
+        if len(chosen) - 1 < config.hard:
             counts["groups filled up with random negatives"] += 1
-        self._take(self._random_documents(draw), self._config.negatives, chosen, "random", counts)
-        doc_ids = [positive, *chosen]
+        self._take(self._random_documents(draw), config.negatives, "random", chosen, counts)
         counts["groups"] += 1
+        counts["groups with too few negatives: the corpus is too small"] += len(chosen) - 1 < config.negatives
+        doc_ids = list(chosen)
         return Group(
-            query_id="",
+            query_id=self._query_id,
             doc_ids=doc_ids,
-            labels=[self._labels[positive], *(0 for _ in chosen)],
+            labels=[self._labels[positive], *(0 for _ in doc_ids[1:])],
             ranks=[self._ranks.get(doc_id, 0) for doc_id in doc_ids],
+            sources=list(chosen.values()),
         )
 
-    def _take(self, source: Iterable[str], wanted: int, chosen: list[str], name: str, counts: Counter[str]) -> None:
-        for doc_id in source:
-            if len(chosen) >= wanted:
+    def _take(
+        self, ranked: Iterable[str], wanted: int, source: str, chosen: dict[str, str], counts: Counter[str]
+    ) -> None:
+        """Choose from `ranked` until there are `wanted` negatives."""
+        for doc_id in ranked:
+            if len(chosen) - 1 >= wanted:
                 return
             if doc_id in chosen:
                 continue
-            if self._labels.get(doc_id, 0) > 0:
-                counts["dropped: known positive"] += 1
-            elif self._copies.is_copy(doc_id, self._positives):
-                counts["dropped: copy of a positive"] += 1
+            if reason := self._reason_against(doc_id):
+                counts[reason] += 1
             else:
-                chosen.append(doc_id)
-                counts[f"negatives: {name}"] += 1
+                chosen[doc_id] = source
+                counts[f"negatives: {source}"] += 1
+
+    def _reason_against(self, doc_id: str) -> str | None:
+        if self._labels.get(doc_id, 0) > 0:
+            return "dropped: known positive"
+        if self._copies is not None and self._copies.is_copy(doc_id, self._positives):
+            return "dropped: copy of a positive"
+        return ABOVE_MARGIN if doc_id in self._doubtful and doc_id not in self._labels else None
 
     def _judged_negatives(self) -> list[str]:
         judged = [doc_id for doc_id, relevance in self._labels.items() if relevance <= 0]
         return sorted(judged, key=lambda doc_id: (self._ranks.get(doc_id, len(self._ranks) + 1), doc_id))
 
-    def _hard_candidates(self, draw: random.Random) -> list[str]:
-        window = [doc_id for doc_id, rank in self._ranks.items() if self._config.skip_top < rank <= self._config.window]
-        if self._config.choice == "sample":
+    def _ordered(self, ranked: Sequence[str], draw: random.Random) -> list[str]:
+        """The ranks that may be chosen, in the order in which they are tried."""
+        window = list(ranked[self._config.skip_top : self._config.window])
+        if self._config.choice != "top":
             draw.shuffle(window)
         return window
 
@@ -141,3 +188,7 @@ class _QueryMiner:
             if position not in seen:
                 seen.add(position)
                 yield self._corpus_ids[position]
+
+
+def _ids(candidates: Sequence[Candidate]) -> list[str]:
+    return [candidate.doc_id for candidate in candidates]

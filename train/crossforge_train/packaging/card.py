@@ -67,7 +67,7 @@ def model_card(
         queries=", ".join(f"{split} {count:,}" for split, count in counts["queries"].items()),
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
-        teacher="Teacher scores are cosines of the base model as a bi-encoder." if mining.teacher else "No teacher.",
+        teacher=_teacher(mining.teacher),
         loss=training.loss,
         distillation=f" + {training.distillation_weight:g} × KL from the teacher" if training.uses_teacher else "",
         groups=history["groups"],
@@ -83,3 +83,11 @@ def model_card(
         best_dev=history["best_dev"],
         first_stage_dev=history["first_stage_dev"],
     )
+
+
+def _teacher(name: str | None) -> str:
+    if name is None:
+        return "No teacher."
+    if name == "base":
+        return "Teacher scores are cosines of the base model as a bi-encoder."
+    return f"Teacher: `{name}`, a cross-encoder."

@@ -1,0 +1,95 @@
+"""The command `judge`: a person says of doubtful documents whether they are relevant."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.panel import Panel
+
+from crossforge.errors import InputError
+from crossforge.files import read_lines
+from crossforge_train.cli.display import console
+
+_ANSWERS = {"r": 1, "n": 0}
+_LONGEST = 1200
+
+
+def judge(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/quickstart.", show_default=False)],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table to judge, such as evaluate/unjudged.test.tsv; the run's mine/suspects.tsv otherwise."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many judgements.", min=1)] = None,
+) -> None:
+    """Judge documents one at a time; the next run of the same config honours what was said."""
+    from crossforge_train.collections.judgements import JUDGEMENTS_FILE, read_judgements, write_judgements
+    from crossforge_train.mining.report import SUSPECTS_FILE
+
+    if not (run / "run.json").is_file():
+        raise InputError(f"{run}: not the folder of a run (no run.json in it)")
+    target = run / JUDGEMENTS_FILE
+    judgements = read_judgements(target)
+    rows = [row for row in read_table(file or run / "mine" / SUSPECTS_FILE) if not _is_judged(row, judgements)]
+    console.print(f"{len(rows)} to judge: \\[r]elevant, \\[n]ot relevant, \\[s]kip, \\[q]uit")
+    done = 0
+    for number, row in enumerate(rows, start=1):
+        _show(row, f"{number} of {len(rows)}")
+        answer = _ask()
+        if answer == "q":
+            break
+        if answer in _ANSWERS:
+            judgements.setdefault(row["query_id"], {})[row["doc_id"]] = _ANSWERS[answer]
+            write_judgements(target, judgements)  # after each: nothing that was said is lost
+            done += 1
+        if done == limit:
+            break
+    console.print(f"{done} judged; {target} holds {sum(map(len, judgements.values()))}", soft_wrap=True)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"judge": judge}
+
+
+def read_table(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a table to judge.
+
+    Raises:
+        InputError: the file is missing, or a line or the header does not fit.
+    """
+    from crossforge_train.mining.report import JUDGING_COLUMNS
+
+    lines = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    header = next(lines, [])
+    if missing := [name for name in JUDGING_COLUMNS if name not in header]:
+        raise InputError(f"{path}, line 1: no column {', '.join(missing)}; expected {', '.join(JUDGING_COLUMNS)}")
+    for number, cells in enumerate(lines, start=2):
+        if len(cells) != len(header):
+            raise InputError(f"{path}, line {number}: {len(cells)} columns where the header has {len(header)}")
+        yield dict(zip(header, cells, strict=True))
+
+
+def _is_judged(row: Mapping[str, str], judgements: Mapping[str, Mapping[str, int]]) -> bool:
+    return row["doc_id"] in judgements.get(row["query_id"], {})
+
+
+def _show(row: Mapping[str, str], place: str) -> None:
+    text = row["text"] if len(row["text"]) <= _LONGEST else row["text"][:_LONGEST] + " …"
+    title = f"[bold]{escape(row['title'])}[/]\n" if row["title"] else ""
+    console.print(Panel(title + escape(text), title=escape(row["query"]), subtitle=place, title_align="left"))
+
+
+def _ask() -> str:
+    while True:
+        try:
+            answer = console.input("r / n / s / q: ").strip().lower()[:1]
+        except EOFError:
+            return "q"
+        if answer in (*_ANSWERS, "s", "q"):
+            return answer

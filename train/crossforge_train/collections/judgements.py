@@ -1,0 +1,65 @@
+"""Judgements that people made by hand: one file a run, which the next run honours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from crossforge.errors import InputError
+from crossforge.files import read_lines, written_atomically
+from crossforge_train.collections.collection import Collection
+
+JUDGEMENTS_FILE = "judgements.tsv"
+_HEADER = ("query-id", "corpus-id", "score")
+
+# query id -> document id -> relevance
+Judgements = dict[str, dict[str, int]]
+
+
+def read_judgements(path: Path) -> Judgements:
+    """Read a judgement file; the later of two judgements of one pair counts. Empty if there is no file.
+
+    Raises:
+        InputError: a line is malformed.
+    """
+    judgements: Judgements = {}
+    if not path.is_file():
+        return judgements
+    for number, line in enumerate(read_lines(path), start=1):
+        cells = tuple(line.rstrip("\n").split("\t"))
+        if not line.strip() or cells == _HEADER:
+            continue
+        try:
+            query_id, doc_id, label = cells
+            judgements.setdefault(query_id, {})[doc_id] = int(label)
+        except ValueError:
+            raise InputError(f"{path}, line {number}: expected query-id, corpus-id and a whole number") from None
+    return judgements
+
+
+def write_judgements(path: Path, judgements: Mapping[str, Mapping[str, int]]) -> None:
+    """Write all of them, whole or not at all."""
+    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
+        lines.write("\t".join(_HEADER) + "\n")
+        for query_id, judged in judgements.items():
+            for doc_id, label in judged.items():
+                lines.write(f"{query_id}\t{doc_id}\t{label}\n")
+
+
+def with_judgements(collection: Collection, judgements: Mapping[str, Mapping[str, int]]) -> Collection:
+    """The collection with these judgements in place of its own, in whatever split a query stands.
+
+    Queries and documents that it does not hold (any more) are passed over.
+    """
+    splits = {
+        split: {
+            query_id: {**judged, **_known(collection, judgements.get(query_id, {}))}
+            for query_id, judged in qrels.items()
+        }
+        for split, qrels in collection.splits.items()
+    }
+    return Collection(collection.name, collection.corpus, collection.queries, splits)
+
+
+def _known(collection: Collection, judged: Mapping[str, int]) -> dict[str, int]:
+    return {doc_id: label for doc_id, label in judged.items() if doc_id in collection.corpus}

@@ -1,0 +1,98 @@
+"""A SentenceTransformer as a teacher (cosines), and as a dense source of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.runs import Candidate, Run
+from crossforge_train.collections.collection import Collection
+from crossforge_train.libraries import quieten
+from crossforge_train.mining.groups import Group
+from crossforge_train.precision import Precision, autocast, use_bf16
+from crossforge_train.reporting import Advance, Reporter
+
+_DIGITS = 4  # written to a file that is to be the same on every run
+_CHUNK = 256
+_QUERY_BLOCK = 64
+
+Vectors = Mapping[str, NDArray[np.float32]]
+
+
+class BiEncoder:
+    """Embeds texts to unit length.
+
+    Args:
+        folder: of a sentence-transformers model.
+        max_length: tokens of a text that are embedded.
+        precision: of the computation.
+    """
+
+    def __init__(self, folder: Path, max_length: int, precision: Precision) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        quieten()
+        self._model = SentenceTransformer(str(folder), local_files_only=True)
+        self._model.max_seq_length = min(max_length, self._model.max_seq_length or max_length)
+        self._bf16 = use_bf16(precision)
+
+    def embed(self, texts: Mapping[str, str], advance: Advance) -> dict[str, NDArray[np.float32]]:
+        """A vector for each text, by its key."""
+        # Longest first, so that a chunk holds texts of one length and little is padded.
+        keys = sorted(texts, key=lambda key: -len(texts[key]))
+        vectors: dict[str, NDArray[np.float32]] = {}
+        for start in range(0, len(keys), _CHUNK):
+            chunk = keys[start : start + _CHUNK]
+            with autocast(self._model.device.type, self._bf16):
+                found = self._model.encode(
+                    [texts[key] for key in chunk], normalize_embeddings=True, show_progress_bar=False
+                )
+            vectors.update(zip(chunk, np.asarray(found, dtype=np.float32), strict=True))
+            advance(len(chunk))
+        return vectors
+
+
+def with_cosines(groups: Sequence[Group], collection: Collection, model: BiEncoder, reporter: Reporter) -> list[Group]:
+    """The same groups with cosines between the embeddings of query and documents as teacher scores."""
+    query_ids = dict.fromkeys(group.query_id for group in groups)
+    doc_ids = dict.fromkeys(doc_id for group in groups for doc_id in group.doc_ids)
+    queries = {query_id: collection.queries[query_id] for query_id in query_ids}
+    documents = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
+    with reporter.bar("embedding with the teacher", len(queries) + len(documents)) as advance:
+        query_vectors, document_vectors = model.embed(queries, advance), model.embed(documents, advance)
+    return [replace(group, teacher=_cosines(group, query_vectors, document_vectors)) for group in groups]
+
+
+def dense_run(
+    collection: Collection, query_ids: Sequence[str], model: BiEncoder, depth: int, reporter: Reporter
+) -> Run:
+    """The `depth` documents with the highest cosine for each query, exactly; equal ones in corpus order."""
+    queries = {query_id: collection.queries[query_id] for query_id in query_ids}
+    documents = {doc_id: document.full_text for doc_id, document in collection.corpus.items()}
+    with reporter.bar("embedding for dense retrieval", len(queries) + len(documents)) as advance:
+        query_vectors, document_vectors = model.embed(queries, advance), model.embed(documents, advance)
+    doc_ids = list(documents)
+    matrix = np.stack([document_vectors[doc_id] for doc_id in doc_ids])
+    run: dict[str, list[Candidate]] = {}
+    for start in range(0, len(query_ids), _QUERY_BLOCK):
+        block = query_ids[start : start + _QUERY_BLOCK]
+        scores = np.stack([query_vectors[query_id] for query_id in block]) @ matrix.T
+        for query_id, row in zip(block, scores, strict=True):
+            run[query_id] = [Candidate(doc_ids[place], float(row[place])) for place in _top(row, depth)]
+    return run
+
+
+def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+    places = np.arange(len(scores))
+    if len(scores) > k:
+        places = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+    return places[np.lexsort((places, -scores[places]))[:k]]
+
+
+def _cosines(group: Group, queries: Vectors, documents: Vectors) -> list[float]:
+    query = queries[group.query_id]
+    return [round(float(query @ documents[doc_id]), _DIGITS) for doc_id in group.doc_ids]
