@@ -85,8 +85,8 @@ def test_the_quickstart_gives_a_package_that_agrees_with_other_readers(short_qui
 
 def test_the_quickstart_measures_both_test_splits(short_quickstart: Path) -> None:
     report = read_report(short_quickstart / "evaluate")
-    assert [split["split"] for split in report["splits"]] == ["questions", "test"]
-    assert all(split["queries"] == 15 for split in report["splits"])
+    assert [split.split for split in report.splits] == ["questions", "test"]
+    assert all(split.queries == 15 for split in report.splits)
 
 
 def test_no_planted_copy_is_mined(shared_collections: Path) -> None:
