@@ -16,7 +16,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run, read_run
-from crossforge_train.collect import dev_split, read_collected
+from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.config import Config, EvaluationConfig
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
@@ -112,7 +112,7 @@ def _run(context: Context) -> None:
     weight = tuned.fusion_weight
     splits = [
         measure_split(Task(pipeline, collection, split, read_run(run_file(mined, split))), weight, settings)
-        for split in config.collection.test
+        for split in test_splits(config.collection)
     ]
     verdict = overall_verdict(splits)
     backend = reranker.backend_name

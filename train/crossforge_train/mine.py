@@ -14,7 +14,7 @@ from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import write_run
 from crossforge_train.base_model import find_base_model, weights_hash
-from crossforge_train.collect import dev_split, read_collected
+from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config, FirstStageConfig
 from crossforge_train.mining.groups import Group, write_groups
@@ -54,10 +54,10 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 def _run(context: Context) -> None:
     config, reporter = context.config, context.reporter
     collection = read_collected(context.stage("collect"))
-    with reporter.bar("indexing and retrieving", 2 + len(config.collection.test)) as advance:
+    with reporter.bar("indexing and retrieving", 2 + len(test_splits(config.collection))) as advance:
         retriever = fit_first_stage(collection, config.first_stage)
         retriever.save(context.folder / INDEX_FOLDER)
-        for split in (dev_split(config.collection), *config.collection.test):
+        for split in (dev_split(config.collection), *test_splits(config.collection)):
             run = retriever.search(collection.split_queries(split), config.first_stage.depth)
             write_run(run_file(context.folder, split), run, "tfidf")
             advance()
