@@ -41,7 +41,7 @@ def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> lis
     """
     if isinstance(documents, str | Mapping):
         raise InputError(f"expected a list of documents, found one {type(documents).__name__}")
-    found = [_as_document(document, position) for position, document in enumerate(documents)]
+    found = [as_document(document, position) for position, document in enumerate(documents)]
     refuse_duplicate_ids(found)
     return found
 
@@ -61,7 +61,8 @@ def read_documents(path: Path, check_id: IdCheck | None = None) -> list[Document
     Raises:
         InputError: the file is missing, empty or malformed; the message gives file and line.
     """
-    return parse_documents(read_lines(path), str(path), jsonl=path.suffix not in (".txt", ".text"), check_id=check_id)
+    plain_text = path.name.removesuffix(".gz").endswith((".txt", ".text"))
+    return parse_documents(read_lines(path), str(path), jsonl=not plain_text, check_id=check_id)
 
 
 def parse_documents(
@@ -86,7 +87,7 @@ def parse_documents(
         where = f"{source}, line {number}"
         value = parse_json_object(line, where) if jsonl else line.strip()
         try:
-            document = _as_document(value, len(documents))
+            document = as_document(value, len(documents))
             if check_id:
                 check_id(document.doc_id)
         except InputError as error:
@@ -100,7 +101,12 @@ def parse_documents(
     return documents
 
 
-def _as_document(value: Document | Mapping[str, Any] | str, position: int) -> Document:
+def as_document(value: Document | Mapping[str, Any] | str, position: int) -> Document:
+    """One document from a string or a mapping; `position` is its id if it has none.
+
+    Raises:
+        InputError: it is something else, or its text is missing.
+    """
     if isinstance(value, Document):
         return value
     if isinstance(value, str):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from crossforge.errors import InputError
 
@@ -60,20 +62,37 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text file.
+    """Yield the lines of a UTF-8 text file, which is unpacked on the way if its name ends in .gz.
 
     Raises:
-        InputError: the file is missing, a folder, or not UTF-8.
+        InputError: the file is missing, a folder, not UTF-8, or damaged.
+    """
+    with opened_text(path) as lines:
+        yield from lines
+
+
+@contextmanager
+def opened_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """Open a UTF-8 text file for reading, packed or not; `newline` as `open` has it.
+
+    Raises:
+        InputError: as in `read_lines`, also for what goes wrong while the file is read.
     """
     try:
-        with path.open(encoding="utf-8") as lines:
-            yield from lines
+        with (
+            gzip.open(path, "rt", encoding="utf-8", newline=newline)
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8", newline=newline)
+        ) as lines:
+            yield lines  # type: ignore[misc]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not a file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error})") from None
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from conftest import make_documents
 
 from crossforge.errors import InputError
 from crossforge.runs import read_run
+from crossforge_train.collect import read_collected
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.evaluation.markdown import markdown
 from crossforge_train.evaluation.metrics import mean, measure_rankings, trec_order
@@ -89,7 +90,7 @@ def test_the_card_quotes_no_document_and_no_query(report: Report, toy_collection
 
 def test_the_runs_give_the_figures_of_the_table_again(report: Report, toy_run: Path) -> None:
     (split,) = report.splits
-    qrels = read_beir(toy_run / "collect" / "collection").qrels("test")
+    qrels = read_collected(toy_run / "collect").qrels("test")
     for system in split.systems:
         file = toy_run / "evaluate" / "runs" / f"test.{system.name.replace(',', '').replace(' ', '-')}.trec"
         values = measure_rankings(list(system.means), qrels, trec_order(read_run(file)))

@@ -10,11 +10,9 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.splits import (
-    carve_dev,
+    carve,
     connected,
     drawn_shares,
-    drop_leaking_queries,
-    near_copies,
     normalized,
 )
 
@@ -41,7 +39,7 @@ def collection_of(queries: dict[str, str], qrels: dict[str, dict[str, int]], **s
 
 def carved(collection: Collection, seed: int = 0) -> Collection:
     try:
-        return carve_dev(collection, 0.4, seed)
+        return carve(collection, 0.4, seed)
     except InputError:  # one big cluster, or no cluster was drawn
         assume(False)
         raise
@@ -82,7 +80,7 @@ def test_queries_of_one_text_or_one_relevant_document_stay_together(collection: 
 def test_another_seed_carves_another_dev() -> None:
     queries = {f"q{number}": f"text {number}" for number in range(200)}
     collection = collection_of(queries, {query_id: {"d0": 0} for query_id in queries})
-    first, second = (set(carve_dev(collection, 0.3, seed).qrels("dev")) for seed in (1, 2))
+    first, second = (set(carve(collection, 0.3, seed).qrels("dev")) for seed in (1, 2))
     assert first != second
     assert all(30 < len(dev) < 90 for dev in (first, second))
 
@@ -90,24 +88,7 @@ def test_another_seed_carves_another_dev() -> None:
 def test_a_split_that_is_one_cluster_cannot_be_carved() -> None:
     collection = collection_of({"q1": "same", "q2": "Same."}, {"q1": {"d1": 1}, "q2": {"d2": 1}})
     with pytest.raises(InputError, match="too few"):
-        carve_dev(collection, 0.5, 0)
-
-
-def test_queries_that_also_stand_in_a_held_out_split_are_dropped() -> None:
-    queries = {"q1": "Red car", "q2": "blue boat", "q3": "red  CAR?", "q4": "tree"}
-    collection = collection_of(
-        queries, {"q1": {"d1": 1}, "q2": {"d1": 1}}, test={"q3": {"d2": 1}}, other={"q4": {"d3": 1}}
-    )
-    kept, dropped = drop_leaking_queries(collection, source="train", held_out=["test", "other"])
-    assert dropped == 1
-    assert kept.qrels("train") == {"q2": {"d1": 1}}
-    assert kept.qrels("test") == collection.qrels("test")
-
-
-def test_a_source_split_that_leaks_completely_is_refused() -> None:
-    collection = collection_of({"q1": "a b", "q2": "A, b"}, {"q1": {"d1": 1}}, test={"q2": {"d1": 1}})
-    with pytest.raises(InputError, match="every query of split train also stands in test"):
-        drop_leaking_queries(collection, source="train", held_out=["test"])
+        carve(collection, 0.5, 0)
 
 
 @pytest.mark.parametrize(("left", "right"), [("Straße  1", "STRASSE-1"), (" a\tb\n", "a, b"), ("x_y", "X y")])
@@ -132,17 +113,3 @@ def test_a_share_depends_on_cluster_and_seed_alone(clusters: dict[str, str], see
     for key, cluster in clusters.items():
         assert shares[key] == drawn_shares({"only": cluster}, seed)["only"]
         assert 0 <= shares[key] < 1
-
-
-def test_near_copies_are_pairs_whose_word_trigrams_overlap() -> None:
-    text = "returns the sum of all the elements along the given axis of the array"
-    edited = text.replace("array", "matrix")
-    other = "opens a file for reading and gives back a stream of bytes to the caller"
-    assert sorted(near_copies([text, other, edited, text.upper()], 0.8)) == [(0, 2), (0, 3), (2, 3)]
-    assert near_copies([text, other, edited, text.upper()], 0.999) == [(0, 3)]
-
-
-def test_near_copies_are_found_across_blocks() -> None:
-    texts = [f"alpha{number} beta{number} gamma{number} delta{number}" for number in range(600)]
-    texts[590] = texts[3]
-    assert near_copies(texts, 0.9) == [(3, 590)]

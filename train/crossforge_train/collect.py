@@ -1,45 +1,67 @@
-"""Stage `collect`: reads and checks the collection, fixes its splits, and writes it in BEIR layout."""
+"""Stage `collect`: reads and checks the collection, fixes its splits, and stores it with the documents in Arrow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import sha256, write_json
-from crossforge_train.collections.beir import read_beir, write_beir
+from crossforge_train.collections import storage
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.judgements import JUDGEMENTS_FILE, read_judgements, with_judgements
-from crossforge_train.collections.pydocs import build_pydocs, library_versions
-from crossforge_train.collections.pydocs.build import QUESTIONS_FILE
-from crossforge_train.collections.splits import carve_dev, drop_leaking_queries
+from crossforge_train.collections.leaks import leakage, settle_leaks
+from crossforge_train.collections.readers.mix import source_counts, weighted
+from crossforge_train.collections.readers.registry import read_source, source_depends_on
+from crossforge_train.collections.splits import carve, require_groups
 from crossforge_train.config import CollectionConfig, Config
 from crossforge_train.stages import Context, Stage, versions
 
-CARVED_DEV = "dev"
+CARVED_DEV, CARVED_TEST = "dev", "test"
+_DONE = {"drop": "were dropped", "move": "were moved there", "keep": "were left there"}
 
 
-def load_collection(config: CollectionConfig, seed: int) -> tuple[Collection, int]:
-    """The collection with all splits in place, and how many training queries were dropped as leaking.
+@dataclass(frozen=True)
+class Collected:
+    """A collection with all splits in place.
+
+    Attributes:
+        collection: the collection.
+        leaking: for train (and dev, if it was given) how many of its queries stood in a held-out split.
+    """
+
+    collection: Collection
+    leaking: Mapping[str, int]
+
+
+def load_collection(config: CollectionConfig, seed: int) -> Collected:
+    """Read the collection and put all its splits in place.
 
     Raises:
         InputError: it cannot be read, is malformed, or lacks a split that the config names.
     """
-    collection = build_pydocs() if config.beir is None else read_beir(config.beir)
-    dev = dev_split(config)
-    for split in (config.train, *config.test, *([dev] if isinstance(config.dev, str) else [])):
-        collection.qrels(split)
-    if len({config.train, dev, *config.test}) < 2 + len(config.test):
-        raise InputError(
-            f"collection: train, dev and test must be different splits, not {config.train}, {dev}, {config.test}"
+    collection = read_source(config)
+    _require_splits(config, collection)
+    if config.group_by:
+        require_groups(collection, config.group_by)
+    train, dev, tests = config.train, dev_split(config), test_splits(config)
+    if isinstance(config.test, float):
+        # A draw of its own: the same one for dev and test would leave dev what test has taken already.
+        collection = carve(
+            collection, config.test, f"{seed}:test", source=train, name=CARVED_TEST, group_by=config.group_by
         )
-    collection, dropped = drop_leaking_queries(collection, source=config.train, held_out=config.test)
-    if not isinstance(config.dev, str):
-        collection = carve_dev(collection, config.dev, seed, source=config.train, name=dev)
-        return collection, dropped
-    collection, leaking = drop_leaking_queries(collection, source=config.train, held_out=[dev])
-    return collection, dropped + leaking
+    leaking: dict[str, int] = {}
+    held_out = list(tests)
+    for split in [train] if isinstance(config.dev, float) else [dev, train]:
+        collection, leaking[split] = settle_leaks(
+            collection, source=split, held_out=held_out, policy=config.leaks, group_by=config.group_by
+        )
+        held_out.append(split)
+    if isinstance(config.dev, float):
+        collection = carve(collection, config.dev, seed, source=train, name=dev, group_by=config.group_by)
+    return Collected(_weighted(config, collection, seed), leaking)
 
 
 def dev_split(config: CollectionConfig) -> str:
@@ -47,9 +69,43 @@ def dev_split(config: CollectionConfig) -> str:
     return config.dev if isinstance(config.dev, str) else CARVED_DEV
 
 
+def test_splits(config: CollectionConfig) -> tuple[str, ...]:
+    """The names of the splits that prove the result."""
+    return (CARVED_TEST,) if isinstance(config.test, float) else config.test
+
+
 def read_collected(folder: Path) -> Collection:
     """What the stage wrote."""
-    return read_beir(folder / "collection")
+    return storage.load_collection(folder / "collection")
+
+
+def _require_splits(config: CollectionConfig, collection: Collection) -> None:
+    dev, tests = dev_split(config), test_splits(config)
+    if len({config.train, dev, *tests}) < 2 + len(tests):
+        raise InputError(
+            f"collection: train, dev and test must be different splits, not {config.train}, {dev}, {', '.join(tests)}"
+        )
+    carved = {
+        "dev": dev if isinstance(config.dev, float) else None,
+        "test": CARVED_TEST if isinstance(config.test, float) else None,
+    }
+    for key, split in carved.items():
+        if split in collection.splits:
+            raise InputError(
+                f"collection.{key}: {collection.name} has a split {split!r} already; name it in place of a share"
+            )
+    for split in (config.train, dev, *tests):
+        if split not in carved.values() and split not in collection.splits:
+            raise InputError(
+                f"collection {collection.name} has no split {split!r}; it has {', '.join(collection.splits)} "
+                "(collection.dev and collection.test may each be a share of train's queries, such as 0.1)"
+            )
+
+
+def _weighted(config: CollectionConfig, collection: Collection, seed: int) -> Collection:
+    if config.mix is None:
+        return collection
+    return weighted(collection, config.train, {part.label: part.weight for part in config.mix}, seed)
 
 
 def _judgements_file(config: Config) -> Path:
@@ -57,35 +113,60 @@ def _judgements_file(config: Config) -> Path:
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
-    judged = _judgements_file(config)
-    settings = {
-        "collection": config.collection.model_dump(mode="json"),
+    settings, judged = config.collection, _judgements_file(config)
+    draws = isinstance(settings.dev, float) or isinstance(settings.test, float) or settings.mix is not None
+    return {
+        "collection": settings.model_dump(mode="json", exclude_none=True),
         "crossforge": versions("crossforge"),
+        "seed": config.seed if draws else None,
         "judgements": sha256(judged) if judged.is_file() else None,
+        **source_depends_on(settings),
     }
-    if config.collection.beir is None:
-        made_by = {path.name: sha256(path) for path in sorted(QUESTIONS_FILE.parent.glob("*.*"))}
-        return {**settings, "libraries": library_versions(), "made_by": made_by}
-    folder = config.collection.beir
-    files = [folder / "corpus.jsonl", folder / "queries.jsonl", *sorted((folder / "qrels").glob("*.tsv"))]
-    seed = {} if isinstance(config.collection.dev, str) else {"seed": config.seed}
-    return {**settings, **seed, "files": {path.name: sha256(path) for path in files if path.is_file()}}
 
 
 def _run(context: Context) -> None:
-    with context.reporter.bar("reading the collection", 1) as advance:
-        collection, dropped = load_collection(context.config.collection, context.config.seed)
+    settings, reporter = context.config.collection, context.reporter
+    with reporter.bar("reading the collection", 2) as advance:
+        collected = load_collection(settings, context.config.seed)
         # After the splits are made: a judgement must not move a query from one into another.
-        collection = with_judgements(collection, read_judgements(_judgements_file(context.config)))
-        write_beir(context.folder / "collection", collection)
+        judgements = read_judgements(_judgements_file(context.config))
+        collected = replace(collected, collection=with_judgements(collected.collection, judgements))
         advance()
-    sizes = {split: len(qrels) for split, qrels in collection.splits.items()}
-    counts = {"name": collection.name, "documents": len(collection.corpus), "queries": sizes}
-    write_json(context.folder / "counts.json", {**counts, "dropped_leaking_queries": dropped})
-    queries = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
+        storage.save_collection(context.folder / "collection", collected.collection)
+        advance()
+    write_json(context.folder / "counts.json", _counts(settings, collected))
+    _tell(context, collected)
+
+
+def _counts(config: CollectionConfig, collected: Collected) -> dict[str, Any]:
+    collection = collected.collection
+    counts = {
+        "name": collection.name,
+        "documents": len(collection.corpus),
+        "queries": {split: len(qrels) for split, qrels in collection.splits.items()},
+        "leaks": config.leaks,
+        "leaking_queries": dict(collected.leaking),
+        "leakage_left": leakage(collection),
+    }
+    return (
+        {**counts, "training_queries_by_source": source_counts(collection.qrels(config.train))}
+        if config.mix
+        else counts
+    )
+
+
+def _tell(context: Context, collected: Collected) -> None:
+    collection, config = collected.collection, context.config.collection
+    queries = ", ".join(f"{split} {len(qrels):,}" for split, qrels in collection.splits.items())
     context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
-    if dropped:
-        context.reporter.note(f"{dropped} training queries also stand in a held-out split and were dropped")
+    if config.mix:
+        shares = source_counts(collection.qrels(config.train))
+        context.reporter.note("training queries: " + ", ".join(f"{name} {count:,}" for name, count in shares.items()))
+    for split, count in collected.leaking.items():
+        if count:
+            context.reporter.note(
+                f"{count} queries of {split} also stand in a held-out split and {_DONE[config.leaks]}"
+            )
 
 
 STAGE = Stage("collect", _depends_on, _run)

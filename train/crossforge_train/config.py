@@ -5,40 +5,43 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from crossforge.errors import InputError
 from crossforge.retrievers.weighting import Weighting
+from crossforge_train.collections.leaks import Policy
+from crossforge_train.collections.sources import AnySource, Split
 from crossforge_train.evaluation.metrics import parse_measure
 from crossforge_train.precision import Precision
-
-Split = str
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from crossforge_train.section import Section as _Section
 
 
-class CollectionConfig(_Section):
+class CollectionConfig(AnySource):
     """Where documents, queries and judgements come from, and which split serves for what."""
 
-    builtin: Literal["pydocs"] | None = Field(None, description="a collection that comes with crossforge")
-    beir: Path | None = Field(None, description="a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv")
     train: Split = Field("train", description="split to train on")
     dev: Split | float = Field(
         0.1, description="split to choose on, or the share of train's queries to carve out for it"
     )
-    test: tuple[Split, ...] = Field(("test",), description="splits to prove the result on; used for nothing else")
+    test: tuple[Split, ...] | float = Field(
+        ("test",), description="splits to prove the result on, or a share of train's queries; used for nothing else"
+    )
+    group_by: str | None = Field(
+        None, description="field of the queries (entity, thread, customer) that no two splits may have in common"
+    )
+    leaks: Policy = Field(
+        "drop", description="what becomes of queries of train and dev that stand in a held-out split: drop, move, keep"
+    )
 
     @model_validator(mode="after")
-    def _one_source(self) -> CollectionConfig:
-        if (self.builtin is None) == (self.beir is None):
-            raise ValueError("give exactly one of builtin (pydocs) and beir (a folder)")
-        if isinstance(self.dev, float) and not 0 < self.dev < 1:
-            raise ValueError(f"dev is a share of the train split, between 0 and 1, not {self.dev}")
+    def _shares(self) -> CollectionConfig:
+        for name, share in (("dev", self.dev), ("test", self.test)):
+            if isinstance(share, float) and not 0 < share < 1:
+                raise ValueError(f"{name} is a share of the train split, between 0 and 1, not {share}")
         return self
 
 
@@ -296,16 +299,34 @@ def _explain(error: ValidationError) -> str:
 
 
 def _key_parts(location: Sequence[int | str]) -> list[str]:
-    """The parts of a location that are keys of the file: pydantic adds the names of types and positions in lists."""
+    """The parts of a location that are keys of the file: pydantic adds the names of types."""
     parts: list[str] = []
-    section: Any = Config
+    kind: Any = Config
     for part in location:
-        fields = getattr(section, "model_fields", None)
-        if fields is None:
+        fields = getattr(kind, "model_fields", {})
+        if fields:
+            parts.append(str(part))
+            kind = _value_type(fields[part].annotation) if part in fields else None
+        elif get_origin(kind) is tuple and isinstance(part, int) and _is_section(get_args(kind)[0]):
+            parts[-1] += f"[{part}]"
+            kind = get_args(kind)[0]
+        elif get_origin(kind) is dict and part != "[key]":
+            parts.append(str(part))
+            kind = None
+        else:
             break
-        parts.append(str(part))
-        section = fields[part].annotation if part in fields else None
     return parts
+
+
+def _value_type(annotation: Any) -> Any:
+    """What may stand under a key: of `X | None` the X, of `Annotated[X, …]` the X."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
+    return annotation
+
+
+def _is_section(kind: Any) -> bool:
+    return hasattr(kind, "model_fields")
 
 
 def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -> str:
@@ -326,5 +347,6 @@ def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -
 def _known_keys(parents: Iterable[str]) -> list[str]:
     section: Any = Config
     for parent in parents:
-        section = section.model_fields[parent].annotation
+        kind = _value_type(section.model_fields[parent.partition("[")[0]].annotation)
+        section = get_args(kind)[0] if get_origin(kind) is tuple else kind
     return list(section.model_fields)

@@ -17,7 +17,7 @@ from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
 from crossforge_train.base_model import find_base_model
-from crossforge_train.collect import dev_split, read_collected
+from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.config import Config
 from crossforge_train.evaluation.calibration import fit_calibrator
 from crossforge_train.evaluation.metrics import mean, measure_rankings
@@ -56,7 +56,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     return {
         "evaluation": evaluation.model_dump(),
         "incumbent": _incumbent_hash(evaluation.incumbent) if evaluation.incumbent else None,
-        "test": config.collection.test,
+        "test": test_splits(config.collection),
         "seed": config.seed,
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
     }
@@ -86,7 +86,7 @@ def _run(context: Context) -> None:
     tuned = tune(bench(dev_split(config.collection), settings.max_dev_queries), reranker)
     bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
     splits = []
-    for split in config.collection.test:
+    for split in test_splits(config.collection):
         measured = _measure(bench(split, settings.max_queries), reranker, tuned, bm25, config)
         write_details(context.folder, measured, collection)
         splits.append(measured.report)

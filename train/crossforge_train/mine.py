@@ -17,7 +17,7 @@ from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model, weights_hash
-from crossforge_train.collect import dev_split, read_collected
+from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config, FirstStageConfig, MiningSource
 from crossforge_train.mining.groups import write_groups
@@ -77,10 +77,10 @@ def _source_hash(source: MiningSource) -> Mapping[str, str]:
 def _run(context: Context) -> None:
     config, reporter = context.config, context.reporter
     collection = read_collected(context.stage("collect"))
-    with reporter.bar("indexing and retrieving", 1 + len(config.collection.test)) as advance:
+    with reporter.bar("indexing and retrieving", 1 + len(test_splits(config.collection))) as advance:
         retriever = fit_first_stage(collection, config.first_stage)
         retriever.save(context.folder / INDEX_FOLDER)
-        for split in (dev_split(config.collection), *config.collection.test):
+        for split in (dev_split(config.collection), *test_splits(config.collection)):
             run = retriever.search(collection.split_queries(split), config.first_stage.depth)
             write_run(run_file(context.folder, split), run, config.first_stage.weighting)
             advance()

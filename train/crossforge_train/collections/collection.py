@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -21,12 +22,15 @@ class Collection:
         corpus: document id -> document, in corpus order.
         queries: query id -> text.
         splits: split name -> qrels; a query stands in one split only, checked on construction.
+        query_fields: query id -> what else its source says of it (entity, thread, customer); empty where it says
+            nothing.
     """
 
     name: str
     corpus: Mapping[str, Document]
     queries: Mapping[str, str]
     splits: Mapping[str, Qrels]
+    query_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.corpus:
@@ -62,6 +66,10 @@ class Collection:
     def split_queries(self, split: str) -> dict[str, str]:
         """Query id -> text of one split's queries."""
         return {query_id: self.queries[query_id] for query_id in self.qrels(split)}
+
+    def with_splits(self, splits: Mapping[str, Qrels]) -> Collection:
+        """The same collection, split in another way."""
+        return replace(self, splits=splits)
 
 
 def positives(judgements: Mapping[str, int]) -> list[str]:

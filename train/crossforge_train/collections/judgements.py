@@ -58,7 +58,7 @@ def with_judgements(collection: Collection, judgements: Mapping[str, Mapping[str
         }
         for split, qrels in collection.splits.items()
     }
-    return Collection(collection.name, collection.corpus, collection.queries, splits)
+    return collection.with_splits(splits)
 
 
 def _known(collection: Collection, judged: Mapping[str, int]) -> dict[str, int]:

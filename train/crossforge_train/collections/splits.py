@@ -1,66 +1,83 @@
-"""Splits by query: what belongs together (one text, one object, near-copies) never stands in two of them."""
+"""Splits by query: what belongs together (one text, one object, near-copies, one group) never stands in two of them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, Qrels, positives
+from crossforge_train.collections.near_copies import near_copies
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+# Cosine of two queries' character 3-grams from which they are nearly the same text.
+NEARLY_SAME = 0.9
 
-_BLOCK = 512
+_SEPARATORS = re.compile(r"[\W_]+")
 
 
-def carve_dev(
-    collection: Collection, share: float, seed: int, *, source: str = "train", name: str = "dev"
+def carve(
+    collection: Collection,
+    share: float,
+    seed: int | str,
+    *,
+    source: str = "train",
+    name: str = "dev",
+    group_by: str | None = None,
 ) -> Collection:
     """Move a share of the source split's queries into a new split.
 
-    Queries with the same text, or with a relevant document in common, move together.
+    Queries with the same or nearly the same text, with a relevant document in common, or with one value of the field
+    `group_by` move together.
 
     Raises:
-        InputError: the source split is too small to give the new one a single query.
+        InputError: the source split is too small to give the new one a single query, or no query has the field.
     """
     qrels = collection.qrels(source)
-    moved = {
-        query_id for query_id, drawn in drawn_shares(_query_clusters(collection, qrels), seed).items() if drawn < share
-    }
+    clusters = _query_clusters(collection, qrels, group_by)
+    moved = {query_id for query_id, drawn in drawn_shares(clusters, seed).items() if drawn < share}
     if not moved or len(moved) == len(qrels):
-        raise InputError(f"split {source} has {len(qrels)} queries: too few to carve a share of {share} out of it")
-    splits = {
-        **collection.splits,
-        source: {query_id: found for query_id, found in qrels.items() if query_id not in moved},
-        name: {query_id: found for query_id, found in qrels.items() if query_id in moved},
-    }
-    return Collection(collection.name, collection.corpus, collection.queries, splits)
-
-
-def drop_leaking_queries(collection: Collection, *, source: str, held_out: Sequence[str]) -> tuple[Collection, int]:
-    """Take queries out of the source split whose text also stands in a held-out one; returns how many went."""
-    texts = {normalized(collection.queries[query_id]) for split in held_out for query_id in collection.qrels(split)}
-    qrels = collection.qrels(source)
-    kept = {
-        query_id: found for query_id, found in qrels.items() if normalized(collection.queries[query_id]) not in texts
-    }
-    if not kept:
-        raise InputError(f"every query of split {source} also stands in {' or '.join(held_out)}")
-    splits = {**collection.splits, source: kept}
-    return Collection(collection.name, collection.corpus, collection.queries, splits), len(qrels) - len(kept)
+        raise InputError(
+            f"split {source} has {len(qrels)} queries, {len(set(clusters.values()))} of them if those that belong "
+            f"together count once: too few to carve a share of {share} out of it"
+        )
+    return collection.with_splits(
+        {
+            **collection.splits,
+            source: {query_id: found for query_id, found in qrels.items() if query_id not in moved},
+            name: {query_id: found for query_id, found in qrels.items() if query_id in moved},
+        }
+    )
 
 
 def normalized(text: str) -> str:
     """A text without case, punctuation and spacing: equal for copies that differ in nothing else."""
-    return " ".join("".join(character if character.isalnum() else " " for character in text.casefold()).split())
+    return _SEPARATORS.sub(" ", text.casefold()).strip()
 
 
-def drawn_shares(clusters: Mapping[str, str], seed: int) -> dict[str, float]:
+def group_values(collection: Collection, query_id: str, group_by: str | None) -> list[str]:
+    """The groups of a query: the value of the field `group_by`, each of them if it is a list, none if it is missing."""
+    if group_by is None:
+        return []
+    value: Any = collection.query_fields.get(query_id, {}).get(group_by)
+    return [str(one) for one in (value if isinstance(value, list | tuple) else [value]) if one is not None]
+
+
+def require_groups(collection: Collection, group_by: str) -> None:
+    """Raise `InputError` if no query has the field."""
+    if any(group_by in fields for fields in collection.query_fields.values()):
+        return
+    known = sorted({name for fields in collection.query_fields.values() for name in fields})
+    raise InputError(
+        f"collection.group_by: no query has the field {group_by!r}; fields here: {', '.join(known) or 'none'}"
+    )
+
+
+def drawn_shares(clusters: Mapping[str, str], seed: int | str) -> dict[str, float]:
     """For each key a number in [0, 1) that depends on its cluster and the seed alone, not on order or on other keys."""
 
     def drawn(cluster: str) -> float:
@@ -85,30 +102,26 @@ def connected(keys: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str
     return {key: smallest[label] for key, label in zip(keys, labels, strict=True)}
 
 
-def near_copies(texts: Sequence[str], threshold: float) -> list[tuple[int, int]]:
-    """Pairs of positions whose word 3-grams overlap with a cosine of at least `threshold`."""
-    vectors = _shingle_vectors(texts)
-    found: list[tuple[int, int]] = []
-    for start in range(0, len(texts), _BLOCK):
-        block = (vectors[start : start + _BLOCK] @ vectors.T).tocoo()
-        close = block.data >= threshold
-        rows, columns = block.row[close] + start, block.col[close]
-        found += [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if row < column]
-    return found
+def nearly_same(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of positions of queries with nearly the same text; `texts` are normalized and distinct."""
+    return near_copies(texts, NEARLY_SAME, "characters")
 
 
-def _shingle_vectors(texts: Sequence[str]) -> csr_matrix:
-    from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.preprocessing import normalize
-
-    counter = CountVectorizer(ngram_range=(3, 3), token_pattern=r"\w+", binary=True)  # noqa: S106
-    return normalize(counter.fit_transform(texts).astype(np.float32))
-
-
-def _query_clusters(collection: Collection, qrels: Qrels) -> dict[str, str]:
+def _query_clusters(collection: Collection, qrels: Qrels, group_by: str | None) -> dict[str, str]:
+    by_text: dict[str, list[str]] = {}
     sharing: dict[str, list[str]] = {}
     for query_id, judgements in qrels.items():
-        sharing.setdefault(f"text {normalized(collection.queries[query_id])}", []).append(query_id)
+        by_text.setdefault(normalized(collection.queries[query_id]), []).append(query_id)
         for doc_id in positives(judgements):
             sharing.setdefault(f"document {doc_id}", []).append(query_id)
-    return connected(list(qrels), (link for group in sharing.values() for link in pairwise(group)))
+        for value in group_values(collection, query_id, group_by):
+            sharing.setdefault(f"group {value}", []).append(query_id)
+    return connected(list(qrels), _links(by_text, sharing))
+
+
+def _links(by_text: Mapping[str, list[str]], sharing: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    for group in (*by_text.values(), *sharing.values()):
+        yield from pairwise(group)
+    texts = list(by_text)
+    for left, right in nearly_same(texts):
+        yield by_text[texts[left]][0], by_text[texts[right]][0]

@@ -23,9 +23,10 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import read_jsonl
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.near_copies import near_copies
 from crossforge_train.collections.pydocs.api import LIBRARIES, documented_objects
 from crossforge_train.collections.pydocs.docstrings import remove_name, split_docstring
-from crossforge_train.collections.splits import connected, drawn_shares, near_copies, normalized
+from crossforge_train.collections.splits import connected, drawn_shares, normalized
 
 QUESTIONS_FILE = Path(__file__).parent / "questions.jsonl"
 

@@ -1,0 +1,139 @@
+"""Queries that stand in two splits: found, counted, and dropped or moved as the config says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Values
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal, NamedTuple
+
+from crossforge.errors import InputError
+from crossforge_train.collections.collection import Collection, positives
+from crossforge_train.collections.splits import group_values, nearly_same, normalized
+
+Policy = Literal["drop", "move", "keep"]
+
+# query id -> what makes two queries one: normalized texts, or groups
+Marks = Mapping[str, Values[str]]
+
+
+class Settled(NamedTuple):
+    """A collection whose leaking queries were dealt with, and how many there were."""
+
+    collection: Collection
+    leaking: int
+
+
+def settle_leaks(
+    collection: Collection, *, source: str, held_out: Sequence[str], policy: Policy, group_by: str | None = None
+) -> Settled:
+    """Deal with queries of the source split whose text, or whose group, also stands in a held-out split.
+
+    `drop` takes them out of the source, `move` puts them into the first held-out split that they stand in, `keep`
+    leaves them where they are. The group is the value of the field `group_by`, if one is named.
+
+    Raises:
+        InputError: nothing would be left of the source split.
+    """
+    leaking = _leaking(collection, source, held_out, group_by)
+    if policy == "keep" or not leaking:
+        return Settled(collection, len(leaking))
+    qrels = collection.qrels(source)
+    if len(leaking) == len(qrels):
+        raise InputError(f"every query of split {source} also stands in {' or '.join(held_out)}")
+    splits = {**collection.splits, source: {key: found for key, found in qrels.items() if key not in leaking}}
+    if policy == "drop":
+        return Settled(collection.with_splits(splits), len(leaking))
+    for split in held_out:
+        splits[split] = {**splits[split], **{key: qrels[key] for key, home in leaking.items() if home == split}}
+    # A query that was moved may have brought another group with it.
+    again = settle_leaks(
+        collection.with_splits(splits), source=source, held_out=held_out, policy=policy, group_by=group_by
+    )
+    return Settled(again.collection, len(leaking) + again.leaking)
+
+
+def leakage(collection: Collection) -> list[dict[str, Any]]:
+    """For each two splits, how many queries of the first and of the second stand in the other one too.
+
+    Counted are queries with the same text but for case, spacing and punctuation; those with nearly the same text; and
+    those with a relevant text in common, which need not be wrong: a FAQ has one answer to many questions.
+
+    Returns:
+        For each two splits their names under `splits`, and under the kinds of leakage two counts in the same order.
+    """
+    texts = {split: _texts(collection, split) for split in collection.splits}
+    answers = {split: _answers(collection, split) for split in collection.splits}
+    near = _neighbours(sorted({text for marks in texts.values() for found in marks.values() for text in found}))
+    return [
+        {
+            "splits": [first, second],
+            "same query": _both_ways(texts[first], texts[second]),
+            "nearly the same query": _nearly(texts[first], texts[second], near),
+            "same relevant text": _both_ways(answers[first], answers[second]),
+        }
+        for first, second in combinations(collection.splits, 2)
+    ]
+
+
+def _leaking(collection: Collection, source: str, held_out: Sequence[str], group_by: str | None) -> dict[str, str]:
+    """Query of the source -> the first held-out split that it also stands in."""
+
+    def marks(query_id: str) -> list[str]:
+        text = f"text {normalized(collection.queries[query_id])}"
+        return [text, *(f"group {value}" for value in group_values(collection, query_id, group_by))]
+
+    home: dict[str, int] = {}
+    for number, split in enumerate(held_out):
+        for query_id in collection.qrels(split):
+            for mark in marks(query_id):
+                home.setdefault(mark, number)
+    found = {
+        query_id: [home[mark] for mark in marks(query_id) if mark in home] for query_id in collection.qrels(source)
+    }
+    return {query_id: held_out[min(numbers)] for query_id, numbers in found.items() if numbers}
+
+
+def _texts(collection: Collection, split: str) -> Marks:
+    return {query_id: [normalized(collection.queries[query_id])] for query_id in collection.qrels(split)}
+
+
+def _answers(collection: Collection, split: str) -> Marks:
+    """The normalized texts that are relevant to each query."""
+    known: dict[str, str] = {}
+    for judgements in collection.qrels(split).values():
+        for doc_id in positives(judgements):
+            if doc_id not in known:
+                known[doc_id] = normalized(collection.corpus[doc_id].full_text)
+    return {key: [known[doc_id] for doc_id in positives(found)] for key, found in collection.qrels(split).items()}
+
+
+def _both_ways(first: Marks, second: Marks) -> list[int]:
+    return [_shared(first, second), _shared(second, first)]
+
+
+def _shared(queries: Marks, others: Marks) -> int:
+    elsewhere = _all(others)
+    return sum(any(mark in elsewhere for mark in found) for found in queries.values())
+
+
+def _nearly(first: Marks, second: Marks, near: Mapping[str, set[str]]) -> list[int]:
+    """Like `_both_ways`, for queries whose very text does not stand in the other split."""
+
+    def count(queries: Marks, others: Marks) -> int:
+        elsewhere = _all(others)
+        return sum(text not in elsewhere and bool(near.get(text, set()) & elsewhere) for (text,) in queries.values())
+
+    return [count(first, second), count(second, first)]
+
+
+def _all(marks: Marks) -> set[str]:
+    return {mark for found in marks.values() for mark in found}
+
+
+def _neighbours(texts: Sequence[str]) -> dict[str, set[str]]:
+    near: dict[str, set[str]] = {}
+    for left, right in nearly_same(texts):
+        near.setdefault(texts[left], set()).add(texts[right])
+        near.setdefault(texts[right], set()).add(texts[left])
+    return near

@@ -1,0 +1,134 @@
+"""Puts documents, queries and judgements together and refuses what does not fit, naming where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.readers.tables import Row, id_cell, label_cell, other_cells, text_cell, title_cell
+from crossforge_train.collections.sources import CorpusColumns, QrelsColumns, QueryColumns
+
+Item = TypeVar("Item")
+
+
+class Placed(NamedTuple):
+    """A document and the file and line that it comes from."""
+
+    where: str
+    document: Document
+
+
+class Query(NamedTuple):
+    """A query; `fields` is what else stands beside its text."""
+
+    where: str
+    query_id: str
+    text: str
+    fields: Mapping[str, Any]
+
+
+class Judgement(NamedTuple):
+    """How relevant a document is to a query."""
+
+    where: str
+    query_id: str
+    doc_id: str
+    label: int
+
+
+def assemble(
+    name: str,
+    documents: Iterable[Placed],
+    queries: Iterable[Query],
+    judgements: Mapping[str, Iterable[Judgement]],
+) -> Collection:
+    """A collection of documents, queries, and for each split its judgements.
+
+    A document that is judged twice for one query counts with its highest label.
+
+    Raises:
+        InputError: an id stands twice, a judgement points nowhere, or a judged query is empty.
+    """
+    return judged_collection(name, ArrowCorpus.from_documents(distinct(documents)), queries, judgements)
+
+
+def judged_collection(
+    name: str,
+    corpus: Mapping[str, Document],
+    queries: Iterable[Query],
+    judgements: Mapping[str, Iterable[Judgement]],
+) -> Collection:
+    """Like `assemble`, for documents that are there already."""
+    texts: dict[str, str] = {}
+    fields: dict[str, Mapping[str, Any]] = {}
+    for query in queries:
+        if query.query_id in texts:
+            raise InputError(f"{query.where}: the query id {query.query_id!r} stands twice")
+        texts[query.query_id] = query.text
+        if query.fields:
+            fields[query.query_id] = query.fields
+    splits = {split: _qrels(found, corpus, texts) for split, found in judgements.items()}
+    return Collection(name, corpus, texts, splits, fields)
+
+
+def some(items: Iterable[Item], message: str) -> Iterator[Item]:
+    """The items; `message` is the error if there is none."""
+    found = False
+    for item in items:
+        found = True
+        yield item
+    if not found:
+        raise InputError(message)
+
+
+def distinct(documents: Iterable[Placed]) -> Iterator[Document]:
+    """The documents; an id that stands twice is refused where it does so."""
+    seen: set[str] = set()
+    for where, document in documents:
+        if document.doc_id in seen:
+            raise InputError(f"{where}: the id {document.doc_id!r} stands twice; ids must be unique")
+        seen.add(document.doc_id)
+        yield document
+
+
+def documents_of(rows: Iterable[Row], columns: CorpusColumns) -> Iterator[Placed]:
+    """Documents from the rows of a table; the columns that are not named are metadata."""
+    used = set(columns.model_dump().values())
+    titled = "title" in columns.model_fields_set
+    for row in rows:
+        title = title_cell(row, columns.title, titled)
+        text = text_cell(row, columns.text)
+        yield Placed(row.where, Document(id_cell(row, columns.id), text, title, other_cells(row, used)))
+
+
+def queries_of(rows: Iterable[Row], columns: QueryColumns) -> Iterator[Query]:
+    """Queries from the rows of a table."""
+    used = set(columns.model_dump().values())
+    for row in rows:
+        yield Query(row.where, id_cell(row, columns.id), text_cell(row, columns.text), other_cells(row, used))
+
+
+def judgements_of(rows: Iterable[Row], columns: QrelsColumns) -> Iterator[Judgement]:
+    """Judgements from the rows of a table; the label is 1 if there is no column of the default name."""
+    labelled = "label" in columns.model_fields_set
+    for row in rows:
+        label = label_cell(row, columns.label) if labelled or columns.label in row.values else 1
+        yield Judgement(row.where, id_cell(row, columns.query), id_cell(row, columns.document), label)
+
+
+def _qrels(judgements: Iterable[Judgement], corpus: Mapping[str, Document], queries: Mapping[str, str]) -> Qrels:
+    qrels: dict[str, dict[str, int]] = {}
+    for where, query_id, doc_id, label in judgements:
+        if query_id not in queries:
+            raise InputError(f"{where}: there is no query {query_id!r}")
+        if doc_id not in corpus:
+            raise InputError(f"{where}: there is no document {doc_id!r}")
+        if not queries[query_id].strip():
+            raise InputError(f"{where}: query {query_id!r} is empty")
+        judged = qrels.setdefault(query_id, {})
+        judged[doc_id] = max(label, judged.get(doc_id, label))
+    return qrels

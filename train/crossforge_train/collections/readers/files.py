@@ -1,0 +1,34 @@
+"""Corpus, queries and judgements as separate tables: JSONL, CSV, TSV or Parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
+from crossforge_train.collections.readers.tables import read_rows
+from crossforge_train.collections.sources import FilesSource
+
+
+def read_files(source: FilesSource) -> Collection:
+    """Read the tables; all columns that the source does not name are kept as metadata.
+
+    Raises:
+        InputError: a table cannot be read, a row is malformed, or judgements point nowhere.
+    """
+    documents = documents_of(read_rows(source.corpus), source.corpus_columns)
+    judgements = {
+        split: some(judgements_of(read_rows(path), source.qrels_columns), f"{path}: no judgements in it")
+        for split, path in source.qrels.items()
+    }
+    return assemble(
+        source.corpus.resolve().parent.name,
+        some(documents, f"{source.corpus}: no documents in it"),
+        queries_of(read_rows(source.queries), source.query_columns),
+        judgements,
+    )
+
+
+def files_of(source: FilesSource) -> list[Path]:
+    """What is read."""
+    return [source.corpus, source.queries, *source.qrels.values()]

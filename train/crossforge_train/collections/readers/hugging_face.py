@@ -1,0 +1,90 @@
+"""Data sets of the `datasets` library: a folder, or a hub id that the config names. Nothing of them is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossforge.errors import InputError
+from crossforge.files import sha256
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
+from crossforge_train.collections.readers.labelled import read_labelled
+from crossforge_train.collections.readers.tables import Row
+from crossforge_train.collections.sources import DatasetsSource, PairColumns
+from crossforge_train.stages import versions
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_SAVED = ("dataset_dict.json", "state.json")
+
+
+def read_datasets(source: DatasetsSource) -> Collection:
+    """Read a data set; its splits are the collection's.
+
+    Rows are pairs, or triples if there is a column of labels. If corpus, queries and qrels are named, each is a
+    configuration of the data set (of a folder: a folder in it).
+
+    Raises:
+        InputError: it cannot be loaded, or a row is malformed.
+    """
+    name = Path(source.path).name
+    if source.corpus is None or source.queries is None or source.qrels is None:
+        tables = _load(source, source.config)
+        rows = {split: some(_rows(table, f"{source.path}, {split}"), f"{source.path}, {split}: no rows in it")
+                for split, table in tables.items()}  # fmt: skip
+        return read_labelled(name, rows, _columns(source, tables))
+    judgements = {
+        split: some(judgements_of(_rows(table, where), source.qrels_columns), f"{where}: no judgements in it")
+        for split, table in _load(source, source.qrels).items()
+        for where in [f"{source.path}, {source.qrels}, {split}"]
+    }
+    documents = documents_of(_all_rows(source, source.corpus), source.corpus_columns)
+    queries = queries_of(_all_rows(source, source.queries), source.query_columns)
+    return assemble(name, some(documents, f"{source.path}, {source.corpus}: no documents in it"), queries, judgements)
+
+
+def depends_on(source: DatasetsSource) -> dict[str, Any]:
+    """The hashes of a folder's files; a hub id is taken to be the same as long as its revision is."""
+    files = sorted(path for path in Path(source.path).rglob("*") if path.is_file())
+    return {"files": {str(path): sha256(path) for path in files}, **versions("datasets")}
+
+
+def _columns(source: DatasetsSource, tables: Mapping[str, Dataset]) -> PairColumns:
+    labelled = "label" in source.columns.model_fields_set or any(
+        source.columns.label in table.column_names for table in tables.values()
+    )
+    if labelled:
+        return source.columns
+    return PairColumns(**source.columns.model_dump(include=source.columns.model_fields_set))
+
+
+def _all_rows(source: DatasetsSource, config: str) -> Iterator[Row]:
+    for split, table in _load(source, config).items():
+        yield from _rows(table, f"{source.path}, {config}, {split}")
+
+
+def _rows(table: Dataset, where: str) -> Iterator[Row]:
+    for number, values in enumerate(table, start=1):
+        yield Row(f"{where}, row {number}", values)
+
+
+def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
+    import datasets
+
+    folder = Path(source.path)
+    if not folder.exists() and (source.path.count("/") != 1 or source.path.startswith((".", "/", "~"))):
+        raise InputError(f"{folder}: no such folder, and no hub id such as owner/name")
+    try:
+        if not folder.exists():
+            loaded = datasets.load_dataset(source.path, config, revision=source.revision)
+        else:
+            folder = folder / config if config else folder
+            saved = any((folder / name).is_file() for name in _SAVED)
+            loaded = datasets.load_from_disk(str(folder)) if saved else datasets.load_dataset(str(folder))
+    except Exception as error:  # the library and what it reads with raise many kinds; all mean "cannot be loaded"
+        place = f"{source.path}, {config}" if config else source.path
+        raise InputError(f"{place}: not a data set that can be loaded ({' '.join(str(error).split())})") from None
+    return loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}

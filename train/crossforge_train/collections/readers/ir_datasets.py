@@ -1,0 +1,72 @@
+"""Test collections of the `ir_datasets` library, which knows where hundreds of them are and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.assembly import Judgement, Placed, Query, assemble, some
+from crossforge_train.collections.readers.tables import checked_id
+from crossforge_train.stages import versions
+
+
+def read_ir_datasets(ids: Mapping[str, str]) -> Collection:
+    """Read the collection of each split; the documents are those of the first.
+
+    Raises:
+        InputError: the library is not installed, does not know an id, or has no judgements for it.
+    """
+    found = {split: _dataset(name) for split, name in ids.items()}
+    first = next(iter(ids.values()))
+    documents = some(_documents(first, found[next(iter(ids))]), f"{first}: no documents in it")
+    judgements = {split: some(_judgements(ids[split], one), f"{ids[split]}: no judgements in it")
+                  for split, one in found.items()}  # fmt: skip
+    return assemble(first.replace("/", "-"), documents, _queries(ids, found), judgements)
+
+
+def depends_on(ids: Mapping[str, str]) -> dict[str, Any]:
+    """The library's version: it checks what it fetches against hashes of its own."""
+    return {**versions("ir_datasets"), **ids}
+
+
+def _dataset(name: str) -> Any:
+    try:
+        import ir_datasets
+    except ModuleNotFoundError:
+        raise InputError(
+            f'ir_datasets: {name} needs the library of that name: pip install "crossforge[ir-datasets]"'
+        ) from None
+    try:
+        dataset = ir_datasets.load(name)
+    except KeyError:
+        raise InputError(f"ir_datasets: there is no data set {name!r}") from None
+    for part in ("docs", "queries", "qrels"):
+        if not getattr(dataset, f"has_{part}")():
+            raise InputError(f"ir_datasets: {name} has no {part}; name one that has docs, queries and qrels")
+    return dataset
+
+
+def _documents(name: str, dataset: Any) -> Iterator[Placed]:
+    for number, found in enumerate(dataset.docs_iter(), start=1):
+        where = f"ir_datasets {name}, document {number}"
+        title = getattr(found, "title", "") or ""
+        text = found.text if title and hasattr(found, "text") else found.default_text()
+        yield Placed(where, Document(checked_id(found.doc_id, where), text, title))
+
+
+def _queries(ids: Mapping[str, str], datasets: Mapping[str, Any]) -> Iterator[Query]:
+    seen: set[str] = set()  # several splits may have all queries of their collection
+    for split, dataset in datasets.items():
+        for number, found in enumerate(dataset.queries_iter(), start=1):
+            where = f"ir_datasets {ids[split]}, query {number}"
+            if found.query_id not in seen:
+                seen.add(found.query_id)
+                yield Query(where, checked_id(found.query_id, where), found.default_text(), {})
+
+
+def _judgements(name: str, dataset: Any) -> Iterator[Judgement]:
+    for number, found in enumerate(dataset.qrels_iter(), start=1):
+        yield Judgement(f"ir_datasets {name}, judgement {number}", found.query_id, found.doc_id, int(found.relevance))

@@ -1,0 +1,103 @@
+"""Rows that hold texts in place of ids: (query, relevant text) pairs and (query, text, label) triples.
+
+The corpus is what the rows hold. Ids follow from content, and everything is put in their order, so that the order of
+rows does not matter: equal texts are one document, and equal queries of one split are one query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from itertools import starmap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.readers.assembly import some
+from crossforge_train.collections.readers.tables import Row, label_cell, other_cells, read_rows, text_cell, title_cell
+from crossforge_train.collections.sources import PairColumns, PairsSource, TripleColumns, TriplesSource
+
+_ID_DIGITS = 20
+
+
+class _Example(NamedTuple):
+    query: str
+    title: str
+    text: str
+    label: int
+    fields: Mapping[str, Any]
+
+
+def read_labelled_files(source: PairsSource | TriplesSource) -> Collection:
+    """Read the pairs or triples of each split.
+
+    Raises:
+        InputError: a table cannot be read, or a row lacks its query, its text or its label.
+    """
+    first = next(iter(source.files.values()))
+    tables = {split: some(read_rows(path), f"{path}: no rows in it") for split, path in source.files.items()}
+    return read_labelled(first.name.split(".")[0], tables, source.columns)
+
+
+def files_of(source: PairsSource | TriplesSource) -> list[Path]:
+    """What is read."""
+    return list(source.files.values())
+
+
+def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairColumns) -> Collection:
+    """A collection from the rows of each split; with `TripleColumns` they have labels, otherwise all are relevant.
+
+    Columns that are not named belong to the query. Where its rows differ in one, it holds all of their values.
+
+    Raises:
+        InputError: a row lacks its query, its text or its label.
+    """
+    documents: dict[str, tuple[str, str]] = {}
+    queries: dict[str, str] = {}
+    fields: dict[str, dict[str, list[Any]]] = {}
+    splits: dict[str, dict[str, dict[str, int]]] = {split: {} for split in tables}
+    for split, rows in tables.items():
+        for row in rows:
+            found = _example(row, columns)
+            query_id, doc_id = _content_id("q", split, found.query), _content_id("d", found.title, found.text)
+            documents[doc_id] = (found.title, found.text)
+            queries[query_id] = found.query
+            judged = splits[split].setdefault(query_id, {})
+            judged[doc_id] = max(found.label, judged.get(doc_id, found.label))
+            for field, value in found.fields.items():
+                values = fields.setdefault(query_id, {}).setdefault(field, [])
+                if value not in values:
+                    values.append(value)
+    corpus = ArrowCorpus.from_documents(
+        Document(doc_id, text, title) for doc_id, (title, text) in sorted(documents.items())
+    )
+    return Collection(
+        name,
+        corpus,
+        dict(sorted(queries.items())),
+        {split: {key: dict(sorted(judged.items())) for key, judged in sorted(qrels.items())}
+         for split, qrels in splits.items()},
+        {query_id: dict(starmap(_merged, sorted(found.items()))) for query_id, found in sorted(fields.items())},
+    )  # fmt: skip
+
+
+def _example(row: Row, columns: PairColumns) -> _Example:
+    query, text = text_cell(row, columns.query).strip(), text_cell(row, columns.text).strip()
+    for name, value in ((columns.query, query), (columns.text, text)):
+        if not value:
+            raise InputError(f"{row.where}: column {name!r} is empty")
+    title = title_cell(row, columns.title, "title" in columns.model_fields_set).strip()
+    label = label_cell(row, columns.label) if isinstance(columns, TripleColumns) else 1
+    return _Example(query, title, text, label, other_cells(row, set(columns.model_dump().values())))
+
+
+def _content_id(kind: str, *parts: str) -> str:
+    content = "\0".join(parts).encode("utf-8", "replace")
+    return kind + hashlib.sha256(content).hexdigest()[:_ID_DIGITS]
+
+
+def _merged(field: str, values: list[Any]) -> tuple[str, Any]:
+    return field, values[0] if len(values) == 1 else sorted(values, key=str)

@@ -1,0 +1,90 @@
+"""Several sources as one collection, each with ids of its own and a weight in training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from crossforge.errors import InputError
+from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.splits import drawn_shares
+
+_SEPARATOR = "/"
+_COPY = "#"
+
+
+def mixed(parts: Mapping[str, Collection]) -> Collection:
+    """One collection of all documents and queries; splits of one name are joined.
+
+    Every id is preceded by the name of its source and a slash, so that no two can clash.
+
+    Args:
+        parts: name of a source -> its collection.
+    """
+    documents = (
+        replace(found, doc_id=_prefixed(name, found.doc_id))
+        for name, collection in parts.items()
+        for found in collection.corpus.values()
+    )
+    splits: dict[str, dict[str, Mapping[str, int]]] = {}
+    for name, collection in parts.items():
+        for split, qrels in collection.splits.items():
+            splits.setdefault(split, {}).update(_prefixed_qrels(name, qrels))
+    return Collection(
+        "+".join(parts),
+        ArrowCorpus.from_documents(documents),
+        {_prefixed(name, key): text for name, part in parts.items() for key, text in part.queries.items()},
+        splits,
+        {_prefixed(name, key): found for name, part in parts.items() for key, found in part.query_fields.items()},
+    )
+
+
+def weighted(collection: Collection, split: str, weights: Mapping[str, float], seed: int) -> Collection:
+    """Let each query of the split stand in it as often as its source's weight says.
+
+    With a weight of 2.5 every query stands there twice, and a seeded half of them a third time; with 0.5 only a seeded
+    half stands there at all. Copies have ids of their own, `ID#2`, so that each gets its own draw of negatives.
+
+    Args:
+        collection: what `mixed` made, with its splits in place.
+        split: the training split.
+        weights: source name -> weight.
+        seed: of the draw.
+
+    Raises:
+        InputError: the weights leave no query.
+    """
+    qrels = collection.qrels(split)
+    queries, fields = dict(collection.queries), dict(collection.query_fields)
+    kept: dict[str, Mapping[str, int]] = {}
+    draws = drawn_shares({query_id: query_id for query_id in qrels}, f"{seed}:weight")
+    for query_id, judged in qrels.items():
+        weight = weights[query_id.split(_SEPARATOR)[0]]
+        copies = int(weight) + (draws[query_id] < weight % 1)
+        for number in range(1, copies + 1):
+            key = query_id if number == 1 else f"{query_id}{_COPY}{number}"
+            kept[key] = judged
+            queries[key] = collection.queries[query_id]
+            if query_id in fields:
+                fields[key] = fields[query_id]
+    if not kept:
+        raise InputError(f"collection.mix: weights of {', '.join(map(str, weights.values()))} leave no training query")
+    return replace(collection, queries=queries, splits={**collection.splits, split: kept}, query_fields=fields)
+
+
+def source_counts(qrels: Qrels) -> dict[str, int]:
+    """How many queries of a split each source has."""
+    return dict(Counter(query_id.split(_SEPARATOR)[0] for query_id in qrels))
+
+
+def _prefixed(name: str, key: str) -> str:
+    return f"{name}{_SEPARATOR}{key}"
+
+
+def _prefixed_qrels(name: str, qrels: Qrels) -> dict[str, Mapping[str, int]]:
+    return {
+        _prefixed(name, query_id): {_prefixed(name, doc_id): label for doc_id, label in judged.items()}
+        for query_id, judged in qrels.items()
+    }

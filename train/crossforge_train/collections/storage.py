@@ -1,0 +1,43 @@
+"""A collection as the stage `collect` leaves it: the BEIR layout, but the documents in Arrow, mapped when read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crossforge.errors import InputError
+from crossforge_train.collections.beir import read_beir, read_judged, write_judged
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.corpus import TABLE_FILE, ArrowCorpus
+
+
+def save_collection(folder: Path, collection: Collection) -> None:
+    """Write documents, queries and judgements into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus = collection.corpus
+    (corpus if isinstance(corpus, ArrowCorpus) else ArrowCorpus.from_documents(corpus.values())).save(folder)
+    write_judged(folder, collection)
+
+
+def load_collection(folder: Path, name: str | None = None) -> Collection:
+    """Read what `save_collection` wrote; texts of documents stay on disk until they are looked up.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    return read_judged(folder, ArrowCorpus.load(folder), name)
+
+
+def is_collection(folder: Path) -> bool:
+    """Whether a folder looks like a collection: in BEIR layout, or as the stage `collect` writes it."""
+    return any((folder / name).is_file() for name in (TABLE_FILE, "corpus.jsonl", "corpus.jsonl.gz"))
+
+
+def read_folder(folder: Path) -> Collection:
+    """Read a collection from a folder of either kind.
+
+    Raises:
+        InputError: it is neither, or a file in it is malformed.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    return load_collection(folder) if (folder / TABLE_FILE).is_file() else read_beir(folder)
