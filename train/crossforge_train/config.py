@@ -99,6 +99,9 @@ class MiningConfig(_Section):
         0.8, gt=0, le=1, description="word 3-gram overlap from which a text is a copy of a positive; null: none is"
     )
     max_queries: int | None = Field(None, ge=1, description="mine only so many training queries, by a seeded draw")
+    rounds: Literal[1, 2] = Field(
+        1, description="2: train, mine the mistakes of that reranker among the candidates, and train on"
+    )
     teacher: str | None = Field(
         None, description="base: cosines of the base model used as a bi-encoder; or a cross-encoder: folder or hub id"
     )
@@ -246,6 +249,11 @@ class Config(_Section):
     def folder(self) -> Path:
         """Where this run's stages write."""
         return self.runs / self.name
+
+    @property
+    def last_finetune(self) -> str:
+        """The stage whose model is evaluated and packaged."""
+        return "finetune" if self.mining.rounds == 1 else "finetune-2"
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:

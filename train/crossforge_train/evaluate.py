@@ -82,7 +82,7 @@ def _run(context: Context) -> None:
         run = read_run(run_file(context.stage("mine"), split))
         return set_up_bench(collection, split, run, retriever, settings, config.seed, context.reporter, limit)
 
-    reranker = Reranker(context.stage("finetune") / MODEL_FOLDER, backend=_fastest_backend())
+    reranker = Reranker(context.stage(context.config.last_finetune) / MODEL_FOLDER, backend=_fastest_backend())
     tuned = tune(bench(dev_split(config.collection), settings.max_dev_queries), reranker)
     bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
     splits = []
@@ -95,7 +95,7 @@ def _run(context: Context) -> None:
         context.folder,
         make_report(
             config.name, name, settings.metric, settings.depth, reranker.backend_name, splits, tuned,
-            training_curves(read_json(context.stage("finetune") / "history.json")),
+            training_curves(read_json(context.stage(context.config.last_finetune) / "history.json")),
         ),
     )  # fmt: skip
 

@@ -33,18 +33,21 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 
 def _run(context: Context) -> None:
+    finetune(context, find_base_model(context.config.base_model), context.stage("mine"))
+
+
+def finetune(context: Context, start: Path, mined: Path) -> None:
+    """Train the model in the folder `start` on the groups in the folder `mined`."""
     quieten()
     # Imported late, like everything that brings torch: reading a config and mining start without it.
     from crossforge_train import trainer
 
-    config = context.config
-    base_model = find_base_model(config.base_model)
-    require_free_space(context.folder, 20 * _weights_size(base_model), "fine-tuning")
+    require_free_space(context.folder, 20 * _weights_size(start), "fine-tuning")
     collection = read_collected(context.stage("collect"))
-    work = trainer.prepare(context, collection, base_model)
+    work = trainer.prepare(context, collection, start, mined)
     history = trainer.train(context, work)
     _require_ranking(history)
-    _save(context, work.model.model, base_model)
+    _save(context, work.model.model, start)
     write_json(context.folder / "history.json", history)
     remove(context.folder / trainer.CHECKPOINTS)
 

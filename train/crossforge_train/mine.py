@@ -6,6 +6,7 @@ Also a script: `python -m crossforge_train.mine CONFIG`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model, weights_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection
-from crossforge_train.config import Config, FirstStageConfig, MiningSource
+from crossforge_train.config import Config, FirstStageConfig, MiningConfig, MiningSource
 from crossforge_train.mining.groups import write_groups
 from crossforge_train.mining.negatives import Candidates, Mined, drawn_queries, mine_groups
 from crossforge_train.mining.report import SUSPECTS_FILE, mining_report, write_suspects
@@ -84,33 +85,46 @@ def _run(context: Context) -> None:
             run = retriever.search(collection.split_queries(split), config.first_stage.depth)
             write_run(run_file(context.folder, split), run, config.first_stage.weighting)
             advance()
-    mined = _mine(context, collection, retriever)
+    queries = training_queries(config, collection)
+    run = retriever.search(queries, config.first_stage.depth)
+    others = {source.name: _retrieved(context, collection, list(queries), source) for source in config.mining.sources}
+    mined = mine_candidates(context, collection, Candidates(run, others, {}), config.mining)
+    write_mined(context, collection, retriever, mined)
+
+
+def training_queries(config: Config, collection: Collection) -> dict[str, str]:
+    """Query id -> text of the training queries that are mined."""
+    query_ids = sorted(collection.qrels(config.collection.train))
+    drawn = drawn_queries(query_ids, config.mining.max_queries, config.seed)
+    return {query_id: collection.queries[query_id] for query_id in drawn}
+
+
+def mine_candidates(context: Context, collection: Collection, candidates: Candidates, settings: MiningConfig) -> Mined:
+    """Mine the training queries, with teacher scores if there is a teacher."""
+    config = context.config
+    query_ids = list(training_queries(config, collection))
+
+    def mine(doubtful: Mapping[str, set[str]]) -> Mined:
+        found = replace(candidates, doubtful=doubtful)
+        return mine_groups(collection, config.collection.train, query_ids, found, settings, config.seed)
+
+    if settings.teacher is None:
+        return mine({})
+    if settings.teacher == _BASE:
+        return _with_base_model(context, collection, mine({}))
+    from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
+
+    teacher = CrossEncoderTeacher(Reranker(settings.teacher, local_files_only=False), collection, context.reporter)
+    return mine_with_teacher(mine, teacher, settings.teacher_margin, relabel=settings.above_margin == "relabel")
+
+
+def write_mined(context: Context, collection: Collection, retriever: TfidfRetriever, mined: Mined) -> None:
+    """Write groups, report and suspects into the stage's folder."""
     write_groups(context.folder / GROUPS_FILE, mined.groups)
     report = mining_report(mined.groups, mined.counts, str(retriever.analyzer))
     suspects = write_suspects(context.folder / SUSPECTS_FILE, mined.groups, collection, retriever)
     write_json(context.folder / REPORT_FILE, {**report, "suspects": suspects})
-    reporter.note(f"{len(mined.groups):,} groups for {report['queries']:,} queries")
-
-
-def _mine(context: Context, collection: Collection, retriever: TfidfRetriever) -> Mined:
-    config, train = context.config, context.config.collection.train
-    query_ids = drawn_queries(sorted(collection.qrels(train)), config.mining.max_queries, config.seed)
-    run = retriever.search({key: collection.queries[key] for key in query_ids}, config.first_stage.depth)
-    others = {source.name: _retrieved(context, collection, query_ids, source) for source in config.mining.sources}
-
-    def mine(doubtful: Mapping[str, set[str]]) -> Mined:
-        candidates = Candidates(run, others, doubtful)
-        return mine_groups(collection, train, query_ids, candidates, config.mining, config.seed)
-
-    if config.mining.teacher is None:
-        return mine({})
-    if config.mining.teacher == _BASE:
-        return _with_base_model(context, collection, mine({}))
-    from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
-
-    teacher = CrossEncoderTeacher(Reranker(config.mining.teacher, local_files_only=False), collection, context.reporter)
-    relabel = config.mining.above_margin == "relabel"
-    return mine_with_teacher(mine, teacher, config.mining.teacher_margin, relabel=relabel)
+    context.reporter.note(f"{len(mined.groups):,} groups for {report['queries']:,} queries")
 
 
 def _retrieved(context: Context, collection: Collection, query_ids: Sequence[str], source: MiningSource) -> Run:

@@ -44,7 +44,7 @@ def _run(context: Context) -> None:
     if report.verdict == "REGRESSION" and not context.config.package.allow_regression:
         raise RegressionError(_why_not(report))
     folder = context.folder
-    shutil.copytree(context.stage("finetune") / MODEL_FOLDER, folder, dirs_exist_ok=True)
+    shutil.copytree(context.stage(context.config.last_finetune) / MODEL_FOLDER, folder, dirs_exist_ok=True)
     # What people may have to judge quotes whole documents: it stays in the run.
     shutil.copytree(context.stage("evaluate"), folder / "evaluation", ignore=shutil.ignore_patterns(f"{UNJUDGED}.*"))
     collection = read_collected(context.stage("collect"))
@@ -52,7 +52,7 @@ def _run(context: Context) -> None:
         retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
         save_first_stage(folder / FIRST_STAGE_FOLDER, list(collection.corpus.values()), retriever)
     counts = read_json(context.stage("collect") / "counts.json")
-    history = read_json(context.stage("finetune") / "history.json")
+    history = read_json(context.stage(context.config.last_finetune) / "history.json")
     card = model_card(context.config, counts, history, markdown(report), crossforge.__version__)
     (folder / "README.md").write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:

@@ -50,8 +50,8 @@ class Work:
     bf16: bool
 
 
-def prepare(context: Context, collection: Collection, base_model: Path) -> Work:
-    """The model with a fresh head, the training rows, and the dev evaluator around the model."""
+def prepare(context: Context, collection: Collection, base_model: Path, mined: Path) -> Work:
+    """The model (with a fresh head if it has none), the training rows, and the dev evaluator around the model."""
     config = context.config
     set_seed(config.seed)  # before the head is initialised
     model = CrossEncoder(
@@ -70,7 +70,7 @@ def prepare(context: Context, collection: Collection, base_model: Path) -> Work:
     documents = list(collection.corpus.values())
     retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
     pipeline = RetrieveAndRerank(documents, retriever, reranker, passages=config.evaluation.passages)
-    groups = _readable(read_groups(context.stage("mine") / GROUPS_FILE), collection, pipeline, context)
+    groups = _readable(read_groups(mined / GROUPS_FILE), collection, pipeline, context)
     dataset = _dataset(groups, collection, pipeline)
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), context.reporter)
     return Work(model, pipeline, dataset, evaluator, bf16)

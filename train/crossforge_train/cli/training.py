@@ -73,11 +73,11 @@ def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, o
     """Run the stages of a config up to one of them, show what came out, and return the exit status."""
     from crossforge_train.config import load_config
     from crossforge_train.package import RegressionError
-    from crossforge_train.recipe import STAGES
+    from crossforge_train.recipe import stages_until
     from crossforge_train.stages import run_stages
 
     config = load_config(path, overrides)
-    wanted = STAGES[: list(StageName).index(until) + 1]
+    wanted = stages_until(config, until.value)
     refusal: RegressionError | None = None
     try:
         run_stages(config, wanted, output.reporter(), fresh=fresh)
