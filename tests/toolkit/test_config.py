@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from crossforge.errors import InputError
+from crossforge_train.collections import sources
 from crossforge_train.config import Config, load_config
+from crossforge_train.section import Section
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = {"name": "mine", "collection": {"builtin": "pydocs"}}
@@ -112,6 +114,56 @@ def test_a_dev_of_the_wrong_type_is_named_by_its_key_once(tmp_path: Path) -> Non
     assert "collection.dev: " in found, "the key is collection.dev; there is no collection.dev.str"
 
 
+@pytest.mark.parametrize("test", [0.0, 1.0, 1, -0.5])
+def test_a_test_share_outside_zero_and_one_is_refused(tmp_path: Path, test: float) -> None:
+    assert "share" in problem(written(tmp_path, {"name": "mine", "collection": {"builtin": "pydocs", "test": test}}))
+
+
+FILES = {"corpus": "c.csv", "queries": "q.csv", "qrels": "j.csv"}
+
+
+@pytest.mark.parametrize(
+    ("collection", "message"),
+    [
+        ({"bier": "folder"}, "unknown key collection.bier; did you mean collection.beir?"),
+        (
+            {"files": {**FILES, "querys": "x"}},
+            "key collection.files.querys; did you mean collection.files.queries?",
+        ),
+        ({"files": {"corpus": "c.csv", "queries": "q.csv"}}, "collection.files.qrels is missing"),
+        ({"files": {**FILES, "qrels": {"train": 3}}}, "collection.files.qrels.train: "),
+        ({"files": {**FILES, "corpus_columns": {"txt": "a"}}}, "did you mean collection.files.corpus_columns.text?"),
+        ({"pairs": {"files": "p.csv", "columns": {"qury": "q"}}}, "did you mean collection.pairs.columns.query?"),
+        ({"pairs": 3}, "collection.pairs: "),
+        ({"trec": {"documents": [], "topics": "t", "qrels": "q"}}, "collection.trec.documents: "),
+        ({"datasets": {"path": "a/b", "corpus": "corpus"}}, "collection.datasets: corpus, queries and qrels belong"),
+        (
+            {"mix": [{"beir": "a"}, {"bier": "b"}]},
+            "collection.mix[1].bier; did you mean collection.mix[1].beir?",
+        ),
+        ({"mix": [{"beir": "a"}, {"beir": "b", "weight": "x"}]}, "collection.mix[1].weight: "),
+        ({"mix": [{"beir": "a"}, {"files": {"corpus": "c"}}]}, "collection.mix[1].files.queries is missing"),
+        ({"beir": "folder", "leaks": "ignore"}, "collection.leaks: "),
+    ],
+)
+def test_a_wrong_key_within_a_source_is_named_in_full(tmp_path: Path, collection: dict, message: str) -> None:
+    path = written(tmp_path, {"name": "mine", "collection": collection})
+    found = problem(path)
+    assert found.startswith(f"{path}: ")
+    assert message in found
+    assert "BeforeValidator" not in found
+
+
+def test_short_and_long_forms_of_a_source_mean_the_same(tmp_path: Path) -> None:
+    def source(collection: dict) -> object:
+        return load_config(written(tmp_path, {"name": "mine", "collection": collection})).collection.chosen()
+
+    assert source({"pairs": "p.csv"}) == source({"pairs": {"files": {"train": "p.csv"}}})
+    assert source({"datasets": "a/b"}) == source({"datasets": {"path": "a/b"}})
+    assert source({"ir_datasets": "x/train"}) == source({"ir_datasets": {"train": "x/train"}})
+    assert source({"files": FILES}) == source({"files": {**FILES, "qrels": {"train": "j.csv"}}})
+
+
 def test_distillation_needs_a_teacher(tmp_path: Path) -> None:
     path = written(tmp_path, {**MINIMAL, "training": {"distillation_weight": 0.5}})
     assert problem(path) == f"{path}: training.distillation_weight needs a teacher: set mining.teacher"
@@ -178,6 +230,14 @@ def test_an_override_of_an_unknown_key_names_the_nearest_one(tmp_path: Path) -> 
 def test_an_override_into_a_section_left_empty_in_the_file_works(tmp_path: Path) -> None:
     path = written(tmp_path, "name: mine\ncollection: {builtin: pydocs}\ntraining:\n")
     assert load_config(path, ["training.epochs=2"]).training.epochs == 2
+
+
+def test_every_key_of_a_source_stands_in_the_documentation() -> None:
+    documentation = (Path(__file__).parents[2] / "docs" / "collections.md").read_text()
+    models = [value for value in vars(sources).values() if isinstance(value, type) and issubclass(value, Section)]
+    keys = {key for model in models for key in model.model_fields}
+    assert len(keys) > 25
+    assert sorted(key for key in keys if f"`{key}`" not in documentation and f"{key}:" not in documentation) == []
 
 
 def test_every_key_stands_in_the_documentation() -> None:

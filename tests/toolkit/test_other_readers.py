@@ -61,9 +61,7 @@ def test_trec_markup_is_read(trec: dict) -> None:
     assert found.splits == {"train": {"301": {"FT-1": 2, "FT-2": 0}, "302": {"FT-2": -1}}}
 
 
-@pytest.mark.parametrize(
-    ("field", "query"), [("description", "Identify organizations."), ("narrative", "Long story.")]
-)
+@pytest.mark.parametrize(("field", "query"), [("description", "Identify organizations."), ("narrative", "Long story.")])
 def test_a_field_of_old_topics_ends_where_the_next_begins(trec: dict, field: str, query: str) -> None:
     (trec["topics"]).write_text(OLD_TOPICS.replace("Is it under control?", "Is it under control? <narr> All of it."))
     assert read(trec={**trec, "topic_field": field}).queries["301"] == query

@@ -110,9 +110,7 @@ def test_a_cell_may_hold_lines_and_is_named_by_its_first_one(tmp_path: Path) -> 
         ("queries", {"_id": ""}, "the id '' is empty or holds a space"),
     ],
 )
-def test_a_bad_row_is_named_with_its_place(
-    tmp_path: Path, suffix: str, table: str, change: dict, message: str
-) -> None:
+def test_a_bad_row_is_named_with_its_place(tmp_path: Path, suffix: str, table: str, change: dict, message: str) -> None:
     source = separate_files(tmp_path, suffix)
     rows = {"corpus": DOCUMENTS, "queries": QUERIES}[table]
     path = write_table(tmp_path / f"{table}{suffix}", [rows[0], {**rows[1], **change}])
