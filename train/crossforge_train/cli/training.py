@@ -130,14 +130,14 @@ def _show_report(folder: Path, output: Output) -> dict[str, Any]:
 
 
 def _evaluate_folder(reference: str, folder: Path, split: str, depth: int, output: Output) -> int:
-    from crossforge_train.collections.beir import read_beir
+    from crossforge_train.collections.storage import read_folder
     from crossforge_train.config import EvaluationConfig, FirstStageConfig
     from crossforge_train.evaluate import Settings, Task, measure_split
     from crossforge_train.mine import fit_first_stage
 
     config = EvaluationConfig(depth=depth)
     reranker = Reranker(reference)
-    collection = read_beir(folder)
+    collection = read_folder(folder)
     queries = collection.split_queries(split)
     retriever = fit_first_stage(collection, FirstStageConfig())
     pipeline = RetrieveAndRerank(list(collection.corpus.values()), retriever, reranker, depth=depth)
