@@ -61,6 +61,7 @@ def test_version(crossforge: Callable[..., Outcome]) -> None:
         (["search", "none/such/folder", "query"], "none/such/folder: no such folder"),
         (["rerank", "none/such/folder", "query", "none.jsonl"], "none.jsonl: no such file"),
         (["inspect", "none"], "none: no such folder"),
+        (["inspect", "x", "--max-length", "3"], "--max-length"),
         (["evaluate"], "either a config, or both --reranker and --collection"),
         (["evaluate", "--reranker", "x"], "either a config, or both --reranker and --collection"),
     ],
@@ -227,7 +228,30 @@ def test_inspect_of_a_package_gives_json(crossforge: Callable[..., Outcome], toy
 def test_inspect_of_a_collection_gives_json(crossforge: Callable[..., Outcome], toy_collection: Path) -> None:
     facts = crossforge("inspect", toy_collection, "--json").json
     assert facts["documents"] == 72
-    assert facts["split test"]["queries"] == 24
+    assert facts["splits"]["test"]["queries"] == 24
+    assert "tokens" not in facts
+    assert facts["first stage"]["test"]["depths"]["100"]["recall"] > 0.9
+
+
+def test_inspect_of_a_config_looks_at_its_splits_and_its_base_model(
+    crossforge: Callable[..., Outcome], config: Path
+) -> None:
+    facts = crossforge("inspect", config, "--json").json
+    assert set(facts["splits"]) == {"train", "dev", "test"}
+    assert facts["tokens"]["max_length"] == 48
+    assert list(facts["first stage"]["dev"]["depths"]) == ["10", "20"]
+    assert "nDCG@10 of the first stage itself" in crossforge("inspect", config).out
+
+
+def test_inspect_of_a_config_without_its_base_model_says_so(crossforge: Callable[..., Outcome], config: Path) -> None:
+    config.write_text(config.read_text().replace("base_model: ", "base_model: ./none # "))
+    facts = crossforge("inspect", config, "--json").json
+    assert "tokens" not in facts
+    assert "tokens were not looked at: base model ./none" in facts["warnings"][-1]
+
+
+def test_what_the_stage_collect_wrote_is_a_collection_too(crossforge: Callable[..., Outcome], toy_run: Path) -> None:
+    assert crossforge("inspect", toy_run / "collect" / "collection", "--json").json["documents"] == 72
 
 
 def test_inspect_gives_a_table(crossforge: Callable[..., Outcome], toy_collection: Path) -> None:

@@ -5,7 +5,6 @@ import pytest
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, positives
-from crossforge_train.collections.inspection import collection_facts
 
 CORPUS = {doc_id: Document(doc_id, f"text of {doc_id}") for doc_id in ("a", "b", "c")}
 QUERIES = {"q1": "first", "q2": "second", "q3": "FIRST!"}
@@ -44,13 +43,3 @@ def test_what_cannot_be_used_is_refused(changed: dict, message: str) -> None:
 
 def test_positives_come_most_relevant_first_and_without_zeros() -> None:
     assert positives({"a": 1, "b": 0, "c": 3, "d": -1, "e": 2}) == ["c", "e", "a"]
-
-
-def test_facts_count_copies_empty_documents_labels_and_leaks() -> None:
-    corpus = {**CORPUS, "copy": Document("copy", "TEXT of  a."), "empty": Document("empty", " ")}
-    splits = {"train": {"q1": {"a": 1, "b": 0}, "q2": {"c": 2}}, "test": {"q3": {"b": 1}}}
-    facts = collection_facts(made(corpus=corpus, splits=splits))
-    assert (facts["documents"], facts["empty documents"], facts["duplicate documents"]) == (5, 1, 1)
-    assert facts["split train"]["judgements by label"] == {"0": 1, "1": 1, "2": 1}
-    assert facts["split train"]["queries that also stand in another split"] == 1
-    assert facts["split test"]["queries that also stand in another split"] == 1

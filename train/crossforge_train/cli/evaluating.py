@@ -100,13 +100,13 @@ COMMANDS: dict[str, Callable[..., int]] = {"evaluate": evaluate, "compare": comp
 def _bench(
     folder: Path, split: str, depth: int, max_queries: int | None, candidates: Path | None, output: Output
 ) -> Bench:
-    from crossforge_train.collections.beir import read_beir
+    from crossforge_train.collections.storage import read_folder
     from crossforge_train.config import EvaluationConfig, FirstStageConfig
     from crossforge_train.evaluation.systems import read_candidates, set_up_bench
     from crossforge_train.mine import fit_first_stage
 
     config, first_stage = EvaluationConfig(depth=depth), FirstStageConfig()
-    collection = read_beir(folder)
+    collection = read_folder(folder)
     queries = collection.split_queries(split)
     retriever = fit_first_stage(collection, first_stage)
     run = (

@@ -76,24 +76,32 @@ def rerank(
 
 def inspect(
     target: Annotated[
-        Path, typer.Argument(help="A reranker package, or a collection in BEIR layout.", show_default=False)
+        Path,
+        typer.Argument(help="A reranker package, a collection's folder, or a config file.", show_default=False),
     ],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a base model, whose tokenizer reads the texts. Default: a config's base_model."),
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of query and document together. Default: the config's, or 256.", min=16)
+    ] = None,
+    max_queries: Annotated[int, typer.Option(help="Queries of a split that are searched, drawn.", min=1)] = 2000,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a package or a collection holds; a package's files are checked against their hashes."""
-    if not target.is_dir():
-        raise InputError(f"{target}: no such folder")
     if (target / MANIFEST_FILE).is_file():
-        facts, title = _package_facts(target), f"reranker package {target}"
-    elif (target / "corpus.jsonl").is_file():
-        facts, title = _collection_facts(target), f"collection {target}"
-    else:
-        raise InputError(f"{target}: neither a reranker package ({MANIFEST_FILE}) nor a collection (corpus.jsonl)")
+        facts = _package_facts(target)
+        show_json(facts) if as_json else show_facts(facts, f"reranker package {target}")
+        return
+    facts = _collection_facts(target, model, max_length, max_queries)
     if as_json:
         show_json(facts)
     else:
-        show_facts(facts, title)
+        from crossforge_train.cli.collection_display import show_collection
+
+        show_collection(facts)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {"search": search, "rerank": rerank, "inspect": inspect}
@@ -126,8 +134,38 @@ def _package_facts(folder: Path) -> dict[str, Any]:
     return {**facts, "files": f"{len(files)}, {size / 1e6:.0f} MB, all hashes right"}
 
 
-def _collection_facts(folder: Path) -> dict[str, Any]:
-    from crossforge_train.collections.beir import read_beir
-    from crossforge_train.collections.inspection import collection_facts
+def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> dict[str, Any]:
+    from crossforge_train.collect import load_collection
+    from crossforge_train.collections.inspection.report import Inspection, collection_facts
+    from crossforge_train.collections.storage import is_collection, read_folder
+    from crossforge_train.config import EvaluationConfig, FirstStageConfig, TrainingConfig, load_config
+    from crossforge_train.mine import fit_first_stage
 
-    return collection_facts(read_beir(folder))
+    missing = ""
+    if target.is_file():
+        config = load_config(target)
+        collection = load_collection(config.collection, config.seed).collection
+        first_stage, training, depth, seed = config.first_stage, config.training, config.evaluation.depth, config.seed
+        if model is None:
+            model, missing = _base_model(config.base_model)
+    else:
+        if target.is_dir() and not is_collection(target):
+            raise InputError(
+                f"{target}: neither a reranker package ({MANIFEST_FILE}) nor a collection (corpus.jsonl); "
+                "a config file says how other files are read"
+            )
+        collection, seed = read_folder(target), 42
+        first_stage, training, depth = FirstStageConfig(), TrainingConfig(), EvaluationConfig().depth
+    wanted = Inspection(depth, max_queries, model, max_length or training.max_length, seed)
+    facts = collection_facts(collection, fit_first_stage(collection, first_stage), wanted)
+    return {**facts, "warnings": [*facts["warnings"], *([missing] if missing else [])]}
+
+
+def _base_model(name: str) -> tuple[Path | None, str]:
+    """The base model's folder, or what is wrong with it: the rest of the facts needs none."""
+    from crossforge_train.base_model import find_base_model
+
+    try:
+        return find_base_model(name), ""
+    except InputError as error:
+        return None, f"tokens were not looked at: {error}"
