@@ -119,3 +119,10 @@ def test_judgements_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 def test_no_judgements_change_nothing(mined: Path) -> None:
     collection = read_collected(mined / "collect")
     assert with_judgements(collection, {}) == collection
+
+
+def test_a_text_of_any_length_can_be_judged(crossforge: Command, mined: Path, tmp_path: Path) -> None:
+    table = tmp_path / "long.tsv"
+    table.write_text("query_id\tdoc_id\tquery\ttitle\ttext\nq1\td1\twhat\tt\t" + "word " * 40_000 + "\n")
+    crossforge("judge", mined, "--file", table, stdin="not sure\nrelevant\n")
+    assert read_judgements(mined / "judgements.tsv") == {"q1": {"d1": 1}}

@@ -81,6 +81,27 @@ def test_relabelled_candidates_keep_their_place_with_the_label_of_the_positive()
     assert mined.counts["relabelled: above the teacher's margin"] == 1
 
 
+def test_a_document_is_not_relabelled_in_one_group_of_a_query_alone() -> None:
+    corpus = {f"d{n}": Document(f"d{n}", f"text{n}") for n in range(9)}
+    collection = Collection("any", corpus, {"q": "what"}, {"train": {"q": {"d0": 1, "d1": 1}}})
+    config = MiningConfig(negatives=2, choice="top")
+    teacher = CrossEncoderTeacher(FakeReranker({0: 3.0, 1: 0.0, 2: 1.0}), collection, SilentReporter())
+    candidates = Candidates({"q": [Candidate(f"d{n}", -float(n)) for n in range(5)]}, {}, {})
+    mined = mine_with_teacher(
+        lambda _: mine_groups(collection, "train", ["q"], candidates, config, 0), teacher, 0.95, relabel=True
+    )
+    assert [dict(zip(group.doc_ids, group.labels, strict=True))["d2"] for group in mined.groups] == [1, 1]
+
+
+def test_what_embeds_depends_on_how_it_reads(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
+    mining = {"sources": [{"dense": str(tiny_encoder)}]}
+    prints = []
+    for length in (48, 64):
+        path = toy_config(tmp_path, toy_collection, tiny_encoder, mining=mining, training={"max_length": length})
+        prints.append(MINE.depends_on(load_config(path)))
+    assert prints[0] != prints[1]
+
+
 def test_without_a_margin_all_pass_and_the_scores_are_kept() -> None:
     (group,) = mined_with({0: 2.0, 1: 3.0}, teacher_margin=None).groups
     assert list(group.teacher) == [2.0, -9.0, 3.0, -9.0]

@@ -38,6 +38,12 @@ def weights_hash(name: str) -> dict[str, str]:
     return {path.name: sha256(path) for path in sorted(find_base_model(name).glob("*.safetensors"))}
 
 
+def model_hash(folder: Path) -> dict[str, str]:
+    """The sha256 of each file that decides how a reranker scores, for fingerprints: weights, ONNX, calibration."""
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".onnx", ".json"))
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+
+
 def _find(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)

@@ -16,7 +16,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
-from crossforge_train.base_model import find_base_model
+from crossforge_train.base_model import find_base_model, model_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.config import Config
 from crossforge_train.evaluation.calibration import fit_calibrator
@@ -47,9 +47,6 @@ from crossforge_train.finetune import MODEL_FOLDER
 from crossforge_train.mine import INDEX_FOLDER, run_file
 from crossforge_train.stages import Context, Stage, versions
 
-# What decides how a reranker scores.
-_MODEL_FILES = (".safetensors", ".onnx", ".json")
-
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     evaluation = config.evaluation
@@ -70,7 +67,7 @@ def _incumbent_hash(reference: str) -> Mapping[str, str]:
         folder = find_folder(reference)
     except PackageError as error:
         raise InputError(f"evaluation.incumbent: {error} (nor a TREC run file of that name)") from None
-    return {path.name: sha256(path) for path in sorted(folder.rglob("*")) if path.suffix in _MODEL_FILES}
+    return model_hash(folder)
 
 
 def _run(context: Context) -> None:

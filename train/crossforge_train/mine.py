@@ -17,7 +17,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run, read_run, write_run
-from crossforge_train.base_model import find_base_model, weights_hash
+from crossforge_train.base_model import find_base_model, model_hash, weights_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config, FirstStageConfig, MiningConfig, MiningSource
@@ -47,24 +47,25 @@ def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRe
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
+    mining, training = config.mining, config.training
+    embeds = mining.teacher == _BASE or any(source.dense for source in mining.sources)
     return {
         "first_stage": config.first_stage.model_dump(),
-        "mining": config.mining.model_dump(mode="json"),
-        "teacher": _teacher_depends_on(config),
-        "sources": {source.name: _source_hash(source) for source in config.mining.sources},
+        "mining": mining.model_dump(mode="json"),
+        "teacher": _teacher_hash(config),
+        "embedding": {"max_length": training.max_length, "precision": training.precision} if embeds else None,
+        "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
-        "versions": versions("crossforge", "scikit-learn", "scipy", "PyStemmer"),
+        "versions": versions("crossforge", "scikit-learn", "scipy", "PyStemmer", "rapidfuzz"),
     }
 
 
-def _teacher_depends_on(config: Config) -> Mapping[str, Any] | None:
+def _teacher_hash(config: Config) -> Mapping[str, str] | None:
     if config.mining.teacher is None:
         return None
     if config.mining.teacher == _BASE:
-        training = {"max_length": config.training.max_length, "precision": config.training.precision}
-        return {"base_model": weights_hash(config.base_model), **training}
-    folder = find_folder(config.mining.teacher, local_files_only=False)
-    return {path.name: sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+        return weights_hash(config.base_model)
+    return model_hash(find_folder(config.mining.teacher, local_files_only=False))
 
 
 def _source_hash(source: MiningSource) -> Mapping[str, str]:

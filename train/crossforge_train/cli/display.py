@@ -125,6 +125,9 @@ def show_mining(report: Mapping[str, Any]) -> None:
     for name, count in report["counts"].items():
         if name != "groups":
             table.add_row(escape(name), f"{count:,}")
+    table.add_section()
+    table.add_row("seen altogether", f"{report['candidates_seen']:,}")
+    table.add_row("queries without a candidate", f"{report['share_of_queries_without_a_candidate']:.1%}")
     console.print(table)
     total = max(1, sum(report["ranks"].values()))
     ranks = Table(title="negatives by their rank in the first stage", title_justify="left")

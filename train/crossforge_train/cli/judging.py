@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +14,8 @@ from crossforge.errors import InputError
 from crossforge.files import read_lines
 from crossforge_train.cli.display import console
 
-_ANSWERS = {"r": 1, "n": 0}
+_ANSWERS = {"r": 1, "relevant": 1, "n": 0, "not": 0, "not relevant": 0}
+_OTHERS = {"s": "s", "skip": "s", "q": "q", "quit": "q"}
 _LONGEST = 1200
 
 
@@ -65,7 +65,8 @@ def read_table(path: Path) -> Iterator[dict[str, str]]:
     """
     from crossforge_train.mining.report import JUDGING_COLUMNS
 
-    lines = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    # By hand, since there is no quoting, and a text may be longer than the csv module takes.
+    lines = (line.rstrip("\n").split("\t") for line in read_lines(path))
     header = next(lines, [])
     if missing := [name for name in JUDGING_COLUMNS if name not in header]:
         raise InputError(f"{path}, line 1: no column {', '.join(missing)}; expected {', '.join(JUDGING_COLUMNS)}")
@@ -88,8 +89,8 @@ def _show(row: Mapping[str, str], place: str) -> None:
 def _ask() -> str:
     while True:
         try:
-            answer = console.input("r / n / s / q: ").strip().lower()[:1]
+            answer = console.input("r / n / s / q: ").strip().lower()
         except EOFError:
             return "q"
-        if answer in (*_ANSWERS, "s", "q"):
-            return answer
+        if answer in _ANSWERS or answer in _OTHERS:
+            return _OTHERS.get(answer, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from crossforge.documents import Document
@@ -15,21 +16,23 @@ _UNSPACED = 15
 _SHORT = 1000
 _FEW_EDITS = 0.93
 # From so many shingles on, a text that stands within another is no coincidence.
-_CONTAINED = 0.9
 _ENOUGH_TO_CONTAIN = 20
+# Texts that are kept in memory: a few hundred megabytes at most.
+_KEPT = 20_000
 
 
 class _Text(NamedTuple):
     normalized: str
-    shingles: frozenset[tuple[str, ...]]
-    numbers: tuple[str, ...]
+    shingles: frozenset[int]
+    numbers: frozenset[str]
 
 
 class CopyDetector:
     """Compares documents of one corpus.
 
-    One is a copy of another if their word 3-grams overlap (Jaccard) by the threshold; if nearly all 3-grams of one
-    stand in the other; or if both are short and few characters differ, none of them in a number.
+    One is a copy of another if their word 3-grams overlap (Jaccard) by the threshold; if one stands within the other,
+    word for word; or if both are short and few characters differ. Texts whose numbers differ are no copies: versions,
+    years and doses make another document. A negation that was put in or left out is not seen.
 
     Source: A. Broder, "On the resemblance and containment of documents", 1997.
     """
@@ -37,7 +40,7 @@ class CopyDetector:
     def __init__(self, corpus: Mapping[str, Document], threshold: float) -> None:
         self._corpus = corpus
         self._threshold = threshold
-        self._texts: dict[str, _Text] = {}
+        self._of = lru_cache(maxsize=_KEPT)(self._read)
 
     def is_copy(self, doc_id: str, of: Iterable[str]) -> bool:
         """Whether a document is a copy of one of the others."""
@@ -45,28 +48,29 @@ class CopyDetector:
         return any(self._are_copies(text, self._of(other)) for other in of)
 
     def _are_copies(self, left: _Text, right: _Text) -> bool:
+        if left.numbers - right.numbers and right.numbers - left.numbers:
+            return False
         shared = len(left.shingles & right.shingles)
-        fewer, together = sorted((len(left.shingles), len(right.shingles)))
-        if shared >= self._threshold * (fewer + together - shared):
+        fewer, more = sorted((left, right), key=lambda text: len(text.shingles))
+        if shared >= self._threshold * (len(fewer.shingles) + len(more.shingles) - shared):
             return True
-        if fewer >= _ENOUGH_TO_CONTAIN and shared >= _CONTAINED * fewer:
+        if len(fewer.shingles) >= _ENOUGH_TO_CONTAIN and fewer.normalized in more.normalized:
             return True
-        return left.numbers == right.numbers and _few_edits(left.normalized, right.normalized)
+        return _few_edits(left.normalized, right.normalized)
 
-    def _of(self, doc_id: str) -> _Text:
-        if doc_id not in self._texts:
-            document = self._corpus[doc_id]
-            # The text alone, since copies under another title are copies; but texts that are empty are none.
-            self._texts[doc_id] = _as_text(normalized(document.text) or normalized(document.full_text))
-        return self._texts[doc_id]
+    def _read(self, doc_id: str) -> _Text:
+        document = self._corpus[doc_id]
+        # The text alone, since copies under another title are copies; but texts that are empty are none.
+        return _as_text(normalized(document.text) or normalized(document.full_text))
 
 
 def _as_text(text: str) -> _Text:
     words = text.split()
     tokens = words if len(text) <= _UNSPACED * len(words) else list(text)
     starts = range(max(1, len(tokens) - _SHINGLE + 1))
-    shingles = frozenset(tuple(tokens[start : start + _SHINGLE]) for start in starts)
-    return _Text(text, shingles, tuple(word for word in words if any(map(str.isdigit, word))))
+    # Hashes in place of the words themselves: a third of the memory.
+    shingles = frozenset(hash(tuple(tokens[start : start + _SHINGLE])) for start in starts)
+    return _Text(text, shingles, frozenset(word for word in words if any(map(str.isdigit, word))))
 
 
 def _few_edits(left: str, right: str) -> bool:

@@ -98,8 +98,12 @@ def mine_with_teacher(
     groups = [replace(group, teacher=teacher.logits(group)) for group in mined.groups]
     if not (relabel and margin is not None):
         return Mined(groups, mined.counts)
-    relabelled = [_relabelled(group, set(teacher.above(group, margin))) for group in groups]
-    count = sum(len(doc_ids) for _, doc_ids in found)
+    # By query, so that a document is not relevant in one of its groups and a negative in another.
+    relevant: dict[str, set[str]] = {}
+    for query_id, doc_ids in found:
+        relevant.setdefault(query_id, set()).update(doc_ids)
+    relabelled = [_relabelled(group, relevant.get(group.query_id, set())) for group in groups]
+    count = sum(map(len, relevant.values()))
     return Mined(relabelled, {**mined.counts, "relabelled: above the teacher's margin": count})
 
 

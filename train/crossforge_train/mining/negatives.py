@@ -16,6 +16,7 @@ from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.groups import Group
 
 FIRST_STAGE = "first stage"
+WITHOUT_CANDIDATE = "queries without a candidate"
 ABOVE_MARGIN = "dropped: above the teacher's margin"
 
 
@@ -73,7 +74,7 @@ def mine_groups(
     for query_id in query_ids:
         known = judged[normalized(collection.queries[query_id])]
         miner = _QueryMiner(query_id, corpus_ids, config, known, candidates, copies)
-        counts["queries without a candidate"] += not candidates.first_stage.get(query_id)
+        counts[WITHOUT_CANDIDATE] += not candidates.first_stage.get(query_id)
         for positive in positives(qrels[query_id]):
             draw = random.Random(f"{seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
             groups.append(miner.group(positive, draw, counts))

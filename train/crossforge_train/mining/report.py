@@ -11,6 +11,7 @@ from crossforge.files import written_atomically
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.mining.groups import Group
+from crossforge_train.mining.negatives import WITHOUT_CANDIDATE
 
 SUSPECTS_FILE = "suspects.tsv"
 # Columns of every table of documents that a person may judge.
@@ -21,10 +22,14 @@ _SUSPECTS = 500
 
 def mining_report(groups: Sequence[Group], counts: Mapping[str, int], analyzer: str) -> dict[str, Any]:
     """Groups, what became of the candidates, and from which ranks of the first stage the negatives come."""
+    queries = len({group.query_id for group in groups})
+    seen = sum(count for name, count in counts.items() if name.startswith(("negatives: ", "dropped: ")))
     return {
         "analyzer": analyzer,
         "groups": len(groups),
-        "queries": len({group.query_id for group in groups}),
+        "queries": queries,
+        "candidates_seen": seen,
+        "share_of_queries_without_a_candidate": counts.get(WITHOUT_CANDIDATE, 0) / max(1, queries),
         "counts": dict(counts),
         "ranks": rank_histogram(groups),
     }
