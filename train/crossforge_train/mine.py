@@ -37,7 +37,7 @@ def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRe
     analyzer = choose_analyzer(document.full_text for document in documents)
     if config.analyzer != "auto":
         analyzer = Analyzer(config.analyzer, config.language)
-    return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting)
+    return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting, title_weight=config.title_weight)
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
@@ -47,7 +47,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "mining": config.mining.model_dump(),
         "teacher": {"base_model": weights_hash(config.base_model), **training} if config.mining.teacher else None,
         "seed": config.seed,
-        "versions": versions("crossforge", "scikit-learn", "scipy", "PyStemmer"),
+        "versions": versions("crossforge", "scipy", "PyStemmer"),
     }
 
 
