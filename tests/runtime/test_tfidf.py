@@ -180,7 +180,7 @@ DAMAGE = {
     "index.json is no JSON": lambda folder: (folder / "index.json").write_text("{"),
     "index.json is a list": lambda folder: (folder / "index.json").write_text("[]"),
     "index.json is of another format": lambda folder: (folder / "index.json").write_text('{"format": "other-1"}'),
-    "index.json has no terms": lambda folder: (folder / "index.json").write_text('{"format": "crossforge-tfidf-2"}'),
+    "index.json has no terms": lambda folder: (folder / "index.json").write_text('{"format": "crossforge-tfidf-3"}'),
     "its weighting is no object": lambda folder: change(folder / "index.json", weighting="tfidf"),
     "its weighting is unknown": lambda folder: change(folder / "index.json", weighting={"name": "bm42"}),
     "its weighting lacks k1": lambda folder: change(folder / "index.json", weighting={"name": "bm25", "b": 0.4}),
@@ -254,3 +254,51 @@ def test_bm25_of_a_new_text_counts_its_own_length_against_the_corpus():
 def test_an_unknown_weighting_is_an_input_error_that_lists_the_known_ones():
     with pytest.raises(InputError, match=r"'bm42'; have tfidf, bm25"):
         TfidfRetriever.fit(DOCUMENTS, weighting="bm42")
+
+
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25"])
+@pytest.mark.parametrize("weight", [2, 3])
+def test_a_title_weight_counts_the_words_of_titles_so_often(weighting, weight):
+    weighted = TfidfRetriever.fit(DOCUMENTS, weighting=weighting, title_weight=weight)
+    repeated = [Document(found.doc_id, f"{f'{found.title} ' * weight}{found.text}") for found in DOCUMENTS]
+    queries = {"q": "boat sail", "r": "wind"}
+    assert weighted.search(queries, 5) == TfidfRetriever.fit(repeated, weighting=weighting).search(queries, 5)
+
+
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25"])
+def test_titles_that_count_for_nothing_are_not_indexed(weighting):
+    documents = [Document("a", "wind", "boat"), Document("b", "sail", "tide")]
+    retriever = TfidfRetriever.fit(documents, weighting=weighting, title_weight=0)
+    bare = [Document("a", "wind"), Document("b", "sail")]
+    assert retriever.search({"q": "boat wind tide"}, 5) == TfidfRetriever.fit(bare, weighting=weighting).search(
+        {"q": "boat wind tide"}, 5
+    )
+
+
+def test_a_word_of_a_title_that_weighs_little_counts_less_than_one_of_the_text():
+    documents = [Document("a", "wind", "boat"), Document("b", "boat", "wind")]
+    for weighting in ("tfidf", "bm25"):
+        retriever = TfidfRetriever.fit(documents, weighting=weighting, title_weight=0.1)
+        found = retriever.search({"q": "boat"}, 5)["q"]
+        assert [candidate.doc_id for candidate in found] == ["b", "a"]
+        assert all(candidate.score > 0 for candidate in found)
+
+
+@pytest.mark.parametrize("weight", [-1, math.nan, math.inf])
+def test_a_title_weight_below_0_is_an_input_error(weight):
+    with pytest.raises(InputError, match="title_weight"):
+        TfidfRetriever.fit(DOCUMENTS, title_weight=weight)
+
+
+def test_the_title_weight_is_saved_with_the_index(tmp_path):
+    TfidfRetriever.fit(DOCUMENTS, title_weight=2.5).save(tmp_path / "index")
+    assert TfidfRetriever.load(tmp_path / "index").title_weight == 2.5
+
+
+def test_a_loaded_index_is_read_from_its_files(tmp_path):
+    TfidfRetriever.fit(DOCUMENTS).save(tmp_path / "index")
+    postings = TfidfRetriever.load(tmp_path / "index")._postings
+    for array in (postings.data, postings.indices, postings.indptr):
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        assert isinstance(array, np.memmap)

@@ -51,6 +51,7 @@ class FirstStageConfig(_Section):
     analyzer: Literal["auto", "word", "char"] = Field("auto", description="stemmed words, or character n-grams")
     language: str = Field("english", description="Snowball language of the word analyzer, or none")
     weighting: Weighting = Field("tfidf", description="tfidf (cosine of sublinear vectors) or bm25")
+    title_weight: float = Field(1.0, ge=0, le=100, description="how often a word of a title counts")
     depth: int = Field(200, ge=1, le=10_000, description="candidates a query")
 
 

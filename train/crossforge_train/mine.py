@@ -43,7 +43,7 @@ def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRe
     analyzer = choose_analyzer(document.full_text for document in documents)
     if config.analyzer != "auto":
         analyzer = Analyzer(config.analyzer, config.language)
-    return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting)
+    return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting, title_weight=config.title_weight)
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
@@ -56,7 +56,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "embedding": {"max_length": training.max_length, "precision": training.precision} if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
-        "versions": versions("crossforge", "scikit-learn", "scipy", "PyStemmer", "rapidfuzz"),
+        "versions": versions("crossforge", "scipy", "PyStemmer", "rapidfuzz"),
     }
 
 

@@ -53,11 +53,21 @@ class Analyzer:
 
     def terms(self, text: str) -> list[str]:
         """The terms of one text, in order, repetitions kept."""
-        words = _words(text)
+        return [term for terms in self.terms_of_words(self.words(text)) for term in terms]
+
+    def words(self, text: str) -> list[str]:
+        """The lower-case words of one text, in order."""
+        if text.isascii():
+            return _ASCII_WORD.findall(text.lower())
+        return _word_pattern().findall(unicodedata.normalize("NFC", text).lower())
+
+    def terms_of_words(self, words: Sequence[str]) -> list[Sequence[str]]:
+        """The terms that each word stands for: its n-grams, its stem, or none for a stop word."""
         if self.kind == "char":
-            return [gram for word in words for gram in _ngrams(word, self.ngram)]
-        kept = [word for word in words if word not in _stop_words(self.language)]
-        return kept if self.language == "none" else _stemmed(kept, self.language)
+            return [_ngrams(word, self.ngram) for word in words]
+        stop_words = _stop_words(self.language)
+        stems = words if self.language == "none" else _stemmed(words, self.language)
+        return [() if word in stop_words else (stem,) for word, stem in zip(words, stems, strict=True)]
 
 
 def choose_analyzer(texts: Iterable[str]) -> Analyzer:
@@ -72,12 +82,6 @@ def choose_analyzer(texts: Iterable[str]) -> Analyzer:
     return Analyzer("word", "english" if letters["ascii"] > 0.9 * letters["all"] else "none")
 
 
-def _words(text: str) -> list[str]:
-    if text.isascii():
-        return _ASCII_WORD.findall(text.lower())
-    return _word_pattern().findall(unicodedata.normalize("NFC", text).lower())
-
-
 @cache
 def _word_pattern() -> re.Pattern[str]:
     """Letters, digits and their marks: without these, Hindi and Thai words would fall apart at vowel signs."""
@@ -90,11 +94,11 @@ def _ngrams(word: str, n: int) -> Sequence[str]:
     return [word[start : start + n] for start in range(max(1, len(word) - n + 1))]
 
 
-def _stemmed(words: list[str], language: str) -> list[str]:
+def _stemmed(words: Sequence[str], language: str) -> list[str]:
     import Stemmer
 
     # One stemmer a call: it keeps a buffer of its own and must not be shared between threads.
-    stems: list[str] = Stemmer.Stemmer(language).stemWords(words)
+    stems: list[str] = Stemmer.Stemmer(language).stemWords(list(words))
     return stems
 
 

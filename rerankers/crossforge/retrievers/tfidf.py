@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,15 @@ from crossforge.documents import Document
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
+from crossforge.retrievers.counting import count_corpus, count_known
+from crossforge.retrievers.postings import best_documents
 from crossforge.retrievers.weighting import Weighting, Weights, fit_weights, read_weights
 from crossforge.runs import Candidate
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-    from sklearn.feature_extraction.text import CountVectorizer
 
-_QUERY_BLOCK = 256
-_FORMAT = "crossforge-tfidf-2"
+_FORMAT = "crossforge-tfidf-3"
 
 
 class TfidfRetriever:
@@ -34,7 +34,8 @@ class TfidfRetriever:
         analyzer: how texts and queries become terms.
         vocabulary: the terms, in column order.
         weights: how counts of terms become weights.
-        matrix: weights of the documents, shape (documents, terms).
+        postings: weights of the documents, shape (terms, documents): a query touches only the rows of its own terms.
+        title_weight: how often a word of a title counted.
     """
 
     def __init__(
@@ -43,19 +44,25 @@ class TfidfRetriever:
         analyzer: Analyzer,
         vocabulary: Sequence[str],
         weights: Weights,
-        matrix: csr_matrix,
+        postings: csr_matrix,
+        title_weight: float = 1,
     ) -> None:
         self.doc_ids = list(doc_ids)
         self.analyzer = analyzer
         self._terms = list(vocabulary)
         self._columns = {term: column for column, term in enumerate(self._terms)}
         self._weights = weights
-        self._matrix = matrix
-        self._postings = matrix.T.tocsr()  # terms × documents: a query touches only the rows of its own terms
+        self._postings = postings
+        self.title_weight = title_weight
 
     @classmethod
     def fit(
-        cls, documents: Sequence[Document], analyzer: Analyzer | None = None, *, weighting: Weighting = "tfidf"
+        cls,
+        documents: Sequence[Document],
+        analyzer: Analyzer | None = None,
+        *,
+        weighting: Weighting = "tfidf",
+        title_weight: float = 1,
     ) -> TfidfRetriever:
         """Index documents by title and text.
 
@@ -63,43 +70,35 @@ class TfidfRetriever:
             documents: the corpus.
             analyzer: how text becomes terms; chosen from the corpus unless one is given.
             weighting: "tfidf" (cosine of sublinear TF-IDF vectors) or "bm25".
+            title_weight: how often a word of a title counts, against once for a word of the text; 0 leaves titles out.
+                Counts are multiplied before they are weighted, as in Robertson, Zaragoza and Taylor, "Simple BM25
+                Extension to Multiple Weighted Fields", CIKM 2004.
 
         Raises:
-            InputError: there is no document, or not one term in any of them, or no such weighting.
+            InputError: there is no document or not one term in any of them, no such weighting, or a negative weight.
         """
-        from sklearn.feature_extraction.text import CountVectorizer
-
         if not documents:
             raise InputError("the corpus is empty: there is nothing to search in")
-        texts = [document.full_text for document in documents]
-        analyzer = analyzer or choose_analyzer(texts)
-        counter = CountVectorizer(analyzer=analyzer.terms)
-        try:
-            counts = counter.fit_transform(texts)
-        except ValueError:
-            raise InputError("no document of the corpus holds a single word") from None
-        vocabulary = [str(term) for term in counter.get_feature_names_out()]
+        if not 0 <= title_weight < math.inf:
+            raise InputError(f"title_weight is {title_weight}; it must be 0 or more")
+        analyzer = analyzer or choose_analyzer(document.full_text for document in documents)
+        terms, counts = count_corpus(documents, analyzer, title_weight)
+        if not terms:
+            raise InputError("no document of the corpus holds a single word")
         weights = fit_weights(weighting, counts)
         doc_ids = [document.doc_id for document in documents]
-        return cls(doc_ids, analyzer, vocabulary, weights, weights.of_documents(counts))
+        return cls(doc_ids, analyzer, terms, weights, weights.of_documents(counts).tocsc().T, title_weight)
 
     def search(self, queries: Mapping[str, str], k: int) -> dict[str, list[Candidate]]:
         """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved."""
-        query_ids = list(queries)
-        run: dict[str, list[Candidate]] = {}
-        for start in range(0, len(query_ids), _QUERY_BLOCK):
-            block = query_ids[start : start + _QUERY_BLOCK]
-            counts = self._counter.transform([queries[query_id] for query_id in block])
-            scores = (self._weights.of_queries(counts) @ self._postings).tocsr()
-            for row, query_id in enumerate(block):
-                found = slice(scores.indptr[row], scores.indptr[row + 1])
-                run[query_id] = self._top(scores.indices[found], scores.data[found], k)
-        return run
+        weights = self._weights.of_queries(self._counts(list(queries.values())))
+        found = best_documents(weights, self._postings, k)
+        return {query_id: self._candidates(*best) for query_id, best in zip(queries, found, strict=True)}
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """The score of each text for the query under this index's vocabulary and weights, shape (texts,)."""
-        vectors = self._weights.of_documents(self._counter.transform(texts))
-        product = vectors @ self._weights.of_queries(self._counter.transform([query])).T
+        vectors = self._weights.of_documents(self._counts(texts))
+        product = vectors @ self._weights.of_queries(self._counts([query])).T
         return np.asarray(product.toarray()[:, 0], dtype=np.float32)
 
     def save(self, folder: Path) -> None:
@@ -109,6 +108,7 @@ class TfidfRetriever:
             state = {
                 "format": _FORMAT,
                 "analyzer": asdict(self.analyzer),
+                "title_weight": self.title_weight,
                 "weighting": self._weights.settings(),
                 "doc_ids": self.doc_ids,
                 "terms": self._terms,
@@ -136,33 +136,24 @@ class TfidfRetriever:
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in ("idf", "data", "indices", "indptr")
             }
-            shape = len(state["doc_ids"]), len(state["terms"])
-            matrix = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
-            matrix.check_format(full_check=True)  # an index out of range would crash the process later
-            if arrays["idf"].shape != (shape[1],):
+            shape = len(state["terms"]), len(state["doc_ids"])
+            postings = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+            postings.check_format(full_check=True)  # an index out of range would crash the process later
+            if arrays["idf"].shape != (shape[0],):
                 raise ValueError("idf has another length than the vocabulary")
             weights = read_weights(state["weighting"], arrays["idf"])
-            return cls(state["doc_ids"], Analyzer(**state["analyzer"]), state["terms"], weights, matrix)
+            analyzer = Analyzer(**state["analyzer"])
+            return cls(state["doc_ids"], analyzer, state["terms"], weights, postings, float(state["title_weight"]))
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
             raise PackageError(f"{folder}: damaged or no first-stage index ({error})") from None
 
     def _arrays(self) -> dict[str, Any]:
-        matrix = self._matrix
-        return {"idf": self._weights.idf, "data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
+        postings = self._postings
+        return {"idf": self._weights.idf, "data": postings.data, "indices": postings.indices, "indptr": postings.indptr}
 
-    @cached_property
-    def _counter(self) -> CountVectorizer:
-        """Made once: scikit-learn checks the whole vocabulary when it first sees it."""
-        from sklearn.feature_extraction.text import CountVectorizer
+    def _counts(self, texts: Sequence[str]) -> csr_matrix:
+        return count_known(texts, self.analyzer, self._columns)
 
-        return CountVectorizer(analyzer=self.analyzer.terms, vocabulary=self._columns)
-
-    def _top(self, positions: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> list[Candidate]:
-        if k <= 0:
-            return []
-        if len(scores) > k:
-            # Everything that ties with the k-th best stays in until corpus order has decided.
-            cut = np.partition(scores, len(scores) - k)[len(scores) - k]
-            positions, scores = positions[scores >= cut], scores[scores >= cut]
-        best = np.lexsort((positions, -scores))[:k]
-        return [Candidate(self.doc_ids[positions[i]], float(scores[i])) for i in best]
+    def _candidates(self, positions: NDArray[np.int32], scores: NDArray[np.float32]) -> list[Candidate]:
+        pairs = zip(positions.tolist(), scores.tolist(), strict=True)
+        return [Candidate(self.doc_ids[position], score) for position, score in pairs]

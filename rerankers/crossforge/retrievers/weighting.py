@@ -52,11 +52,13 @@ class TfidfWeights:
 
     def of_documents(self, counts: csr_matrix) -> csr_matrix:
         """Unit rows."""
-        from sklearn.preprocessing import normalize
-
-        weights = counts.astype(np.float32)
-        weights.data = (1 + np.log(weights.data)) * self.idf[weights.indices]
-        return normalize(weights, norm="l2", copy=False)
+        tf = counts.data
+        # A count below 1, from a title that weighs little, stands for itself: both curves meet at 1 without a bend.
+        sublinear = np.where(tf > 1, 1 + np.log(np.maximum(tf, 1)), tf)
+        weights = _with_data(counts, sublinear * self.idf[counts.indices])
+        norms = np.sqrt(_row_sums(_with_data(weights, weights.data**2)))
+        weights.data /= _spread_over_rows(np.where(norms > 0, norms, 1), weights)
+        return weights
 
     of_queries = of_documents
 
@@ -91,19 +93,18 @@ class Bm25Weights:
         """The weights of a corpus with such term counts, shape (documents, terms)."""
         frequency = _document_frequency(counts)
         idf = np.log1p((counts.shape[0] - frequency + 0.5) / (frequency + 0.5))
-        return cls(idf.astype(np.float32), float(counts.sum()) / counts.shape[0])
+        return cls(idf.astype(np.float32), float(_row_sums(counts).mean()))
 
     def of_documents(self, counts: csr_matrix) -> csr_matrix:
         """Rows that say how much one occurrence of a term in the query is worth."""
-        lengths = np.asarray(counts.sum(axis=1), dtype=np.float64)[:, 0]
-        saturation = (self.k1 * (1 - self.b + self.b * lengths / self.average_length)).astype(np.float32)
-        weights = counts.astype(np.float32)
-        weights.data *= self.idf[weights.indices] / (weights.data + np.repeat(saturation, np.diff(weights.indptr)))
-        return weights
+        saturation = self.k1 * (1 - self.b + self.b * _row_sums(counts) / self.average_length)
+        return _with_data(
+            counts, counts.data * self.idf[counts.indices] / (counts.data + _spread_over_rows(saturation, counts))
+        )
 
     def of_queries(self, counts: csr_matrix) -> csr_matrix:
         """The counts themselves."""
-        return counts.astype(np.float32)
+        return counts
 
     def settings(self) -> dict[str, Any]:
         """Name and parameters."""
@@ -138,3 +139,17 @@ def read_weights(settings: Mapping[str, Any], idf: NDArray[np.float32]) -> Weigh
 
 def _document_frequency(counts: csr_matrix) -> NDArray[np.int64]:
     return np.bincount(counts.indices, minlength=counts.shape[1])
+
+
+def _row_sums(matrix: csr_matrix) -> NDArray[np.float64]:
+    """Shape (rows,); float64, or the order of columns would show."""
+    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+
+
+def _spread_over_rows(values: NDArray[np.float64], matrix: csr_matrix) -> NDArray[np.float32]:
+    """The value of its row for each stored entry, shape (entries,)."""
+    return np.repeat(values.astype(np.float32), np.diff(matrix.indptr))
+
+
+def _with_data(matrix: csr_matrix, data: NDArray[np.float32]) -> csr_matrix:
+    return type(matrix)((data, matrix.indices, matrix.indptr), shape=matrix.shape)

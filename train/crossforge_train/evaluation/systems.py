@@ -145,8 +145,10 @@ def first_stage_system(bench: Bench) -> System:
 
 def bm25_retriever(collection: Collection, first_stage: Retriever) -> TfidfRetriever:
     """The corpus indexed with BM25 weights, its texts analysed as the first stage does."""
-    analyzer = first_stage.analyzer if isinstance(first_stage, TfidfRetriever) else None
-    return TfidfRetriever.fit(list(collection.corpus.values()), analyzer, weighting="bm25")
+    documents = list(collection.corpus.values())
+    if not isinstance(first_stage, TfidfRetriever):
+        return TfidfRetriever.fit(documents, weighting="bm25")
+    return TfidfRetriever.fit(documents, first_stage.analyzer, weighting="bm25", title_weight=first_stage.title_weight)
 
 
 def bm25_systems(bench: Bench, retriever: Retriever) -> list[System]:
