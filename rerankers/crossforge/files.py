@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -43,6 +43,13 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     with written_atomically(path) as beside:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a tab-separated table, whole or not at all; white space within a value becomes one space."""
+    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
+        for row in (header, *rows):
+            lines.write("\t".join(" ".join(value.split()) for value in row) + "\n")
 
 
 def read_json(path: Path) -> Any:

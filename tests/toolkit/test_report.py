@@ -121,6 +121,6 @@ def test_gains_and_causes_add_up(report: Report) -> None:
 
 def test_what_has_to_be_judged_stays_in_the_run(toy_run: Path, toy_package: Path) -> None:
     rows = (toy_run / "evaluate" / "unjudged.test.tsv").read_text().splitlines()
-    assert rows[0].split("\t") == ["query_id", "doc_id", "probability", "rank", "query", "title", "text"]
+    assert rows[0].split("\t") == ["query_id", "doc_id", "query", "title", "text", "probability", "rank"]
     assert not list((toy_package / "evaluation").glob("unjudged*"))
     assert (toy_package / "evaluation" / "report.html").is_file()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge.files import read_lines, written_atomically
+from crossforge.files import read_lines, write_tsv
 from crossforge_train.collections.collection import Collection
 
 JUDGEMENTS_FILE = "judgements.tsv"
@@ -39,11 +39,10 @@ def read_judgements(path: Path) -> Judgements:
 
 def write_judgements(path: Path, judgements: Mapping[str, Mapping[str, int]]) -> None:
     """Write all of them, whole or not at all."""
-    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
-        lines.write("\t".join(_HEADER) + "\n")
-        for query_id, judged in judgements.items():
-            for doc_id, label in judged.items():
-                lines.write(f"{query_id}\t{doc_id}\t{label}\n")
+    rows = [
+        (query_id, doc_id, str(label)) for query_id, judged in judgements.items() for doc_id, label in judged.items()
+    ]
+    write_tsv(path, _HEADER, rows)
 
 
 def with_judgements(collection: Collection, judgements: Mapping[str, Mapping[str, int]]) -> Collection:

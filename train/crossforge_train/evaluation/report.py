@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge.files import read_json, write_json, written_atomically
+from crossforge.files import read_json, write_json, write_tsv, written_atomically
 from crossforge.runs import Candidate, write_run
 from crossforge_train.collections.collection import Collection
 from crossforge_train.evaluation.metrics import COUNTING_RULE
 from crossforge_train.evaluation.split_report import Measured, SplitReport
 from crossforge_train.evaluation.tuning import Tuned
 from crossforge_train.evaluation.verdict import Verdict, overall_verdict
+from crossforge_train.mining.report import JUDGING_COLUMNS
 
 REPORT_FILE = "report.json"
 UNJUDGED = "unjudged"
@@ -131,7 +132,7 @@ def write_details(folder: Path, measured: Measured, collection: Collection) -> N
         for measure, by_query in by_measure.items()
         for query_id, value in by_query.items()
     ]
-    _write_table(folder / f"per_query.{split}.tsv", ("query", "system", "measure", "value"), values)
+    write_tsv(folder / f"per_query.{split}.tsv", ("query", "system", "measure", "value"), values)
     if measured.report.details is not None:
         _write_unjudged(folder / f"{UNJUDGED}.{split}.tsv", measured, collection)
 
@@ -141,13 +142,6 @@ def _write_unjudged(path: Path, measured: Measured, collection: Collection) -> N
     rows = []
     for found in details.diagnosis.unjudged if details else ():
         document = collection.corpus[found.doc_id]
-        probability, query = f"{found.probability:.4f}", collection.queries[found.query_id]
-        rows.append((found.query_id, found.doc_id, probability, str(found.rank), query, document.title, document.text))
-    _write_table(path, ("query_id", "doc_id", "probability", "rank", "query", "title", "text"), rows)
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Tab-separated, one line a row: white space within a value becomes one space."""
-    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
-        for row in (header, *rows):
-            lines.write("\t".join(" ".join(str(value).split()) for value in row) + "\n")
+        judged = (found.query_id, found.doc_id, collection.queries[found.query_id], document.title, document.text)
+        rows.append((*judged, f"{found.probability:.4f}", str(found.rank)))
+    write_tsv(path, (*JUDGING_COLUMNS, "probability", "rank"), rows)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossforge.files import written_atomically
+from crossforge.files import write_tsv
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.mining.groups import Group
@@ -61,12 +61,12 @@ def write_suspects(path: Path, groups: Sequence[Group], collection: Collection, 
             key, row = (group.query_id, doc_id), (suspicion, group.doc_ids[0])
             found[key] = max(found.get(key, row), row)
     order = sorted(found, key=lambda key: (-found[key][0], key))[:_SUSPECTS]
-    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
-        lines.write("\t".join((*JUDGING_COLUMNS, "positive_id", "suspicion")) + "\n")
-        for query_id, doc_id in order:
-            document, (suspicion, positive) = collection.corpus[doc_id], found[query_id, doc_id]
-            cells = (query_id, doc_id, collection.queries[query_id], document.title, document.text, positive)
-            lines.write("\t".join([*(" ".join(cell.split()) for cell in cells), f"{suspicion:.4f}"]) + "\n")
+    rows = []
+    for query_id, doc_id in order:
+        document, (suspicion, positive) = collection.corpus[doc_id], found[query_id, doc_id]
+        judged = (query_id, doc_id, collection.queries[query_id], document.title, document.text)
+        rows.append((*judged, positive, f"{suspicion:.4f}"))
+    write_tsv(path, (*JUDGING_COLUMNS, "positive_id", "suspicion"), rows)
     return len(order)
 
 
