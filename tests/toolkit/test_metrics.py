@@ -112,7 +112,8 @@ ALL_NAMES = {**NAMES, "RR": "recip_rank", "R@100": "recall_100", "nDCG": "ndcg"}
 
 @given(graded_strategy, runs_strategy)
 def test_a_run_is_measured_as_trec_eval_measures_it(qrels: dict, run: dict) -> None:
-    expected = pytrec_eval.RelevanceEvaluator(qrels, set(ALL_NAMES.values())).evaluate(run)
+    # Of the queries that count: of one whose labels are all negative pytrec_eval 0.5 never comes back.
+    expected = pytrec_eval.RelevanceEvaluator(judged_queries(qrels), set(ALL_NAMES.values())).evaluate(run)
     candidates = {query_id: [Candidate(*found) for found in scores.items()] for query_id, scores in run.items()}
     values = measure_rankings(list(ALL_NAMES), qrels, trec_order(candidates))
     for ours, theirs in ALL_NAMES.items():
