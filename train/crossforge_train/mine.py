@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.files import write_json
-from crossforge.retrievers.analysis import Analyzer, choose_analyzer
+from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import write_run
 from crossforge_train.base_model import find_base_model, weights_hash
@@ -34,9 +34,7 @@ def run_file(mine_folder: Path, split: str) -> Path:
 def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRetriever:
     """Index the collection's corpus as the config says."""
     documents = list(collection.corpus.values())
-    analyzer = choose_analyzer(document.full_text for document in documents)
-    if config.analyzer != "auto":
-        analyzer = Analyzer(config.analyzer, config.language)
+    analyzer = None if config.analyzer == "auto" else Analyzer(config.analyzer, config.language)
     return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting, title_weight=config.title_weight)
 
 
@@ -47,7 +45,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "mining": config.mining.model_dump(),
         "teacher": {"base_model": weights_hash(config.base_model), **training} if config.mining.teacher else None,
         "seed": config.seed,
-        "versions": versions("crossforge", "scipy", "PyStemmer"),
+        "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words"),
     }
 
 
