@@ -2,9 +2,9 @@
 
 COLLECTION is a folder in BEIR layout. Its words, most frequent first, are the vocabulary of a grown corpus: the word
 of rank r is drawn with probability proportional to 1 / (r + 2.7), independently (Zipf and Mandelbrot), until a document
-has its length (log-normal, 100 words on average, deviation 0.4 in the log). The vocabulary has 50 times the square root of
-the number of drawn words (Heaps); where the collection has fewer, two of its rarer words joined make a new one. A query
-is ten words of one document. Real text repeats words within a document more often than this.
+has its length (log-normal, 100 words on average, deviation 0.4 in the log). The vocabulary has 50 times the square root
+of the number of drawn words (Heaps); where the collection has fewer, two of its rarer words joined make a new one. A
+query is ten words of one document. Real text repeats words within a document more often than this.
 
 Every system does the same work in a process of its own: reads the same documents, indexes them, saves its index, and
 finds the best 100 documents of every query. Memory is what the process and its workers hold together, shared pages
@@ -149,8 +149,10 @@ class _Peak:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._over.wait(0.5):
+        while True:
             self.bytes = max(self.bytes, sum(map(_held, [me, *me.children(recursive=True)])))
+            if self._over.wait(0.5):
+                return
 
 
 def _held(process: psutil.Process) -> int:
