@@ -14,7 +14,7 @@ from crossforge.errors import InputError
 from crossforge.files import sha256, write_json
 from crossforge.loading import find_folder
 from crossforge.reranker import Reranker
-from crossforge.retrievers.analysis import Analyzer, choose_analyzer
+from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model, model_hash, weights_hash
@@ -40,9 +40,7 @@ def run_file(mine_folder: Path, split: str) -> Path:
 def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRetriever:
     """Index the collection's corpus as the config says."""
     documents = list(collection.corpus.values())
-    analyzer = choose_analyzer(document.full_text for document in documents)
-    if config.analyzer != "auto":
-        analyzer = Analyzer(config.analyzer, config.language)
+    analyzer = None if config.analyzer == "auto" else Analyzer(config.analyzer, config.language)
     return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting, title_weight=config.title_weight)
 
 
@@ -56,7 +54,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "embedding": {"max_length": training.max_length, "precision": training.precision} if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
-        "versions": versions("crossforge", "scipy", "PyStemmer", "rapidfuzz"),
+        "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,21 +11,19 @@ from itertools import islice
 from typing import Literal
 
 from crossforge.errors import InputError
+from crossforge.retrievers.language import snowball_language, stop_words
 
-_ASCII_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w+")
 # Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar: scripts that are written without spaces.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 # Every script that is written today lies below.
 _LAST_SCRIPT = 0x20000
-# Lucene's list, with which BM25 figures are published: longer ones take words such as "how" and "first" out of queries.
-_ENGLISH_STOP_WORDS = (
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this"
-    " to was will with"
-)
 _UNSPACED_SHARE = 0.2
-_SAMPLE = 1000
+_SAMPLE, _BEGINNING = 1000, 500  # texts, and characters of each
+# Fewer words than these can be in any language.
+_LEAST_WORDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +55,33 @@ class Analyzer:
     def words(self, text: str) -> list[str]:
         """The lower-case words of one text, in order."""
         if text.isascii():
-            return _ASCII_WORD.findall(text.lower())
+            return _WORD.findall(text.lower())
         return _word_pattern().findall(unicodedata.normalize("NFC", text).lower())
 
     def terms_of_words(self, words: Sequence[str]) -> list[Sequence[str]]:
         """The terms that each word stands for: its n-grams, its stem, or none for a stop word."""
         if self.kind == "char":
             return [_ngrams(word, self.ngram) for word in words]
-        stop_words = _stop_words(self.language)
+        dropped = stop_words(self.language)
         stems = words if self.language == "none" else _stemmed(words, self.language)
-        return [() if word in stop_words else (stem,) for word, stem in zip(words, stems, strict=True)]
+        return [() if word in dropped else (stem,) for word, stem in zip(words, stems, strict=True)]
 
 
 def choose_analyzer(texts: Iterable[str]) -> Analyzer:
-    """The analyzer that fits a corpus, from a look at its first thousand texts."""
-    letters: Counter[str] = Counter()
-    for text in islice(texts, _SAMPLE):
-        letters["unspaced"] += len(_UNSPACED.findall(text))
-        letters["ascii"] += sum(character.isascii() for character in text if character.isalpha())
-        letters["all"] += sum(character.isalpha() for character in text)
-    if letters["unspaced"] > _UNSPACED_SHARE * max(1, letters["all"]):
+    """The analyzer that fits a corpus, from a look at the beginnings of its first thousand texts.
+
+    Character n-grams where a fifth of the letters belongs to scripts without spaces; otherwise words, stemmed in the
+    language of the sample if there is a stemmer for it. A sample too short to tell counts as English if its letters
+    are ASCII.
+    """
+    sample = "\n".join(text[:_BEGINNING] for text in islice(texts, _SAMPLE))
+    letters = sum(map(str.isalpha, sample))
+    if len(_UNSPACED.findall(sample)) > _UNSPACED_SHARE * max(1, letters):
         return Analyzer("char")
-    return Analyzer("word", "english" if letters["ascii"] > 0.9 * letters["all"] else "none")
+    if len(_WORD.findall(sample)) >= _LEAST_WORDS:
+        return Analyzer(language=snowball_language(sample) or "none")
+    ascii_letters = sum(character.isalpha() and character.isascii() for character in sample)
+    return Analyzer(language="english" if ascii_letters > 0.9 * letters else "none")
 
 
 @cache
@@ -100,8 +102,3 @@ def _stemmed(words: Sequence[str], language: str) -> list[str]:
     # One stemmer a call: it keeps a buffer of its own and must not be shared between threads.
     stems: list[str] = Stemmer.Stemmer(language).stemWords(list(words))
     return stems
-
-
-@cache
-def _stop_words(language: str) -> frozenset[str]:
-    return frozenset(_ENGLISH_STOP_WORDS.split()) if language == "english" else frozenset()

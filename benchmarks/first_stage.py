@@ -1,0 +1,219 @@
+"""The first stage against bm25s and plain cosine similarity: `python benchmarks/first_stage.py COLLECTION`.
+
+COLLECTION is a folder in BEIR layout. Its words, most frequent first, are the vocabulary of a grown corpus: the word
+of rank r is drawn with probability proportional to 1 / (r + 2.7), independently (Zipf and Mandelbrot), until a document
+has its length (log-normal, 100 words on average, deviation 0.4 in the log). The vocabulary has 50 times the square root
+of the number of drawn words (Heaps); where the collection has fewer, two of its rarer words joined make a new one. A
+query is ten words of one document. Real text repeats words within a document more often than this.
+
+Every system does the same work in a process of its own: reads the same documents, indexes them, saves its index, and
+finds the best 100 documents of every query. Memory is what the process and its workers hold together, shared pages
+counted once (PSS), sampled twice a second; the texts are part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+from scipy.sparse import csr_matrix
+
+from crossforge.documents import Document, read_documents
+from crossforge.retrievers.analysis import Analyzer
+from crossforge.retrievers.language import stop_words
+from crossforge.retrievers.tfidf import TfidfRetriever
+
+DEPTH, QUERY_WORDS, CHUNK = 100, 10, 20_000
+# What the table of scores of `cosine_similarity` may take; beyond, it is left out.
+TABLE_BYTES = 4e9
+# Best scores of each query: what two systems that do the same work agree on, to rounding.
+Scores = list[list[float]]
+Systems = dict[str, Callable[[list[str], list[str], Path], tuple[float, float, Scores]]]
+
+
+def main() -> None:
+    """Measure every system at every size, each in a process of its own, and print a table."""
+    options = _options()
+    if not (options.collection / "corpus.jsonl").is_file():
+        sys.exit(f"skipped: {options.collection} holds no corpus.jsonl; give a collection in BEIR layout")
+    if options.system:
+        print(json.dumps(_measure(options.system, options.collection, options.sizes[0], options.queries)))
+        return
+    print("| documents | system | index s | search s | documents × queries / s | peak GB | index on disk MB |")
+    print("|---|---|---|---|---|---|---|")
+    for size in options.sizes:
+        found = {name: _in_a_process(options, size, name) for name in SYSTEMS if _fits(name, size, options.queries)}
+        for name, row in found.items():
+            print(_line(size, options.queries, name, row), flush=True)
+        for ours, theirs in (("crossforge bm25", "bm25s"), ("crossforge tfidf", "cosine_similarity")):
+            if ours in found and theirs in found:
+                print(_comparison(ours, found[ours], theirs, found[theirs]), flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collection", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="documents")
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--system", choices=SYSTEMS, help="measure this one at the first size, here; prints JSON")
+    return parser.parse_args()
+
+
+def _fits(system: str, size: int, queries: int) -> bool:
+    return system != "cosine_similarity" or 8 * size * queries < TABLE_BYTES
+
+
+def _in_a_process(options: argparse.Namespace, size: int, system: str) -> dict:
+    command = [sys.executable, __file__, str(options.collection), "--system", system]
+    command += ["--sizes", str(size), "--queries", str(options.queries)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def _line(size: int, queries: int, name: str, row: dict) -> str:
+    rate = size * queries / row["search"]
+    disk = f"{row['disk'] / 1e6:,.0f}" if row["disk"] else "–"
+    return f"| {size:,} | {name} | {row['index']:.1f} | {row['search']:.1f} | {rate:.3g} | {row['peak']:.2f} | {disk} |"
+
+
+def _comparison(ours: str, mine: dict, theirs: str, other: dict) -> str:
+    same = np.mean([np.allclose(a, b, rtol=1e-4) for a, b in zip(mine["scores"], other["scores"], strict=True)])
+    index, search = other["index"] / mine["index"], other["search"] / mine["search"]
+    total = (other["index"] + other["search"]) / (mine["index"] + mine["search"])
+    return (
+        f"<!-- {ours} against {theirs}: index {index:.2f} x, search {search:.2f} x, both {total:.2f} x as fast;"
+        f" the same best scores for {same:.1%} of the queries that are compared -->"
+    )
+
+
+def _measure(system: str, collection: Path, size: int, queries: int) -> dict:
+    texts, asked = grow(collection, size, queries)
+    with tempfile.TemporaryDirectory() as folder, _Peak() as peak:
+        index, search, scores = SYSTEMS[system](texts, asked, Path(folder) / "index")
+        disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    return {"index": index, "search": search, "disk": disk, "peak": peak.bytes / 1e9, "scores": scores[:200]}
+
+
+def grow(collection: Path, size: int, queries: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Texts of documents and of queries, as the module says."""
+    draw = np.random.default_rng(seed)
+    lengths = np.maximum(5, draw.lognormal(np.log(100) - 0.4**2 / 2, 0.4, size)).astype(np.int64)
+    vocabulary = _vocabulary(collection, int(50 * np.sqrt(lengths.sum())), draw)
+    chances = np.cumsum(1 / (np.arange(len(vocabulary)) + 2.7))
+    texts: list[str] = []
+    for start in range(0, size, CHUNK):
+        ends = np.cumsum(lengths[start : start + CHUNK])
+        ranks = np.searchsorted(chances, draw.random(ends[-1]) * chances[-1])
+        words = vocabulary[np.minimum(ranks, len(vocabulary) - 1)]
+        texts += (
+            " ".join(words[end - length : end]) for end, length in zip(ends, np.diff(ends, prepend=0), strict=True)
+        )
+    sources = [texts[position].split() for position in draw.integers(0, size, queries)]
+    return texts, [" ".join(draw.choice(words, QUERY_WORDS)) for words in sources]
+
+
+def _vocabulary(collection: Path, size: int, draw: np.random.Generator) -> np.ndarray:
+    counts: Counter[str] = Counter()
+    for document in read_documents(collection / "corpus.jsonl"):
+        counts.update(re.findall(r"\w+", document.full_text.lower()))
+    words = [word for word, _ in counts.most_common(size)]
+    rarer = words[len(words) // 10 :]
+    missing = size - len(words)
+    words += [rarer[first] + rarer[second] for first, second in draw.integers(0, len(rarer), (missing, 2))]
+    return np.array(words, dtype=object)
+
+
+class _Peak:
+    """The most that this process and its children hold at a time, in bytes."""
+
+    def __enter__(self) -> _Peak:
+        self.bytes = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while True:
+            self.bytes = max(self.bytes, sum(map(_held, [me, *me.children(recursive=True)])))
+            if self._over.wait(0.5):
+                return
+
+
+def _held(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().pss
+    except psutil.Error:  # it has just ended
+        return 0
+
+
+def _crossforge(weighting: str) -> Callable[[list[str], list[str], Path], tuple[float, float, Scores]]:
+    def run(texts: list[str], queries: list[str], folder: Path) -> tuple[float, float, Scores]:
+        documents = [Document(str(position), text) for position, text in enumerate(texts)]
+        start = time.perf_counter()
+        TfidfRetriever.fit(documents, Analyzer(), weighting=weighting).save(folder)
+        indexed = time.perf_counter()
+        found = TfidfRetriever.load(folder).search({str(n): query for n, query in enumerate(queries)}, DEPTH)
+        searched = time.perf_counter()
+        scores = [[score for _, score in best] + [0.0] * (DEPTH - len(best)) for best in found.values()]
+        return indexed - start, searched - indexed, scores
+
+    return run
+
+
+def _bm25s(texts: list[str], queries: list[str], folder: Path) -> tuple[float, float, Scores]:
+    import bm25s
+    import Stemmer
+
+    # The same terms: one-letter words stay, and the stop words are ours.
+    same = {"token_pattern": r"(?u)\b\w+\b", "stopwords": sorted(stop_words("english")), "show_progress": False}
+    start = time.perf_counter()
+    retriever = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
+    retriever.index(bm25s.tokenize(texts, stemmer=Stemmer.Stemmer("english"), **same), show_progress=False)
+    retriever.save(folder)
+    indexed = time.perf_counter()
+    retriever = bm25s.BM25.load(folder, mmap=True)
+    asked = bm25s.tokenize(queries, stemmer=Stemmer.Stemmer("english"), **same)
+    _, scores = retriever.retrieve(asked, k=DEPTH, n_threads=psutil.cpu_count(), show_progress=False)
+    searched = time.perf_counter()
+    return indexed - start, searched - indexed, np.asarray(scores).tolist()
+
+
+def _cosine_similarity(texts: list[str], queries: list[str], folder: Path) -> tuple[float, float, Scores]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    start = time.perf_counter()
+    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=Analyzer().terms, dtype=np.float32)
+    documents: csr_matrix = vectorizer.fit_transform(texts)
+    indexed = time.perf_counter()
+    table = cosine_similarity(vectorizer.transform(queries), documents)
+    best = np.take_along_axis(table, np.argpartition(table, -DEPTH)[:, -DEPTH:], axis=1)
+    best = -np.sort(-best)
+    return indexed - start, time.perf_counter() - indexed, best.tolist()
+
+
+SYSTEMS: Systems = {
+    "crossforge bm25": _crossforge("bm25"),
+    "bm25s": _bm25s,
+    "crossforge tfidf": _crossforge("tfidf"),
+    "cosine_similarity": _cosine_similarity,
+}
+
+if __name__ == "__main__":
+    main()
