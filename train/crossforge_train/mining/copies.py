@@ -15,6 +15,7 @@ _UNSPACED = 15
 # In a long text a small edit leaves most shingles as they are; in a short one it may leave none.
 _SHORT = 1000
 _FEW_EDITS = 0.93
+_MISSPELT, _LONG_ENOUGH = 2, 4
 # From so many shingles on, a text that stands within another is no coincidence.
 _ENOUGH_TO_CONTAIN = 20
 # Texts that are kept in memory: a few hundred megabytes at most.
@@ -25,13 +26,14 @@ class _Text(NamedTuple):
     normalized: str
     shingles: frozenset[int]
     numbers: frozenset[str]
+    unspaced: bool
 
 
 class CopyDetector:
     """Compares documents of one corpus.
 
     One is a copy of another if their word 3-grams overlap (Jaccard) by the threshold; if one stands within the other,
-    word for word; or if both are short and few characters differ. Texts whose numbers differ are no copies: versions,
+    word for word; or if both are short and differ in misspellings. Texts whose numbers differ are no copies: versions,
     years and doses make another document. A negation that was put in or left out is not seen.
 
     Source: A. Broder, "On the resemblance and containment of documents", 1997.
@@ -56,7 +58,7 @@ class CopyDetector:
             return True
         if len(fewer.shingles) >= _ENOUGH_TO_CONTAIN and fewer.normalized in more.normalized:
             return True
-        return _few_edits(left.normalized, right.normalized)
+        return _few_edits(left, right)
 
     def _read(self, doc_id: str) -> _Text:
         document = self._corpus[doc_id]
@@ -66,16 +68,29 @@ class CopyDetector:
 
 def _as_text(text: str) -> _Text:
     words = text.split()
-    tokens = words if len(text) <= _UNSPACED * len(words) else list(text)
+    unspaced = len(text) > _UNSPACED * len(words)
+    tokens = list(text) if unspaced else words
     starts = range(max(1, len(tokens) - _SHINGLE + 1))
     # Hashes in place of the words themselves: a third of the memory.
     shingles = frozenset(hash(tuple(tokens[start : start + _SHINGLE])) for start in starts)
-    return _Text(text, shingles, frozenset(word for word in words if any(map(str.isdigit, word))))
+    return _Text(text, shingles, frozenset(word for word in words if any(map(str.isdigit, word))), unspaced)
 
 
-def _few_edits(left: str, right: str) -> bool:
-    from rapidfuzz.distance import Indel
+def _few_edits(left: _Text, right: _Text) -> bool:
+    """Whether only misspellings tell two short texts apart.
 
-    if max(len(left), len(right)) > _SHORT:
+    Another word in the place of one (startswith, endswith) makes another text, and often the best negative there is.
+    """
+    from rapidfuzz.distance import Indel, Levenshtein
+
+    if max(len(left.normalized), len(right.normalized)) > _SHORT:
         return False
-    return bool(Indel.normalized_similarity(left, right, score_cutoff=_FEW_EDITS) >= _FEW_EDITS)
+    if left.unspaced or right.unspaced:
+        return bool(Indel.normalized_similarity(left.normalized, right.normalized) >= _FEW_EDITS)
+    words, others = left.normalized.split(), right.normalized.split()
+    if len(words) != len(others):
+        return False
+    changed = [(word, other) for word, other in zip(words, others, strict=True) if word != other]
+    return len(changed) <= _MISSPELT and all(
+        min(map(len, pair)) >= _LONG_ENOUGH and Levenshtein.distance(*pair) == 1 for pair in changed
+    )
