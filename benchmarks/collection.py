@@ -1,8 +1,8 @@
 """Memory and time of a corpus in Arrow, mapped from disk, against the same documents as Python objects.
 
 `python benchmarks/collection.py [documents]`: documents of 20 words drawn from 50,000 made-up ones. Each measurement
-runs in a process of its own, and its memory is what that process has more than before: at its peak (`VmHWM`), at the end
-(`VmRSS`), and how much of the latter is file pages that the system may take back at any time (`RssFile`).
+runs in a process of its own, and its memory is what that process has more than before: at its peak (`VmHWM`), at the
+end (`VmRSS`), and how much of the latter is file pages that the system may take back at any time (`RssFile`).
 """
 
 from __future__ import annotations
