@@ -28,7 +28,7 @@ class RetrieveAndRerank:
     """The retrieve-and-rerank path over a fixed corpus.
 
     Args:
-        documents: the corpus.
+        documents: the corpus, in order or by id; a mapping is kept as it is, so that one on disk stays there.
         retriever: first stage over the same documents.
         reranker: second stage.
         depth: how many candidates of the first stage are reranked.
@@ -38,14 +38,16 @@ class RetrieveAndRerank:
 
     def __init__(
         self,
-        documents: Sequence[Document],
+        documents: Sequence[Document] | Mapping[str, Document],
         retriever: Retriever,
         reranker: Reranker,
         *,
         depth: int = DEFAULT_DEPTH,
         passages: int = 1,
     ) -> None:
-        self._documents = {document.doc_id: document for document in documents}
+        self._documents: Mapping[str, Document] = (
+            documents if isinstance(documents, Mapping) else {document.doc_id: document for document in documents}
+        )
         self._retriever = retriever
         self.reranker = reranker
         self._depth = depth

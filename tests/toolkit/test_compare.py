@@ -1,16 +1,18 @@
 """`crossforge compare`, and the verdict against the reranker that is in use."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome, error_line, toy_config
+from conftest import TOPICS, Outcome, error_line, make_documents, toy_config
 
 from crossforge.errors import InputError
 from crossforge.files import read_jsonl
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.config import load_config
+from crossforge_train.evaluation.diagnostics import OUTRANKED
 from crossforge_train.evaluation.report import read_report
 from crossforge_train.package import RegressionError
 from crossforge_train.recipe import STAGES
@@ -95,6 +97,20 @@ def test_candidates_of_another_retriever_are_reranked(
     (split,) = found.json["splits"]
     assert split["queries"] == 9
     assert next(system for system in split["systems"] if system["name"] == "first stage")["means"]["RR@10"] == 1.0
+
+
+def test_a_query_that_is_too_long_to_be_read_with_a_document_keeps_its_order(
+    crossforge: Command, toy_package: Path, toy_collection: Path, tmp_path: Path
+) -> None:
+    collection = tmp_path / "long"
+    shutil.copytree(toy_collection, collection)
+    text = f"{TOPICS['baking']} {TOPICS['sailing']} " * 30 + TOPICS["chess"].split()[0]
+    relevant = next(row for row in make_documents() if TOPICS["chess"].split()[0] in row["text"].split())
+    (collection / "queries.jsonl").open("a").write(json.dumps({"_id": "long", "text": text}) + "\n")
+    (collection / "qrels" / "test.tsv").open("a").write(f"long\t{relevant['_id']}\t1\n")
+    found = crossforge("compare", toy_package, "--collection", collection, "--json")
+    lost = found.json["splits"][0]["details"]["diagnosis"]["lost"]
+    assert [each["cause"] for each in lost if each["query_id"] == "long"] == [OUTRANKED]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from conftest import Outcome, error_line, toy_config
 
 from crossforge.errors import InputError
 from crossforge_train.collect import read_collected
-from crossforge_train.collections.judgements import read_judgements, with_judgements, write_judgements
+from crossforge_train.collections.beir import write_qrels
+from crossforge_train.collections.judgements import read_judgements, with_judgements
 from crossforge_train.config import load_config
 from crossforge_train.mining.groups import read_groups
 from crossforge_train.recipe import STAGES
@@ -45,7 +46,7 @@ def test_judging_walks_through_the_suspects_and_saves_after_each(crossforge: Com
 
 def test_the_next_run_honours_what_was_said(mined: Path, tmp_path: Path) -> None:
     relevant, irrelevant = suspects(mined)[:2]
-    write_judgements(
+    write_qrels(
         mined / "judgements.tsv", {relevant[0]: {relevant[1]: 1}, **{irrelevant[0]: {irrelevant[1]: 0}}}
         if relevant[0] != irrelevant[0] else {relevant[0]: {relevant[1]: 1, irrelevant[1]: 0}},
     )  # fmt: skip
@@ -65,7 +66,7 @@ def test_judgements_of_a_test_query_count_in_its_split(mined: Path, tmp_path: Pa
     before = read_collected(mined / "collect")
     query_id = next(iter(before.qrels("test")))
     doc_id = next(one for one in before.corpus if one not in before.qrels("test")[query_id])
-    write_judgements(mined / "judgements.tsv", {query_id: {doc_id: 2}, "gone": {doc_id: 1}})
+    write_qrels(mined / "judgements.tsv", {query_id: {doc_id: 2}, "gone": {doc_id: 1}})
     run_stages(load_config(tmp_path / "config.yaml"), STAGES[:1], SilentReporter())
     after = read_collected(mined / "collect")
     assert after.qrels("test")[query_id][doc_id] == 2
@@ -112,7 +113,7 @@ def test_a_malformed_judgement_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_judgements_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     judgements = {"q": {"a": 1, "b": 0}, "r": {"a": 3}}
-    write_judgements(tmp_path / "judgements.tsv", judgements)
+    write_qrels(tmp_path / "judgements.tsv", judgements)
     assert read_judgements(tmp_path / "judgements.tsv") == judgements
 
 

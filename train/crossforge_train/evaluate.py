@@ -13,7 +13,6 @@ from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, sha256
 from crossforge.loading import BackendName, find_folder, holds_reranker
 from crossforge.reranker import Reranker
-from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
 from crossforge_train.base_model import find_base_model, model_hash
@@ -22,27 +21,25 @@ from crossforge_train.config import Config
 from crossforge_train.evaluation.calibration import fit_calibrator
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.report import make_report, training_curves, write_details, write_report
-from crossforge_train.evaluation.split_report import Measured, measure_split
+from crossforge_train.evaluation.shipped import measure_shipped
 from crossforge_train.evaluation.systems import (
     BASE_MODEL,
-    FIRST_STAGE,
     INCUMBENT,
     RERANKER,
     SHIPPED,
-    WITHOUT_MODEL,
     Bench,
     System,
     bm25_retriever,
     bm25_systems,
     first_stage_system,
-    named_system,
+    opened,
+    opened_system,
     reranker_system,
     set_up_bench,
     with_fusion,
 )
 from crossforge_train.evaluation.threshold import choose_threshold
 from crossforge_train.evaluation.tuning import Tuned, choose_fusion_weight
-from crossforge_train.evaluation.verdict import Contest
 from crossforge_train.finetune import MODEL_FOLDER
 from crossforge_train.mine import INDEX_FOLDER, run_file
 from crossforge_train.stages import Context, Stage, versions
@@ -79,12 +76,15 @@ def _run(context: Context) -> None:
         run = read_run(run_file(context.stage("mine"), split))
         return set_up_bench(collection, split, run, retriever, settings, config.seed, context.reporter, limit)
 
-    reranker = Reranker(context.stage(context.config.last_finetune) / MODEL_FOLDER, backend=_fastest_backend())
+    reranker = Reranker(context.stage(config.last_finetune) / MODEL_FOLDER, backend=_fastest_backend())
     tuned = tune(bench(dev_split(config.collection), settings.max_dev_queries), reranker)
     bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
+    rivals = _rivals(config)
     splits = []
     for split in test_splits(config.collection):
-        measured = _measure(bench(split, settings.max_queries), reranker, tuned, bm25, config)
+        on = bench(split, settings.max_queries)
+        others = [*(bm25_systems(on, bm25) if bm25 else ()), *_measured(on, rivals)]
+        measured = measure_shipped(on, reranker, tuned.fusion_weight, others, tuned.calibrator, tuned.threshold)
         write_details(context.folder, measured, collection)
         splits.append(measured.report)
     name = read_json(context.stage("collect") / "counts.json")["name"]
@@ -92,7 +92,7 @@ def _run(context: Context) -> None:
         context.folder,
         make_report(
             config.name, name, settings.metric, settings.depth, reranker.backend_name, splits, tuned,
-            training_curves(read_json(context.stage(context.config.last_finetune) / "history.json")),
+            training_curves(read_json(context.stage(config.last_finetune) / "history.json")),
         ),
     )  # fmt: skip
 
@@ -101,26 +101,25 @@ def _measures_bm25(config: Config) -> bool:
     return config.evaluation.bm25 and config.first_stage.weighting != "bm25"  # then it is the first stage itself
 
 
-def _measure(bench: Bench, reranker: Reranker, tuned: Tuned, bm25: Retriever | None, config: Config) -> Measured:
-    alone = reranker_system(bench, RERANKER, reranker, 0.0)
-    shipped = with_fusion(bench, alone, SHIPPED, tuned.fusion_weight)
-    others, decisive = _other_systems(bench, bm25, config), [(SHIPPED, FIRST_STAGE)]
-    if any(system.name == INCUMBENT for system in others):
-        decisive.append((SHIPPED, INCUMBENT))
-    systems = [first_stage_system(bench), *others, alone, shipped]
-    rivals = [(SHIPPED, system.name) for system in others if system.name in WITHOUT_MODEL]
-    return measure_split(bench, systems, Contest(FIRST_STAGE, decisive, rivals), tuned.calibrator, tuned.threshold)
-
-
-def _other_systems(bench: Bench, bm25: Retriever | None, config: Config) -> list[System]:
-    """What else could be shipped: BM25, the base model if it is a reranker, and the reranker that is in use."""
-    systems = bm25_systems(bench, bm25) if bm25 else []
+def _rivals(config: Config) -> dict[str, Reranker | Path]:
+    """What else could be shipped, opened once for all splits: the base model if it ranks, and what is in use."""
+    rivals: dict[str, Reranker | Path] = {}
     base_model = find_base_model(config.base_model)
     if holds_reranker(base_model):
-        systems.append(reranker_system(bench, BASE_MODEL, Reranker(base_model), 0.0))
+        rivals[BASE_MODEL] = Reranker(base_model)
     if config.evaluation.incumbent:
-        systems.append(named_system(bench, INCUMBENT, config.evaluation.incumbent))
-    return systems
+        rivals[INCUMBENT] = opened(config.evaluation.incumbent)
+    return rivals
+
+
+def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[System]:
+    """The rivals as they would ship; the base model by itself, whatever its package says."""
+    return [
+        reranker_system(bench, name, found, 0.0)
+        if name == BASE_MODEL and isinstance(found, Reranker)
+        else opened_system(bench, name, found)
+        for name, found in rivals.items()
+    ]
 
 
 def _fastest_backend() -> BackendName:
@@ -133,16 +132,13 @@ def tune(bench: Bench, reranker: Reranker) -> Tuned:
     """Choose on a dev split what ships: fusion weight, calibrator and threshold."""
     metric = bench.config.metric
     alone = reranker_system(bench, RERANKER, reranker, 0.0)
-    scored = alone.scored
-    if scored is None:
-        raise InputError("nothing was scored")
-    weight = choose_fusion_weight(scored, bench.run, bench.qrels, metric)
-    fitted = fit_calibrator(scored, bench.qrels)
+    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric)
+    fitted = fit_calibrator(alone.scored, bench.qrels)
     dev = {
         system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric])
         for system in (first_stage_system(bench), alone, with_fusion(bench, alone, SHIPPED, weight))
     }
-    threshold = choose_threshold(scored, bench.qrels, fitted.calibrator)
+    threshold = choose_threshold(alone.scored, bench.qrels, fitted.calibrator)
     return Tuned(weight, fitted.calibrator, fitted.log_losses, threshold, dev)
 
 

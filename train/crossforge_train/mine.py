@@ -19,7 +19,7 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model, model_hash, weights_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.config import Config, FirstStageConfig, MiningConfig, MiningSource
 from crossforge_train.mining.groups import write_groups
 from crossforge_train.mining.negatives import Candidates, Mined, drawn_queries, mine_groups
@@ -99,9 +99,8 @@ def training_queries(config: Config, collection: Collection) -> dict[str, str]:
 
 
 def mine_candidates(context: Context, collection: Collection, candidates: Candidates, settings: MiningConfig) -> Mined:
-    """Mine the training queries, with teacher scores if there is a teacher."""
-    config = context.config
-    query_ids = list(training_queries(config, collection))
+    """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
+    config, query_ids = context.config, list(candidates.first_stage)
 
     def mine(doubtful: Mapping[str, set[str]]) -> Mined:
         found = replace(candidates, doubtful=doubtful)
@@ -139,20 +138,11 @@ def _retrieved(context: Context, collection: Collection, query_ids: Sequence[str
 
 def _known_candidates(path: Path, collection: Collection, query_ids: Sequence[str]) -> Run:
     run = read_run(path)
-    if not run.keys() & set(query_ids):
+    known = {query_id: run[query_id] for query_id in query_ids if query_id in run}
+    if not known:
         raise InputError(f"{path}: none of the training queries stands in this run")
-    unknown = next(
-        (
-            found.doc_id
-            for query_id in query_ids
-            for found in run.get(query_id, [])
-            if found.doc_id not in collection.corpus
-        ),
-        None,
-    )
-    if unknown is not None:
-        raise InputError(f"{path}: document {unknown!r} is not in the corpus")
-    return run
+    require_documents(known, collection, path)
+    return known
 
 
 def _with_base_model(context: Context, collection: Collection, mined: Mined) -> Mined:

@@ -40,8 +40,7 @@ def _hardest_first(context: Context, collection: Collection, retriever: TfidfRet
     """The training queries' candidates within the window, by falling logit of the first round's reranker."""
     config = context.config
     reranker = Reranker(context.stage("finetune") / MODEL_FOLDER)
-    documents = list(collection.corpus.values())
-    pipeline = RetrieveAndRerank(documents, retriever, reranker, passages=config.evaluation.passages)
+    pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     queries, window = training_queries(config, collection), config.mining.window
     run = retriever.search(queries, window)
     scored = score_queries(pipeline, queries, run, window, context.reporter, "reranking the training queries")

@@ -76,11 +76,18 @@ def _blocks(sizes: NDArray[np.int64], limit: int) -> list[slice]:
 def _best_of_block(queries: csr_matrix, postings: csr_matrix, k: int) -> list[Best]:
     scores = (queries @ postings).tocsr()
     return [
-        _best(scores.indices[start:end], scores.data[start:end], k) for start, end in pairwise(scores.indptr.tolist())
+        top_k(scores.indices[start:end], scores.data[start:end], k) for start, end in pairwise(scores.indptr.tolist())
     ]
 
 
-def _best(positions: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Best:
+def top_k(positions: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Best:
+    """The `k` highest scores of one query and their positions, best first; equal scores by position.
+
+    Args:
+        positions: of documents, shape (documents,).
+        scores: theirs, shape (documents,).
+        k: how many.
+    """
     if 0 < k < len(scores):
         # Everything that ties with the k-th best stays in until corpus order has decided.
         cut = np.partition(scores, len(scores) - k)[len(scores) - k]

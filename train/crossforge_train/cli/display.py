@@ -114,7 +114,7 @@ def show_report(report: Report) -> None:
         for line in warning_lines(split, report.metric):
             console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
         console.print()
-    console.print(f"[dim]{report.counting_rule}; {CORRECTION_RULE}[/]", soft_wrap=True)
+    console.print(f"[dim]{report.counting_rule}; p values are {CORRECTION_RULE}[/]", soft_wrap=True)
 
 
 def show_mining(report: Mapping[str, Any]) -> None:

@@ -119,10 +119,10 @@ def _bench(
 
 def _show(bench: Bench, measured: Measured, title: str, folder: Path | None, output: Output) -> int:
     from crossforge_train.evaluation.report import make_report, write_details, write_report
+    from crossforge_train.evaluation.systems import RerankerSystem
 
-    backend = next(
-        (system.pipeline.reranker.backend_name for system in measured.systems if system.pipeline), "no reranker"
-    )
+    rerankers = [system.pipeline.reranker for system in measured.systems if isinstance(system, RerankerSystem)]
+    backend = rerankers[0].backend_name if rerankers else "no reranker"
     config = bench.config
     report = make_report(title, bench.collection.name, config.metric, config.depth, backend, [measured.report])
     if folder:

@@ -30,7 +30,8 @@ def judge(
     limit: Annotated[int | None, typer.Option(help="Stop after so many judgements.", min=1)] = None,
 ) -> None:
     """Judge documents one at a time; the next run of the same config honours what was said."""
-    from crossforge_train.collections.judgements import JUDGEMENTS_FILE, read_judgements, write_judgements
+    from crossforge_train.collections.beir import write_qrels
+    from crossforge_train.collections.judgements import JUDGEMENTS_FILE, read_judgements
     from crossforge_train.mining.report import SUSPECTS_FILE
 
     if not (run / "run.json").is_file():
@@ -47,7 +48,7 @@ def judge(
             break
         if answer in _ANSWERS:
             judgements.setdefault(row["query_id"], {})[row["doc_id"]] = _ANSWERS[answer]
-            write_judgements(target, judgements)  # after each: nothing that was said is lost
+            write_qrels(target, judgements)  # after each: nothing that was said is lost
             done += 1
         if done == limit:
             break

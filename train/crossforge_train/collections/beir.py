@@ -8,13 +8,13 @@ from typing import Any
 
 from crossforge.documents import Document, as_document
 from crossforge.errors import InputError
-from crossforge.files import read_jsonl, read_lines, write_jsonl, written_atomically
-from crossforge_train.collections.collection import Collection
+from crossforge.files import read_jsonl, read_lines, write_jsonl, write_tsv
+from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import Judgement, Placed, Query, distinct, judged_collection, some
 from crossforge_train.collections.readers.tables import checked_id, whole_number
 
-_HEADER = ("query-id", "corpus-id", "score")
+QRELS_HEADER = ("query-id", "corpus-id", "score")
 
 
 def read_beir(folder: Path, name: str | None = None) -> Collection:
@@ -72,13 +72,13 @@ def write_judged(folder: Path, collection: Collection) -> None:
     )
     write_jsonl(folder / "queries.jsonl", queries)
     for split, qrels in collection.splits.items():
-        with (
-            written_atomically(folder / "qrels" / f"{split}.tsv") as beside,
-            beside.open("w", encoding="utf-8") as lines,
-        ):
-            lines.write("\t".join(_HEADER) + "\n")
-            for query_id, judged in qrels.items():
-                lines.writelines(f"{query_id}\t{doc_id}\t{relevance}\n" for doc_id, relevance in judged.items())
+        write_qrels(folder / "qrels" / f"{split}.tsv", qrels)
+
+
+def write_qrels(path: Path, qrels: Qrels) -> None:
+    """Write judgements as `read_qrels` reads them, whole or not at all."""
+    rows = [(query_id, doc_id, str(label)) for query_id, judged in qrels.items() for doc_id, label in judged.items()]
+    write_tsv(path, QRELS_HEADER, rows)
 
 
 def _packed_or_not(path: Path) -> Path:
@@ -117,9 +117,9 @@ def read_qrels(path: Path) -> Iterator[Judgement]:
     """Yield the judgements of a `qrels/SPLIT.tsv`, with or without its header."""
     for number, line in enumerate(read_lines(path), start=1):
         row = line.rstrip("\r\n").split("\t")
-        if not line.strip() or (number == 1 and tuple(row) == _HEADER):
+        if not line.strip() or (number == 1 and tuple(row) == QRELS_HEADER):
             continue
         where = f"{path}, line {number}"
-        if len(row) < len(_HEADER):
+        if len(row) < len(QRELS_HEADER):
             raise InputError(f"{where}: expected query-id, corpus-id and a number, tab-separated")
         yield Judgement(where, row[0], row[1], whole_number(row[2], where))

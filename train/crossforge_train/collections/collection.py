@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
+from crossforge.runs import Run
 
 # query id -> document id -> relevance (0 = judged and not relevant)
 Qrels = Mapping[str, Mapping[str, int]]
@@ -76,3 +78,11 @@ def positives(judgements: Mapping[str, int]) -> list[str]:
     """The ids of the relevant documents of one query, most relevant first, equally relevant ones by id."""
     relevant = [doc_id for doc_id, relevance in judgements.items() if relevance > 0]
     return sorted(relevant, key=lambda doc_id: (-judgements[doc_id], doc_id))
+
+
+def require_documents(run: Run, collection: Collection, path: Path) -> None:
+    """Raise `InputError` if a run, read from `path`, names a document that the collection does not hold."""
+    for query_id, candidates in run.items():
+        missing = next((found.doc_id for found in candidates if found.doc_id not in collection.corpus), None)
+        if missing is not None:
+            raise InputError(f"{path}: query {query_id!r} has document {missing!r}, which is not in the corpus")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge.files import read_lines, write_tsv
+from crossforge.files import read_lines
+from crossforge_train.collections.beir import QRELS_HEADER
 from crossforge_train.collections.collection import Collection
 
 JUDGEMENTS_FILE = "judgements.tsv"
-_HEADER = ("query-id", "corpus-id", "score")
 
 # query id -> document id -> relevance
 Judgements = dict[str, dict[str, int]]
@@ -27,7 +27,7 @@ def read_judgements(path: Path) -> Judgements:
         return judgements
     for number, line in enumerate(read_lines(path), start=1):
         cells = tuple(line.rstrip("\n").split("\t"))
-        if not line.strip() or cells == _HEADER:
+        if not line.strip() or cells == QRELS_HEADER:
             continue
         try:
             query_id, doc_id, label = cells
@@ -35,14 +35,6 @@ def read_judgements(path: Path) -> Judgements:
         except ValueError:
             raise InputError(f"{path}, line {number}: expected query-id, corpus-id and a whole number") from None
     return judgements
-
-
-def write_judgements(path: Path, judgements: Mapping[str, Mapping[str, int]]) -> None:
-    """Write all of them, whole or not at all."""
-    rows = [
-        (query_id, doc_id, str(label)) for query_id, judged in judgements.items() for doc_id, label in judged.items()
-    ]
-    write_tsv(path, _HEADER, rows)
 
 
 def with_judgements(collection: Collection, judgements: Mapping[str, Mapping[str, int]]) -> Collection:

@@ -48,7 +48,7 @@ def _how_measured(report: Report) -> str:
     return (
         f"Each query's first {report.depth} candidates of the first stage are reranked ({report.backend} backend); "
         f"{report.counting_rule}. Intervals are bootstrapped over queries; p is from a paired randomization test, "
-        f"{CORRECTION_RULE[len('p values are ') :]}.{weight}"
+        f"{CORRECTION_RULE}.{weight}"
     )
 
 

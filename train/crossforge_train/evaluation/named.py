@@ -8,22 +8,21 @@ from pathlib import Path
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError
 from crossforge.reranker import Reranker
+from crossforge_train.evaluation.shipped import measure_shipped
 from crossforge_train.evaluation.split_report import Measured, measure_split
 from crossforge_train.evaluation.systems import (
     BM25,
     BM25_RETRIEVAL,
     FIRST_STAGE,
-    RERANKER,
-    SHIPPED,
     WITHOUT_MODEL,
     Bench,
+    RerankerSystem,
     System,
     bm25_retriever,
     bm25_systems,
     first_stage_system,
-    named_system,
-    reranker_system,
-    with_fusion,
+    opened,
+    opened_system,
 )
 from crossforge_train.evaluation.verdict import Contest
 
@@ -46,11 +45,14 @@ def compare_named(bench: Bench, references: Sequence[str]) -> Measured:
     """
     if list(references) == [FIRST_STAGE_REFERENCE]:
         raise InputError("the first stage by itself has nothing to be compared with; name another system")
-    systems = [first_stage_system(bench), *bm25_systems(bench, bm25_retriever(bench.collection, bench.retriever))]
+    systems: list[System] = [
+        first_stage_system(bench),
+        *bm25_systems(bench, bm25_retriever(bench.collection, bench.retriever)),
+    ]
     names = _names(references)
     for name, reference in zip(names, references, strict=True):
         if name not in (FIRST_STAGE, BM25):
-            systems.append(named_system(bench, name, reference))
+            systems.append(opened_system(bench, name, opened(reference)))
     baseline, *challengers = names if len(names) > 1 else [FIRST_STAGE, *names]
     rivals = [(challengers[0], name) for name in WITHOUT_MODEL if name != challengers[0]]
     contest = Contest(baseline, [(challenger, baseline) for challenger in challengers], rivals)
@@ -61,16 +63,9 @@ def compare_named(bench: Bench, references: Sequence[str]) -> Measured:
 
 def measure_reranker(bench: Bench, reranker: Reranker) -> Measured:
     """One reranker against the first stage: by itself, and fused as its package says."""
-    alone = reranker_system(bench, RERANKER, reranker, 0.0)
     manifest = reranker.manifest
-    systems = [
-        first_stage_system(bench),
-        *bm25_systems(bench, bm25_retriever(bench.collection, bench.retriever)),
-        alone,
-        with_fusion(bench, alone, SHIPPED, manifest.fusion_weight),
-    ]
-    contest = Contest(FIRST_STAGE, [(SHIPPED, FIRST_STAGE)], [(SHIPPED, name) for name in WITHOUT_MODEL])
-    return measure_split(bench, systems, contest, manifest.calibrator, manifest.threshold)
+    bm25 = bm25_systems(bench, bm25_retriever(bench.collection, bench.retriever))
+    return measure_shipped(bench, reranker, manifest.fusion_weight, bm25, manifest.calibrator, manifest.threshold)
 
 
 def _names(references: Sequence[str]) -> list[str]:
@@ -86,7 +81,8 @@ def _names(references: Sequence[str]) -> list[str]:
 
 
 def _calibration(systems: Sequence[System], subject: str) -> tuple[Calibrator, float | None]:
-    pipeline = next(system.pipeline for system in systems if system.name == subject)
-    if pipeline is None:
+    found = next(system for system in systems if system.name == subject)
+    if not isinstance(found, RerankerSystem):
         return Calibrator(), None
-    return pipeline.reranker.manifest.calibrator, pipeline.reranker.manifest.threshold
+    manifest = found.pipeline.reranker.manifest
+    return manifest.calibrator, manifest.threshold

@@ -21,7 +21,7 @@ from crossforge_train.evaluation.diagnostics import Diagnosis, ReadInFull, Subje
 from crossforge_train.evaluation.examples import Example, best_and_worst
 from crossforge_train.evaluation.metrics import PerQuery, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
-from crossforge_train.evaluation.systems import FIRST_STAGE, PERFECT, RERANKER, SHIPPED, Bench, System
+from crossforge_train.evaluation.systems import FIRST_STAGE, PERFECT, RERANKER, SHIPPED, Bench, RerankerSystem, System
 from crossforge_train.evaluation.threshold import ThresholdResult, measure_threshold
 from crossforge_train.evaluation.verdict import (
     Comparison,
@@ -151,10 +151,9 @@ def _details(
     calibrator: Calibrator,
     threshold: float | None,
 ) -> Details | None:
-    scored = subject.scored
-    if scored is None:
+    if not isinstance(subject, RerankerSystem):
         return None
-    curve = _depth_curve(bench, subject, scored)
+    curve, scored = _depth_curve(bench, subject), subject.scored
     return Details(
         depth_curve=curve,
         latency=_latency(bench, systems, values, subject, curve),
@@ -169,45 +168,51 @@ def _details(
     )
 
 
-def _reader(bench: Bench, subject: System) -> ReadInFull:
+def _reader(bench: Bench, subject: RerankerSystem) -> ReadInFull:
+    reranker = subject.pipeline.reranker
+    windows = PassageWindows(reranker.tokenizer)
+
     def best_logit(query_id: str, doc_id: str) -> float:
-        if subject.pipeline is None:
-            return -math.inf
-        query, reranker = bench.queries[query_id], subject.pipeline.reranker
-        windows = PassageWindows(reranker.tokenizer).split(query, bench.collection.corpus[doc_id])
-        return float(reranker.score_pairs([(query, text) for text in windows[:_PASSAGES_IN_FULL]]).logits.max())
+        query = bench.queries[query_id]
+        if not reranker.tokenizer.fits(query):
+            return -math.inf  # it was not read at all, and reading more of the document is no way out
+        texts = windows.split(query, bench.collection.corpus[doc_id])[:_PASSAGES_IN_FULL]
+        return float(reranker.score_pairs([(query, text) for text in texts]).logits.max())
 
     return best_logit
 
 
-def _depth_curve(bench: Bench, subject: System, scored: Mapping[str, ScoredQuery]) -> DepthCurve:
+def _depth_curve(bench: Bench, subject: RerankerSystem) -> DepthCurve:
     """The curve over all queries, or, if it goes deeper than what was reranked, over a draw of them."""
-    config = bench.config
+    config, scored = bench.config, subject.scored
     retrieved = max((len(candidates) for candidates in bench.run.values()), default=0)
     depths = sorted({min(depth, max(retrieved, 1)) for depth in (*config.depths, config.depth)})
-    if depths[-1] > config.depth and subject.pipeline is not None:
-        scored = _scored_deeper(bench, subject.pipeline, scored, depths[-1])
-    weights = {FIRST_STAGE: 1.0, (RERANKER if subject.name == SHIPPED else f"{subject.name} alone"): 0.0}
+    if depths[-1] > config.depth:
+        scored = _scored_deeper(bench, subject, depths[-1])
+    weights = {FIRST_STAGE: 1.0, _alone(subject): 0.0}
     if subject.fusion_weight:
         weights[subject.name] = subject.fusion_weight
     return depth_curve(scored, bench.run, bench.qrels, weights, depths, config.metric, PERFECT)
 
 
-def _scored_deeper(
-    bench: Bench, pipeline: RetrieveAndRerank, scored: Mapping[str, ScoredQuery], depth: int
-) -> dict[str, ScoredQuery]:
+def _alone(subject: RerankerSystem) -> str:
+    """What the curve calls the subject without the first stage's share."""
+    return RERANKER if subject.name == SHIPPED else f"{subject.name} alone"
+
+
+def _scored_deeper(bench: Bench, subject: RerankerSystem, depth: int) -> dict[str, ScoredQuery]:
     reranked = bench.config.depth
-    drawn = drawn_queries(list(scored), bench.config.deep_queries, bench.seed)
+    drawn = drawn_queries(list(subject.scored), bench.config.deep_queries, bench.seed)
     below = {query_id: bench.run[query_id][reranked:] for query_id in drawn}
     queries = {query_id: bench.queries[query_id] for query_id in drawn}
     deeper = score_queries(
-        pipeline, queries, below, depth - reranked, bench.reporter, f"reranking {bench.split} deeper"
+        subject.pipeline, queries, below, depth - reranked, bench.reporter, f"reranking {bench.split} deeper"
     )
-    return {query_id: scored[query_id].followed_by(deeper[query_id]) for query_id in drawn}
+    return {query_id: subject.scored[query_id].followed_by(deeper[query_id]) for query_id in drawn}
 
 
 def _latency(
-    bench: Bench, systems: Sequence[System], values: Mapping[str, PerQuery], subject: System, curve: DepthCurve
+    bench: Bench, systems: Sequence[System], values: Mapping[str, PerQuery], subject: RerankerSystem, curve: DepthCurve
 ) -> list[LatencyPoint]:
     config = bench.config
     query_ids = drawn_queries(list(bench.queries), config.latency_queries, bench.seed) if config.latency_queries else []
@@ -223,16 +228,19 @@ def _latency(
 
         return median_milliseconds(answer, by_text)
 
-    quality = {system.name: mean(values[system.name][config.metric]) for system in systems}
-    others = [system for system in systems if system.pipeline is not None and system.pipeline is not subject.pipeline]
+    others = {
+        system.name: system.pipeline
+        for system in systems
+        if isinstance(system, RerankerSystem) and system.pipeline is not subject.pipeline
+    }
     points = [LatencyPoint(FIRST_STAGE, 0, milliseconds(None, config.depth), curve.values[FIRST_STAGE][0])]
-    shown = curve.values.get(subject.name, curve.values[list(curve.values)[1]])
+    shown = curve.values[subject.name if subject.fusion_weight else _alone(subject)]
     with bench.reporter.bar(f"timing {bench.split}", len(curve.depths) + len(others)) as advance:
         for depth, value in zip(curve.depths, shown, strict=True):
             points.append(LatencyPoint(subject.name, depth, milliseconds(subject.pipeline, depth), value))
             advance()
-        for system in others:
-            took = milliseconds(system.pipeline, config.depth)
-            points.append(LatencyPoint(system.name, config.depth, took, quality[system.name]))
+        for name, pipeline in others.items():
+            took = milliseconds(pipeline, config.depth)
+            points.append(LatencyPoint(name, config.depth, took, mean(values[name][config.metric])))
             advance()
     return points

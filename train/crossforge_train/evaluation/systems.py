@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from crossforge.errors import InputError
@@ -12,7 +12,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Candidate, Run, read_run
-from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.collections.collection import Collection, Qrels, require_documents
 from crossforge_train.config import EvaluationConfig
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD, ScoredQuery, rankings, score_queries, spread_of_scores
@@ -60,10 +60,8 @@ class Bench:
 
     def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
         """The path that an app would run, with this reranker in it."""
-        documents = list(self.collection.corpus.values())
-        return RetrieveAndRerank(
-            documents, self.retriever, reranker, depth=self.config.depth, passages=self.config.passages
-        )
+        corpus, config = self.collection.corpus, self.config
+        return RetrieveAndRerank(corpus, self.retriever, reranker, depth=config.depth, passages=config.passages)
 
 
 @dataclass(frozen=True)
@@ -73,16 +71,25 @@ class System:
     Attributes:
         name: what tables call it.
         rankings: its order of documents, by query.
-        scored: for a reranker its scores; None for what has no scores of its own.
-        fusion_weight: share of the first stage in the order.
-        pipeline: for a reranker, what made the scores.
     """
 
     name: str
     rankings: Rankings
-    scored: Mapping[str, ScoredQuery] | None = field(default=None, repr=False)
-    fusion_weight: float = 0.0
-    pipeline: RetrieveAndRerank | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class RerankerSystem(System):
+    """A system with scores of its own.
+
+    Attributes:
+        scored: its scores.
+        fusion_weight: share of the first stage in the order.
+        pipeline: what made the scores.
+    """
+
+    scored: Mapping[str, ScoredQuery] = field(repr=False)
+    fusion_weight: float
+    pipeline: RetrieveAndRerank = field(repr=False)
 
 
 def set_up_bench(
@@ -125,10 +132,7 @@ def read_candidates(path: Path, collection: Collection) -> dict[str, list[Candid
         InputError: the file is no run, or names a document that the collection does not hold.
     """
     run = read_run(path)
-    for query_id, candidates in run.items():
-        missing = next((found.doc_id for found in candidates if found.doc_id not in collection.corpus), None)
-        if missing is not None:
-            raise InputError(f"{path}: query {query_id!r} has document {missing!r}, which is not in the corpus")
+    require_documents(run, collection, path)
     scores = {query_id: dict(candidates) for query_id, candidates in run.items()}
     return {
         query_id: [Candidate(doc_id, scores[query_id][doc_id]) for doc_id in doc_ids]
@@ -172,7 +176,7 @@ def _reordered(bench: Bench, retriever: Retriever) -> Rankings:
     return found
 
 
-def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: float) -> System:
+def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: float) -> RerankerSystem:
     """A reranker over the first `depth` candidates of each query.
 
     Raises:
@@ -183,15 +187,13 @@ def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: 
     scored = score_queries(pipeline, bench.queries, bench.run, bench.config.depth, bench.reporter, title)
     if spread_of_scores(scored) < CONSTANT_SPREAD:
         raise InputError(f"{name} gives every document of a query the same score: it ranks nothing")
-    return System(name, rankings(scored, bench.run, fusion_weight), scored, fusion_weight, pipeline)
+    return RerankerSystem(name, rankings(scored, bench.run, fusion_weight), scored, fusion_weight, pipeline)
 
 
-def with_fusion(bench: Bench, system: System, name: str, fusion_weight: float) -> System:
+def with_fusion(bench: Bench, system: RerankerSystem, name: str, fusion_weight: float) -> RerankerSystem:
     """The same scores with another share of the first stage."""
-    if system.scored is None:
-        raise InputError(f"{system.name} has no scores that could be fused")
     order = rankings(system.scored, bench.run, fusion_weight)
-    return System(name, order, system.scored, fusion_weight, system.pipeline)
+    return replace(system, name=name, rankings=order, fusion_weight=fusion_weight)
 
 
 def run_file_system(bench: Bench, name: str, path: Path) -> System:
@@ -206,14 +208,21 @@ def run_file_system(bench: Bench, name: str, path: Path) -> System:
     return System(name, trec_order({query_id: run.get(query_id, []) for query_id in bench.queries}))
 
 
-def named_system(bench: Bench, name: str, reference: str) -> System:
-    """A TREC run file, or a reranker as it is shipped: a package with its own fusion weight, or any cross-encoder.
+def opened(reference: str) -> Reranker | Path:
+    """What a reference names: a TREC run file, or a reranker.
 
     Raises:
-        InputError: a run file that does not fit.
         PackageError: neither a file nor a reranker.
     """
-    if Path(reference).is_file():
-        return run_file_system(bench, name, Path(reference))
-    reranker = Reranker(reference)
-    return reranker_system(bench, name, reranker, reranker.manifest.fusion_weight)
+    return Path(reference) if Path(reference).is_file() else Reranker(reference)
+
+
+def opened_system(bench: Bench, name: str, found: Reranker | Path) -> System:
+    """A run file, or a reranker as it is shipped: a package with its own fusion weight, or any cross-encoder.
+
+    Raises:
+        InputError: a run file that does not fit, or a reranker that gives all documents of a query the same score.
+    """
+    if isinstance(found, Path):
+        return run_file_system(bench, name, found)
+    return reranker_system(bench, name, found, found.manifest.fusion_weight)

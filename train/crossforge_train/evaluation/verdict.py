@@ -15,8 +15,7 @@ from crossforge_train.evaluation.significance import bootstrap_interval, holm_ad
 Verdict = Literal["WIN", "TIE", "REGRESSION"]
 
 CORRECTION_RULE = (
-    "p values are Holm-corrected: the comparisons that decide the verdict are one family, the others of the same "
-    "table a second one"
+    "Holm-corrected: the comparisons that decide the verdict are one family, the others of the same table a second one"
 )
 
 

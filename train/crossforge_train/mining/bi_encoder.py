@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.retrievers.postings import top_k
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection
 from crossforge_train.libraries import quieten
@@ -76,21 +77,16 @@ def dense_run(
     with reporter.bar("embedding for dense retrieval", len(queries) + len(documents)) as advance:
         query_vectors, document_vectors = model.embed(queries, advance), model.embed(documents, advance)
     doc_ids = list(documents)
+    positions = np.arange(len(doc_ids), dtype=np.int32)
     matrix = np.stack([document_vectors[doc_id] for doc_id in doc_ids])
     run: dict[str, list[Candidate]] = {}
     for start in range(0, len(query_ids), _QUERY_BLOCK):
         block = query_ids[start : start + _QUERY_BLOCK]
         scores = np.stack([query_vectors[query_id] for query_id in block]) @ matrix.T
         for query_id, row in zip(block, scores, strict=True):
-            run[query_id] = [Candidate(doc_ids[place], float(row[place])) for place in _top(row, depth)]
+            best = zip(*top_k(positions, row, depth), strict=True)
+            run[query_id] = [Candidate(doc_ids[position], float(score)) for position, score in best]
     return run
-
-
-def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    places = np.arange(len(scores))
-    if len(scores) > k:
-        places = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
-    return places[np.lexsort((places, -scores[places]))[:k]]
 
 
 def _cosines(group: Group, queries: Vectors, documents: Vectors) -> list[float]:

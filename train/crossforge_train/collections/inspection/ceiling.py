@@ -8,7 +8,7 @@ import numpy as np
 
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection, Qrels
-from crossforge_train.evaluation.metrics import Rankings, judged_queries, mean, measure_rankings
+from crossforge_train.evaluation.metrics import Rankings, ideal_order, judged_queries, mean, measure_rankings
 
 _DEPTHS = (10, 20, 50, 100, 200, 500, 1000)
 _METRIC = "nDCG@10"
@@ -62,9 +62,7 @@ def _measured(collection: Collection, retriever: Retriever, qrels: Qrels, depths
 
 
 def _ideal(qrels: Qrels, found: Rankings, depth: int) -> Rankings:
-    return {
-        key: sorted(doc_ids[:depth], key=lambda doc_id: -qrels[key].get(doc_id, 0)) for key, doc_ids in found.items()
-    }
+    return {key: ideal_order(qrels[key], doc_ids[:depth]) for key, doc_ids in found.items()}
 
 
 def _mean(measure: str, qrels: Qrels, rankings: Rankings) -> float:
