@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from crossforge.tokenization import PairTokenizer
-from crossforge_train.collator import GroupCollator
 from crossforge_train.losses import GroupLoss
+from crossforge_train.training.collator import GroupCollator
 
 ROWS = [
     {"query": "bread dough", "documents": ["oven flour", "boat sail wind harbour anchor " * 3, "a"],

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
-from crossforge_train import trainer
 from crossforge_train.config import Config, load_config
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages, stage_record
-from crossforge_train.training_progress import TrainingProgress
+from crossforge_train.training import trainer
+from crossforge_train.training.progress import TrainingProgress
 
 COLLECT, MINE, FINETUNE, *_ = STAGES
 
@@ -177,13 +177,14 @@ def test_another_seed_gives_another_model(prepared: Callable[..., Config], unint
 def test_a_model_that_ranks_nothing_is_refused_with_advice(
     prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = trainer._set_dropout
+    original = trainer.load_model
 
-    def with_a_dead_head(model: Any, share: float) -> None:
-        original(model, share)
+    def with_a_dead_head(*arguments: Any) -> Any:
+        model = original(*arguments)
         torch.nn.init.zeros_(model.model.classifier.weight)
+        return model
 
-    monkeypatch.setattr(trainer, "_set_dropout", with_a_dead_head)
+    monkeypatch.setattr(trainer, "load_model", with_a_dead_head)
     config = prepared("training.learning_rate=1e-12", "training.head_learning_rate=1e-12")
     with pytest.raises(InputError, match=r"the same score.*raise training.head_learning_rate") as caught:
         trained(config)

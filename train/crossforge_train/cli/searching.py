@@ -138,8 +138,9 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
     from crossforge_train.collect import load_collection
     from crossforge_train.collections.inspection.report import Inspection, collection_facts
     from crossforge_train.collections.storage import is_collection, read_folder
-    from crossforge_train.config import EvaluationConfig, FirstStageConfig, TrainingConfig, load_config
+    from crossforge_train.config import EvaluationConfig, FirstStageConfig, load_config
     from crossforge_train.mine import fit_first_stage
+    from crossforge_train.training.config import TrainingConfig
 
     missing = ""
     if target.is_file():

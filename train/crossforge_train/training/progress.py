@@ -12,8 +12,8 @@ from typing import Any
 from transformers import TrainerCallback
 
 from crossforge.errors import InputError
-from crossforge_train.dev_evaluator import METRIC_NAME, DevEvaluator
 from crossforge_train.reporting import Reporter
+from crossforge_train.training.dev_evaluator import METRIC_NAME, DevEvaluator
 
 
 class TrainingProgress(TrainerCallback):

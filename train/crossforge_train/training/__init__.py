@@ -1,0 +1,1 @@
+"""Fine-tuning: what `CrossEncoderTrainer` is given, and how it is run."""

@@ -1,0 +1,40 @@
+"""The model that is trained: a base model with one label, fresh head included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from sentence_transformers import CrossEncoder
+
+from crossforge_train.training.config import TrainingConfig
+
+HEAD = r"\bclassifier\b|\bscore\b"  # what transformers calls a fresh classification head
+
+
+def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
+    """The base model as a `CrossEncoder` whose scores are raw logits; seed before, for the fresh head."""
+    model = CrossEncoder(
+        str(base_model),
+        num_labels=1,
+        max_length=config.max_length,
+        activation_fn=torch.nn.Identity(),
+        local_files_only=True,
+        model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},
+    )
+    _set_dropout(model, config.dropout)
+    return model
+
+
+def _attention() -> str | None:
+    """The attention that trains fastest: plain matrix products on a CPU, where the fused one is slow going backward.
+
+    `benchmarks/training_step.py` measures it.
+    """
+    return None if torch.cuda.is_available() else "eager"
+
+
+def _set_dropout(model: CrossEncoder, share: float) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
