@@ -132,7 +132,7 @@ def tune(bench: Bench, reranker: Reranker) -> Tuned:
     """Choose on a dev split what ships: fusion weight, calibrator and threshold."""
     metric = bench.config.metric
     alone = reranker_system(bench, RERANKER, reranker, 0.0)
-    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric)
+    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed)
     fitted = fit_calibrator(alone.scored, bench.qrels)
     dev = {
         system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric])

@@ -1,0 +1,81 @@
+"""How a fusion weight that was chosen on few queries holds on others.
+
+    python benchmarks/fusion_weight.py COLLECTION ...
+
+The reranker is the base model as a bi-encoder, which needs no training; the queries are the training queries of the
+collections (folders in BEIR layout), none of test. So many queries are drawn again and again, a weight is chosen on
+them, and nDCG@10 is measured on all the others: for the best weight of the drawn queries, for its mean over resamples
+(`choose_fusion_weight`), for equal shares, and for the weight that would have been best on the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge_train.base_model import find_base_model
+from crossforge_train.collections.beir import read_beir
+from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
+from crossforge_train.evaluation.scoring import ScoredQuery, rankings
+from crossforge_train.evaluation.tuning import FUSION_WEIGHTS, best_over_resamples
+from crossforge_train.mining.bi_encoder import BiEncoder
+
+MODEL, DEPTH, METRIC, QUERIES, DRAWS, SEED = "sentence-transformers/all-MiniLM-L6-v2", 50, "nDCG@10", 150, 300, 0
+CHOSEN_ON = (8, 13, 23, 60)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collections", type=Path, nargs="+")
+    model = BiEncoder(find_base_model(MODEL), 128, "auto")
+    print("| collection | chosen on | best weight | mean over resamples | equal shares | best elsewhere |")
+    print("|---|---|---|---|---|---|")
+    for folder in parser.parse_args().collections:
+        if not (folder / "corpus.jsonl").is_file():
+            print(f"skipped: {folder} holds no corpus.jsonl; give collections in BEIR layout")
+            continue
+        values = _values(folder, model)
+        for count in CHOSEN_ON:
+            if count <= values.shape[1] / 2:
+                print(f"| {folder.name} | {count} queries | " + " | ".join(_cells(values, count)) + " |", flush=True)
+
+
+def _values(folder: Path, model: BiEncoder) -> np.ndarray:
+    """The metric of each query under each weight, shape (weights, queries)."""
+    collection = read_beir(folder)
+    qrels = judged_queries(collection.qrels("train"))
+    qrels = {query_id: qrels[query_id] for query_id in sorted(qrels)[:QUERIES]}
+    queries = {query_id: collection.queries[query_id] for query_id in qrels}
+    run = TfidfRetriever.fit(list(collection.corpus.values())).search(queries, DEPTH)
+    doc_ids = sorted({found.doc_id for candidates in run.values() for found in candidates})
+    texts = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
+    documents, asked = model.embed(texts, lambda _: None), model.embed(queries, lambda _: None)
+    scored = {}
+    for query_id, candidates in run.items():
+        logits = np.array([asked[query_id] @ documents[found.doc_id] for found in candidates], dtype=np.float32)
+        first_stage = np.array([found.score for found in candidates])
+        cut = np.zeros(len(candidates), dtype=bool)
+        scored[query_id] = ScoredQuery([found.doc_id for found in candidates], first_stage, logits, cut)
+    found = [measure_rankings([METRIC], qrels, rankings(scored, run, weight))[METRIC] for weight in FUSION_WEIGHTS]
+    return np.array([[by_query[query_id] for query_id in qrels] for by_query in found])
+
+
+def _cells(values: np.ndarray, count: int) -> list[str]:
+    draw, weights = np.random.default_rng(SEED), np.array(FUSION_WEIGHTS)
+    rows = []
+    for _ in range(DRAWS):
+        order = draw.permutation(values.shape[1])
+        here, elsewhere = values[:, order[:count]], values[:, order[count:]].mean(axis=1)
+        chosen = (weights[here.mean(axis=1).argmax()], best_over_resamples(here, SEED), 0.5)
+        rows.append([elsewhere[np.abs(weights - weight).argmin()] for weight in chosen] + [elsewhere.max()])
+    table = np.array(rows)
+    worst = np.quantile(table, 0.05, axis=0)
+    return [f"{mean:.3f} ({low:.3f})" for mean, low in zip(table.mean(axis=0), worst, strict=True)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""Whole recipes on test collections, beside what else one could do: `python benchmarks/quality.py CONFIG ...`.
+
+For each config and seed: the config's own run (trained on train, chosen on dev, measured once on test), and over the
+same candidates the first stage, BM25, the untrained base as a bi-encoder, and the recipe that sentence-transformers
+documents for cross-encoders (`mine_hard_negatives` with the same base as embedder, 5 negatives, binary cross-entropy
+with pos_weight, batches of 16) trained on as many pairs as ours: at its documented learning rate 2e-5, and at the one
+of `STOCK_RATES` that is best on dev. "Fused" adds the first stage's score with a weight chosen on dev.
+
+Everything that was made is kept under --out and not made again, so the script goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crossforge.errors import InputError
+from crossforge.files import read_json, remove, write_json
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import Candidate, read_run, write_run
+from crossforge_train.base_model import find_base_model
+from crossforge_train.cli.display import RichReporter
+from crossforge_train.collect import dev_split, read_collected, test_splits
+from crossforge_train.collections.collection import Collection, positives
+from crossforge_train.config import Config, load_config
+from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings, trec_order
+from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
+from crossforge_train.evaluation.systems import Bench, set_up_bench
+from crossforge_train.evaluation.tuning import choose_fusion_weight
+from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems
+from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
+from crossforge_train.mining.bi_encoder import BiEncoder
+from crossforge_train.mining.groups import read_groups
+from crossforge_train.recipe import stages_until
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import run_stages
+
+DOCUMENTED_RATE = 2e-5
+STOCK_RATES = (DOCUMENTED_RATE, 1e-4, 3e-4)
+STOCK_NEGATIVES, STOCK_BATCH = 5, 16
+FIRST_STAGE, BM25 = "first stage", "BM25"
+OURS, OURS_FUSED = "reranker", "as shipped"
+# What the stage `evaluate` calls the files of these orders.
+_OUR_RUNS = {
+    FIRST_STAGE: "first-stage",
+    BM25: "BM25-the-same-candidates",
+    OURS: "reranker-alone",
+    OURS_FUSED: "as-shipped",
+}
+Scorer = Callable[[Bench], dict[str, ScoredQuery]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One config with one seed: its collection, the benches of dev and test, and where orders are kept."""
+
+    config: Config
+    collection: Collection
+    dev: Bench
+    test: Bench
+    folder: Path
+
+
+def main() -> None:
+    """Run what is missing, and print a table of everything that there is."""
+    options = _options()
+    rows = []
+    for path in options.configs:
+        for seed in options.seeds:
+            try:
+                rows.append(_row(path, seed, options))
+            except InputError as error:
+                print(f"skipped {path}: {error}", file=sys.stderr)
+    print(_table(rows))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", type=Path, nargs="+")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42])
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--max-queries", type=int, help="measure only so many test queries, by a seeded draw")
+    parser.add_argument("--without-stock", action="store_true", help="leave the stock recipe out")
+    return parser.parse_args()
+
+
+def _row(path: Path, seed: int, options: argparse.Namespace) -> str:
+    overrides = [f"runs={options.out}", f"seed={seed}", f"name={path.stem}-{seed}"]
+    if options.max_queries:
+        overrides.append(f"evaluation.max_queries={options.max_queries}")
+    config = load_config(path, overrides)
+    run_stages(config, stages_until(config, "evaluate"), RichReporter())
+    work = _work(config, options.out / "others" / config.name)
+    orders = _our_orders(work)
+    orders |= _bi_encoder_orders(work)
+    if not options.without_stock:
+        orders |= _stock_orders(work)
+    return _line(work, orders)
+
+
+def _work(config: Config, folder: Path) -> Work:
+    collection = read_collected(config.folder / "collect")
+    retriever = TfidfRetriever.load(config.folder / "mine" / INDEX_FOLDER)
+    dev, (test, *_) = dev_split(config.collection), test_splits(config.collection)
+    settings = config.evaluation
+
+    def bench(split: str, limit: int | None) -> Bench:
+        run = read_run(run_file(config.folder / "mine", split))
+        return set_up_bench(collection, split, run, retriever, settings, config.seed, SilentReporter(), limit)
+
+    benches = bench(dev, settings.max_dev_queries), bench(test, settings.max_queries)
+    return Work(config, collection, *benches, folder)
+
+
+def _our_orders(work: Work) -> dict[str, Rankings]:
+    """What the stage `evaluate` wrote."""
+    runs = work.config.folder / "evaluate" / "runs"
+    found = {name: runs / f"{work.test.split}.{tag}.trec" for name, tag in _OUR_RUNS.items()}
+    return {name: trec_order(read_run(path)) for name, path in found.items() if path.is_file()}
+
+
+def _bi_encoder_orders(work: Work) -> dict[str, Rankings]:
+    """The base model before any training: cosines of the candidates, alone and fused."""
+
+    def scored(bench: Bench) -> dict[str, ScoredQuery]:
+        config = work.config
+        model = BiEncoder(find_base_model(config.base_model), 256, config.training.precision)
+        doc_ids = {found.doc_id for run in bench.run.values() for found in run[: bench.config.depth]}
+        documents = model.embed(
+            {doc_id: work.collection.corpus[doc_id].full_text for doc_id in sorted(doc_ids)}, _silent
+        )
+        queries = model.embed(bench.queries, _silent)
+        return {query_id: _cosines(bench, query_id, queries[query_id], documents) for query_id in bench.queries}
+
+    return _kept(work, "base as bi-encoder", scored)
+
+
+def _silent(*_: object) -> None:
+    """Progress that nobody sees."""
+
+
+def _cosines(bench: Bench, query_id: str, query: np.ndarray, documents: Mapping[str, np.ndarray]) -> ScoredQuery:
+    candidates = bench.run[query_id][: bench.config.depth]
+    logits = np.array([query @ documents[found.doc_id] for found in candidates], dtype=np.float32)
+    first_stage = np.array([found.score for found in candidates], dtype=np.float64)
+    doc_ids = [found.doc_id for found in candidates]
+    return ScoredQuery(doc_ids, first_stage, logits, np.zeros(len(doc_ids), dtype=bool))
+
+
+def _stock_orders(work: Work) -> dict[str, Rankings]:
+    """The documented recipe at its documented learning rate, and at the best of several on dev."""
+    on_dev = {}
+    for rate in STOCK_RATES:
+        model = _stock_model(work, rate)
+        orders = _scored_by(work.dev, model)
+        on_dev[rate] = _quality(work.dev, rankings(orders, work.dev.run, 0.0))
+    best = max(on_dev, key=lambda rate: on_dev[rate])
+    tuned = _stock_model(work, best)
+    return _kept(work, "stock", lambda bench: _scored_by(bench, _stock_model(work, DOCUMENTED_RATE))) | _kept(
+        work, "stock, tuned", lambda bench: _scored_by(bench, tuned)
+    )
+
+
+def _scored_by(bench: Bench, model: Path) -> dict[str, ScoredQuery]:
+    pipeline = bench.pipeline(Reranker(model))
+    return score_queries(pipeline, bench.queries, bench.run, bench.config.depth, SilentReporter(), "scoring")
+
+
+def _kept(work: Work, name: str, scored: Scorer) -> dict[str, Rankings]:
+    """Orders on test of one system, alone and fused; made once and read back afterwards."""
+    files = {label: work.folder / f"{label}.trec" for label in (name, f"{name}, fused")}
+    if not all(path.is_file() for path in files.values()):
+        config = work.config
+        weight = choose_fusion_weight(
+            scored(work.dev), work.dev.run, work.dev.qrels, config.evaluation.metric, config.seed
+        )
+        on_test = scored(work.test)
+        work.folder.mkdir(parents=True, exist_ok=True)
+        for (label, path), share in zip(files.items(), (0.0, weight), strict=True):
+            order = rankings(on_test, work.test.run, share)
+            run = {
+                query_id: [Candidate(doc_id, -float(rank)) for rank, doc_id in enumerate(doc_ids, start=1)]
+                for query_id, doc_ids in order.items()
+            }
+            write_run(path, run, label.replace(" ", "-").replace(",", ""))
+    return {label: trec_order(read_run(path)) for label, path in files.items()}
+
+
+def _stock_model(work: Work, rate: float) -> Path:
+    """The folder of a model that was trained by sentence-transformers' documented recipe."""
+    folder = work.folder / f"stock-{rate:g}"
+    if not (folder / "config.json").is_file():
+        _train_stock(work, rate, folder)
+    return folder
+
+
+def _train_stock(work: Work, rate: float, folder: Path) -> None:
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+    from sentence_transformers.util import mine_hard_negatives
+
+    config, collection = work.config, work.collection
+    base = str(find_base_model(config.base_model))
+    wanted = sorted({group.query_id for group in read_groups(config.folder / "mine" / GROUPS_FILE)})
+    qrels = collection.qrels(config.collection.train)
+    rows = [
+        {"query": collection.queries[query_id], "document": collection.corpus[doc_id].full_text}
+        for query_id in wanted
+        for doc_id in positives(qrels[query_id])
+    ]
+    mined = mine_hard_negatives(
+        Dataset.from_list(rows),
+        SentenceTransformer(base, local_files_only=True),
+        num_negatives=STOCK_NEGATIVES,
+        range_max=100,
+        sampling_strategy="top",
+        output_format="labeled-pair",
+        verbose=False,
+    )
+    history = read_json(config.folder / config.last_finetune / "history.json")
+    pairs = history["steps"] * config.training.groups_per_batch * (config.mining.negatives + 1)
+    model = CrossEncoder(base, num_labels=1, max_length=config.training.max_length, local_files_only=True)
+    started = time.monotonic()
+    CrossEncoderTrainer(
+        model=model,
+        args=CrossEncoderTrainingArguments(
+            output_dir=str(folder.with_suffix(".checkpoints")),
+            per_device_train_batch_size=STOCK_BATCH,
+            max_steps=round(pairs / STOCK_BATCH),
+            learning_rate=rate,
+            warmup_steps=0.1,
+            bf16=history["precision"] == "bf16",
+            seed=config.seed,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=mined,
+        loss=BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(float(STOCK_NEGATIVES))),
+    ).train()
+    partial = folder.with_suffix(".partial")
+    model.save_pretrained(str(partial), safe_serialization=True)
+    write_json(partial / "training.json", {"seconds": time.monotonic() - started, "pairs": pairs})
+    remove(folder)
+    partial.rename(folder)
+
+
+def _quality(bench: Bench, order: Rankings) -> float:
+    return mean(measure_rankings([bench.config.metric], bench.qrels, order)[bench.config.metric])
+
+
+SYSTEMS = (
+    FIRST_STAGE,
+    BM25,
+    "base as bi-encoder",
+    "base as bi-encoder, fused",
+    "stock",
+    "stock, fused",
+    "stock, tuned",
+    "stock, tuned, fused",
+    OURS,
+    OURS_FUSED,
+)
+
+
+def _line(work: Work, orders: Mapping[str, Rankings]) -> str:
+    bench, metric = work.test, work.config.evaluation.metric
+    orders = {name: {query_id: order.get(query_id, []) for query_id in bench.queries} for name, order in orders.items()}
+    values = {name: measure_rankings([metric], bench.qrels, order) for name, order in orders.items()}
+    others = [name for name in orders if name not in (OURS, OURS_FUSED, FIRST_STAGE)]
+    contest = Contest(FIRST_STAGE, [(OURS_FUSED, FIRST_STAGE)], [(OURS_FUSED, name) for name in others])
+    comparisons = compare_systems(values, contest, work.config.evaluation, work.config.seed)
+    gain = next(each for each in comparisons if each.decisive)
+    cells = [f"{mean(values[name][metric]):.3f}" if name in values else "–" for name in SYSTEMS]
+    history = read_json(work.config.folder / work.config.last_finetune / "history.json")
+    minutes = read_json(work.config.folder / "stages" / "finetune.json")["seconds"] / 60
+    head = [work.config.name, str(len(bench.queries)), f"{history['groups']:,} groups, {minutes:.0f} min"]
+    return "| " + " | ".join([*head, *cells, _gain(gain), _behind(comparisons)]) + " |"
+
+
+def _gain(found: Comparison) -> str:
+    low, high = found.interval
+    return f"{found.difference:+.3f} [{low:+.3f}, {high:+.3f}] {found.verdict}"
+
+
+def _behind(comparisons: Sequence[Comparison]) -> str:
+    found = [each.baseline for each in comparisons if each.system == OURS_FUSED and each.difference < 0]
+    return ", ".join(found) or "nothing"
+
+
+def _table(rows: Sequence[str]) -> str:
+    head = ["config-seed", "queries", "training", *SYSTEMS, f"{OURS_FUSED} over {FIRST_STAGE}", "behind"]
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *rows])
+
+
+if __name__ == "__main__":
+    main()
