@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from crossforge.tokenization import PairTokenizer
-from crossforge_train.losses import GroupLoss
+from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.collator import GroupCollator
+from crossforge_train.training.config import TrainingConfig
 
 ROWS = [
     {"query": "bread dough", "documents": ["oven flour", "boat sail wind harbour anchor " * 3, "a"],
@@ -38,7 +39,7 @@ def cross_encoder(tiny_encoder: Path) -> torch.nn.Module:
 
 def loss_and_gradients(model: torch.nn.Module, batch: dict, objective: str, distillation: float) -> tuple:
     model.zero_grad()
-    loss = GroupLoss(model, objective, distillation)(
+    loss = GroupLoss(model, TrainingConfig(loss=objective, distillation_weight=distillation))(
         [batch["micro_batches"], batch["cells"], batch["mask"], batch["teacher"]], batch["label"]
     )
     loss.backward()
@@ -101,3 +102,27 @@ def test_a_query_is_never_cut(tokenizer: PairTokenizer) -> None:
     first_segment = int((part["token_type_ids"] == 0).sum())
     assert part["input_ids"].shape == (1, MAX_LENGTH)
     assert first_segment == len(tokenizer.spans(query)) + 2  # [CLS] and [SEP]
+
+
+def test_in_batch_negatives_are_documents_of_other_queries_that_are_not_known_to_be_relevant(
+    tokenizer: PairTokenizer,
+) -> None:
+    ids = [["a", "b", "c"], ["d", "e"], ["f", "g", "h", "i"], ["j"]]
+    same = {**ROWS[0], "documents": ["another oven"], "label": [1], "teacher": [0.8]}
+    known = [["a", "j", "g"], ["d"], ["g", "h"], ["a", "j", "g"]]
+    rows = [
+        {**row, "doc_ids": found, "positives": relevant}
+        for row, found, relevant in zip([*ROWS, same], ids, known, strict=True)
+    ]
+    batch = GroupCollator(tokenizer, 1000, in_batch_negatives=100)(rows)
+    assert batch["mask"].sum(dim=1).tolist() == [3 + 5, 2 + 8, 4 + 6, 1 + 5]  # without g, and j stands in a group twice
+    assert batch["label"][0].tolist()[:8] == [2, 0, 0, 0, 0, 0, 0, 0]
+    assert batch["teacher"][0].tolist()[3:8] == pytest.approx([0.1] * 5)
+    few = GroupCollator(tokenizer, 1000, in_batch_negatives=2)
+    assert few(rows)["mask"].sum(dim=1).tolist() == [5, 4, 6, 3]
+    assert torch.equal(few(rows)["cells"], few(rows)["cells"])
+
+
+def test_a_batch_of_one_query_has_no_in_batch_negatives(tokenizer: PairTokenizer) -> None:
+    row = {**ROWS[0], "doc_ids": ["a", "b", "c"], "positives": ["a"]}
+    assert GroupCollator(tokenizer, 1000, in_batch_negatives=3)([row])["mask"].sum() == 3

@@ -10,14 +10,25 @@ import torch
 from conftest import toy_config
 from safetensors.torch import load_file
 
+from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import read_json
+from crossforge.loading import Parts
+from crossforge.manifest import Manifest
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.tokenization import PairTokenizer
+from crossforge_train.collections.beir import read_beir
+from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config, load_config
+from crossforge_train.mining.groups import Group
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages, stage_record
 from crossforge_train.training import trainer
 from crossforge_train.training.progress import TrainingProgress
+from crossforge_train.training.rows import make_rows
 
 COLLECT, MINE, FINETUNE, *_ = STAGES
 
@@ -219,3 +230,50 @@ def test_queries_that_leave_no_room_for_a_document_are_refused_where_there_is_no
     monkeypatch.setattr(PairTokenizer, "fits", lambda self, query: False)
     with pytest.raises(InputError, match="no training query leaves room for a document in 48 tokens"):
         trained(prepared())
+
+
+class Notes(SilentReporter):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+@pytest.mark.parametrize("loss", ["ranknet", "ndcg_loss2pp", "multiple_negatives"])
+def test_a_model_of_another_loss_scores_in_raw_logits(prepared: Callable[..., Config], loss: str) -> None:
+    config = prepared(f"training.loss={loss}", "training.in_batch_negatives=2", "training.head_learning_rate=0.05")
+    history, _ = trained(config)
+    assert history["groups"] > 0
+    reranker = Reranker(config.folder / "finetune" / "model", backend="torch")
+    scores = reranker.score("bread dough", ["oven flour bread", "the sail", "pawn rook"])
+    assert (scores < 0).any()  # a sigmoid has no negative values
+    probabilities = [found.probability for found in reranker.rank("bread dough", ["oven flour bread", "the sail"])]
+    assert all(0 < probability < 1 for probability in probabilities)
+
+
+def test_the_share_of_documents_that_are_cut_is_told(prepared: Callable[..., Config]) -> None:
+    config, notes = prepared("training.max_length=16", "training.long_documents=first_window"), Notes()
+    run_stages(config, (COLLECT, MINE, FINETUNE), notes)
+    share = read_json(config.folder / "finetune" / "history.json")["cut_documents"]
+    assert share > 0.5
+    assert f"{share:.0%} of the training documents are longer than 16 tokens: the beginning is read" in notes.told
+
+
+def test_the_beginning_or_the_window_that_matches_best_is_trained_on(toy_collection: Path, tiny_encoder: Path) -> None:
+    text = f"{'boat sail wind harbour ' * 8} bread dough oven {'tide crew deck ' * 8}"
+    collection = Collection(
+        "one", {"long": Document("long", text)}, {"q": "bread dough"}, {"train": {"q": {"long": 1}}}
+    )
+    retriever = TfidfRetriever.fit(list(read_beir(toy_collection).corpus.values()))
+    reranker = Reranker.from_parts(Parts(PairTokenizer(tiny_encoder / "tokenizer.json", 24), None, Manifest("x", 24)))
+    pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker)
+    group = Group("q", ["long"], [1], [1])
+    read = {
+        window: make_rows([group], collection, "train", pipeline, window) for window in ("best_window", "first_window")
+    }
+    assert "bread dough" in read["best_window"].dataset[0]["documents"][0]
+    assert read["first_window"].dataset[0]["documents"][0].startswith("boat sail")
+    assert read["best_window"].cut == read["first_window"].cut == 1.0

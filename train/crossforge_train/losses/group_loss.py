@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossforge_train.losses.objectives import Objective, binary_cross_entropy, group_softmax, kl_distillation
-
-OBJECTIVES: dict[str, Objective] = {"group_softmax": group_softmax, "binary_cross_entropy": binary_cross_entropy}
+from crossforge_train.losses.registry import DISTILLATIONS, LOSSES
+from crossforge_train.training.config import TrainingConfig
 
 
 class GroupLoss(nn.Module):
@@ -17,19 +16,13 @@ class GroupLoss(nn.Module):
 
     Args:
         model: a sentence-transformers `CrossEncoder` with one label.
-        objective: name of an objective over the labels.
-        distillation_weight: weight of the KL divergence from the teacher; 0 leaves the teacher out.
-        distillation_temperature: divides the teacher's scores.
+        config: says which loss on labels, which on a teacher's scores, and how much each counts.
     """
 
-    def __init__(
-        self, model: nn.Module, objective: str, distillation_weight: float = 0.0, distillation_temperature: float = 0.05
-    ) -> None:
+    def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
         super().__init__()
         self.model = model
-        self.objective = objective
-        self.distillation_weight = distillation_weight
-        self.distillation_temperature = distillation_temperature
+        self.config = config
 
     def forward(
         self, features: list[Any], labels: Tensor, prompt: str | None = None, task: str | None = None
@@ -45,16 +38,18 @@ class GroupLoss(nn.Module):
         micro_batches, cells, mask, teacher = features
         pair_logits = torch.cat([self.model(dict(batch))["scores"].view(-1) for batch in micro_batches]).float()
         logits = torch.zeros(mask.numel(), device=pair_logits.device).index_copy(0, cells, pair_logits).view_as(mask)
-        loss = OBJECTIVES[self.objective](logits, labels, mask)
-        if self.distillation_weight > 0:
-            distance = kl_distillation(logits, teacher, mask, self.distillation_temperature)
-            loss = loss + self.distillation_weight * distance
+        return self._loss(logits, labels, teacher, mask)
+
+    def _loss(self, logits: Tensor, labels: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        config, loss = self.config, logits.new_zeros(())
+        if config.label_weight > 0:
+            loss = loss + config.label_weight * LOSSES[config.loss](logits, labels, mask)
+        if config.distillation_weight > 0:
+            distance = DISTILLATIONS[config.distillation]
+            loss = loss + config.distillation_weight * distance(logits, teacher / config.distillation_temperature, mask)
         return loss
 
     def get_config_dict(self) -> dict[str, Any]:
         """Settings, for the model card."""
-        return {
-            "objective": self.objective,
-            "distillation_weight": self.distillation_weight,
-            "distillation_temperature": self.distillation_temperature,
-        }
+        named = {"loss", "label_weight", "distillation", "distillation_weight", "distillation_temperature"}
+        return self.config.model_dump(include=named)

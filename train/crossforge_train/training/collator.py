@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,14 +22,20 @@ class GroupCollator:
     Attributes:
         tokenizer: the one that serving uses: only documents are cut.
         token_budget: padded tokens of one micro-batch. Pairs of similar length share one, so that little is padded.
+        in_batch_negatives: documents of other queries that each group takes in, by a draw that the batch decides; rows
+            then have `doc_ids` and `positives` (all that are known, by id) too. These documents have no score by the
+            teacher; the lowest of the group stands in for it.
     """
 
     tokenizer: PairTokenizer
     token_budget: int
+    in_batch_negatives: int = 0
     valid_label_columns: list[str] = field(default_factory=lambda: ["label"])
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """One batch: the order of its values is what `GroupLoss.forward` unpacks."""
+        if self.in_batch_negatives:
+            rows = [self._with_others(row, rows) for row in rows]
         width = max(len(row["documents"]) for row in rows)
         pairs = [(row["query"], document) for row in rows for document in row["documents"]]
         cells = [number * width + column for number, row in enumerate(rows) for column in range(len(row["documents"]))]
@@ -40,6 +47,26 @@ class GroupCollator:
             "mask": _matrix([[1.0] * len(row["documents"]) for row in rows], width),
             "teacher": _matrix([row.get("teacher") or [] for row in rows], width),
             "label": _matrix([row["label"] for row in rows], width),
+        }
+
+    def _with_others(self, row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The row and documents of other queries, none that is known to be relevant or stands in it already."""
+        taken = {*row["doc_ids"], *row["positives"]}
+        others = {
+            doc_id: document
+            for other in rows
+            if other["query"] != row["query"]
+            for doc_id, document in zip(other["doc_ids"], other["documents"], strict=True)
+            if doc_id not in taken
+        }
+        draw = random.Random(f"{row['query']} {' '.join(sorted(others))}")  # noqa: S311 - a draw, not a secret
+        chosen = draw.sample(sorted(others), min(self.in_batch_negatives, len(others)))
+        teacher = row.get("teacher") or []
+        return {
+            **row,
+            "documents": [*row["documents"], *(others[doc_id] for doc_id in chosen)],
+            "label": [*row["label"], *(0 for _ in chosen)],
+            "teacher": [*teacher, *(min(teacher) for _ in chosen if teacher)],
         }
 
     def _tensors(self, encoded: Sequence[Any]) -> dict[str, torch.Tensor]:

@@ -4,18 +4,44 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossforge_train.section import Section
 from crossforge_train.training.precision import Precision
+
+# The keys of `crossforge_train.losses.registry`, which is not imported here: it brings torch.
+Loss = Literal[
+    "group_softmax",
+    "cross_entropy",
+    "multiple_negatives",
+    "binary_cross_entropy",
+    "mse",
+    "margin_mse",
+    "ranknet",
+    "ndcg_loss1",
+    "ndcg_loss2",
+    "ndcg_loss2pp",
+    "lambda_rank",
+    "list_net",
+    "list_mle",
+    "p_list_mle",
+    "adr_mse",
+]
+Distillation = Literal["kl", "margin_mse", "mse", "ranknet"]
+LongDocuments = Literal["best_window", "first_window"]
 
 
 class TrainingConfig(Section):
     """Fine-tuning."""
 
-    loss: Literal["group_softmax", "binary_cross_entropy"] = Field("group_softmax", description="what is minimised")
-    distillation_weight: float = Field(0.0, ge=0, description="weight of the KL divergence from the teacher's order")
-    distillation_temperature: float = Field(0.05, gt=0, description="divides teacher scores before their softmax")
+    loss: Loss = Field("group_softmax", description="what is minimised on the labels; see docs/losses.md")
+    label_weight: float = Field(1.0, ge=0, description="weight of that loss; 0 trains on the teacher's scores alone")
+    in_batch_negatives: int = Field(
+        0, ge=0, description="documents of the batch's other queries that each group takes in as negatives"
+    )
+    distillation: Distillation = Field("kl", description="what is minimised on the teacher's scores")
+    distillation_weight: float = Field(0.0, ge=0, description="weight of that")
+    distillation_temperature: float = Field(0.05, gt=0, description="divides the teacher's scores")
     learning_rate: float = Field(3e-4, gt=0, description="of the body")
     head_learning_rate: float = Field(2e-3, gt=0, description="of the freshly initialised classification head")
     weight_decay: float = Field(0.01, ge=0)
@@ -24,10 +50,19 @@ class TrainingConfig(Section):
     epochs: float = Field(1.0, gt=0, description="how often each group is seen")
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step")
     max_length: int = Field(256, ge=16, description="tokens that the model reads of query and document together")
+    long_documents: LongDocuments = Field(
+        "best_window", description="of a document that is longer: the window that matches best, or its beginning"
+    )
     precision: Precision = Field("auto", description="auto: bf16 where the hardware multiplies it natively")
     evaluations: int = Field(4, ge=1, description="how often dev is measured and a checkpoint written")
     dev_queries: int = Field(100, ge=1, description="queries of dev that are measured each time")
     dev_depth: int = Field(30, ge=2, description="first-stage candidates of each that are reranked")
+
+    @model_validator(mode="after")
+    def _learns_from_something(self) -> TrainingConfig:
+        if self.label_weight == self.distillation_weight == 0:
+            raise ValueError("label_weight and distillation_weight are both 0: nothing is left to learn from")
+        return self
 
     @property
     def uses_teacher(self) -> bool:

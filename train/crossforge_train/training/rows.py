@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasets import Dataset
 
 from crossforge.errors import InputError
+from crossforge.passages import PassageWindows
 from crossforge.pipeline import RetrieveAndRerank
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
+from crossforge_train.training.config import LongDocuments
 
 
 def readable(
@@ -28,13 +30,43 @@ def readable(
     return kept
 
 
-def make_rows(groups: Sequence[Group], collection: Collection, pipeline: RetrieveAndRerank) -> Dataset:
-    """Rows as `GroupCollator` takes them; of a long document the passage that serving would read."""
+class Rows(NamedTuple):
+    """What is trained on.
+
+    Attributes:
+        dataset: rows as `GroupCollator` takes them.
+        cut: share of the documents that are longer than the model reads.
+    """
+
+    dataset: Dataset
+    cut: float
+
+
+def make_rows(
+    groups: Sequence[Group], collection: Collection, split: str, pipeline: RetrieveAndRerank, window: LongDocuments
+) -> Rows:
+    """Texts for the ids of groups of a split; of a long document the passage that `window` says."""
+    qrels = collection.qrels(split)
+    windows = PassageWindows(pipeline.reranker.tokenizer)
+    cut = 0
 
     def row(group: Group) -> dict[str, Any]:
+        nonlocal cut
         query = collection.queries[group.query_id]
         documents = [collection.corpus[doc_id] for doc_id in group.doc_ids]
-        texts = [passages[0] for passages in pipeline.passages(query, documents)]
-        return {"query": query, "documents": texts, "label": list(group.labels), "teacher": list(group.teacher)}
+        if window == "best_window":
+            texts = [passages[0] for passages in pipeline.passages(query, documents)]
+        else:
+            texts = [windows.split(query, document)[0] for document in documents]
+        cut += sum(text != document.full_text for text, document in zip(texts, documents, strict=True))
+        return {
+            "query": query,
+            "documents": texts,
+            "label": list(group.labels),
+            "teacher": list(group.teacher),
+            "doc_ids": list(group.doc_ids),
+            "positives": positives(qrels[group.query_id]),
+        }
 
-    return Dataset.from_list([row(group) for group in groups])
+    dataset = Dataset.from_list([row(group) for group in groups])
+    return Rows(dataset, cut / sum(len(group.doc_ids) for group in groups))

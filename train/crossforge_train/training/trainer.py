@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from transformers import PrinterCallback, ProgressCallback, set_seed
@@ -20,7 +19,7 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
 from crossforge_train.collect import dev_split
 from crossforge_train.collections.collection import Collection
-from crossforge_train.losses import GroupLoss
+from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.groups import read_groups
 from crossforge_train.mining.negatives import drawn_queries
@@ -32,7 +31,7 @@ from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
 from crossforge_train.training.model import load_model
 from crossforge_train.training.precision import use_bf16
 from crossforge_train.training.progress import TrainingProgress
-from crossforge_train.training.rows import make_rows, readable
+from crossforge_train.training.rows import Rows, make_rows, readable
 
 CHECKPOINTS = "checkpoints"
 _CPU_TOKENS, _GPU_TOKENS = 2048, 32768  # padded tokens of a micro-batch
@@ -44,7 +43,7 @@ class Work:
 
     model: CrossEncoder
     pipeline: RetrieveAndRerank
-    dataset: Dataset
+    rows: Rows
     evaluator: DevEvaluator
     bf16: bool
 
@@ -61,9 +60,15 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
     retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     groups = readable(read_groups(mined / GROUPS_FILE), collection, pipeline, context.reporter)
-    dataset = make_rows(groups, collection, pipeline)
+    training = config.training
+    rows = make_rows(groups, collection, config.collection.train, pipeline, training.long_documents)
+    if rows.cut:
+        read = "the window that matches best" if training.long_documents == "best_window" else "the beginning"
+        context.reporter.note(
+            f"{rows.cut:.0%} of the training documents are longer than {training.max_length} tokens: {read} is read"
+        )
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), context.reporter)
-    return Work(model, pipeline, dataset, evaluator, bf16)
+    return Work(model, pipeline, rows, evaluator, bf16)
 
 
 def _dev_set(context: Context, collection: Collection) -> DevSet:
@@ -84,18 +89,19 @@ def train(context: Context, work: Work) -> dict[str, Any]:
     training = context.config.training
     cpu = work.model.device.type == "cpu"
     folder = context.folder / CHECKPOINTS
-    loss = GroupLoss(work.model, training.loss, training.distillation_weight, training.distillation_temperature)
     trainer = CrossEncoderTrainer(
         model=work.model,
-        args=arguments(training, context.config.seed, folder, len(work.dataset), bf16=work.bf16, cpu=cpu),
-        train_dataset=work.dataset,
-        loss=loss,
+        args=arguments(training, context.config.seed, folder, len(work.rows.dataset), bf16=work.bf16, cpu=cpu),
+        train_dataset=work.rows.dataset,
+        loss=GroupLoss(work.model, training),
         evaluator=work.evaluator,
-        data_collator=GroupCollator(work.pipeline.reranker.tokenizer, _CPU_TOKENS if cpu else _GPU_TOKENS),
+        data_collator=GroupCollator(
+            work.pipeline.reranker.tokenizer, _CPU_TOKENS if cpu else _GPU_TOKENS, training.in_batch_negatives
+        ),
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    progress = TrainingProgress(context.reporter, work.evaluator, len(work.dataset[0]["documents"]))
+    progress = TrainingProgress(context.reporter, work.evaluator, len(work.rows.dataset[0]["documents"]))
     trainer.add_callback(progress)
     last = last_whole_checkpoint(folder)
     if last:
@@ -109,6 +115,7 @@ def train(context: Context, work: Work) -> dict[str, Any]:
         "steps": trainer.state.global_step,
         "precision": "bf16" if work.bf16 else "fp32",
         "device": str(work.model.device),
-        "groups": len(work.dataset),
+        "groups": len(work.rows.dataset),
+        "cut_documents": round(work.rows.cut, 4),
         "log": trainer.state.log_history,
     }
