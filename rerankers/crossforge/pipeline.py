@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class RetrieveAndRerank:
         if target.is_dir() and any(target.iterdir()) and not (target / _SETTINGS_FILE).is_file():
             raise InputError(f"{target}: holds something else; choose an empty or a new folder")
         with written_atomically(target) as beside:
-            save_first_stage(beside, list(self._documents.values()), self._retriever)
+            save_first_stage(beside, self._documents.values(), self._retriever)
             settings = {"depth": self._depth, "passages": self._compressor.passages}
             write_json(beside / _SETTINGS_FILE, settings)
 
@@ -109,7 +109,7 @@ class RetrieveAndRerank:
         return cls(documents, retriever, reranker, **read_json(Path(folder) / _SETTINGS_FILE))
 
 
-def save_first_stage(folder: Path, documents: Sequence[Document], retriever: TfidfRetriever) -> None:
+def save_first_stage(folder: Path, documents: Iterable[Document], retriever: TfidfRetriever) -> None:
     """Write a corpus and its index: `documents.jsonl` and `tfidf/`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(

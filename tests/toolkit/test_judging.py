@@ -88,7 +88,7 @@ def test_unjudged_documents_of_an_evaluation_can_be_judged_too(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a\tb\n", "line 1: no column query_id"),
+        ("a\tb\n1\t2\n", "line 1: no column query_id"),
         ("query_id\tdoc_id\tquery\ttitle\ttext\nq\td\n", "line 2: 2 columns where"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_folder_that_is_no_run_is_told(crossforge: Command, tmp_path: Path) ->
 
 def test_a_malformed_judgement_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "judgements.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\nq\td\tyes\n")
-    with pytest.raises(InputError, match="line 3: expected query-id, corpus-id and a whole number"):
+    with pytest.raises(InputError, match="line 3: the label 'yes' is no number"):
         read_judgements(tmp_path / "judgements.tsv")
 
 

@@ -12,11 +12,12 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.collections.splits import normalized
 from crossforge_train.config import MiningConfig
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.groups import Group, read_groups, write_groups
-from crossforge_train.mining.negatives import Candidates, Mined, drawn_queries, mine_groups
+from crossforge_train.mining.negatives import Candidates, Mined, mine_groups
 
 WORDS = ["oven", "dough", "boat", "sail", "seed", "soil", "bike", "chain", "chord", "piano", "pawn", "rook"]
 Run = dict[str, list[Candidate]]
@@ -62,7 +63,7 @@ configs = st.builds(
 
 def mine(collection: Collection, run: Run, config: MiningConfig, seed: int) -> Mined:
     """As the stage `mine` does it."""
-    query_ids = drawn_queries(sorted(collection.qrels("train")), config.max_queries, seed)
+    query_ids = seeded_draw(sorted(collection.qrels("train")), config.max_queries, seed)
     return mine_groups(collection, "train", query_ids, Candidates(run, {}, {}), config, seed)
 
 
@@ -297,8 +298,8 @@ def test_drawn_queries_do_not_depend_on_the_order_and_keep_it(
 ) -> None:
     shuffled = list(query_ids)
     shuffle.shuffle(shuffled)
-    drawn = drawn_queries(query_ids, limit, 3)
-    assert set(drawn) == set(drawn_queries(shuffled, limit, 3))
+    drawn = seeded_draw(query_ids, limit, 3)
+    assert set(drawn) == set(seeded_draw(shuffled, limit, 3))
     assert drawn == [query_id for query_id in query_ids if query_id in drawn]
     assert len(drawn) == min(len(query_ids), limit or len(query_ids))
 

@@ -20,9 +20,11 @@ from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model, model_hash, weights_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection, require_documents
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config import Config, FirstStageConfig, MiningConfig, MiningSource
+from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.groups import write_groups
-from crossforge_train.mining.negatives import Candidates, Mined, drawn_queries, mine_groups
+from crossforge_train.mining.negatives import Candidates, Mined, mine_groups
 from crossforge_train.mining.report import SUSPECTS_FILE, mining_report, write_suspects
 from crossforge_train.stages import Context, Stage, versions
 
@@ -39,7 +41,7 @@ def run_file(mine_folder: Path, split: str) -> Path:
 
 def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRetriever:
     """Index the collection's corpus as the config says."""
-    documents = list(collection.corpus.values())
+    documents = collection.corpus.values()
     analyzer = None if config.analyzer == "auto" else Analyzer(config.analyzer, config.language)
     return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting, title_weight=config.title_weight)
 
@@ -94,17 +96,19 @@ def _run(context: Context) -> None:
 def training_queries(config: Config, collection: Collection) -> dict[str, str]:
     """Query id -> text of the training queries that are mined."""
     query_ids = sorted(collection.qrels(config.collection.train))
-    drawn = drawn_queries(query_ids, config.mining.max_queries, config.seed)
+    drawn = seeded_draw(query_ids, config.mining.max_queries, config.seed)
     return {query_id: collection.queries[query_id] for query_id in drawn}
 
 
 def mine_candidates(context: Context, collection: Collection, candidates: Candidates, settings: MiningConfig) -> Mined:
     """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
     config, query_ids = context.config, list(candidates.first_stage)
+    # One for all passes with a teacher: it keeps what it has read.
+    copies = None if settings.near_copy is None else CopyDetector(collection.corpus, settings.near_copy)
 
     def mine(doubtful: Mapping[str, set[str]]) -> Mined:
         found = replace(candidates, doubtful=doubtful)
-        return mine_groups(collection, config.collection.train, query_ids, found, settings, config.seed)
+        return mine_groups(collection, config.collection.train, query_ids, found, settings, config.seed, copies)
 
     if settings.teacher is None:
         return mine({})

@@ -50,7 +50,7 @@ def _run(context: Context) -> None:
     collection = read_collected(context.stage("collect"))
     if context.config.package.include_corpus:
         retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
-        save_first_stage(folder / FIRST_STAGE_FOLDER, list(collection.corpus.values()), retriever)
+        save_first_stage(folder / FIRST_STAGE_FOLDER, collection.corpus.values(), retriever)
     counts = read_json(context.stage("collect") / "counts.json")
     history = read_json(context.stage(context.config.last_finetune) / "history.json")
     card = model_card(context.config, counts, history, markdown(report), crossforge.__version__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,7 @@ Counts = tuple[list[str], "csr_matrix"]
 
 
 def count_corpus(
-    documents: Sequence[Document], analyzer: Analyzer, title_weight: float = 1, processes: int | None = None
+    documents: Collection[Document], analyzer: Analyzer, title_weight: float = 1, processes: int | None = None
 ) -> Counts:
     """The terms of a corpus and how often each document holds them.
 
@@ -39,12 +39,13 @@ def count_corpus(
     """
     from joblib import Parallel, cpu_count, delayed
 
-    chunks = [documents[start : start + _CHUNK] for start in range(0, len(documents), _CHUNK)]
+    chunks = -(-len(documents) // _CHUNK)
     # Workers take about two seconds to start; they need no guard in the caller's script and outlive the call.
-    processes = processes or (cpu_count() if len(chunks) > 2 else 1)
+    processes = processes or (cpu_count() if chunks > 2 else 1)
     count_chunk = delayed(_count_chunk)
-    parallel = Parallel(n_jobs=min(processes, len(chunks)), return_as="generator")
-    return _joined(parallel(count_chunk(_fields(chunk, title_weight), analyzer, title_weight) for chunk in chunks))
+    parallel = Parallel(n_jobs=min(processes, chunks), return_as="generator")
+    fields = _fields(documents, title_weight)
+    return _joined(parallel(count_chunk(chunk, analyzer, title_weight) for chunk in _chunks(fields)))
 
 
 def count_known(texts: Sequence[str], analyzer: Analyzer, columns: Mapping[str, int]) -> csr_matrix:
@@ -64,9 +65,14 @@ def count_known(texts: Sequence[str], analyzer: Analyzer, columns: Mapping[str, 
     return counts
 
 
-def _fields(documents: Sequence[Document], title_weight: float) -> list[tuple[str, str]]:
+def _fields(documents: Iterable[Document], title_weight: float) -> Iterator[tuple[str, str]]:
     """(text, title) of each document; no title where titles count for nothing, or their words would be known terms."""
-    return [(document.text, document.title if title_weight else "") for document in documents]
+    return ((document.text, document.title if title_weight else "") for document in documents)
+
+
+def _chunks(fields: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    while chunk := list(islice(fields, _CHUNK)):
+        yield chunk
 
 
 def _count_chunk(chunk: Sequence[tuple[str, str]], analyzer: Analyzer, title_weight: float) -> Counts:

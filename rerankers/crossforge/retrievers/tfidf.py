@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ class TfidfRetriever:
     @classmethod
     def fit(
         cls,
-        documents: Sequence[Document],
+        documents: Collection[Document],
         analyzer: Analyzer | None = None,
         *,
         weighting: Weighting = "tfidf",
@@ -67,7 +67,7 @@ class TfidfRetriever:
         """Index documents by title and text.
 
         Args:
-            documents: the corpus.
+            documents: the corpus, read three times from its beginning and not held: one on disk may stay there.
             analyzer: how text becomes terms; chosen from the corpus unless one is given.
             weighting: "tfidf" (cosine of sublinear TF-IDF vectors) or "bm25".
             title_weight: how often a word of a title counts, against once for a word of the text; 0 leaves titles out.

@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from crossforge.errors import InputError
-from crossforge.files import read_lines
 from crossforge_train.cli.display import console
 
 _ANSWERS = {"r": 1, "relevant": 1, "n": 0, "not": 0, "not relevant": 0}
@@ -64,17 +63,13 @@ def read_table(path: Path) -> Iterator[dict[str, str]]:
     Raises:
         InputError: the file is missing, or a line or the header does not fit.
     """
+    from crossforge_train.collections.readers.tables import read_rows
     from crossforge_train.mining.report import JUDGING_COLUMNS
 
-    # By hand, since there is no quoting, and a text may be longer than the csv module takes.
-    lines = (line.rstrip("\n").split("\t") for line in read_lines(path))
-    header = next(lines, [])
-    if missing := [name for name in JUDGING_COLUMNS if name not in header]:
-        raise InputError(f"{path}, line 1: no column {', '.join(missing)}; expected {', '.join(JUDGING_COLUMNS)}")
-    for number, cells in enumerate(lines, start=2):
-        if len(cells) != len(header):
-            raise InputError(f"{path}, line {number}: {len(cells)} columns where the header has {len(header)}")
-        yield dict(zip(header, cells, strict=True))
+    for row in read_rows(path):
+        if missing := [name for name in JUDGING_COLUMNS if name not in row.values]:
+            raise InputError(f"{path}, line 1: no column {', '.join(missing)}; expected {', '.join(JUDGING_COLUMNS)}")
+        yield dict(row.values)
 
 
 def _is_judged(row: Mapping[str, str], judgements: Mapping[str, Mapping[str, int]]) -> bool:

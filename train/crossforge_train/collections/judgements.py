@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from crossforge.errors import InputError
-from crossforge.files import read_lines
-from crossforge_train.collections.beir import QRELS_HEADER
+from crossforge_train.collections.beir import read_qrels
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.mix import copied_from
 
 JUDGEMENTS_FILE = "judgements.tsv"
 
@@ -23,33 +22,35 @@ def read_judgements(path: Path) -> Judgements:
         InputError: a line is malformed.
     """
     judgements: Judgements = {}
-    if not path.is_file():
-        return judgements
-    for number, line in enumerate(read_lines(path), start=1):
-        cells = tuple(line.rstrip("\n").split("\t"))
-        if not line.strip() or cells == QRELS_HEADER:
-            continue
-        try:
-            query_id, doc_id, label = cells
-            judgements.setdefault(query_id, {})[doc_id] = int(label)
-        except ValueError:
-            raise InputError(f"{path}, line {number}: expected query-id, corpus-id and a whole number") from None
+    for found in read_qrels(path) if path.is_file() else ():
+        judgements.setdefault(found.query_id, {})[found.doc_id] = found.label
     return judgements
 
 
 def with_judgements(collection: Collection, judgements: Mapping[str, Mapping[str, int]]) -> Collection:
     """The collection with these judgements in place of its own, in whatever split a query stands.
 
-    Queries and documents that it does not hold (any more) are passed over.
+    Queries and documents that it does not hold (any more) are passed over. What was said of one of the copies that a
+    weight makes of a query counts for the query and all of its copies.
     """
+    by_query: Judgements = {}
+    for query_id, judged in judgements.items():
+        by_query.setdefault(_original(collection, query_id), {}).update(judged)
     splits = {
         split: {
-            query_id: {**judged, **_known(collection, judgements.get(query_id, {}))}
+            query_id: {**judged, **_known(collection, by_query.get(_original(collection, query_id), {}))}
             for query_id, judged in qrels.items()
         }
         for split, qrels in collection.splits.items()
     }
     return collection.with_splits(splits)
+
+
+def _original(collection: Collection, query_id: str) -> str:
+    """The query that a weighted copy was made of; any other query is its own."""
+    original = copied_from(query_id)
+    same = original in collection.queries and collection.queries[original] == collection.queries.get(query_id)
+    return original if same else query_id
 
 
 def _known(collection: Collection, judged: Mapping[str, int]) -> dict[str, int]:

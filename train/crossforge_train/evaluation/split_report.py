@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crossforge.calibration import Calibrator
 from crossforge.passages import PassageWindows
 from crossforge.pipeline import RetrieveAndRerank
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.calibration import Reliability, measure_reliability
 from crossforge_train.evaluation.curves import (
     DepthCurve,
@@ -32,7 +33,6 @@ from crossforge_train.evaluation.verdict import (
     overall_verdict,
     system_results,
 )
-from crossforge_train.mining.negatives import drawn_queries
 
 # Of an endless document so many passages say whether reading on would have helped.
 _PASSAGES_IN_FULL = 16
@@ -202,7 +202,7 @@ def _alone(subject: RerankerSystem) -> str:
 
 def _scored_deeper(bench: Bench, subject: RerankerSystem, depth: int) -> dict[str, ScoredQuery]:
     reranked = bench.config.depth
-    drawn = drawn_queries(list(subject.scored), bench.config.deep_queries, bench.seed)
+    drawn = seeded_draw(list(subject.scored), bench.config.deep_queries, bench.seed)
     below = {query_id: bench.run[query_id][reranked:] for query_id in drawn}
     queries = {query_id: bench.queries[query_id] for query_id in drawn}
     deeper = score_queries(
@@ -215,7 +215,7 @@ def _latency(
     bench: Bench, systems: Sequence[System], values: Mapping[str, PerQuery], subject: RerankerSystem, curve: DepthCurve
 ) -> list[LatencyPoint]:
     config = bench.config
-    query_ids = drawn_queries(list(bench.queries), config.latency_queries, bench.seed) if config.latency_queries else []
+    query_ids = seeded_draw(list(bench.queries), config.latency_queries, bench.seed) if config.latency_queries else []
     if not query_ids:
         return []
     by_text = {bench.queries[query_id]: query_id for query_id in query_ids}

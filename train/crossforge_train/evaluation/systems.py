@@ -13,10 +13,10 @@ from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Candidate, Run, read_run
 from crossforge_train.collections.collection import Collection, Qrels, require_documents
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config import EvaluationConfig
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD, ScoredQuery, rankings, score_queries, spread_of_scores
-from crossforge_train.mining.negatives import drawn_queries
 from crossforge_train.reporting import Reporter
 
 FIRST_STAGE = "first stage"
@@ -110,7 +110,7 @@ def set_up_bench(
     judged = judged_queries(collection.qrels(split))
     if not judged:
         raise InputError(f"split {split}: no query has a relevant document, so nothing can be measured")
-    query_ids = drawn_queries(list(judged), limit, seed)
+    query_ids = seeded_draw(list(judged), limit, seed)
     return Bench(
         collection,
         split,
@@ -149,7 +149,7 @@ def first_stage_system(bench: Bench) -> System:
 
 def bm25_retriever(collection: Collection, first_stage: Retriever) -> TfidfRetriever:
     """The corpus indexed with BM25 weights, its texts analysed as the first stage does."""
-    documents = list(collection.corpus.values())
+    documents = collection.corpus.values()
     if not isinstance(first_stage, TfidfRetriever):
         return TfidfRetriever.fit(documents, weighting="bm25")
     return TfidfRetriever.fit(documents, first_stage.analyzer, weighting="bm25", title_weight=first_stage.title_weight)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.documents import Document
 from crossforge.retrievers.postings import top_k
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection
@@ -19,7 +21,7 @@ from crossforge_train.training.precision import Precision, autocast, use_bf16
 
 _DIGITS = 4  # written to a file that is to be the same on every run
 _CHUNK = 256
-_QUERY_BLOCK = 64
+_QUERY_BLOCK, _DOCUMENT_BLOCK = 64, 20_000
 
 Vectors = Mapping[str, NDArray[np.float32]]
 
@@ -73,12 +75,11 @@ def dense_run(
 ) -> Run:
     """The `depth` documents with the highest cosine for each query, exactly; equal ones in corpus order."""
     queries = {query_id: collection.queries[query_id] for query_id in query_ids}
-    documents = {doc_id: document.full_text for doc_id, document in collection.corpus.items()}
+    doc_ids, documents = list(collection.corpus), collection.corpus.values()
     with reporter.bar("embedding for dense retrieval", len(queries) + len(documents)) as advance:
-        query_vectors, document_vectors = model.embed(queries, advance), model.embed(documents, advance)
-    doc_ids = list(documents)
+        query_vectors = model.embed(queries, advance)
+        matrix = np.concatenate([_embedded(block, model, advance) for block in _blocks(documents)])
     positions = np.arange(len(doc_ids), dtype=np.int32)
-    matrix = np.stack([document_vectors[doc_id] for doc_id in doc_ids])
     run: dict[str, list[Candidate]] = {}
     for start in range(0, len(query_ids), _QUERY_BLOCK):
         block = query_ids[start : start + _QUERY_BLOCK]
@@ -87,6 +88,18 @@ def dense_run(
             best = zip(*top_k(positions, row, depth), strict=True)
             run[query_id] = [Candidate(doc_ids[position], float(score)) for position, score in best]
     return run
+
+
+def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """So many that texts of like length are among them, and few enough to hold."""
+    remaining = iter(documents)
+    while block := list(islice(remaining, _DOCUMENT_BLOCK)):
+        yield block
+
+
+def _embedded(documents: Sequence[Document], model: BiEncoder, advance: Advance) -> NDArray[np.float32]:
+    vectors = model.embed({found.doc_id: found.full_text for found in documents}, advance)
+    return np.stack([vectors[found.doc_id] for found in documents])
 
 
 def _cosines(group: Group, queries: Vectors, documents: Vectors) -> list[float]:

@@ -50,6 +50,7 @@ def mine_groups(
     candidates: Candidates,
     config: MiningConfig,
     seed: int,
+    copies: CopyDetector | None = None,
 ) -> Mined:
     """One group for each positive of each query.
 
@@ -64,10 +65,12 @@ def mine_groups(
         candidates: of these queries.
         config: how many, and how chosen.
         seed: decides every draw; the order of input lines does not.
+        copies: of the same corpus, for who mines more than once; made if it is not given.
     """
     qrels = collection.qrels(split)
     judged = _judged_by_text(collection, qrels)
-    copies = None if config.near_copy is None else CopyDetector(collection.corpus, config.near_copy)
+    if copies is None and config.near_copy is not None:
+        copies = CopyDetector(collection.corpus, config.near_copy)
     corpus_ids = sorted(collection.corpus)
     counts: Counter[str] = Counter()
     groups: list[Group] = []
@@ -79,14 +82,6 @@ def mine_groups(
             draw = random.Random(f"{seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
             groups.append(miner.group(positive, draw, counts))
     return Mined(groups, {name: count for name, count in sorted(counts.items()) if count})
-
-
-def drawn_queries(query_ids: Sequence[str], limit: int | None, seed: int) -> list[str]:
-    """At most `limit` of the queries, by a seeded draw, in their given order."""
-    if limit is None or limit >= len(query_ids):
-        return list(query_ids)
-    drawn = set(random.Random(seed).sample(sorted(query_ids), limit))  # noqa: S311 - a seeded draw, not a secret
-    return [query_id for query_id in query_ids if query_id in drawn]
 
 
 def _judged_by_text(collection: Collection, qrels: Qrels) -> dict[str, dict[str, int]]:

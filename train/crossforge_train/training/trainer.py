@@ -19,10 +19,10 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
 from crossforge_train.collect import dev_split
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.groups import read_groups
-from crossforge_train.mining.negatives import drawn_queries
 from crossforge_train.stages import Context
 from crossforge_train.training.arguments import arguments
 from crossforge_train.training.checkpoints import last_whole_checkpoint
@@ -74,7 +74,7 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
 def _dev_set(context: Context, collection: Collection) -> DevSet:
     config = context.config
     split = dev_split(config.collection)
-    query_ids = drawn_queries(sorted(collection.qrels(split)), config.training.dev_queries, config.seed)
+    query_ids = seeded_draw(sorted(collection.qrels(split)), config.training.dev_queries, config.seed)
     return DevSet(
         queries={query_id: collection.queries[query_id] for query_id in query_ids},
         qrels={query_id: collection.qrels(split)[query_id] for query_id in query_ids},

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.metrics import Rankings, ideal_order, judged_queries, mean, measure_rankings
 
 _DEPTHS = (10, 20, 50, 100, 200, 500, 1000)
@@ -41,8 +40,7 @@ def ceiling_facts(
 
 def _drawn(qrels: Qrels, count: int, seed: int) -> Qrels:
     judged = judged_queries(qrels)
-    order = np.random.default_rng(seed).permutation(sorted(judged))[:count]
-    return {key: judged[key] for key in map(str, order)}
+    return {key: judged[key] for key in seeded_draw(list(judged), count, seed)}
 
 
 def _measured(collection: Collection, retriever: Retriever, qrels: Qrels, depths: list[int]) -> dict[str, Any]:

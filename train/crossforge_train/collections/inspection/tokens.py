@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from crossforge.files import read_json
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.collections.inspection.texts import percentiles
 
 _DRAWN_PAIRS = 2000
@@ -36,16 +36,15 @@ def token_facts(collection: Collection, model: Path, max_length: int, seed: int)
         InputError: there is no tokenizer in the folder.
     """
     tokenizer, unknown = _tokenizer(model / "tokenizer.json")
-    draw = np.random.default_rng(seed)
-    documents = [collection.corpus[key].full_text for key in _drawn(draw, list(collection.corpus))]
+    documents = [collection.corpus[key].full_text for key in seeded_draw(list(collection.corpus), _DRAWN_PAIRS, seed)]
     judged = sorted({query_id for qrels in collection.splits.values() for query_id in qrels})
-    queries = [collection.queries[key] for key in _drawn(draw, judged or list(collection.queries))]
+    queries = [collection.queries[key] for key in seeded_draw(judged or list(collection.queries), _DRAWN_PAIRS, seed)]
     encoded_documents, encoded_queries = (
         [found.ids for found in tokenizer.encode_batch(texts, add_special_tokens=False)]
         for texts in (documents, queries)
     )
     special = tokenizer.num_special_tokens_to_add(is_pair=True)
-    partners = draw.integers(len(encoded_queries), size=len(encoded_documents))
+    partners = np.random.default_rng(seed).integers(len(encoded_queries), size=len(encoded_documents))
     lengths = [
         len(document) + len(encoded_queries[partner]) + special
         for document, partner in zip(encoded_documents, partners, strict=True)
@@ -85,10 +84,6 @@ def token_warnings(facts: dict[str, Any]) -> list[str]:
             "raise training.max_length, or evaluation.passages"
         )
     return found
-
-
-def _drawn(draw: np.random.Generator, keys: Sequence[str]) -> list[str]:
-    return [keys[position] for position in draw.permutation(len(keys))[:_DRAWN_PAIRS]]
 
 
 def _tokenizer(file: Path) -> tuple[Any, int | None]:

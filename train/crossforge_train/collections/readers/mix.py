@@ -74,6 +74,11 @@ def weighted(collection: Collection, split: str, weights: Mapping[str, float], s
     return replace(collection, queries=queries, splits={**collection.splits, split: kept}, query_fields=fields)
 
 
+def copied_from(query_id: str) -> str:
+    """The id that a copy made by `weighted` was made of, going by its form alone."""
+    return query_id.rpartition(_COPY)[0] or query_id
+
+
 def source_counts(qrels: Qrels) -> dict[str, int]:
     """How many queries of a split each source has."""
     return dict(Counter(query_id.split(_SEPARATOR)[0] for query_id in qrels))
