@@ -19,6 +19,7 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
+from crossforge_train import processes
 from crossforge_train.config import Config
 from crossforge_train.reporting import Reporter
 
@@ -54,12 +55,14 @@ class Stage:
         depends_on: what its result depends on besides the stage before it: config values, data hashes, versions.
         run: does the work in `Context.folder`.
         resumes: whether it can go on from what a killed attempt left; otherwise it starts from an empty folder.
+        parallel: whether all processes do the work together; the main one does the others alone.
     """
 
     name: str
     depends_on: Callable[[Config], Mapping[str, Any]]
     run: Callable[[Context], None]
     resumes: bool = False
+    parallel: bool = False
 
 
 def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, fresh: bool = False) -> None:
@@ -74,11 +77,11 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
     Raises:
         InputError: the run's folder holds something else.
     """
-    _claim(config.folder)
+    processes.from_main(lambda: _claim(config.folder))
     # All before the first one runs: what is wrong with the base model shows now and not after minutes of mining.
-    records = _records(config, stages)
+    records = processes.from_main(lambda: _records(config, stages))
     for stage, record in zip(stages, records, strict=True):
-        if not fresh and _is_finished(config.folder, stage.name, record["fingerprint"]):
+        if _is_done(config.folder, stage.name, record["fingerprint"], fresh):
             reporter.skipped(stage.name)
         else:
             _run(stage, config, reporter, record, fresh)
@@ -127,13 +130,32 @@ def _record_file(run_folder: Path, name: str) -> Path:
     return run_folder / "stages" / f"{name}.json"
 
 
+def _is_done(run_folder: Path, name: str, fingerprint: str, fresh: bool) -> bool:
+    return processes.from_main(lambda: not fresh and _is_finished(run_folder, name, fingerprint))
+
+
 def _is_finished(run_folder: Path, name: str, fingerprint: str) -> bool:
     record = stage_record(run_folder, name)
     return (run_folder / name).is_dir() and record.get("finished") is True and record["fingerprint"] == fingerprint
 
 
 def _run(stage: Stage, config: Config, reporter: Reporter, record: dict[str, Any], fresh: bool) -> None:
-    target, partial = config.folder / stage.name, config.folder / f"{stage.name}.partial"
+    started = time.monotonic()
+    partial = processes.from_main(lambda: _open(stage, config, record, fresh))
+    reporter.started(stage.name)
+    context = Context(config, reporter, partial)
+    if stage.parallel:
+        stage.run(context)
+    else:
+        processes.from_main(lambda: stage.run(context))
+    seconds = round(time.monotonic() - started, 1)
+    processes.from_main(lambda: _close(stage, config, record, partial, seconds))
+    reporter.finished(stage.name, seconds)
+
+
+def _open(stage: Stage, config: Config, record: dict[str, Any], fresh: bool) -> Path:
+    """The folder that the stage works in, with what a killed attempt left if it goes on from that."""
+    partial = config.folder / f"{stage.name}.partial"
     left = stage_record(config.folder, stage.name)
     goes_on = (
         stage.resumes and not fresh and not left.get("finished") and left.get("fingerprint") == record["fingerprint"]
@@ -142,14 +164,14 @@ def _run(stage: Stage, config: Config, reporter: Reporter, record: dict[str, Any
         remove(partial)
     write_json(_record_file(config.folder, stage.name), {**record, "finished": False})
     partial.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    reporter.started(stage.name)
-    stage.run(Context(config, reporter, partial))
-    seconds = round(time.monotonic() - started, 1)
+    return partial
+
+
+def _close(stage: Stage, config: Config, record: dict[str, Any], partial: Path, seconds: float) -> None:
+    target = config.folder / stage.name
     remove(target)
     partial.rename(target)
     write_json(_record_file(config.folder, stage.name), {**record, "finished": True, "seconds": seconds})
-    reporter.finished(stage.name, seconds)
 
 
 def require_free_space(folder: Path, needed: int, purpose: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from crossforge import __version__
 from crossforge.errors import CrossforgeError
+from crossforge_train import processes
 from crossforge_train.cli import evaluating, judging, searching, training
 from crossforge_train.cli.display import error_console
 
@@ -90,7 +91,8 @@ def _message(error: Exception) -> str | None:
 
 
 def _fail(message: str, status: int) -> None:
-    error_console.print(f"[bold red]error:[/] {_escaped(message)}", soft_wrap=True, highlight=False)
+    whose = "" if processes.is_main() else f" (process {processes.rank()})"
+    error_console.print(f"[bold red]error{whose}:[/] {_escaped(message)}", soft_wrap=True, highlight=False)
     raise SystemExit(status)
 
 

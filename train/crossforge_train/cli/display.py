@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from crossforge_train import processes
 from crossforge_train.reporting import Advance, Reporter, SilentReporter
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Output:
 
     def reporter(self) -> Reporter:
         """Where progress goes."""
-        return SilentReporter() if self.quiet or self.as_json else RichReporter()
+        silent = self.quiet or self.as_json or not processes.is_main()
+        return SilentReporter() if silent else RichReporter()
 
 
 def show_json(value: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from crossforge_train import processes
 from crossforge_train.cli.display import Output, console, show_json, show_mining, show_report
 
 _REGRESSION_STATUS = 2
@@ -83,6 +84,10 @@ def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, o
         run_stages(config, wanted, output.reporter(), fresh=fresh)
     except RegressionError as error:
         refusal = error
+    if refusal is None:
+        processes.part()
+    if not processes.is_main():
+        return 0
     facts: dict[str, Any] = {"folder": str(config.folder / until.value)}
     if until in (StageName.evaluate, StageName.package):
         facts = {**facts, **_show_report(config.folder / StageName.evaluate.value, output)}
