@@ -43,7 +43,8 @@ def load_parts(
         InputError: `max_length` is more than the model has positions, or an option is unknown.
     """
     folder = find_folder(reference, local_files_only)
-    manifest = _manifest(folder, _classifier_config(folder), verify)
+    _classifier_config(folder)
+    manifest = _manifest(folder, verify)
     tokenizer = pair_tokenizer(folder, max_length or manifest.max_length)
     return Parts(tokenizer, _backend(folder, backend), manifest)
 
@@ -105,14 +106,24 @@ def holds_reranker(folder: Path) -> bool:
     return True
 
 
-def _manifest(folder: Path, config: Mapping[str, Any], verify: Verify) -> Manifest:
+def _manifest(folder: Path, verify: Verify) -> Manifest:
     if (folder / MANIFEST_FILE).is_file():
         return read_manifest(folder, verify)
+    return Manifest(base_model=str(folder), max_length=token_limit(folder))
+
+
+def token_limit(folder: Path) -> int:
+    """The most tokens that a model folder says its model reads: positions, tokenizer and sentence-transformers agree.
+
+    Raises:
+        PackageError: no `config.json`, or it cannot be read.
+    """
+    config = read_package_json(folder / "config.json")
     limits = [_positions(config), _tokenizer_settings(folder).get("model_max_length")]
     if (folder / "sentence_bert_config.json").is_file():
         limits.append(read_package_json(folder / "sentence_bert_config.json").get("max_seq_length"))
     # Tokenizers without a limit say 1e30.
-    return Manifest(base_model=str(folder), max_length=min(int(limit) for limit in limits if limit))
+    return min(int(limit) for limit in limits if limit)
 
 
 def _classifier_config(folder: Path) -> dict[str, Any]:

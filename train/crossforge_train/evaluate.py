@@ -40,7 +40,7 @@ from crossforge_train.evaluation.systems import (
 )
 from crossforge_train.evaluation.threshold import choose_threshold
 from crossforge_train.evaluation.tuning import Tuned, choose_fusion_weight
-from crossforge_train.finetune import MODEL_FOLDER
+from crossforge_train.finetune import HISTORY_FILE, MODEL_FOLDER
 from crossforge_train.mine import INDEX_FOLDER, run_file
 from crossforge_train.stages import Context, Stage, versions
 
@@ -92,7 +92,7 @@ def _run(context: Context) -> None:
         context.folder,
         make_report(
             config.name, name, settings.metric, settings.depth, reranker.backend_name, splits, tuned,
-            training_curves(read_json(context.stage(config.last_finetune) / "history.json")),
+            training_curves(read_json(context.stage(config.last_finetune) / HISTORY_FILE)),
         ),
     )  # fmt: skip
 

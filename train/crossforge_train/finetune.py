@@ -10,20 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge.files import remove, write_json
+from crossforge.files import read_json, remove, write_json
+from crossforge_train import processes
 from crossforge_train.base_model import find_base_model, weights_hash
 from crossforge_train.collect import read_collected
 from crossforge_train.config import Config
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
 from crossforge_train.stages import Context, Stage, require_free_space, versions
+from crossforge_train.training.config import PickedTraining
+from crossforge_train.training.tracking import require_trackers
 
 MODEL_FOLDER = "model"
+HISTORY_FILE = "history.json"
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
+    require_trackers(config.training.report_to)  # here, so that a missing library shows before the first stage runs
     return {
-        "training": config.training.model_dump(),
+        "training": config.training.model_dump(exclude={"report_to"}),
         "base_model": weights_hash(config.base_model),
         "metric": config.evaluation.metric,
         "passages": config.evaluation.passages,
@@ -46,10 +51,17 @@ def finetune(context: Context, start: Path, mined: Path) -> None:
     collection = read_collected(context.stage("collect"))
     work = trainer.prepare(context, collection, start, mined)
     history = trainer.train(context, work)
-    _require_ranking(history)
-    _save(context, work.model.model, start)
-    write_json(context.folder / "history.json", history)
-    remove(context.folder / trainer.CHECKPOINTS)
+    if processes.is_main():
+        _require_ranking(history)
+        _save(context, work.model.model, start, work.training.max_length)
+        write_json(context.folder / HISTORY_FILE, history)
+        for left in trainer.LEFT_BEHIND:
+            remove(context.folder / left)
+
+
+def trained_with(finetuned: Path) -> PickedTraining:
+    """The section `training` that the model in a finished stage's folder was trained with, nothing left to `auto`."""
+    return PickedTraining(**read_json(finetuned / HISTORY_FILE)["training"])
 
 
 def _require_ranking(history: Mapping[str, Any]) -> None:
@@ -62,13 +74,13 @@ def _require_ranking(history: Mapping[str, Any]) -> None:
         )
 
 
-def _save(context: Context, model: Any, base_model: Path) -> None:
+def _save(context: Context, model: Any, base_model: Path, max_length: int) -> None:
     from crossforge_train.packaging.checkpoint import export_onnx, save_checkpoint
 
     folder = context.folder / MODEL_FOLDER
     remove(folder)
     with context.reporter.bar("exporting to ONNX", 1) as advance:
-        save_checkpoint(model, base_model, folder, context.config.training.max_length)
+        save_checkpoint(model, base_model, folder, max_length)
         export_onnx(model, folder)
         advance()
 
@@ -77,7 +89,7 @@ def _weights_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-STAGE = Stage("finetune", _depends_on, _run, resumes=True)
+STAGE = Stage("finetune", _depends_on, _run, resumes=True, parallel=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 
 def quieten() -> None:
@@ -13,4 +14,6 @@ def quieten() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)  # transformers' own use
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)

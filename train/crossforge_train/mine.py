@@ -53,7 +53,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "first_stage": config.first_stage.model_dump(),
         "mining": mining.model_dump(mode="json"),
         "teacher": _teacher_hash(config),
-        "embedding": {"max_length": training.max_length, "precision": training.precision} if embeds else None,
+        "embedding": {"max_length": training.most_tokens, "precision": training.precision} if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
@@ -136,7 +136,7 @@ def _retrieved(context: Context, collection: Collection, query_ids: Sequence[str
     from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
 
     training, depth = context.config.training, context.config.mining.window
-    model = BiEncoder(find_base_model(str(source.dense)), training.max_length, training.precision)
+    model = BiEncoder(find_base_model(str(source.dense)), training.most_tokens, training.precision)
     return dense_run(collection, query_ids, model, depth, context.reporter)
 
 
@@ -153,7 +153,7 @@ def _with_base_model(context: Context, collection: Collection, mined: Mined) -> 
     from crossforge_train.mining.bi_encoder import BiEncoder, with_cosines
 
     training = context.config.training
-    model = BiEncoder(find_base_model(context.config.base_model), training.max_length, training.precision)
+    model = BiEncoder(find_base_model(context.config.base_model), training.most_tokens, training.precision)
     return Mined(with_cosines(mined.groups, collection, model, context.reporter), mined.counts)
 
 

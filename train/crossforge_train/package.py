@@ -20,7 +20,7 @@ from crossforge_train.config import Config
 from crossforge_train.evaluation.markdown import markdown
 from crossforge_train.evaluation.report import UNJUDGED, Report, read_report
 from crossforge_train.evaluation.tables import with_article
-from crossforge_train.finetune import MODEL_FOLDER
+from crossforge_train.finetune import HISTORY_FILE, MODEL_FOLDER, trained_with
 from crossforge_train.mine import INDEX_FOLDER
 from crossforge_train.packaging.card import model_card
 from crossforge_train.packaging.verify import measure_agreement
@@ -44,7 +44,8 @@ def _run(context: Context) -> None:
     if report.verdict == "REGRESSION" and not context.config.package.allow_regression:
         raise RegressionError(_why_not(report))
     folder = context.folder
-    shutil.copytree(context.stage(context.config.last_finetune) / MODEL_FOLDER, folder, dirs_exist_ok=True)
+    finetuned = context.stage(context.config.last_finetune)
+    shutil.copytree(finetuned / MODEL_FOLDER, folder, dirs_exist_ok=True)
     # What people may have to judge quotes whole documents: it stays in the run.
     shutil.copytree(context.stage("evaluate"), folder / "evaluation", ignore=shutil.ignore_patterns(f"{UNJUDGED}.*"))
     collection = read_collected(context.stage("collect"))
@@ -52,8 +53,10 @@ def _run(context: Context) -> None:
         retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
         save_first_stage(folder / FIRST_STAGE_FOLDER, collection.corpus.values(), retriever)
     counts = read_json(context.stage("collect") / "counts.json")
-    history = read_json(context.stage(context.config.last_finetune) / "history.json")
-    card = model_card(context.config, counts, history, markdown(report), crossforge.__version__)
+    history = read_json(finetuned / HISTORY_FILE)
+    card = model_card(
+        context.config, trained_with(finetuned), counts, history, markdown(report), crossforge.__version__
+    )
     (folder / "README.md").write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:
         agreement = measure_agreement(folder, _sample_pairs(collection, dev_split(context.config.collection)))
@@ -92,7 +95,7 @@ def _write_manifest(context: Context, folder: Path, report: Report, agreement: M
         folder,
         Manifest(
             base_model=config.base_model,
-            max_length=config.training.max_length,
+            max_length=trained_with(context.stage(config.last_finetune)).max_length,
             calibrator=tuned.calibrator,
             threshold=tuned.threshold,
             fusion_weight=tuned.fusion_weight,

@@ -18,7 +18,6 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.finetune import MODEL_FOLDER, finetune
-from crossforge_train.finetune import STAGE as FIRST_FINETUNE
 from crossforge_train.mine import INDEX_FOLDER, mine_candidates, training_queries, write_mined
 from crossforge_train.mining.negatives import Candidates
 from crossforge_train.stages import Context, Stage
@@ -62,4 +61,4 @@ def _nothing_more(config: Config) -> Mapping[str, Any]:
 
 
 MINE = Stage("mine-2", _nothing_more, _mine)
-FINETUNE = Stage("finetune-2", _nothing_more, _finetune, resumes=FIRST_FINETUNE.resumes)
+FINETUNE = Stage("finetune-2", _nothing_more, _finetune, resumes=True, parallel=True)

@@ -157,7 +157,7 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
             )
         collection, seed = read_folder(target), 42
         first_stage, training, depth = FirstStageConfig(), TrainingConfig(), EvaluationConfig().depth
-    wanted = Inspection(depth, max_queries, model, max_length or training.max_length, seed)
+    wanted = Inspection(depth, max_queries, model, max_length or training.most_tokens, seed)
     facts = collection_facts(collection, fit_first_stage(collection, first_stage), wanted)
     return {**facts, "warnings": [*facts["warnings"], *([missing] if missing else [])]}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,10 +42,13 @@ def read_groups(path: Path) -> list[Group]:
     Raises:
         InputError: the file is missing or a line is no group.
     """
-    groups: list[Group] = []
+    return list(stream_groups(path))
+
+
+def stream_groups(path: Path) -> Iterator[Group]:
+    """`read_groups`, one at a time."""
     for number, row in read_jsonl(path):
         try:
-            groups.append(Group(**row))
+            yield Group(**row)
         except TypeError:
             raise InputError(f"{path}, line {number}: not a group") from None
-    return groups

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossforge_train.config import Config
+from crossforge_train.training.config import PickedTraining
 
 _CARD = """---
 library_name: sentence-transformers
@@ -53,10 +54,15 @@ beginning otherwise. Probabilities are calibrated on dev queries of this collect
 
 
 def model_card(
-    config: Config, counts: Mapping[str, Any], history: Mapping[str, Any], results: str, version: str
+    config: Config,
+    training: PickedTraining,
+    counts: Mapping[str, Any],
+    history: Mapping[str, Any],
+    results: str,
+    version: str,
 ) -> str:
     """The text of `README.md` in the package."""
-    training, mining = config.training, config.mining
+    mining = config.mining
     return _CARD.format(
         name=config.name,
         version=version,

@@ -7,27 +7,38 @@ from typing import Any
 
 from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
-from crossforge_train.training.config import TrainingConfig
+from crossforge.errors import InputError
+from crossforge_train import processes
+from crossforge_train.training.config import PickedTraining
 from crossforge_train.training.dev_evaluator import METRIC_NAME
 from crossforge_train.training.model import HEAD
+from crossforge_train.training.tracking import trainers_own
 
 
-def arguments(training: TrainingConfig, seed: int, folder: Path, groups: int, *, bf16: bool, cpu: bool) -> Any:
+def arguments(
+    training: PickedTraining, name: str, seed: int, folder: Path, groups: int, *, bf16: bool, cpu: bool
+) -> Any:
     """What the trainer is told.
 
     Args:
         training: the config section.
+        name: of the run, for trackers.
         seed: of the run.
         folder: where checkpoints are written.
         groups: how many there are to train on.
         bf16: whether to compute in half precision.
         cpu: whether to train on the CPU.
+
+    Raises:
+        InputError: the groups of a batch cannot be shared out among the processes.
     """
+    _require_shares(training.groups_per_batch, groups)
     steps = max(1, round(training.epochs * groups / training.groups_per_batch))
     every = max(1, -(-steps // training.evaluations))
     return CrossEncoderTrainingArguments(
         output_dir=str(folder.resolve()),
-        per_device_train_batch_size=training.groups_per_batch,
+        run_name=name,
+        per_device_train_batch_size=training.groups_per_batch // processes.count(),
         max_steps=steps,
         learning_rate=training.learning_rate,
         learning_rate_mapping={HEAD: training.head_learning_rate},
@@ -48,7 +59,21 @@ def arguments(training: TrainingConfig, seed: int, folder: Path, groups: int, *,
         logging_nan_inf_filter=False,
         seed=seed,
         data_seed=seed,
-        report_to="none",
+        report_to=trainers_own(training.report_to),
         disable_tqdm=True,
         dataloader_pin_memory=False,
+        # A step runs the model once a micro-batch, and another number of times in each process. So nothing may be
+        # exchanged in the forward pass, which rules out buffers (constant here) and the search for unused parameters.
+        ddp_broadcast_buffers=False,
+        ddp_find_unused_parameters=False,
+        dataloader_drop_last=processes.count() > 1,  # each process has to have as many batches as the others
     )
+
+
+def _require_shares(groups_per_batch: int, groups: int) -> None:
+    if groups_per_batch % processes.count():
+        raise InputError(
+            f"training.groups_per_batch is {groups_per_batch}, which {processes.count()} processes cannot share equally"
+        )
+    if processes.count() > 1 and groups < groups_per_batch:
+        raise InputError(f"{groups} groups do not fill a batch of {groups_per_batch}: train with one process")

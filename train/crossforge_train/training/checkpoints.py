@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from sentence_transformers import CrossEncoder
+from transformers import TrainerState
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, remove
+from crossforge_train.training.stopping import Patience
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
@@ -21,3 +27,17 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
         except InputError:
             remove(checkpoint)
     return None
+
+
+def state_at_the_end(checkpoint: Path, steps: int, patience: Patience) -> Any:
+    """The `TrainerState` of a checkpoint after which there is nothing to train, or None.
+
+    The trainer does not look for this: it would take one more step, or forget that patience was over.
+    """
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    return state if state.global_step >= steps or patience.is_over(state.log_history) else None
+
+
+def load_weights(model: CrossEncoder, checkpoint: Path) -> None:
+    """Give `model` the weights of a checkpoint."""
+    model.model.load_state_dict(load_file(checkpoint / "model.safetensors", device=str(model.device)))

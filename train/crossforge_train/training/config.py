@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,10 +29,15 @@ Loss = Literal[
 ]
 Distillation = Literal["kl", "margin_mse", "mse", "ranknet"]
 LongDocuments = Literal["best_window", "first_window"]
+AUTO = "auto"
+AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
+Auto = Literal["auto"]
+Positive = Annotated[float, Field(gt=0)]
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class TrainingConfig(Section):
-    """Fine-tuning."""
+    """Fine-tuning. `auto` leaves a value to `crossforge_train.training.picks`."""
 
     loss: Loss = Field("group_softmax", description="what is minimised on the labels; see docs/losses.md")
     label_weight: float = Field(1.0, ge=0, description="weight of that loss; 0 trains on the teacher's scores alone")
@@ -42,21 +47,31 @@ class TrainingConfig(Section):
     distillation: Distillation = Field("kl", description="what is minimised on the teacher's scores")
     distillation_weight: float = Field(0.0, ge=0, description="weight of that")
     distillation_temperature: float = Field(0.05, gt=0, description="divides the teacher's scores")
-    learning_rate: float = Field(3e-4, gt=0, description="of the body")
-    head_learning_rate: float = Field(2e-3, gt=0, description="of the freshly initialised classification head")
+    learning_rate: Positive | Auto = Field(3e-4, description="of the body, or auto")
+    head_learning_rate: Positive | Auto = Field(
+        2e-3, description="of the freshly initialised classification head, or auto"
+    )
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     dropout: float = Field(0.0, ge=0, lt=1, description="of the whole model; 0 trains faster")
-    epochs: float = Field(1.0, gt=0, description="how often each group is seen")
-    groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step")
-    max_length: int = Field(256, ge=16, description="tokens that the model reads of query and document together")
+    epochs: Positive | Auto = Field(1.0, description="how often each group is seen, or auto")
+    groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step, of all processes together")
+    max_length: Annotated[int, Field(ge=16)] | Auto = Field(
+        256, description="tokens that the model reads of query and document together, or auto"
+    )
     long_documents: LongDocuments = Field(
         "best_window", description="of a document that is longer: the window that matches best, or its beginning"
     )
     precision: Precision = Field("auto", description="auto: bf16 where the hardware multiplies it natively")
     evaluations: int = Field(4, ge=1, description="how often dev is measured and a checkpoint written")
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many measurements of dev without a gain; null: never"
+    )
     dev_queries: int = Field(100, ge=1, description="queries of dev that are measured each time")
     dev_depth: int = Field(30, ge=2, description="first-stage candidates of each that are reranked")
+    report_to: tuple[Tracker, ...] = Field(
+        (), description="trackers that are told of the run: tensorboard, wandb, mlflow"
+    )
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> TrainingConfig:
@@ -68,3 +83,17 @@ class TrainingConfig(Section):
     def uses_teacher(self) -> bool:
         """Whether training needs teacher scores."""
         return self.distillation_weight > 0
+
+    @property
+    def most_tokens(self) -> int:
+        """The most that `max_length` can be."""
+        return AUTO_MAX_LENGTH if isinstance(self.max_length, str) else self.max_length
+
+
+class PickedTraining(TrainingConfig):
+    """The section with a value in place of every `auto`: what a model is trained with."""
+
+    learning_rate: float
+    head_learning_rate: float
+    epochs: float
+    max_length: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from crossforge_train.evaluation.scoring import rankings, score_queries, spread_
 from crossforge_train.reporting import Reporter
 
 METRIC_NAME = "dev_metric"
+_SHUFFLES = 5
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class DevEvaluator(BaseEvaluator):
         self._pipeline = pipeline
         self._dev = dev
         self._reporter = reporter
-        first_stage = {query_id: [found.doc_id for found in dev.run.get(query_id, [])] for query_id in dev.queries}
-        self.first_stage = self._quality(first_stage)
+        self.metric = dev.metric
+        self._first_stage = {query: [found.doc_id for found in dev.run.get(query, [])] for query in dev.queries}
+        self.first_stage = self._quality(self._first_stage)
 
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -65,6 +68,18 @@ class DevEvaluator(BaseEvaluator):
                 "and training.head_learning_rate, or set training.precision to fp32"
             )
         return {METRIC_NAME: self._quality(rankings(scored, dev.run, 0.0)), "dev_spread": spread_of_scores(scored)}
+
+    def chance(self) -> float:
+        """What a model that knows nothing gets: the mean over random orders of the candidates that are reranked."""
+        draws = [random.Random(seed) for seed in range(_SHUFFLES)]  # noqa: S311 - seeded draws, not secrets
+        return float(np.mean([self._quality(self._shuffled(draw)) for draw in draws]))
+
+    def _shuffled(self, draw: random.Random) -> dict[str, list[str]]:
+        depth = self._dev.depth
+        return {
+            query_id: draw.sample(doc_ids[:depth], len(doc_ids[:depth])) + doc_ids[depth:]
+            for query_id, doc_ids in self._first_stage.items()
+        }
 
     def _quality(self, found: Mapping[str, list[str]]) -> float:
         return mean(measure_rankings([self._dev.metric], self._dev.qrels, found)[self._dev.metric])

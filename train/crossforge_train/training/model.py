@@ -17,7 +17,7 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     model = CrossEncoder(
         str(base_model),
         num_labels=1,
-        max_length=config.max_length,
+        max_length=config.most_tokens,
         activation_fn=torch.nn.Identity(),
         local_files_only=True,
         model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},

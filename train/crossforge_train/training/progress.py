@@ -9,9 +9,11 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from crossforge.errors import InputError
+from crossforge_train import processes
 from crossforge_train.reporting import Reporter
 from crossforge_train.training.dev_evaluator import METRIC_NAME, DevEvaluator
 
@@ -22,17 +24,18 @@ class TrainingProgress(TrainerCallback):
     Args:
         reporter: where to show it.
         evaluator: knows the first stage's dev metric.
-        documents: documents of a group, to count pairs.
+        model: what is trained; the pairs that it reads with a gradient are counted.
     """
 
-    def __init__(self, reporter: Reporter, evaluator: DevEvaluator, documents: int) -> None:
+    def __init__(self, reporter: Reporter, evaluator: DevEvaluator, model: torch.nn.Module) -> None:
         self._reporter = reporter
-        self._first_stage = evaluator.first_stage
-        self._documents = documents
+        self._evaluator = evaluator
         self._stack = ExitStack()
+        self._stack.callback(model.register_forward_pre_hook(self._count).remove)
         self._advance: Callable[..., None] | None = None
         self._loss = self._dev = math.nan
-        self._started, self._first_step = 0.0, 0
+        self._pairs, self._steps = 0, 0
+        self._seconds, self._since = 0.0, 0.0  # of training, without measuring dev and writing checkpoints
 
     def __enter__(self) -> TrainingProgress:
         return self
@@ -42,20 +45,40 @@ class TrainingProgress(TrainerCallback):
     ) -> None:
         self._stack.close()
 
+    def _count(self, model: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+        if torch.is_grad_enabled():  # a loss may read a batch without a gradient first, and that is the same pairs
+            self._pairs += len(arguments[0]["input_ids"])
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Pairs that were trained on, a second of training, all processes together."""
+        return processes.count() * self._pairs / max(self._seconds, 1e-9)
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Open the bar."""
-        self._advance = self._stack.enter_context(self._reporter.bar("fine-tuning", state.max_steps))
-        self._advance(state.global_step)
-        self._started, self._first_step = time.monotonic(), state.global_step
+        """Open the bar, over what is left: steps of before a kill would pass for steps done in no time."""
+        done = f" from step {state.global_step}" if state.global_step else ""
+        self._advance = self._stack.enter_context(
+            self._reporter.bar(f"fine-tuning{done}", state.max_steps - state.global_step)
+        )
+        self._since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Advance the bar."""
-        if self._advance is None:
-            return
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        pairs = (state.global_step - self._first_step) * args.per_device_train_batch_size * self._documents
-        self._advance(1, f"loss {self._loss:.3f}, dev {self._dev:.3f} (first stage {self._first_stage:.3f}), "
-                         f"{pairs / seconds:.0f} pairs/s")  # fmt: skip
+        self._seconds += time.monotonic() - self._since
+        self._since = time.monotonic()
+        self._steps += 1
+        if self._advance is not None:
+            self._advance(1, self._line())
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell what dev gives, which a log keeps, too."""
+        self._since = time.monotonic()
+        left = (state.max_steps - state.global_step) * self._seconds / max(1, self._steps)
+        self._reporter.note(f"step {state.global_step} of {state.max_steps}: {self._line()}, {_duration(left)} left")
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave the time of writing out."""
+        self._since = time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Take up loss and dev metric.
@@ -71,3 +94,15 @@ class TrainingProgress(TrainerCallback):
                 f"training diverged: the loss is {found['loss']} at step {state.global_step}; lower "
                 "training.learning_rate and training.head_learning_rate, or set training.precision to fp32"
             )
+
+    def _line(self) -> str:
+        shown = [] if math.isnan(self._loss) else [f"loss {self._loss:.3f}"]
+        if not math.isnan(self._dev):
+            shown.append(
+                f"dev {self._evaluator.metric} {self._dev:.3f} (first stage {self._evaluator.first_stage:.3f})"
+            )
+        return ", ".join([*shown, f"{self.pairs_per_second:.0f} pairs/s"])
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,33 +1,35 @@
-"""Groups of ids to the rows of text that are trained on."""
+"""Groups of ids to the rows of text that are trained on; both stay on disk until a batch needs them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 from datasets import Dataset
 
 from crossforge.errors import InputError
+from crossforge.files import written_atomically
 from crossforge.passages import PassageWindows
 from crossforge.pipeline import RetrieveAndRerank
+from crossforge.tokenization import PairTokenizer
+from crossforge_train import processes
 from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
 from crossforge_train.training.config import LongDocuments
 
+ROWS_FILE = "rows.arrow"
+_SCHEMA = pa.schema(
+    [("query_id", pa.large_string()), ("doc_ids", pa.large_list(pa.large_string())),
+     ("label", pa.large_list(pa.int64())), ("teacher", pa.large_list(pa.float64()))]
+)  # fmt: skip
+_BATCH = 1000
 
-def readable(
-    groups: Sequence[Group], collection: Collection, pipeline: RetrieveAndRerank, reporter: Reporter
-) -> list[Group]:
-    """The groups whose query leaves room for a document; queries are never cut."""
-    kept = [group for group in groups if pipeline.reranker.tokenizer.fits(collection.queries[group.query_id])]
-    if not kept:
-        raise InputError(
-            f"no training query leaves room for a document in {pipeline.reranker.tokenizer.max_length} tokens"
-        )
-    if dropped := len(groups) - len(kept):
-        reporter.note(f"{dropped} groups left out: their query fills training.max_length by itself")
-    return kept
+
+_MEASURED_ROWS = 500
 
 
 class Rows(NamedTuple):
@@ -35,7 +37,7 @@ class Rows(NamedTuple):
 
     Attributes:
         dataset: rows as `GroupCollator` takes them.
-        cut: share of the documents that are longer than the model reads.
+        cut: share of the documents that are longer than the model reads, over up to 500 rows.
     """
 
     dataset: Dataset
@@ -43,30 +45,104 @@ class Rows(NamedTuple):
 
 
 def make_rows(
-    groups: Sequence[Group], collection: Collection, split: str, pipeline: RetrieveAndRerank, window: LongDocuments
+    groups: Iterable[Group],
+    collection: Collection,
+    split: str,
+    pipeline: RetrieveAndRerank,
+    window: LongDocuments,
+    *,
+    path: Path,
+    reporter: Reporter,
 ) -> Rows:
-    """Texts for the ids of groups of a split; of a long document the passage that `window` says."""
-    qrels = collection.qrels(split)
-    windows = PassageWindows(pipeline.reranker.tokenizer)
-    cut = 0
+    """Rows in the order of the groups of a split.
 
-    def row(group: Group) -> dict[str, Any]:
-        nonlocal cut
-        query = collection.queries[group.query_id]
-        documents = [collection.corpus[doc_id] for doc_id in group.doc_ids]
-        if window == "best_window":
-            texts = [passages[0] for passages in pipeline.passages(query, documents)]
-        else:
-            texts = [windows.split(query, document)[0] for document in documents]
-        cut += sum(text != document.full_text for text, document in zip(texts, documents, strict=True))
+    The file holds ids, labels and teacher scores and is mapped into memory; texts are looked up in the corpus when a
+    row is read, of a long document the passage that `window` says. So memory does not grow with the groups.
+
+    Args:
+        groups: read once; those whose query leaves no room for a document are left out, since queries are never cut.
+        collection: holds the texts.
+        split: of the groups' queries.
+        pipeline: chooses passages.
+        window: which passage of a long document is read.
+        path: the file.
+        reporter: is told how many groups were left out.
+
+    Raises:
+        InputError: no query leaves room for a document.
+    """
+    tokenizer = pipeline.reranker.tokenizer
+    kept, dropped = processes.from_main(lambda: _write(groups, collection, tokenizer, path))
+    if not kept:
+        raise InputError(f"no training query leaves room for a document in {tokenizer.max_length} tokens")
+    if dropped:
+        reporter.note(f"{dropped} groups left out: their query fills training.max_length by itself")
+    dataset = Dataset.from_file(str(path)).with_transform(_Texts(collection, split, pipeline, window))
+    return Rows(dataset, processes.from_main(lambda: _share_of_cut(dataset, collection)))
+
+
+def _share_of_cut(dataset: Dataset, collection: Collection) -> float:
+    cut = seen = 0
+    for number in range(0, len(dataset), max(1, len(dataset) // _MEASURED_ROWS)):
+        row = dataset[number]
+        seen += len(row["doc_ids"])
+        pairs = zip(row["doc_ids"], row["documents"], strict=True)
+        cut += sum(text != collection.corpus[doc_id].full_text for doc_id, text in pairs)
+    return cut / seen
+
+
+def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairTokenizer, path: Path) -> tuple[int, int]:
+    """Write the groups that can be read; how many these are, and how many not."""
+    seen = kept = 0
+
+    def readable() -> Iterator[dict[str, Any]]:
+        nonlocal seen, kept
+        for group in groups:
+            seen += 1
+            if tokenizer.fits(collection.queries[group.query_id]):
+                kept += 1
+                yield {"query_id": group.query_id, "doc_ids": group.doc_ids, "label": group.labels,
+                       "teacher": group.teacher}  # fmt: skip
+
+    rows = readable()
+    # A stream, and not a file: `Dataset.from_file` maps streams.
+    with (
+        written_atomically(path) as beside,
+        pa.OSFile(str(beside), "wb") as sink,
+        pa.ipc.new_stream(sink, _SCHEMA) as writer,
+    ):
+        for block in iter(lambda: list(islice(rows, _BATCH)), []):
+            writer.write_batch(pa.RecordBatch.from_pylist(block, _SCHEMA))
+    return kept, seen - kept
+
+
+class _Texts:
+    """Columns of ids -> columns of texts."""
+
+    def __init__(self, collection: Collection, split: str, pipeline: RetrieveAndRerank, window: LongDocuments) -> None:
+        self._collection = collection
+        self._qrels = collection.qrels(split)
+        self._pipeline = pipeline
+        self._windows = PassageWindows(pipeline.reranker.tokenizer)
+        self._window = window
+
+    def __call__(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        queries = [self._collection.queries[query_id] for query_id in columns["query_id"]]
         return {
-            "query": query,
-            "documents": texts,
-            "label": list(group.labels),
-            "teacher": list(group.teacher),
-            "doc_ids": list(group.doc_ids),
-            "positives": positives(qrels[group.query_id]),
+            "query": queries,
+            "documents": [self._read(query, ids) for query, ids in zip(queries, columns["doc_ids"], strict=True)],
+            "label": columns["label"],
+            "teacher": columns["teacher"],
+            "doc_ids": columns["doc_ids"],
+            "positives": [positives(self._qrels[query_id]) for query_id in columns["query_id"]],
         }
 
-    dataset = Dataset.from_list([row(group) for group in groups])
-    return Rows(dataset, cut / sum(len(group.doc_ids) for group in groups))
+    def __reduce__(self) -> str:
+        # `datasets` hashes a transform by pickling it, which would copy the queries and the model.
+        raise TypeError("texts are looked up in this process only")
+
+    def _read(self, query: str, doc_ids: list[str]) -> list[str]:
+        documents = [self._collection.corpus[doc_id] for doc_id in doc_ids]
+        if self._window == "best_window":
+            return [passages[0] for passages in self._pipeline.passages(query, documents)]
+        return [self._windows.split(query, document)[0] for document in documents]

@@ -1,0 +1,172 @@
+"""Values that training picks by itself, and the range test that checks the learning rate."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossforge.files import read_json
+from crossforge.loading import token_limit
+from crossforge_train.collections.beir import read_beir
+from crossforge_train.losses.group_loss import GroupLoss
+from crossforge_train.mining.groups import Group
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.training.collator import GroupCollator
+from crossforge_train.training.config import TrainingConfig
+from crossforge_train.training.model import load_model
+from crossforge_train.training.picks import (
+    Picker,
+    learning_rate_by_size,
+    pair_lengths,
+    pick_epochs,
+    pick_head_learning_rate,
+    pick_learning_rate,
+    pick_max_length,
+)
+from crossforge_train.training.range_test import MULTIPLES, losses_by_rate, safe_multiple
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rate"),
+    [(4_000_000, 2e-4), (20_000_000, 2e-4), (22_700_000, 1.7e-4), (110_000_000, 1.6e-5), (150_000_000, 1e-5),
+     (600_000_000, 1e-5)],
+)  # fmt: skip
+def test_the_learning_rate_falls_with_the_size_of_the_model(parameters: int, rate: float) -> None:
+    assert learning_rate_by_size(parameters) == pytest.approx(rate, rel=0.05)
+
+
+@given(st.integers(1, 10**10), st.integers(1, 10**10))
+def test_a_larger_model_never_gets_a_higher_rate(one: int, other: int) -> None:
+    small, large = sorted((one, other))
+    assert 1e-5 <= learning_rate_by_size(large) <= learning_rate_by_size(small) <= 2e-4
+
+
+def test_a_fresh_head_learns_faster_and_a_trained_one_as_fast_as_the_body() -> None:
+    assert pick_head_learning_rate(1e-4, fresh=True)[0] == 1e-3
+    assert pick_head_learning_rate(1e-3, fresh=True)[0] == 2e-3
+    assert pick_head_learning_rate(1e-4, fresh=False)[0] == 1e-4
+
+
+def test_a_rate_that_fell_apart_is_lowered_and_never_raised() -> None:
+    assert pick_learning_rate(1.6e-4, 1.0)[0] == 1.6e-4
+    assert pick_learning_rate(1.6e-4, 0.25)[0] == 4e-5
+
+
+@pytest.mark.parametrize(
+    ("groups", "epochs"), [(1, 4), (800, 4), (1000, 3), (1500, 2), (2001, 1), (3000, 1), (10**6, 1)]
+)
+def test_small_sets_get_several_epochs_and_large_ones_one(groups: int, epochs: int) -> None:
+    assert pick_epochs(groups)[0] == epochs
+
+
+@given(st.lists(st.integers(4, 2000), min_size=1, max_size=200), st.integers(16, 8192))
+def test_max_length_is_a_multiple_of_16_within_every_limit(lengths: list[int], limit: int) -> None:
+    length = pick_max_length(lengths, limit)[0]
+    assert length % 16 == 0
+    assert 16 <= length <= min(limit, 256)
+    assert length >= min(np.quantile(lengths, 0.95), limit - 15, 256)
+    assert length < np.quantile(lengths, 0.95) + 16 or length == 16
+
+
+def test_max_length_says_how_many_documents_are_read_in_windows() -> None:
+    length, why = pick_max_length([100] * 50 + [400] * 50, 512)
+    assert length == 256
+    assert "50% of the documents are longer and read in windows" in why
+
+
+def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny_encoder: Path) -> None:
+    collection = read_beir(toy_collection)
+    query_id, doc_id = next(iter(collection.queries)), next(iter(collection.corpus))
+    limit = token_limit(tiny_encoder)
+    assert limit == 64
+    group = Group(query_id, [doc_id], [1], [1])
+    (found,) = pair_lengths([group], collection, tiny_encoder, limit)
+    query, text = collection.queries[query_id], collection.corpus[doc_id].full_text
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(tiny_encoder), model_max_length=10_000)
+    assert found == len(tokenizer(query, text)["input_ids"])
+    assert len(pair_lengths([group] * 2000, collection, tiny_encoder, limit)) == 500
+
+
+class TestPicker:
+    def picker(self, folder: Path, **values: Any) -> Picker:
+        return Picker(folder / "picked.json", TrainingConfig(**values), SilentReporter())
+
+    def test_leaves_what_is_given(self, tmp_path: Path) -> None:
+        picker = self.picker(tmp_path, learning_rate=3e-5)
+        assert picker.pick("learning_rate", lambda: pytest.fail("not asked for")) == 3e-5
+        assert picker.training().learning_rate == 3e-5
+        assert not (tmp_path / "picked.json").exists()
+
+    def test_picks_once(self, tmp_path: Path) -> None:
+        assert self.picker(tmp_path, epochs="auto").pick("epochs", lambda: (3.0, "why")) == 3
+        assert read_json(tmp_path / "picked.json") == {"epochs": 3.0}
+        again = self.picker(tmp_path, epochs="auto")
+        assert again.pick("epochs", lambda: pytest.fail("picked already")) == 3
+        assert again.training().epochs == 3
+
+    def test_a_section_that_is_not_filled_in_cannot_be_had(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="max_length"):
+            self.picker(tmp_path, max_length="auto").training()
+
+
+@pytest.mark.parametrize(
+    ("losses", "multiple"),
+    [
+        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.2, 1.0, 0.9], 1.0),  # holds to the end
+        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.2, 1.0, 1.8], 1.0),  # eight times as much is too much, twice is safe
+        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.2, 1.8, 1.8], 1.0),
+        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.8, 1.8, 1.8], 0.5),
+        ([1.9, 1.8, 1.7, 1.5, 1.8, 3.0, 5.0, 9.0], 0.25),
+        ([1.9, 1.8, float("nan")], 0.0625),
+        ([1.9, float("nan")], 0.03125),
+        ([0.05, 0.05, 0.051, 0.052, 0.05, 0.052, 0.05, 0.051], 1.0),  # a warm start that has nothing left to learn
+    ],
+)
+def test_a_rate_is_safe_if_four_times_as_much_held(losses: list[float], multiple: float) -> None:
+    assert safe_multiple(losses) == multiple
+
+
+@pytest.fixture
+def tested(tiny_encoder: Path) -> tuple[GroupLoss, list[dict[str, Any]]]:
+    from crossforge.loading import pair_tokenizer
+
+    torch.manual_seed(0)
+    model = load_model(tiny_encoder, TrainingConfig(max_length=48, dropout=0.1))
+    collate = GroupCollator(pair_tokenizer(tiny_encoder, 48), 2048)
+    row = {
+        "query": "bread oven",
+        "documents": ["bread dough oven", "boat sail wind"],
+        "label": [1, 0],
+        "doc_ids": ["a", "b"],
+        "positives": ["a"],
+    }
+    return GroupLoss(model, TrainingConfig()), [collate([row, row]) for _ in range(4)]
+
+
+def test_the_range_test_leaves_model_and_seeds_as_they_were(tested: tuple[GroupLoss, list[dict[str, Any]]]) -> None:
+    loss, batches = tested
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    losses = losses_by_rate(loss, batches, 2e-4, 2e-3, bf16=False)
+    assert len(losses) == 1 + len(MULTIPLES)
+    assert len(MULTIPLES) * 4 <= 30
+    assert losses[-1] < losses[0]  # it did train
+    assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
+    assert all(parameter.grad is None for parameter in loss.parameters())
+    assert random.getstate() == states[0]
+    assert np.random.get_state()[1].tolist() == states[1]
+    assert torch.equal(torch.get_rng_state(), states[2])
+    assert losses_by_rate(loss, batches, 2e-4, 2e-3, bf16=False) == losses
+
+
+def test_the_range_test_sees_a_rate_that_is_far_too_high(tested: tuple[GroupLoss, list[dict[str, Any]]]) -> None:
+    loss, batches = tested
+    assert safe_multiple(losses_by_rate(loss, batches, 1e30, 1e30, bf16=False)) < 1
+    assert safe_multiple(losses_by_rate(loss, batches, 1e-4, 1e-3, bf16=False)) == 1

@@ -1,0 +1,132 @@
+"""Values that training picks by itself where the config says `auto`. What was picked once stays picked.
+
+Each rule gives a value and, for the user, the reason.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from crossforge.files import read_json, write_json
+from crossforge.loading import pair_tokenizer
+from crossforge_train import processes
+from crossforge_train.collections.collection import Collection
+from crossforge_train.mining.groups import Group
+from crossforge_train.reporting import Reporter
+from crossforge_train.training.config import AUTO, AUTO_MAX_LENGTH, PickedTraining, TrainingConfig
+
+PICKED_FILE = "picked.json"
+
+# A value and why it was picked.
+Pick = tuple[float, str]
+
+_SMALL, _RATE_OF_SMALL = 20e6, 2e-4  # parameters, learning rate
+_LARGE, _RATE_OF_LARGE = 150e6, 1e-5
+_HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
+_GROUPS_SEEN, _MOST_EPOCHS = 3000, 4
+_MEASURED_GROUPS = 500
+_STEP_OF_LENGTH, _SHARE_THAT_FITS = 16, 0.95
+
+
+class Picker:
+    """Fills in what a config leaves open, and writes it down so that a run that goes on uses the same.
+
+    Args:
+        path: where it is written down.
+        training: the config section.
+        reporter: is told what was picked.
+    """
+
+    def __init__(self, path: Path, training: TrainingConfig, reporter: Reporter) -> None:
+        self._path = path
+        self._training = training
+        self._reporter = reporter
+        self._picked: dict[str, float] = processes.from_main(lambda: read_json(path) if path.is_file() else {})
+
+    def pick(self, key: str, rule: Callable[[], Pick]) -> float:
+        """The value of a key: as the config gives it, else as it was picked before, else by the rule."""
+        value: float | str = getattr(self._training, key)
+        if value != AUTO:
+            return float(value)
+        if key not in self._picked:
+            self._picked[key], why = processes.from_main(rule)
+            if processes.is_main():
+                write_json(self._path, self._picked)
+            self._reporter.note(f"training.{key}: {self._picked[key]:g}, picked {why}")
+        return self._picked[key]
+
+    def training(self) -> PickedTraining:
+        """The section with what was picked; every `auto` must have been picked by now."""
+        return PickedTraining(**{**self._training.model_dump(), **self._picked})
+
+
+def learning_rate_by_size(parameters: int) -> float:
+    """2e-4 up to 20M parameters, 1e-5 from 150M, a straight line between them when both are logarithms."""
+    sizes, rates = np.log([_SMALL, _LARGE]), np.log([_RATE_OF_SMALL, _RATE_OF_LARGE])
+    return _two_digits(float(np.exp(np.interp(math.log(parameters), sizes, rates))))
+
+
+def pick_learning_rate(by_size: float, multiple: float) -> Pick:
+    """The rate by size, multiplied with what a range test found safe (1: all of it)."""
+    if multiple == 1:
+        return by_size, "by the size of the model; a range test on training rows held"
+    return _two_digits(by_size * multiple), f"as {multiple:g} of what goes with the size: a range test fell apart above"
+
+
+def pick_head_learning_rate(body: float, *, fresh: bool) -> Pick:
+    """A fresh head learns ten times as fast as the body, but not above 2e-3; a trained one as fast as the body."""
+    if not fresh:
+        return body, "as the body's, since the base model has a trained head"
+    return min(_MOST_OF_HEAD, _two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
+
+
+def pick_epochs(groups: int) -> Pick:
+    """So many whole epochs that about 3,000 groups are seen: four for small sets, one above 2,000 groups."""
+    return float(min(_MOST_EPOCHS, max(1, round(_GROUPS_SEEN / groups)))), f"for {groups:,} groups"
+
+
+def pick_max_length(pair_lengths: Sequence[int], limit: int) -> Pick:
+    """The shortest multiple of 16 that 95% of the pairs fit in, but at most 256 and what the model reads.
+
+    Args:
+        pair_lengths: tokens of query and document together, special tokens included; shape (pairs,).
+        limit: tokens that the model can read.
+    """
+    fits = float(np.quantile(pair_lengths, _SHARE_THAT_FITS))
+    wanted = _STEP_OF_LENGTH * math.ceil(fits / _STEP_OF_LENGTH)
+    most = min(limit, AUTO_MAX_LENGTH)
+    length = min(wanted, most - most % _STEP_OF_LENGTH)
+    longer = float(np.mean(np.asarray(pair_lengths) > length))
+    return length, f"by the lengths of the training pairs; {longer:.0%} of the documents are longer and read in windows"
+
+
+def pair_lengths(groups: Iterable[Group], collection: Collection, base_model: Path, limit: int) -> list[int]:
+    """Tokens of the query–document pairs of up to 500 groups, by a seeded draw, special tokens included."""
+    tokenizer = pair_tokenizer(base_model, limit)
+    lengths: list[int] = []
+    for group in _drawn(groups):
+        taken = limit - tokenizer.document_room(collection.queries[group.query_id])
+        texts = (collection.corpus[doc_id].full_text for doc_id in group.doc_ids)
+        lengths += [taken + len(tokenizer.spans(text)) for text in texts]
+    return lengths
+
+
+def _drawn(groups: Iterable[Group]) -> list[Group]:
+    """A draw from a stream of unknown length, each group being as likely as any other (reservoir sampling)."""
+    draw = random.Random(0)  # noqa: S311 - a seeded draw, not a secret
+    drawn: list[Group] = []
+    for number, group in enumerate(groups):
+        if number < _MEASURED_GROUPS:
+            drawn.append(group)
+        elif (place := draw.randrange(number + 1)) < _MEASURED_GROUPS:
+            drawn[place] = group
+    return drawn
+
+
+def _two_digits(value: float) -> float:
+    return float(f"{value:.1e}")

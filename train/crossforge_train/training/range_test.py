@@ -1,0 +1,126 @@
+"""A short learning-rate range test: does a rate hold on these rows, or is it so high that training falls apart?
+
+Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2017; here the rate doubles with every
+pass over the same few batches, so that the losses of two passes compare without the noise of different rows.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import send_to_device
+from datasets import Dataset
+from torch import nn
+
+from crossforge_train.training.model import HEAD
+from crossforge_train.training.precision import autocast
+
+BATCHES = 4
+MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # with the batches 28 steps
+_MARGIN = 4  # a rate is safe if four times as much held
+
+
+def drawn_batches(dataset: Dataset, groups_per_batch: int, seed: int) -> list[list[dict[str, Any]]]:
+    """Four batches of rows, by a seeded draw; fewer or smaller ones where there are not so many rows."""
+    wanted = min(len(dataset), BATCHES * groups_per_batch)
+    rows = [dataset[number] for number in random.Random(seed).sample(range(len(dataset)), wanted)]  # noqa: S311
+    return [rows[start : start + groups_per_batch] for start in range(0, wanted, groups_per_batch)]
+
+
+def losses_by_rate(
+    loss: nn.Module, batches: Sequence[dict[str, Any]], rate: float, head_rate: float, *, bf16: bool
+) -> list[float]:
+    """Mean loss before training, then of one pass for each of `MULTIPLES` of the rates; model and seeds stay.
+
+    Args:
+        loss: takes (features, labels); it holds the model.
+        batches: as the collator makes them.
+        rate: learning rate of the body.
+        head_rate: learning rate of the head.
+        bf16: whether to compute in half precision.
+
+    Returns:
+        1 + 7 numbers; those after the first that is not finite are left out.
+    """
+    device = next(loss.parameters()).device
+    batches = [send_to_device(batch, device) for batch in batches]
+    with _left_as_it_was(loss):
+        loss.train()
+        optimizer = torch.optim.AdamW(_parameters(loss, rate, head_rate), weight_decay=0.0)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        with torch.no_grad():
+            found = [_mean([_loss_of(loss, batch, device, bf16) for batch in batches])]
+        for multiple in MULTIPLES:
+            for group, base in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = base * multiple
+            found.append(_mean([_step(loss, batch, optimizer, device, bf16) for batch in batches]))
+            if not math.isfinite(found[-1]):
+                break
+    return found
+
+
+def safe_multiple(losses: Sequence[float]) -> float:
+    """By how much to multiply the rates that `losses_by_rate` tested: 1 if they hold, less if not.
+
+    A pass has fallen apart if it lost half of what the passes before had gained, and at least a tenth of the loss at
+    the start: nothing less is told from the ups and downs of a healthy run.
+    """
+    start = best = losses[0]
+    for multiple, value in zip(MULTIPLES, losses[1:], strict=False):
+        if not value <= best + max((start - best) / 2, 0.1 * abs(start)):  # not <=: NaN has fallen apart too
+            return min(1.0, multiple / _MARGIN)
+        best = min(best, value)
+    return 1.0
+
+
+def _step(
+    loss: nn.Module, batch: dict[str, Any], optimizer: torch.optim.Optimizer, device: torch.device, bf16: bool
+) -> torch.Tensor:
+    optimizer.zero_grad()
+    value = _loss_of(loss, batch, device, bf16)
+    torch.autograd.backward(value)
+    torch.nn.utils.clip_grad_norm_(loss.parameters(), 1.0)
+    optimizer.step()
+    return value.detach()
+
+
+def _loss_of(loss: nn.Module, batch: dict[str, Any], device: torch.device, bf16: bool) -> torch.Tensor:
+    features = [value for name, value in batch.items() if name != "label"]
+    with autocast(device.type, bf16):
+        value: torch.Tensor = loss(features, batch["label"])
+    return value
+
+
+def _mean(values: Sequence[torch.Tensor]) -> float:
+    return float(torch.stack(list(values)).mean())
+
+
+def _parameters(loss: nn.Module, rate: float, head_rate: float) -> list[dict[str, Any]]:
+    trained = [(name, value) for name, value in loss.named_parameters() if value.requires_grad]
+    head = [value for name, value in trained if re.search(HEAD, name)]
+    body = [value for name, value in trained if not re.search(HEAD, name)]
+    return [{"params": body, "lr": rate}, {"params": head, "lr": head_rate}]
+
+
+@contextmanager
+def _left_as_it_was(module: nn.Module) -> Iterator[None]:
+    """Put back weights, mode and the state of every random number generator."""
+    weights = copy.deepcopy(module.state_dict())
+    training, numbers, arrays = module.training, random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        module.load_state_dict(weights)
+        module.train(training)
+        module.zero_grad(set_to_none=True)
+        random.setstate(numbers)
+        np.random.set_state(arrays)
