@@ -119,17 +119,16 @@ class TestPicker:
 @pytest.mark.parametrize(
     ("losses", "multiple"),
     [
-        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.2, 1.0, 0.9], 1.0),  # holds to the end
-        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.2, 1.0, 1.8], 1.0),  # eight times as much is too much, twice is safe
-        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.2, 1.8, 1.8], 1.0),
-        ([1.9, 1.8, 1.7, 1.6, 1.4, 1.8, 1.8, 1.8], 0.5),
-        ([1.9, 1.8, 1.7, 1.5, 1.8, 3.0, 5.0, 9.0], 0.25),
-        ([1.9, 1.8, float("nan")], 0.0625),
-        ([1.9, float("nan")], 0.03125),
-        ([0.05, 0.05, 0.051, 0.052, 0.05, 0.052, 0.05, 0.051], 1.0),  # a warm start that has nothing left to learn
+        ([1.9, 1.8, 1.7, 1.6, 1.4], 1.0),  # holds to the end
+        ([1.9, 1.8, 1.6, 1.2, 1.25], 1.0),
+        ([1.9, 1.8, 1.6, 1.2, 1.8], 0.5),  # falls apart at twice the rate
+        ([1.9, 1.8, 1.4, 1.8, 5.0], 0.25),
+        ([1.9, 1.8, float("nan")], 0.125),
+        ([1.9, float("nan")], 0.0625),
+        ([0.05, 0.051, 0.052, 0.05, 0.052], 1.0),  # a warm start that has nothing left to learn
     ],
 )
-def test_a_rate_is_safe_if_four_times_as_much_held(losses: list[float], multiple: float) -> None:
+def test_a_rate_is_safe_if_twice_as_much_held(losses: list[float], multiple: float) -> None:
     assert safe_multiple(losses) == multiple
 
 
