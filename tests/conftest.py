@@ -160,6 +160,7 @@ def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dic
         "mining": {"negatives": 3, "window": 20},
         "training": {
             "max_length": 48,
+            "epochs": 1,
             "groups_per_batch": 4,
             "evaluations": 3,
             "precision": "fp32",

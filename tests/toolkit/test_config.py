@@ -165,7 +165,7 @@ def test_short_and_long_forms_of_a_source_mean_the_same(tmp_path: Path) -> None:
 
 
 def test_distillation_needs_a_teacher(tmp_path: Path) -> None:
-    path = written(tmp_path, {**MINIMAL, "training": {"distillation_weight": 0.5}})
+    path = written(tmp_path, {**MINIMAL, "training": {"distillation_weight": 0.5}, "mining": {"teacher": None}})
     assert problem(path) == f"{path}: training.distillation_weight needs a teacher: set mining.teacher"
     assert load_config(path, ["mining.teacher=base"]).training.uses_teacher
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import toy_config
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -23,7 +24,7 @@ from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config, load_config
 from crossforge_train.finetune import trained_with
-from crossforge_train.mining.groups import Group
+from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages, stage_record
@@ -203,7 +204,8 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.max_length", "training.epochs", "training.learning_rate", "training.head_learning_rate",
+        "training.max_length", "training.distillation_weight", "training.epochs", "training.learning_rate",
+            "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
     assert saved["max_seq_length"] == trained_with(folder).max_length == picked["max_length"]
@@ -384,3 +386,24 @@ def test_the_beginning_or_the_window_that_matches_best_is_trained_on(
     assert "bread dough" in read["best_window"].dataset[0]["documents"][0]
     assert read["first_window"].dataset[0]["documents"][0].startswith("boat sail")
     assert read["best_window"].cut == read["first_window"].cut == 1.0
+
+
+def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match=r"distillation_weight needs a teacher, .* set mining\.teacher"):
+        trained(prepared("training.distillation_weight=1"))
+
+
+def test_by_itself_training_takes_the_teacher_if_there_is_one(prepared: Callable[..., Config]) -> None:
+    history, _ = trained(prepared())
+    assert history["training"]["distillation_weight"] == 0
+    history, _ = trained(prepared("mining.teacher=base", name="with"))
+    assert history["training"]["distillation_weight"] == 1
+
+
+def test_a_bi_encoder_is_its_own_teacher(prepared: Callable[..., Config], tiny_encoder: Path, tmp_path: Path) -> None:
+    embeds = tmp_path / "embeds"
+    SentenceTransformer(str(tiny_encoder)).save_pretrained(str(embeds))
+    config = prepared(f"base_model={embeds}")
+    run_stages(config, (COLLECT, MINE), SilentReporter())
+    groups = read_groups(config.folder / "mine" / "groups.jsonl")
+    assert all(len(group.teacher) == len(group.doc_ids) for group in groups)

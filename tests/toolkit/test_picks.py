@@ -23,6 +23,7 @@ from crossforge_train.training.picks import (
     Picker,
     learning_rate_by_size,
     pair_lengths,
+    pick_distillation_weight,
     pick_epochs,
     pick_head_learning_rate,
     pick_learning_rate,
@@ -94,9 +95,12 @@ def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny
     assert len(pair_lengths([group] * 2000, collection, tiny_encoder, limit)) == 500
 
 
+GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0}
+
+
 class TestPicker:
     def picker(self, folder: Path, **values: Any) -> Picker:
-        return Picker(folder / "picked.json", TrainingConfig(**values), SilentReporter())
+        return Picker(folder / "picked.json", TrainingConfig(**{**GIVEN, **values}), SilentReporter())
 
     def test_leaves_what_is_given(self, tmp_path: Path) -> None:
         picker = self.picker(tmp_path, learning_rate=3e-5)
@@ -114,6 +118,11 @@ class TestPicker:
     def test_a_section_that_is_not_filled_in_cannot_be_had(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="max_length"):
             self.picker(tmp_path, max_length="auto").training()
+
+
+def test_a_teacher_that_is_there_counts_as_much_as_the_labels() -> None:
+    assert pick_distillation_weight(has_teacher=True)[0] == 1
+    assert pick_distillation_weight(has_teacher=False)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, sha256
+from crossforge.loading import holds_reranker
 
 # hub id -> (package of the package index that carries the same files, sha256 of the genuine weights)
 PACKAGED_MODELS = {
@@ -31,6 +32,11 @@ def find_base_model(name: str) -> Path:
     folder = _find(name)
     _require_encoder(folder, name)
     return folder
+
+
+def is_bi_encoder(folder: Path) -> bool:
+    """Whether a base model was trained to embed texts (a SentenceTransformer), so that its cosines mean something."""
+    return (folder / "modules.json").is_file() and not holds_reranker(folder)
 
 
 def weights_hash(name: str) -> dict[str, str]:

@@ -106,7 +106,9 @@ class MiningConfig(_Section):
         1, description="2: train, mine the mistakes of that reranker among the candidates, and train on"
     )
     teacher: str | None = Field(
-        None, description="base: cosines of the base model used as a bi-encoder; or a cross-encoder: folder or hub id"
+        "auto",
+        description="base: cosines of the base model used as a bi-encoder; a cross-encoder: folder or hub id; "
+        "null: none; auto: base where the base model is a bi-encoder",
     )
     teacher_margin: float | None = Field(
         0.95,

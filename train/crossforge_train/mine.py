@@ -17,7 +17,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run, read_run, write_run
-from crossforge_train.base_model import find_base_model, model_hash, weights_hash
+from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
@@ -31,7 +31,7 @@ from crossforge_train.stages import Context, Stage, versions
 GROUPS_FILE = "groups.jsonl"
 REPORT_FILE = "report.json"
 INDEX_FOLDER = "tfidf"
-_BASE = "base"
+_AUTO, _BASE = "auto", "base"
 
 
 def run_file(mine_folder: Path, split: str) -> Path:
@@ -48,7 +48,7 @@ def fit_first_stage(collection: Collection, config: FirstStageConfig) -> TfidfRe
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     mining, training = config.mining, config.training
-    embeds = mining.teacher == _BASE or any(source.dense for source in mining.sources)
+    embeds = _teacher(config) == _BASE or any(source.dense for source in mining.sources)
     return {
         "first_stage": config.first_stage.model_dump(),
         "mining": mining.model_dump(mode="json"),
@@ -61,11 +61,18 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 
 def _teacher_hash(config: Config) -> Mapping[str, str] | None:
-    if config.mining.teacher is None:
+    teacher = _teacher(config)
+    if teacher is None:
         return None
-    if config.mining.teacher == _BASE:
+    if teacher == _BASE:
         return weights_hash(config.base_model)
-    return model_hash(find_folder(config.mining.teacher, local_files_only=False))
+    return model_hash(find_folder(teacher, local_files_only=False))
+
+
+def _teacher(config: Config) -> str | None:
+    if config.mining.teacher != _AUTO:
+        return config.mining.teacher
+    return _BASE if is_bi_encoder(find_base_model(config.base_model)) else None
 
 
 def _source_hash(source: MiningSource) -> Mapping[str, str]:
@@ -110,13 +117,14 @@ def mine_candidates(context: Context, collection: Collection, candidates: Candid
         found = replace(candidates, doubtful=doubtful)
         return mine_groups(collection, config.collection.train, query_ids, found, settings, config.seed, copies)
 
-    if settings.teacher is None:
+    teacher_name = _teacher(config)
+    if teacher_name is None:
         return mine({})
-    if settings.teacher == _BASE:
+    if teacher_name == _BASE:
         return _with_base_model(context, collection, mine({}))
     from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
 
-    teacher = CrossEncoderTeacher(Reranker(settings.teacher, local_files_only=False), collection, context.reporter)
+    teacher = CrossEncoderTeacher(Reranker(teacher_name, local_files_only=False), collection, context.reporter)
     return mine_with_teacher(mine, teacher, settings.teacher_margin, relabel=settings.above_margin == "relabel")
 
 

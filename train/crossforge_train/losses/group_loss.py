@@ -44,9 +44,11 @@ class GroupLoss(nn.Module):
         config, loss = self.config, logits.new_zeros(())
         if config.label_weight > 0:
             loss = loss + config.label_weight * LOSSES[config.loss](logits, labels, mask)
-        if config.distillation_weight > 0:
+        if config.uses_teacher:
             distance = DISTILLATIONS[config.distillation]
-            loss = loss + config.distillation_weight * distance(logits, teacher / config.distillation_temperature, mask)
+            loss = loss + float(config.distillation_weight) * distance(
+                logits, teacher / config.distillation_temperature, mask
+            )
         return loss
 
     def get_config_dict(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def model_card(
         queries=", ".join(f"{split} {count:,}" for split, count in counts["queries"].items()),
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
-        teacher=_teacher(mining.teacher),
+        teacher=_teacher(mining.teacher, training),
         loss=training.loss,
         distillation=f" + {training.distillation_weight:g} × KL from the teacher" if training.uses_teacher else "",
         groups=history["groups"],
@@ -91,9 +91,9 @@ def model_card(
     )
 
 
-def _teacher(name: str | None) -> str:
-    if name is None:
+def _teacher(name: str | None, training: PickedTraining) -> str:
+    if name is None or not training.uses_teacher:
         return "No teacher."
-    if name == "base":
+    if name in ("base", "auto"):
         return "Teacher scores are cosines of the base model as a bi-encoder."
     return f"Teacher: `{name}`, a cross-encoder."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,7 +29,7 @@ Loss = Literal[
 ]
 Distillation = Literal["kl", "margin_mse", "mse", "ranknet"]
 LongDocuments = Literal["best_window", "first_window"]
-AUTO = "auto"
+AUTO: Final = "auto"
 AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
 Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0)]
@@ -45,19 +45,21 @@ class TrainingConfig(Section):
         0, ge=0, description="documents of the batch's other queries that each group takes in as negatives"
     )
     distillation: Distillation = Field("kl", description="what is minimised on the teacher's scores")
-    distillation_weight: float = Field(0.0, ge=0, description="weight of that")
+    distillation_weight: Annotated[float, Field(ge=0)] | Auto = Field(
+        AUTO, description="weight of that; auto: 1 where there is a teacher"
+    )
     distillation_temperature: float = Field(0.05, gt=0, description="divides the teacher's scores")
-    learning_rate: Positive | Auto = Field(3e-4, description="of the body, or auto")
+    learning_rate: Positive | Auto = Field(AUTO, description="of the body, or auto")
     head_learning_rate: Positive | Auto = Field(
-        2e-3, description="of the freshly initialised classification head, or auto"
+        AUTO, description="of the freshly initialised classification head, or auto"
     )
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     dropout: float = Field(0.0, ge=0, lt=1, description="of the whole model; 0 trains faster")
-    epochs: Positive | Auto = Field(1.0, description="how often each group is seen, or auto")
+    epochs: Positive | Auto = Field(AUTO, description="how often each group is seen, or auto")
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step, of all processes together")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
-        256, description="tokens that the model reads of query and document together, or auto"
+        AUTO, description="tokens that the model reads of query and document together, or auto"
     )
     long_documents: LongDocuments = Field(
         "best_window", description="of a document that is longer: the window that matches best, or its beginning"
@@ -81,8 +83,8 @@ class TrainingConfig(Section):
 
     @property
     def uses_teacher(self) -> bool:
-        """Whether training needs teacher scores."""
-        return self.distillation_weight > 0
+        """Whether training needs teacher scores; `auto` takes them if there are any."""
+        return self.distillation_weight != AUTO and float(self.distillation_weight) > 0
 
     @property
     def most_tokens(self) -> int:
@@ -93,6 +95,7 @@ class TrainingConfig(Section):
 class PickedTraining(TrainingConfig):
     """The section with a value in place of every `auto`: what a model is trained with."""
 
+    distillation_weight: float
     learning_rate: float
     head_learning_rate: float
     epochs: float

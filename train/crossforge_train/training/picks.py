@@ -85,6 +85,11 @@ def pick_head_learning_rate(body: float, *, fresh: bool) -> Pick:
     return min(_MOST_OF_HEAD, _two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
 
 
+def pick_distillation_weight(*, has_teacher: bool) -> Pick:
+    """As much as the labels count, where there is a teacher."""
+    return (1.0, "since there are teacher scores") if has_teacher else (0.0, "since there is no teacher")
+
+
 def pick_epochs(groups: int) -> Pick:
     """So many whole epochs that about 3,000 groups are seen: four for small sets, one above 2,000 groups."""
     return float(min(_MOST_EPOCHS, max(1, round(_GROUPS_SEEN / groups)))), f"for {groups:,} groups"

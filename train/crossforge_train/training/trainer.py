@@ -13,6 +13,7 @@ from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from transformers import PrinterCallback, ProgressCallback, set_seed
 
 from crossforge.backends.torch import TorchBackend
+from crossforge.errors import InputError
 from crossforge.loading import Parts, holds_reranker, pair_tokenizer, token_limit
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
@@ -24,7 +25,6 @@ from crossforge_train import processes
 from crossforge_train.collect import dev_split
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
-from crossforge_train.config import Config
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.groups import stream_groups
@@ -41,6 +41,7 @@ from crossforge_train.training.picks import (
     Picker,
     learning_rate_by_size,
     pair_lengths,
+    pick_distillation_weight,
     pick_epochs,
     pick_head_learning_rate,
     pick_learning_rate,
@@ -98,10 +99,18 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
         context.reporter.note(
             f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read"
         )
+    has_teacher = bool(dataset[0]["teacher"])
+    if config.training.uses_teacher and not has_teacher:
+        raise InputError(
+            "training.distillation_weight needs a teacher, and the base model is no bi-encoder: set mining.teacher"
+        )
+    weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
+    training = training.model_copy(update={"distillation_weight": weight})
     picker.pick("epochs", lambda: pick_epochs(len(dataset)))
     fresh = not holds_reranker(base_model)
     rate = picker.pick(
-        "learning_rate", lambda: _rate_that_holds(config, model, tokenizer, dataset, fresh_head=fresh, bf16=bf16)
+        "learning_rate",
+        lambda: _rate_that_holds(training, config.seed, model, tokenizer, dataset, fresh_head=fresh, bf16=bf16),
     )
     picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, fresh=fresh))
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), context.reporter)
@@ -176,13 +185,20 @@ def _collator(tokenizer: PairTokenizer, model: CrossEncoder, training: TrainingC
 
 
 def _rate_that_holds(
-    config: Config, model: CrossEncoder, tokenizer: PairTokenizer, dataset: Dataset, *, fresh_head: bool, bf16: bool
+    training: TrainingConfig,
+    seed: int,
+    model: CrossEncoder,
+    tokenizer: PairTokenizer,
+    dataset: Dataset,
+    *,
+    fresh_head: bool,
+    bf16: bool,
 ) -> Pick:
     """By the size of the model, and lower if training falls apart at that rate on a few of the rows."""
-    training, head = config.training, config.training.head_learning_rate
+    head = training.head_learning_rate
     rate = learning_rate_by_size(sum(value.numel() for value in model.parameters()))
     head_rate = pick_head_learning_rate(rate, fresh=fresh_head)[0] if isinstance(head, str) else head
-    batches = drawn_batches(dataset, training.groups_per_batch, config.seed)
+    batches = drawn_batches(dataset, training.groups_per_batch, seed)
     collate = _collator(tokenizer, model, training)
     losses = losses_by_rate(GroupLoss(model, training), [collate(rows) for rows in batches], rate, head_rate, bf16=bf16)
     return pick_learning_rate(rate, safe_multiple(losses))
