@@ -157,10 +157,11 @@ def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dic
         "runs": str(folder / "runs"),
         "base_model": str(base_model),
         "collection": {"beir": str(collection), "dev": 0.25},
-        "mining": {"negatives": 3, "window": 20},
+        "mining": {"negatives": 3, "window": 20, "teacher": None},
         "training": {
             "max_length": 48,
             "epochs": 1,
+            "distillation_weight": 0,
             "groups_per_batch": 4,
             "evaluations": 3,
             "precision": "fp32",

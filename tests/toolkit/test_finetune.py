@@ -176,7 +176,10 @@ def test_patience_ends_a_run_and_is_not_forgotten_when_it_is_killed(
     same(trained(config), whole)
 
 
-AUTO = tuple(f"training.{key}=auto" for key in ("learning_rate", "head_learning_rate", "epochs", "max_length"))
+AUTO = tuple(
+    f"training.{key}=auto"
+    for key in ("distillation_weight", "learning_rate", "head_learning_rate", "epochs", "max_length")
+)
 
 
 class Notes(SilentReporter):
@@ -388,22 +391,24 @@ def test_the_beginning_or_the_window_that_matches_best_is_trained_on(
     assert read["best_window"].cut == read["first_window"].cut == 1.0
 
 
-def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config]) -> None:
+def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossforge_train.mine.is_bi_encoder", lambda folder: False)
     with pytest.raises(InputError, match=r"distillation_weight needs a teacher, .* set mining\.teacher"):
-        trained(prepared("training.distillation_weight=1"))
+        trained(prepared("training.distillation_weight=1", "mining.teacher=auto"))
 
 
 def test_by_itself_training_takes_the_teacher_if_there_is_one(prepared: Callable[..., Config]) -> None:
-    history, _ = trained(prepared())
+    auto = "training.distillation_weight=auto"
+    history, _ = trained(prepared(auto))
     assert history["training"]["distillation_weight"] == 0
-    history, _ = trained(prepared("mining.teacher=base", name="with"))
+    history, _ = trained(prepared(auto, "mining.teacher=base", name="with"))
     assert history["training"]["distillation_weight"] == 1
 
 
 def test_a_bi_encoder_is_its_own_teacher(prepared: Callable[..., Config], tiny_encoder: Path, tmp_path: Path) -> None:
     embeds = tmp_path / "embeds"
     SentenceTransformer(str(tiny_encoder)).save_pretrained(str(embeds))
-    config = prepared(f"base_model={embeds}")
+    config = prepared(f"base_model={embeds}", "mining.teacher=auto")
     run_stages(config, (COLLECT, MINE), SilentReporter())
     groups = read_groups(config.folder / "mine" / "groups.jsonl")
     assert all(len(group.teacher) == len(group.doc_ids) for group in groups)
