@@ -170,6 +170,34 @@ def test_distillation_needs_a_teacher(tmp_path: Path) -> None:
     assert load_config(path, ["mining.teacher=base"]).training.uses_teacher
 
 
+def test_a_training_that_learns_from_nothing_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, {**MINIMAL, "training": {"label_weight": 0}})
+    assert problem(path).endswith("label_weight and distillation_weight are both 0: nothing is left to learn from")
+    teacher = ["training.distillation_weight=1", "mining.teacher=base"]
+    assert load_config(path, teacher).training.label_weight == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "right"),
+    [
+        ("training.loss", "listnet", "list_net"),
+        ("training.loss", "lambda", "lambda_rank"),
+        ("training.distillation", "margin", "margin_mse"),
+        ("training.long_documents", "best", "best_window"),
+        ("mining.choice", "stratify", "stratified"),
+    ],
+)
+def test_an_unknown_value_names_the_nearest_one(tmp_path: Path, key: str, wrong: str, right: str) -> None:
+    path = written(tmp_path, MINIMAL)
+    assert problem(path, (f"{key}={wrong}",)) == f"{path}: {key}: no value {wrong!r}; did you mean {right}?"
+
+
+def test_a_value_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
+    found = problem(written(tmp_path, {**MINIMAL, "training": {"loss": "zzz"}}))
+    assert "'group_softmax'" in found
+    assert "'adr_mse'" in found
+
+
 @pytest.mark.parametrize(
     "mining", [{"negatives": 2, "random_negatives": 3}, {"skip_top": 50, "window": 50}], ids=["random", "window"]
 )

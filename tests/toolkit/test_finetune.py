@@ -363,9 +363,22 @@ def test_a_model_of_another_loss_scores_in_raw_logits(prepared: Callable[..., Co
 def test_the_share_of_documents_that_are_cut_is_told(prepared: Callable[..., Config]) -> None:
     config, notes = prepared("training.max_length=16", "training.long_documents=first_window"), Notes()
     run_stages(config, (COLLECT, MINE, FINETUNE), notes)
-    share = read_json(config.folder / "finetune" / "history.json")["cut_documents"]
-    assert share > 0.5
-    assert f"{share:.0%} of the training documents are longer than 16 tokens: the beginning is read" in notes.notes
+    shares = read_json(config.folder / "finetune" / "history.json")["cut_documents"]
+    assert min(shares.values()) > 0.5
+    told = f"{shares['training']:.0%} of the training documents are longer than 16 tokens: the beginning is read"
+    assert told in notes.notes
+    assert f"{shares['dev']:.0%} of the dev candidates are longer than what is read of them" in notes.notes
+
+
+def test_nothing_is_told_of_cut_documents_where_all_are_read(uninterrupted: tuple) -> None:
+    assert uninterrupted[0]["cut_documents"] == {"training": 0.0, "dev": 0.0}
+
+
+def test_a_teacher_alone_can_be_learned_from(prepared: Callable[..., Config]) -> None:
+    config = prepared("training.label_weight=0", "training.distillation_weight=1", "training.distillation=margin_mse",
+                      "mining.teacher=base")  # fmt: skip
+    history, _ = trained(config)
+    assert history["steps"] > 0
 
 
 def test_the_beginning_or_the_window_that_matches_best_is_trained_on(

@@ -2,12 +2,13 @@
 
 import math
 import random
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import losses as theirs
@@ -116,8 +117,8 @@ def test_the_config_and_the_docs_name_the_losses_of_the_registry() -> None:
     assert list(get_args(Loss)) == list(LOSSES)
     assert list(get_args(Distillation)) == list(DISTILLATIONS)
     lines = DOCS.read_text().splitlines()
-    for name in {**LOSSES, **DISTILLATIONS}:
-        assert any(line.startswith(f"| `{name}`") for line in lines), name
+    named = [match[1] for line in lines if (match := re.match(r"\| `(\w+)` \|", line))]
+    assert sorted(named) == sorted([*LOSSES, *DISTILLATIONS])
 
 
 def softmax(values: list[float]) -> list[float]:
@@ -172,8 +173,8 @@ def test_a_student_that_scores_as_its_teacher_has_nothing_to_learn(name: str) ->
     assert gradients[0] < 1e-2 < gradients[1]
 
 
-numbers = st.floats(-60, 60, width=32)
-labels = st.sampled_from([0.0, 1.0, 2.0, 3.0])
+numbers = st.one_of(st.floats(-60, 60, width=32), st.floats(-(2.0**40), 2.0**40, width=32))
+labels = st.sampled_from([0.0, 1.0, 2.0, 3.0, 500.0])
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -225,3 +226,65 @@ def test_a_group_without_a_positive_gives_no_nan() -> None:
         if loss.requires_grad:
             loss.backward()
             assert torch.isfinite(logits.grad).all(), name
+
+
+EVERY = {**LOSSES, **{f"distillation: {name}": found for name, found in DISTILLATIONS.items()}}
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=40, deadline=None)
+@given(
+    values=st.lists(numbers, min_size=4, max_size=4),
+    targets=st.lists(labels, min_size=4, max_size=4),
+    width=st.integers(1, 3),
+)
+@example(values=[-5e4, -6e4, -5.5e4, -7e4], targets=[1.0, 0.0, 2.0, 0.0], width=1)
+def test_more_padding_changes_neither_the_loss_nor_a_gradient(
+    name: str, values: list[float], targets: list[float], width: int
+) -> None:
+    def loss_and_gradient(extra: int) -> tuple[float, torch.Tensor]:
+        def wider(row: list[float]) -> torch.Tensor:
+            return torch.tensor([[*row, *([0.0] * extra)]])
+
+        logits = wider(values).requires_grad_()
+        loss = EVERY[name](logits, wider(targets), wider([1.0] * 4))
+        loss.backward() if loss.requires_grad else None
+        return loss.item(), torch.zeros(1, 4) if logits.grad is None else logits.grad[:, :4]
+
+    (loss, gradient), (wider_loss, wider_gradient) = loss_and_gradient(0), loss_and_gradient(width)
+    assert math.isfinite(loss)
+    assert torch.isfinite(gradient).all()
+    assert wider_loss == pytest.approx(loss, rel=1e-5, abs=1e-6)
+    assert torch.allclose(wider_gradient, gradient, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(("logit", "target"), [(0.5, 0.0), (3.0, 1.0), (-1e12, 2.0)])
+def test_a_group_of_one_document_gives_no_nan(name: str, logit: float, target: float) -> None:
+    logits = torch.tensor([[logit]], requires_grad=True)
+    loss = EVERY[name](logits, torch.tensor([[target]]), torch.ones(1, 1))
+    loss.backward() if loss.requires_grad else None
+    assert math.isfinite(loss.item())
+    assert logits.grad is None or torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("name", ["ndcg_loss1", "ndcg_loss2", "ndcg_loss2pp", "lambda_rank"])
+def test_labels_whose_power_of_two_overflows_are_weighed_by_their_distance(name: str) -> None:
+    logits = rows([0.3, -0.2, 0.9])
+    high, higher = (LOSSES[name](logits, rows([top, top - 1, 0.0]), torch.ones(1, 3)).item() for top in (30.0, 300.0))
+    assert higher == pytest.approx(high, rel=1e-5)
+
+
+def test_cross_entropy_leaves_out_a_group_without_a_relevant_document() -> None:
+    logits, labels = rows([1.0, 0.0, -1.0], [0.4, 0.2, 0.0]), rows([1.0, 0.0, 0.0], [0.0, 0.0, 0.0])
+    alone = LOSSES["cross_entropy"](logits[:1], labels[:1], torch.ones(1, 3)).item()
+    assert LOSSES["cross_entropy"](logits, labels, torch.ones(2, 3)).item() == pytest.approx(alone)
+
+
+def test_group_softmax_with_exactly_one_positive_is_cross_entropy() -> None:
+    draw = torch.Generator().manual_seed(3)
+    logits, labels = torch.randn(4, 5, generator=draw), torch.eye(4, 5) * 2
+    mask = torch.ones(4, 5)
+    mask[:, 4] = 0
+    both = [LOSSES[name](logits, labels, mask).item() for name in ("group_softmax", "cross_entropy")]
+    assert both[0] == pytest.approx(both[1])

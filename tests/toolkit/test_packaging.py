@@ -16,12 +16,15 @@ from crossforge_train import package
 from crossforge_train.config import Config, load_config
 from crossforge_train.package import RegressionError
 from crossforge_train.packaging import verify
+from crossforge_train.packaging.card import model_card
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import Context, stage_record
+from crossforge_train.training.config import PickedTraining
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 MAX_LENGTH = 48
+PICKED = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1.0, "max_length": MAX_LENGTH}
 
 
 def facts(package: Path, name: str) -> Any:
@@ -190,3 +193,19 @@ def test_a_regression_is_packaged_where_that_is_allowed(
 
 def test_the_recipe_ends_with_the_package() -> None:
     assert [stage.name for stage in STAGES] == ["collect", "mine", "finetune", "evaluate", "package"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "objective"),
+    [
+        ({"loss": "ranknet"}, "Loss `ranknet`, "),
+        ({"distillation": "mse", "distillation_weight": 0.5}, "Loss `group_softmax` + 0.5 × `mse` from the teacher, "),
+        ({"label_weight": 0, "distillation_weight": 1}, "Loss `kl` from the teacher, "),
+    ],
+)
+def test_the_card_names_what_was_minimised(settings: dict, objective: str) -> None:
+    config = Config(name="toy", collection={"builtin": "pydocs"}, mining={"teacher": "base"}, training=settings)
+    counts = {"name": "toy", "documents": 1, "queries": {"train": 1}}
+    history = {"groups": 1, "precision": "fp32", "best_dev": 0.5, "first_stage_dev": 0.4}
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED})
+    assert objective in model_card(config, training, counts, history, "", "1.0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import UnionType
@@ -18,6 +19,8 @@ from crossforge_train.collections.sources import AnySource, Split
 from crossforge_train.evaluation.metrics import parse_measure
 from crossforge_train.section import Section as _Section
 from crossforge_train.training.config import TrainingConfig
+
+_LITERALS = re.compile(r"'([^']*)'")  # how pydantic's message names the values that a key may have
 
 
 class CollectionConfig(AnySource):
@@ -326,6 +329,8 @@ def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -
         return f"unknown key {key}; {hint}"
     if kind == "missing":
         return f"{key} is missing"
+    if kind == "literal_error" and (close := difflib.get_close_matches(str(value), _LITERALS.findall(message), 1, 0.5)):
+        return f"{key}: no value {value!r}; did you mean {close[0]}?"
     message = message.removeprefix("Value error, ")
     if not key:
         return message

@@ -113,3 +113,9 @@ def spread_of_scores(scored: Mapping[str, ScoredQuery]) -> float:
     """Mean over queries of the standard deviation of their logits; 0 means that the model ranks nothing."""
     spreads = [float(found.logits.std()) for found in scored.values() if len(found.logits) > 1]
     return float(np.mean(spreads)) if spreads else 0.0
+
+
+def cut_share(scored: Mapping[str, ScoredQuery]) -> float:
+    """Share of all candidates of which the reranker did not read everything."""
+    cut = [found.cut for found in scored.values() if len(found.cut)]
+    return float(np.mean(np.concatenate(cut))) if cut else 0.0

@@ -22,9 +22,14 @@ def group_softmax(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy with the most relevant document of a group (the first of equally relevant ones) as its class."""
+    """Cross-entropy with the most relevant document of a group (the first of equally relevant ones) as its class.
+
+    The classes are the documents of a group: sentence-transformers has one logit for each class of a pair, and a model
+    with one label has only one. With one relevant document it is `group_softmax`; a group without any is left out.
+    """
     best = targets.masked_fill(mask == 0, LOWEST).argmax(dim=1, keepdim=True)
-    return -log_softmax(logits, mask).gather(1, best).mean()
+    relevant = targets.gather(1, best) > 0
+    return masked_mean(-log_softmax(logits, mask).gather(1, best), relevant)
 
 
 def multiple_negatives(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
@@ -40,11 +45,14 @@ def list_net(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
     Source: Z. Cao et al., "Learning to rank: from pairwise approach to listwise approach", ICML 2007.
     """
-    return -(log_softmax(targets, mask).exp() * log_softmax(logits, mask) * mask).sum(dim=1).mean()
+    return -(log_softmax(targets, mask).exp() * log_softmax(logits, mask)).sum(dim=1).mean()
 
 
 def list_mle(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Negative log-likelihood of the order of the targets under a Plackett–Luce model; equal targets in given order.
+
+    sentence-transformers takes documents as they come unless `respect_input_order` is off; here they are always put
+    in the order of the targets, since a group has no order of its own.
 
     Source: F. Xia et al., "Listwise approach to learning to rank: theory and algorithm", ICML 2008.
     """
@@ -70,8 +78,8 @@ def adr_mse(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
     Documents with equal targets share the mean of their ranks.
 
-    Source: approximate ranks are those of T. Qin et al., "A general approximation framework for direct optimization of
-    information retrieval measures", Information Retrieval 2010.
+    Source: F. Schlatt et al., "Rank-DistiLLM: closing the effectiveness gap between cross-encoders and LLMs for passage
+    re-ranking", ECIR 2025; approximate ranks are those of T. Qin et al., Information Retrieval 2010.
     """
     both = pairs(mask)
     above = differences(targets)
@@ -88,7 +96,7 @@ def kl(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     Source: S. Lin et al., "In-batch negatives for knowledge distillation with tightly-coupled teachers", 2021.
     """
     wanted = log_softmax(targets, mask)
-    return (wanted.exp() * (wanted - log_softmax(logits, mask)) * mask).sum(dim=1).mean()
+    return (wanted.exp() * (wanted - log_softmax(logits, mask))).sum(dim=1).mean()
 
 
 def _plackett_luce(logits: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

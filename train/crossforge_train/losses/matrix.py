@@ -11,13 +11,13 @@ from torch import Tensor
 # mask is 1 where there is a document and 0 where a row is padded. The documents of a row stand positives first.
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# A finite fill for padding: -inf would turn 0 · log 0 into NaN.
-LOWEST = -1e4
+# Fills padding: below every logit, so that padding never counts, and finite, so that 0 · log 0 is no NaN.
+LOWEST = torch.finfo(torch.float32).min
 
 
 def log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Log of each row's softmax over its documents; what stands in the padding has no part in it."""
-    return torch.log_softmax(scores.masked_fill(mask == 0, LOWEST), dim=1)
+    """Log of each row's softmax over its documents; padding has no part in it and gets 0."""
+    return torch.log_softmax(scores.masked_fill(mask == 0, LOWEST), dim=1).masked_fill(mask == 0, 0.0)
 
 
 def pairs(mask: Tensor) -> Tensor:

@@ -46,8 +46,11 @@ def _lambda_loss(weights: Weights, *, equals: bool = False) -> Objective:
         logits, mask = logits.gather(1, order), mask.gather(1, order)
         labels = targets.gather(1, order).clamp(min=0) * mask
         discounts = torch.log2(torch.arange(labels.shape[1], device=labels.device) + 2.0)
-        best = ((2 ** labels.sort(dim=1, descending=True).values - 1) / discounts).sum(dim=1, keepdim=True)
-        gains = (2**labels - 1) / best.clamp(min=1e-10)
+        # 2^label - 1, divided by 2^(highest label of the group): the factor drops out, and no label overflows.
+        top = labels.amax(dim=1, keepdim=True)
+        plain = (2 ** (labels - top) - 2**-top) * mask
+        best = (plain.sort(dim=1, descending=True).values / discounts).sum(dim=1, keepdim=True)
+        gains = plain / best.clamp(min=1e-10)
         counted = pairs(mask) if equals else pairs(mask) & (differences(targets.gather(1, order)) > 0)
         losses = -weights(gains, discounts) * F.logsigmoid(differences(logits)) / math.log(2)
         return masked_mean(losses, counted)

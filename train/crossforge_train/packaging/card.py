@@ -41,7 +41,7 @@ negatives, {random_negatives} of them random and the others from the first stage
 
 ## Recipe
 
-Loss `{loss}`{distillation}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
+Loss {objective}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
 {head_learning_rate:g}), {groups_per_batch} groups a batch, {max_length} tokens, {precision}, seed {seed}. The best of
 {evaluations} checkpoints by {metric} on dev was kept (dev: {best_dev:.3f}, first stage {first_stage_dev:.3f}).
 
@@ -74,8 +74,7 @@ def model_card(
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
         teacher=_teacher(mining.teacher, training),
-        loss=training.loss,
-        distillation=f" + {training.distillation_weight:g} × KL from the teacher" if training.uses_teacher else "",
+        objective=_objective(training),
         groups=history["groups"],
         epochs=training.epochs,
         learning_rate=training.learning_rate,
@@ -89,6 +88,14 @@ def model_card(
         best_dev=history["best_dev"],
         first_stage_dev=history["first_stage_dev"],
     )
+
+
+def _objective(training: PickedTraining) -> str:
+    terms = {
+        f"`{training.loss}`": training.label_weight,
+        f"`{training.distillation}` from the teacher": training.distillation_weight,
+    }
+    return " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in terms.items() if weight)
 
 
 def _teacher(name: str | None, training: PickedTraining) -> str:

@@ -15,7 +15,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Qrels
 from crossforge_train.evaluation.metrics import mean, measure_rankings
-from crossforge_train.evaluation.scoring import rankings, score_queries, spread_of_scores
+from crossforge_train.evaluation.scoring import cut_share, rankings, score_queries, spread_of_scores
 from crossforge_train.reporting import Reporter
 
 METRIC_NAME = "dev_metric"
@@ -67,7 +67,11 @@ class DevEvaluator(BaseEvaluator):
                 "training diverged: the model's scores are not numbers; lower training.learning_rate "
                 "and training.head_learning_rate, or set training.precision to fp32"
             )
-        return {METRIC_NAME: self._quality(rankings(scored, dev.run, 0.0)), "dev_spread": spread_of_scores(scored)}
+        return {
+            METRIC_NAME: self._quality(rankings(scored, dev.run, 0.0)),
+            "dev_spread": spread_of_scores(scored),
+            "dev_cut": cut_share(scored),
+        }
 
     def chance(self) -> float:
         """What a model that knows nothing gets: the mean over random orders of the candidates that are reranked."""

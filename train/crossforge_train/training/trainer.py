@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.groups import stream_groups
+from crossforge_train.reporting import Reporter
 from crossforge_train.stages import Context
 from crossforge_train.training.arguments import arguments
 from crossforge_train.training.checkpoints import last_whole_checkpoint, load_weights, state_at_the_end
@@ -174,7 +176,10 @@ def train(context: Context, work: Work) -> dict[str, Any]:
         "precision": "bf16" if work.bf16 else "fp32",
         "device": str(work.model.device),
         "groups": len(work.rows.dataset),
-        "cut_documents": round(work.rows.cut, 4),
+        "cut_documents": {
+            "training": round(work.rows.cut, 4),
+            "dev": round(_cut_on_dev(state.log_history, context.reporter), 4),
+        },
         "log": state.log_history,
     }
 
@@ -202,3 +207,12 @@ def _rate_that_holds(
     collate = _collator(tokenizer, model, training)
     losses = losses_by_rate(GroupLoss(model, training), [collate(rows) for rows in batches], rate, head_rate, bf16=bf16)
     return pick_learning_rate(rate, safe_multiple(losses))
+
+
+def _cut_on_dev(log: Sequence[Mapping[str, Any]], reporter: Reporter) -> float:
+    """Share of the dev candidates that are longer than what is read of them; told, like that of training."""
+    measured = [entry["eval_dev_cut"] for entry in log if "eval_dev_cut" in entry]
+    share = float(measured[-1]) if measured else 0.0
+    if share:
+        reporter.note(f"{share:.0%} of the dev candidates are longer than what is read of them")
+    return share
