@@ -222,9 +222,10 @@ def test_the_order_of_documents_queries_and_judgements_decides_nothing(
 def mined_from_files(folder: Path, mining: MiningConfig, seed: int) -> bytes:
     """What the stages `collect` and `mine` make of the files of a collection."""
     with tempfile.TemporaryDirectory() as runs:
+        mining = mining.model_copy(update={"sources": (), "teacher": None})
         config = Config(
             name="any", runs=Path(runs), seed=seed, collection={"beir": folder, "dev": "dev"},
-            first_stage={"analyzer": "word", "depth": 4}, mining=mining.model_copy(update={"sources": (), "teacher": None}),
+            first_stage={"analyzer": "word", "depth": 4}, mining=mining,
         )  # fmt: skip
         for stage in (COLLECT, MINE):
             (config.folder / stage.name).mkdir(parents=True)

@@ -74,23 +74,6 @@ def test_a_mix_is_read_from_a_config_and_weighs_nothing_but_training_queries(tmp
     assert not {key.partition("#")[0] for key in found.qrels("train")} & found.qrels("dev").keys()
 
 
-def test_a_judgement_of_a_query_or_of_one_of_its_copies_counts_for_all_of_them() -> None:
-    collection = mixed({"a": made("a", train={"q1": {"d1": 1}, "q2": {"d1": 1}}, test={}), "b": made("b")})
-    copied = weighted(collection, "train", {"a": 3.0}, 0)
-    by_name, by_copy = {"a/q1": {"a/d2": 1}}, {"a/q1#3": {"a/d2": 1}}
-    for judgements in (by_name, by_copy):
-        judged = with_judgements(copied, judgements).qrels("train")
-        assert [judged[key]["a/d2"] for key in ("a/q1", "a/q1#2", "a/q1#3")] == [1, 1, 1]
-        assert "a/d2" not in judged["a/q2"]
-
-
-def test_an_id_that_only_looks_like_a_copy_is_a_query_of_its_own() -> None:
-    queries = {"c": "the language c", "c#2": "something else"}
-    collection = Collection("plain", {"d": Document("d", "text")}, queries, {"train": {"c": {"d": 1}, "c#2": {"d": 1}}})
-    judged = with_judgements(collection, {"c#2": {"d": 0}}).qrels("train")
-    assert judged == {"c": {"d": 1}, "c#2": {"d": 0}}
-
-
 @pytest.mark.parametrize(
     ("mix", "message"),
     [
