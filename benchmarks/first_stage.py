@@ -98,7 +98,7 @@ def _comparison(ours: str, mine: dict, theirs: str, other: dict) -> str:
 
 def _measure(system: str, collection: Path, size: int, queries: int) -> dict:
     texts, asked = grow(collection, size, queries)
-    with tempfile.TemporaryDirectory() as folder, _Peak() as peak:
+    with tempfile.TemporaryDirectory() as folder, Peak() as peak:
         index, search, scores = SYSTEMS[system](texts, asked, Path(folder) / "index")
         disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     return {"index": index, "search": search, "disk": disk, "peak": peak.bytes / 1e9, "scores": scores[:200]}
@@ -133,11 +133,11 @@ def _vocabulary(collection: Path, size: int, draw: np.random.Generator) -> np.nd
     return np.array(words, dtype=object)
 
 
-class _Peak:
-    """The most that this process and its children hold at a time, in bytes."""
+class Peak:
+    """The most that this process and its children hold at a time, in bytes; `alone` is without what is shared."""
 
-    def __enter__(self) -> _Peak:
-        self.bytes = 0
+    def __enter__(self) -> Peak:
+        self.bytes = self.alone = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
@@ -150,16 +150,19 @@ class _Peak:
     def _watch(self) -> None:
         me = psutil.Process()
         while True:
-            self.bytes = max(self.bytes, sum(map(_held, [me, *me.children(recursive=True)])))
+            held = [_held(process) for process in (me, *me.children(recursive=True))]
+            self.bytes = max(self.bytes, sum(shared for shared, _ in held))
+            self.alone = max(self.alone, sum(alone for _, alone in held))
             if self._over.wait(0.5):
                 return
 
 
-def _held(process: psutil.Process) -> int:
+def _held(process: psutil.Process) -> tuple[int, int]:
     try:
-        return process.memory_full_info().pss
+        found = process.memory_full_info()
     except psutil.Error:  # it has just ended
-        return 0
+        return 0, 0
+    return found.pss, found.uss
 
 
 def _crossforge(weighting: str) -> Callable[[list[str], list[str], Path], tuple[float, float, Scores]]:

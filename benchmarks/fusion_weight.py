@@ -50,7 +50,7 @@ def _values(folder: Path, model: BiEncoder) -> np.ndarray:
     qrels = judged_queries(collection.qrels("train"))
     qrels = {query_id: qrels[query_id] for query_id in sorted(qrels)[:QUERIES]}
     queries = {query_id: collection.queries[query_id] for query_id in qrels}
-    run = TfidfRetriever.fit(list(collection.corpus.values())).search(queries, DEPTH)
+    run = TfidfRetriever.fit(collection.corpus.values()).search(queries, DEPTH)
     doc_ids = sorted({found.doc_id for candidates in run.values() for found in candidates})
     texts = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
     documents, asked = model.embed(texts, lambda _: None), model.embed(queries, lambda _: None)

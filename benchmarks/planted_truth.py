@@ -24,8 +24,8 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.config import MiningConfig
-from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, Doubtful, mine_with_teacher
-from crossforge_train.mining.negatives import Candidates, Mined, mine_groups
+from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
+from crossforge_train.mining.negatives import Candidates, Miner
 from crossforge_train.reporting import SilentReporter
 
 SEED = 7
@@ -79,14 +79,16 @@ def mistakes(planted: Planted, teacher: CrossEncoderTeacher | None = None, **set
     """How many hidden and planted documents stand among the negatives of their queries, by what was done."""
     config = MiningConfig(**settings)
     collection = planted.collection
-    retriever = TfidfRetriever.fit(list(collection.corpus.values()))
+    retriever = TfidfRetriever.fit(collection.corpus.values())
     run = retriever.search(collection.split_queries("train"), 100)
     query_ids = sorted(collection.qrels("train"))
 
-    def mine(doubtful: Doubtful) -> Mined:
-        return mine_groups(collection, "train", query_ids, Candidates(run, {}, doubtful), config, SEED)
-
-    mined = mine_with_teacher(mine, teacher, config.teacher_margin, relabel=False) if teacher else mine({})
+    miner = Miner(collection, "train", Candidates(run, {}), config, SEED)
+    mined = (
+        mine_with_teacher(miner, query_ids, teacher, config.teacher_margin, relabel=False)
+        if teacher
+        else miner.mine(query_ids)
+    )
     wrong = {
         (group.query_id, doc_id)
         for group in mined.groups

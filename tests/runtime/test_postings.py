@@ -40,6 +40,19 @@ def test_the_best_are_those_of_the_whole_table_for_any_size_of_block(seed, k, bl
     assert pairs(best_documents(queries, postings, k, block=block)) == by_sorting(queries, postings, k)
 
 
+@settings(deadline=None, max_examples=80)
+@given(st.integers(0, 10_000), st.integers(0, 20), st.integers(1, 200), st.randoms(use_true_random=False))
+def test_ties_in_another_order_are_those_of_a_corpus_in_that_order(seed, k, block, shuffle):
+    queries, postings = problem(seed)
+    places = list(range(postings.shape[1]))
+    shuffle.shuffle(places)
+    moved = csr_matrix(postings[:, np.argsort(places)])
+    moved.sort_indices()
+    found = pairs(best_documents(queries, postings, k, order=np.array(places), block=block))
+    expected = by_sorting(queries, moved, k)
+    assert [[(places[position], score) for position, score in best] for best in found] == expected
+
+
 def test_processes_and_blocks_change_no_bit():
     draw = np.random.default_rng(0)
     queries, postings = problem(1, queries=40, terms=200, documents=3000, levels=2)

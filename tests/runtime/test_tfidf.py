@@ -5,7 +5,9 @@ import math
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
+from collections.abc import ValuesView
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +18,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from crossforge.documents import Document, as_documents
 from crossforge.errors import InputError, PackageError
+from crossforge.pipeline import save_first_stage
+from crossforge.retrievers import counting
 from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.tfidf import TfidfRetriever
 
@@ -302,3 +306,44 @@ def test_a_loaded_index_is_read_from_its_files(tmp_path):
         while isinstance(array.base, np.ndarray):
             array = array.base
         assert isinstance(array, np.memmap)
+
+
+class LongDocuments(ValuesView):
+    """Documents that are made when they are read: 40 MB of text, if they were all there."""
+
+    def __init__(self):
+        super().__init__({})
+
+    def __len__(self):
+        return 400
+
+    def __iter__(self):
+        return (Document(str(number), f"boat{number} " * 12_000) for number in range(len(self)))
+
+
+def test_documents_are_read_and_never_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(counting, "_CHUNK", 10)
+    tracemalloc.start()
+    try:
+        retriever = TfidfRetriever.fit(LongDocuments(), Analyzer())
+        save_first_stage(tmp_path / "first_stage", LongDocuments(), retriever)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [found.doc_id for found in retriever.search({"q": "boat123"}, 5)["q"]] == ["123"]
+    assert peak < 15e6
+
+
+@given(CORPORA, st.lists(TEXTS, min_size=1, max_size=3), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_with_ties_by_id_the_order_of_documents_decides_nothing(texts, asked, k, shuffle):
+    assume(any(Analyzer().terms(text) for text in texts))
+    documents = as_documents(texts)
+    shuffled = list(documents)
+    shuffle.shuffle(shuffled)
+    queries = {str(number): text for number, text in enumerate(asked)}
+    found, other = (
+        TfidfRetriever.fit(some, Analyzer()).search(queries, k, ties_by_id=True) for some in (documents, shuffled)
+    )
+    assert found == other
+    for best in found.values():
+        assert best == sorted(best, key=lambda one: (-one.score, one.doc_id))

@@ -42,6 +42,15 @@ def test_a_corpus_is_the_mapping_that_it_was_made_of(
             assert not any(f"{doc_id}?" in corpus for doc_id in documents if f"{doc_id}?" not in documents)
 
 
+def test_texts_that_are_taken_in_are_not_held_in_memory() -> None:
+    import pyarrow as pa
+
+    before = pa.total_allocated_bytes()
+    corpus = ArrowCorpus.from_documents(Document(str(n), "word " * 2000) for n in range(2000))  # 20 MB
+    assert pa.total_allocated_bytes() - before < 1e6
+    assert corpus["1999"].text == "word " * 2000
+
+
 def test_ids_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_key", lambda doc_id: len(doc_id))
     corpus = ArrowCorpus.from_documents([Document(doc_id, f"text {doc_id}") for doc_id in ("aa", "bb", "c", "cc")])

@@ -1,5 +1,9 @@
 """Judgements by hand: made in the terminal, kept beside the stages, honoured by the next run."""
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,3 +131,41 @@ def test_a_text_of_any_length_can_be_judged(crossforge: Command, mined: Path, tm
     table.write_text("query_id\tdoc_id\tquery\ttitle\ttext\nq1\td1\twhat\tt\t" + "word " * 40_000 + "\n")
     crossforge("judge", mined, "--file", table, stdin="not sure\nrelevant\n")
     assert read_judgements(mined / "judgements.tsv") == {"q1": {"d1": 1}}
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_what_was_said_before_the_command_was_stopped_is_kept(mined: Path, stop: signal.Signals, status: int) -> None:
+    command = [sys.executable, "-c", "from crossforge_train.cli import main; main()", "judge", str(mined)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    process.stdin.write("r\ns\nn\n")
+    process.stdin.flush()
+    target, deadline = mined / "judgements.tsv", time.monotonic() + 60
+    while sum(map(len, read_judgements(target).values())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(stop)  # while it waits for the next answer
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in errors
+    first, _, third = suspects(mined)[:3]
+    said = read_judgements(target)
+    assert (said[first[0]][first[1]], said[third[0]][third[1]]) == (1, 0)
+    assert sum(map(len, said.values())) == 2
+
+
+def test_a_judgement_that_cannot_be_written_leaves_the_file_as_it_was(
+    crossforge: Command, mined: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossforge("judge", mined, stdin="r\n")
+    target = mined / "judgements.tsv"
+    before = target.read_bytes()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)  # the last moment: all is written beside the file
+    assert crossforge("judge", mined, stdin="n\n").status == 130
+    assert target.read_bytes() == before
+    assert not list(mined.glob(".judgements*"))

@@ -1,8 +1,10 @@
 """Mining: what may never be a negative is none, and the same seed always gives the same groups."""
 
 import random
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -11,34 +13,50 @@ from hypothesis import strategies as st
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
+from crossforge_train.collect import STAGE as COLLECT
+from crossforge_train.collections.beir import beir_files, write_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.collections.splits import normalized
-from crossforge_train.config import MiningConfig
+from crossforge_train.config import Config, MiningConfig
+from crossforge_train.mine import STAGE as MINE
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.groups import Group, read_groups, write_groups
-from crossforge_train.mining.negatives import Candidates, Mined, mine_groups
+from crossforge_train.mining.negatives import Candidates, Mined, Miner
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import Context
 
 WORDS = ["oven", "dough", "boat", "sail", "seed", "soil", "bike", "chain", "chord", "piano", "pawn", "rook"]
 Run = dict[str, list[Candidate]]
 
 
+OTHERS = ("run a.trec", "dense b")
+
+
+class Case(NamedTuple):
+    collection: Collection
+    candidates: Candidates
+
+
 @st.composite
-def small_collections(draw: st.DrawFn) -> tuple[Collection, Run]:
-    """Random texts, changed copies of some of them, queries that share texts, and a first stage that finds anything."""
+def cases(draw: st.DrawFn) -> Case:
+    """Random texts, copies of some of them, queries that share texts and positives, and sources that find anything."""
     texts = draw(
         st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join), min_size=2, max_size=10)
     )
-    change = st.sampled_from([str.upper, lambda text: text.replace(" ", " - "), lambda text: f"({text})!"])
+    change = st.sampled_from([str, str.upper, lambda text: text.replace(" ", " - "), lambda text: f"({text})!"])
     copies = [draw(change)(text) for text in draw(st.lists(st.sampled_from(texts), max_size=4))]
     corpus = {f"d{n}": Document(f"d{n}", text, title=f"t{n}") for n, text in enumerate([*texts, *copies])}
-    queries = {
-        f"q{n}": draw(st.sampled_from(["red car", "Red car!", "blue boat"])) for n in range(draw(st.integers(1, 5)))
-    }
+    asked = st.sampled_from(["red car", "Red car!", "boat and dough", "sail, seed or soil", "the piano"])
+    queries = {f"q{n}": draw(asked) for n in range(draw(st.integers(1, 5)))}
     judged = st.dictionaries(st.sampled_from(list(corpus)), st.integers(0, 3), min_size=1, max_size=4)
-    found = st.lists(st.sampled_from(list(corpus)), unique=True)
-    run = {query_id: [Candidate(doc_id, -float(n)) for n, doc_id in enumerate(draw(found))] for query_id in queries}
-    return Collection("any", corpus, queries, {"train": {query_id: draw(judged) for query_id in queries}}), run
+    found = st.lists(st.sampled_from(list(corpus)), unique=True).map(
+        lambda doc_ids: [Candidate(doc_id, -float(n)) for n, doc_id in enumerate(doc_ids)]
+    )
+    collection = Collection("any", corpus, queries, {"train": {query_id: draw(judged) for query_id in queries}})
+    run = {query_id: draw(found) for query_id in queries}
+    others = {name: draw(st.dictionaries(st.sampled_from(list(queries)), found)) for name in OTHERS}
+    return Case(collection, Candidates(run, others))
 
 
 def with_bands(choice: str, hard: int) -> dict:
@@ -51,67 +69,79 @@ def with_bands(choice: str, hard: int) -> dict:
     }
 
 
-configs = st.builds(
-    lambda negatives, random_negatives, choice, skip_top, window: MiningConfig(
-        negatives=negatives, random_negatives=min(negatives, random_negatives), skip_top=skip_top,
-        window=skip_top + window, **with_bands(choice, max(0, negatives - random_negatives)),
-    ),
-    st.integers(1, 5), st.integers(0, 5), st.sampled_from(["top", "sample", "stratified"]), st.integers(0, 3),
-    st.integers(1, 10),
-)  # fmt: skip
+@st.composite
+def configs(draw: st.DrawFn) -> MiningConfig:
+    """Any choice of negatives, with quotas for other sources where there is room for them."""
+    negatives, skip_top = draw(st.integers(1, 5)), draw(st.integers(0, 3))
+    hard = draw(st.integers(0, negatives))
+    bands = with_bands(draw(st.sampled_from(["top", "sample", "stratified"])), hard)
+    left = hard if "bands" not in bands else 0  # bands hold all hard negatives that there are
+    quotas = [draw(st.integers(0, left // 2)) for _ in OTHERS]
+    sources = [{**dict([name.split(" ")]), "quota": quota} for name, quota in zip(OTHERS, quotas, strict=True) if quota]
+    return MiningConfig(
+        negatives=negatives, random_negatives=negatives - hard, skip_top=skip_top,
+        window=skip_top + draw(st.integers(1, 10)), sources=sources, **bands,
+    )  # fmt: skip
 
 
-def mine(collection: Collection, run: Run, config: MiningConfig, seed: int) -> Mined:
+SEEDS = st.integers(0, 5)
+
+
+def mine(collection: Collection, found: Run | Candidates, config: MiningConfig, seed: int) -> Mined:
     """As the stage `mine` does it."""
     query_ids = seeded_draw(sorted(collection.qrels("train")), config.max_queries, seed)
-    return mine_groups(collection, "train", query_ids, Candidates(run, {}, {}), config, seed)
+    candidates = found if isinstance(found, Candidates) else Candidates(found, {})
+    return Miner(collection, "train", candidates, config, seed).mine(query_ids)
 
 
 def pairs_of_negatives(groups: list[Group]) -> Iterator[tuple[Group, str]]:
     return ((group, doc_id) for group in groups for doc_id in group.doc_ids[1:])
 
 
-def known_positives(collection: Collection, query_id: str) -> set[str]:
+def judged(collection: Collection, query_id: str) -> list[tuple[str, int]]:
+    """All judgements of queries with the same text."""
     text = normalized(collection.queries[query_id])
-    return {
-        doc_id
-        for other, judged in collection.qrels("train").items()
+    return [
+        pair
+        for other, found in collection.qrels("train").items()
         if normalized(collection.queries[other]) == text
-        for doc_id, label in judged.items()
-        if label > 0
-    }
+        for pair in found.items()
+    ]
 
 
-@given(small_collections(), configs, st.integers(0, 5))
-def test_no_positive_is_ever_a_negative(made: tuple[Collection, Run], config: MiningConfig, seed: int) -> None:
-    collection, run = made
-    for group, doc_id in pairs_of_negatives(mine(collection, run, config, seed).groups):
+def known_positives(collection: Collection, query_id: str) -> set[str]:
+    return {doc_id for doc_id, label in judged(collection, query_id) if label > 0}
+
+
+@given(cases(), configs(), SEEDS)
+def test_no_positive_is_ever_a_negative(case: Case, config: MiningConfig, seed: int) -> None:
+    collection, found = case
+    for group, doc_id in pairs_of_negatives(mine(collection, found, config, seed).groups):
         positives = known_positives(collection, group.query_id)
         assert doc_id not in positives
         copied = {normalized(collection.corpus[positive].text) for positive in positives}
         assert normalized(collection.corpus[doc_id].text) not in copied
 
 
-@given(small_collections(), configs, st.integers(0, 5))
-def test_groups_hold_known_ids_once_and_their_labels_and_ranks(
-    made: tuple[Collection, Run], config: MiningConfig, seed: int
-) -> None:
-    collection, run = made
-    for group in mine(collection, run, config, seed).groups:
+@given(cases(), configs(), SEEDS)
+def test_groups_hold_known_ids_once_and_their_labels_and_ranks(case: Case, config: MiningConfig, seed: int) -> None:
+    collection, candidates = case
+    for group in mine(collection, candidates, config, seed).groups:
+        assert group.query_id in collection.qrels("train")
         assert set(group.doc_ids) <= collection.corpus.keys()
         assert len(set(group.doc_ids)) == len(group.doc_ids) == len(group.labels) == len(group.ranks)
         assert group.labels[0] > 0
         assert not any(group.labels[1:])
-        found = [candidate.doc_id for candidate in run[group.query_id]]
+        found = [candidate.doc_id for candidate in candidates.first_stage[group.query_id]]
         assert list(group.ranks) == [found.index(one) + 1 if one in found else 0 for one in group.doc_ids]
 
 
-@given(small_collections(), configs, st.integers(0, 5))
+@given(cases(), configs(), SEEDS)
 def test_every_positive_has_one_full_group_unless_the_corpus_is_too_small(
-    made: tuple[Collection, Run], config: MiningConfig, seed: int
+    case: Case, config: MiningConfig, seed: int
 ) -> None:
-    collection, run = made
-    mined = mine(collection, run, config, seed)
+    collection, found = case
+    mined = mine(collection, found, config, seed)
     relevant = [(key, one) for key, judged in collection.qrels("train").items() for one in judged if judged[one] > 0]
     assert sorted((group.query_id, group.doc_ids[0]) for group in mined.groups) == sorted(relevant)
     copies = CopyDetector(collection.corpus, config.near_copy)
@@ -119,41 +149,108 @@ def test_every_positive_has_one_full_group_unless_the_corpus_is_too_small(
         positives = known_positives(collection, group.query_id)
         usable = [one for one in collection.corpus if one not in positives and not copies.is_copy(one, positives)]
         assert len(group.doc_ids) == 1 + min(config.negatives, len(usable))
+    short = sum(len(group.doc_ids) <= config.negatives for group in mined.groups)
+    assert mined.counts.get("groups with too few negatives: the corpus is too small", 0) == short
+
+
+@given(cases(), configs(), SEEDS)
+def test_every_negative_comes_from_where_its_group_says_and_no_source_exceeds_its_quota(
+    case: Case, config: MiningConfig, seed: int
+) -> None:
+    collection, candidates = case
+    quotas = {source.name: source.quota for source in config.sources}
+    for group in mine(collection, candidates, config, seed).groups:
+        named = list(group.sources[1:])
+        first_stage = [found.doc_id for found in candidates.first_stage[group.query_id]]
+        allowed = {
+            "judged": collection.corpus,
+            "random": collection.corpus,
+            "first stage": {
+                *first_stage[config.skip_top : config.window],
+                *(doc_id for band in config.bands for doc_id in first_stage[band.first - 1 : band.last]),
+            },
+            **{
+                name: [found.doc_id for found in candidates.others[name].get(group.query_id, [])][: config.window]
+                for name in quotas
+            },
+        }
+        assert all(doc_id in allowed[name] for doc_id, name in zip(group.doc_ids[1:], named, strict=True))
+        assert all(named.count(name) <= quota for name, quota in quotas.items())
+        assert len(named) - named.count("random") <= config.hard
+        assert named == sorted(named, key=["judged", *quotas, "first stage", "random"].index)
+
+
+@given(cases(), configs(), SEEDS)
+def test_what_was_judged_0_comes_first(case: Case, config: MiningConfig, seed: int) -> None:
+    collection, candidates = case
+    copies = CopyDetector(collection.corpus, config.near_copy)
+    for group in mine(collection, candidates, config, seed).groups:
+        positives = known_positives(collection, group.query_id)
+        known = {doc_id for doc_id, _ in judged(collection, group.query_id)} - positives
+        usable = {doc_id for doc_id in known if not copies.is_copy(doc_id, positives)}
+        count = min(len(usable), config.hard)
+        assert list(group.sources[1 : 1 + count]) == ["judged"] * count
+        assert set(group.doc_ids[1 : 1 + count]) <= usable
 
 
 @settings(max_examples=30)
-@given(small_collections(), configs, st.integers(0, 5))
+@given(cases(), configs(), SEEDS)
 def test_the_same_seed_gives_the_same_file_to_the_byte(
-    tmp_path_factory: pytest.TempPathFactory, made: tuple[Collection, Run], config: MiningConfig, seed: int
+    tmp_path_factory: pytest.TempPathFactory, case: Case, config: MiningConfig, seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("groups")
     for name in ("one", "two"):
-        write_groups(folder / name, mine(made[0], made[1], config, seed).groups)
+        write_groups(folder / name, mine(*case, config, seed).groups)
     assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
 
 
-@given(small_collections(), configs, st.integers(0, 5), st.randoms(use_true_random=False))
-def test_the_order_of_queries_and_judgements_decides_nothing(
-    made: tuple[Collection, Run], config: MiningConfig, seed: int, shuffle: random.Random
+@given(cases(), configs(), SEEDS, st.randoms(use_true_random=False))
+def test_the_order_of_documents_queries_and_judgements_decides_nothing(
+    case: Case, config: MiningConfig, seed: int, shuffle: random.Random
 ) -> None:
-    def shuffled(mapping: dict) -> dict:
+    def shuffled(mapping: Mapping) -> dict:
         items = list(mapping.items())
         shuffle.shuffle(items)
         return dict(items)
 
-    collection, run = made
+    collection, found = case
     qrels = {query_id: shuffled(judged) for query_id, judged in shuffled(collection.qrels("train")).items()}
-    other = Collection("any", collection.corpus, shuffled(collection.queries), {"train": qrels})
-    assert mine(other, run, config, seed) == mine(collection, run, config, seed)
+    other = Collection("any", shuffled(collection.corpus), shuffled(collection.queries), {"train": qrels})
+    assert mine(other, found, config, seed) == mine(collection, found, config, seed)
 
 
-@given(small_collections(), configs, st.integers(0, 5))
-def test_the_order_of_the_corpus_decides_nothing_where_the_run_is_the_same(
-    made: tuple[Collection, Run], config: MiningConfig, seed: int
+def mined_from_files(folder: Path, mining: MiningConfig, seed: int) -> bytes:
+    """What the stages `collect` and `mine` make of the files of a collection."""
+    with tempfile.TemporaryDirectory() as runs:
+        mining = mining.model_copy(update={"sources": (), "teacher": None})
+        config = Config(
+            name="any", runs=Path(runs), seed=seed, collection={"beir": folder, "dev": "dev"},
+            first_stage={"analyzer": "word", "depth": 4}, mining=mining,
+        )  # fmt: skip
+        for stage in (COLLECT, MINE):
+            (config.folder / stage.name).mkdir(parents=True)
+            stage.run(Context(config, SilentReporter(), config.folder / stage.name))
+        return (config.folder / "mine" / "groups.jsonl").read_bytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases(), configs(), SEEDS, st.randoms(use_true_random=False))
+def test_the_order_of_lines_decides_nothing_even_where_documents_score_alike(
+    tmp_path_factory: pytest.TempPathFactory, case: Case, config: MiningConfig, seed: int, shuffle: random.Random
 ) -> None:
-    collection, run = made
-    backwards = Collection("any", dict(reversed(collection.corpus.items())), collection.queries, collection.splits)
-    assert mine(backwards, run, config, seed) == mine(collection, run, config, seed)
+    found = case.collection
+    queries = {**found.queries, "held": "held out", "kept": "kept away"}
+    splits = {**found.splits, "dev": {"held": {"d0": 1}}, "test": {"kept": {"d1": 1}}}
+    folder = tmp_path_factory.mktemp("files")
+    write_beir(folder, Collection("any", found.corpus, queries, splits))
+    before = mined_from_files(folder, config, seed)
+    for path in beir_files(folder):
+        lines = path.read_text().splitlines()
+        header = lines[: path.suffix == ".tsv"]
+        rest = lines[len(header) :]
+        shuffle.shuffle(rest)
+        path.write_text("\n".join([*header, *rest]) + "\n")
+    assert mined_from_files(folder, config, seed) == before
 
 
 def plain_collection(documents: int = 60, judged: dict[str, int] | None = None) -> tuple[Collection, Run]:
@@ -208,7 +305,7 @@ def test_other_sources_have_their_quota_and_the_first_stage_the_rest() -> None:
     config = MiningConfig(
         negatives=4, choice="top", sources=({"run": "a.trec", "quota": 2}, {"dense": "b", "quota": 1})
     )
-    (group,) = mine_groups(collection, "train", ["q"], Candidates(run, others, {}), config, 0).groups
+    (group,) = Miner(collection, "train", Candidates(run, others), config, 0).mine(["q"]).groups
     assert list(group.doc_ids) == ["d0", "d58", "d59", "d1", "d2"]
     assert list(group.sources) == ["positive", "run a.trec", "run a.trec", "first stage", "first stage"]
     assert list(group.ranks) == [1, 0, 0, 2, 3]
@@ -217,7 +314,7 @@ def test_other_sources_have_their_quota_and_the_first_stage_the_rest() -> None:
 def test_doubtful_documents_are_left_out_unless_somebody_judged_them() -> None:
     collection, run = plain_collection(judged={"d0": 1, "d3": 0})
     config = MiningConfig(negatives=3, choice="top")
-    mined = mine_groups(collection, "train", ["q"], Candidates(run, {}, {"q": {"d1", "d3"}}), config, 0)
+    mined = Miner(collection, "train", Candidates(run, {}), config, 0).mine_query("q", {"d1", "d3"})
     assert list(mined.groups[0].doc_ids) == ["d0", "d3", "d2", "d4"]
     assert mined.counts["dropped: above the teacher's margin"] == 1
 
@@ -293,7 +390,7 @@ def test_max_queries_bounds_the_queries_by_a_seeded_draw() -> None:
 @given(
     st.lists(st.text("abc", max_size=3), unique=True), st.none() | st.integers(1, 5), st.randoms(use_true_random=False)
 )
-def test_drawn_queries_do_not_depend_on_the_order_and_keep_it(
+def test_seeded_draw_do_not_depend_on_the_order_and_keep_it(
     query_ids: list[str], limit: int | None, shuffle: random.Random
 ) -> None:
     shuffled = list(query_ids)

@@ -1,5 +1,6 @@
 """Several sources as one collection: no id clashes, and each source has its weight in training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge.documents import Document
+from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collect import load_collection
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.judgements import with_judgements
 from crossforge_train.collections.readers.mix import mixed, source_counts, weighted
+from crossforge_train.collections.readers.tables import read_rows
 from crossforge_train.config import CollectionConfig
+from crossforge_train.mining.groups import Group
+from crossforge_train.mining.report import write_suspects
 
 
 def made(name: str, **splits: dict) -> Collection:
@@ -69,23 +74,6 @@ def test_a_mix_is_read_from_a_config_and_weighs_nothing_but_training_queries(tmp
     assert not {key.partition("#")[0] for key in found.qrels("train")} & found.qrels("dev").keys()
 
 
-def test_a_judgement_of_a_query_or_of_one_of_its_copies_counts_for_all_of_them() -> None:
-    collection = mixed({"a": made("a", train={"q1": {"d1": 1}, "q2": {"d1": 1}}, test={}), "b": made("b")})
-    copied = weighted(collection, "train", {"a": 3.0}, 0)
-    by_name, by_copy = {"a/q1": {"a/d2": 1}}, {"a/q1#3": {"a/d2": 1}}
-    for judgements in (by_name, by_copy):
-        judged = with_judgements(copied, judgements).qrels("train")
-        assert [judged[key]["a/d2"] for key in ("a/q1", "a/q1#2", "a/q1#3")] == [1, 1, 1]
-        assert "a/d2" not in judged["a/q2"]
-
-
-def test_an_id_that_only_looks_like_a_copy_is_a_query_of_its_own() -> None:
-    queries = {"c": "the language c", "c#2": "something else"}
-    collection = Collection("plain", {"d": Document("d", "text")}, queries, {"train": {"c": {"d": 1}, "c#2": {"d": 1}}})
-    judged = with_judgements(collection, {"c#2": {"d": 0}}).qrels("train")
-    assert judged == {"c": {"d": 1}, "c#2": {"d": 0}}
-
-
 @pytest.mark.parametrize(
     ("mix", "message"),
     [
@@ -99,3 +87,38 @@ def test_an_id_that_only_looks_like_a_copy_is_a_query_of_its_own() -> None:
 def test_a_mix_that_cannot_be_meant_is_refused(mix: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CollectionConfig(mix=mix)
+
+
+def judged_copies() -> Collection:
+    """Source a counts twice; its query q1 has a copy, and source b a query whose own id looks like one."""
+    parts = {"a": made("a", train={"q1": {"d1": 1}}), "b": made("b", train={"q1": {"d1": 1}})}
+    mix = mixed(parts)
+    queries = {**mix.queries, "b/q1#2": "another text"}
+    train = {**mix.qrels("train"), "b/q1#2": {"b/d1": 1}}
+    return weighted(replace(mix, queries=queries, splits={"train": train}), "train", {"a": 2, "b": 1}, 0)
+
+
+@pytest.mark.parametrize("said_of", ["a/q1", "a/q1#2", "a/q1#3"])  # the third was there when its source counted more
+def test_what_is_judged_of_a_query_holds_for_its_copies(said_of: str) -> None:
+    found = with_judgements(judged_copies(), {said_of: {"a/d2": 2, "a/d1": 0, "gone": 1}})
+    assert found.qrels("train")["a/q1"] == found.qrels("train")["a/q1#2"] == {"a/d1": 0, "a/d2": 2}
+    assert found.qrels("train")["b/q1"] == {"b/d1": 1}
+
+
+def test_an_id_that_only_looks_like_a_copy_is_judged_by_itself() -> None:
+    found = with_judgements(judged_copies(), {"b/q1#2": {"b/d2": 1}, "nobody#2": {"b/d2": 1}})
+    assert found.qrels("train")["b/q1#2"] == {"b/d1": 1, "b/d2": 1}
+    assert found.qrels("train")["b/q1"] == {"b/d1": 1}
+
+
+def test_suspects_of_copies_are_judged_once(tmp_path: Path) -> None:
+    collection = judged_copies()
+    groups = [
+        Group(query_id, ["a/d1", "a/d2"], [1, 0], [1, 2], [0.5, score], ["positive", "first stage"])
+        for query_id, score in (("a/q1", 0.2), ("a/q1#2", 0.3))
+    ]
+    assert (
+        write_suspects(tmp_path / "suspects.tsv", groups, collection, TfidfRetriever.fit(collection.corpus.values()))
+        == 1
+    )
+    assert [row.values["query_id"] for row in read_rows(tmp_path / "suspects.tsv")] == ["a/q1"]

@@ -2,9 +2,7 @@
 
 import gzip
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 from test_readers import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
@@ -161,59 +159,6 @@ def test_a_data_set_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) ->
     (tmp_path / "script.py").write_text("raise SystemExit")
     assert problem(datasets=str(tmp_path)).startswith(f"{tmp_path}: not a data set that can be loaded")
     assert "somebody/nothing: not a data set that can be loaded" in problem(datasets="somebody/nothing")
-
-
-class FakeDataset:
-    """What `ir_datasets` gives, for two documents."""
-
-    def __init__(self, qrels: list[dict] | None) -> None:
-        self._qrels = qrels
-
-    def has_docs(self) -> bool:
-        return True
-
-    def has_queries(self) -> bool:
-        return True
-
-    def has_qrels(self) -> bool:
-        return self._qrels is not None
-
-    def docs_iter(self) -> Iterator[SimpleNamespace]:
-        for row in DOCUMENTS:
-            text = row["text"]
-            yield SimpleNamespace(doc_id=row["_id"], title=row["title"], text=text, default_text=lambda text=text: text)
-
-    def queries_iter(self) -> Iterator[SimpleNamespace]:
-        for row in QUERIES:
-            yield SimpleNamespace(query_id=row["_id"], default_text=lambda text=row["text"]: text)
-
-    def qrels_iter(self) -> Iterator[SimpleNamespace]:
-        for row in self._qrels or []:
-            yield SimpleNamespace(query_id=row["query-id"], doc_id=row["corpus-id"], relevance=row["score"])
-
-
-@pytest.fixture
-def ir_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library that knows three data sets."""
-    known = {"toy/train": FakeDataset(TRAIN), "toy/test": FakeDataset(TEST), "toy": FakeDataset(None)}
-    module = ModuleType("ir_datasets")
-    module.load = known.__getitem__  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ir_datasets", module)
-
-
-@pytest.mark.usefixtures("ir_datasets")
-def test_ir_datasets_are_read_a_split_each() -> None:
-    found = read(ir_datasets={"train": "toy/train", "test": "toy/test"})
-    assert found.splits == SPLITS
-    assert found.queries == {"q1": "what", "q2": "why"}
-    assert found.corpus["d1"].full_text == "One\nfirst, text"
-    assert list(read(ir_datasets="toy/train").splits) == ["train"]
-
-
-@pytest.mark.usefixtures("ir_datasets")
-def test_an_ir_dataset_that_cannot_serve_is_named() -> None:
-    assert problem(ir_datasets="nothing") == "ir_datasets: there is no data set 'nothing'"
-    assert problem(ir_datasets="toy") == "ir_datasets: toy has no qrels; name one that has docs, queries and qrels"
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,16 @@
 """A cross-encoder as teacher: what it takes for relevant is no negative."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from conftest import toy_config
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossforge.calibration import Calibrator
 from crossforge.documents import Document
@@ -19,7 +24,7 @@ from crossforge_train.mine import STAGE as MINE
 from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
 from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
 from crossforge_train.mining.groups import Group, read_groups
-from crossforge_train.mining.negatives import Candidates, Mined, mine_groups
+from crossforge_train.mining.negatives import Candidates, Mined, Miner, joined
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages
@@ -49,11 +54,8 @@ def mined_with(logits: dict[int, float], *, query: str = "what", relabel: bool =
     run = {"q": [Candidate(f"d{n}", -float(n)) for n in range(20)]}
     config = MiningConfig(**{"negatives": 3, "choice": "top", **settings})
     teacher = CrossEncoderTeacher(FakeReranker(logits), collection, SilentReporter())
-
-    def mine(doubtful: dict) -> Mined:
-        return mine_groups(collection, "train", ["q"], Candidates(run, {}, doubtful), config, 0)
-
-    return mine_with_teacher(mine, teacher, config.teacher_margin, relabel=relabel)
+    miner = Miner(collection, "train", Candidates(run, {}), config, 0)
+    return mine_with_teacher(miner, ["q"], teacher, config.teacher_margin, relabel=relabel)
 
 
 def test_candidates_above_the_margin_make_room_for_the_next_ones() -> None:
@@ -86,10 +88,9 @@ def test_a_document_is_not_relabelled_in_one_group_of_a_query_alone() -> None:
     collection = Collection("any", corpus, {"q": "what"}, {"train": {"q": {"d0": 1, "d1": 1}}})
     config = MiningConfig(negatives=2, choice="top")
     teacher = CrossEncoderTeacher(FakeReranker({0: 3.0, 1: 0.0, 2: 1.0}), collection, SilentReporter())
-    candidates = Candidates({"q": [Candidate(f"d{n}", -float(n)) for n in range(5)]}, {}, {})
-    mined = mine_with_teacher(
-        lambda _: mine_groups(collection, "train", ["q"], candidates, config, 0), teacher, 0.95, relabel=True
-    )
+    candidates = Candidates({"q": [Candidate(f"d{n}", -float(n)) for n in range(5)]}, {})
+    miner = Miner(collection, "train", candidates, config, 0)
+    mined = mine_with_teacher(miner, ["q"], teacher, 0.95, relabel=True)
     assert [dict(zip(group.doc_ids, group.labels, strict=True))["d2"] for group in mined.groups] == [1, 1]
 
 
@@ -191,3 +192,54 @@ def test_settings_that_do_not_fit_together_are_told(
 ) -> None:
     with pytest.raises(InputError, match=message):
         load_config(toy_config(tmp_path, toy_collection, tiny_encoder, mining=mining))
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> tuple[Collection, Candidates, FakeReranker]:
+    """Queries with several positives, a first stage that finds anything, and a teacher that says anything."""
+    corpus = {f"d{n}": Document(f"d{n}", f"text{n}") for n in range(12)}
+    doc_ids = st.sampled_from(list(corpus))
+    qrels = {
+        f"q{n}": draw(st.dictionaries(doc_ids, st.integers(0, 2), min_size=1, max_size=4))
+        for n in range(draw(st.integers(1, 4)))
+    }
+    queries = {query_id: draw(st.sampled_from(["what", f"why {query_id}", "endless"])) for query_id in qrels}
+    run = {
+        query_id: [Candidate(doc_id, 1.0) for doc_id in draw(st.lists(doc_ids, unique=True))] for query_id in queries
+    }
+    logits = draw(st.dictionaries(st.integers(0, 11), st.integers(-3, 3).map(float)))
+    return Collection("any", corpus, queries, {"train": qrels}), Candidates(run, {}), FakeReranker(logits)
+
+
+@given(scored(), st.sampled_from(["top", "sample"]), st.integers(0, 3))
+def test_mining_only_what_became_doubtful_again_gives_what_mining_everything_again_would(
+    made: tuple[Collection, Candidates, FakeReranker], choice: str, seed: int
+) -> None:
+    collection, candidates, reranker = made
+    config, query_ids = MiningConfig(negatives=3, choice=choice), list(collection.queries)
+    teacher = CrossEncoderTeacher(reranker, collection, SilentReporter())
+    doubtful: dict[str, set[str]] = {query_id: set() for query_id in query_ids}
+    settled = False
+    while not settled:
+        anew = Miner(collection, "train", candidates, config, seed)
+        whole = joined(anew.mine_query(query_id, doubtful[query_id]) for query_id in query_ids)
+        read = [group for group in whole.groups if teacher.can_read(group.query_id)]
+        teacher.read(read)
+        settled = True
+        for group in read:
+            if above := teacher.above(group, 0.95):
+                doubtful[group.query_id].update(above)
+                settled = False
+    expected = [replace(group, teacher=teacher.logits(group)) for group in read]
+
+    miner = Miner(collection, "train", candidates, config, seed)
+    passes: Counter[str] = Counter()
+    with patch.object(miner, "mine_query", lambda *found: passes.update(found[:1]) or Miner.mine_query(miner, *found)):
+        mined = mine_with_teacher(miner, query_ids, teacher, 0.95, relabel=False)
+    assert mined.groups == expected
+    left_out = mined.counts.get("groups left out: query too long for the teacher", 0)
+    assert left_out == len(whole.groups) - len(read)
+    assert {**mined.counts, "groups left out: query too long for the teacher": 0} == {
+        **whole.counts, "groups left out: query too long for the teacher": 0,
+    }  # fmt: skip
+    assert all((passes[query_id] > 1) == bool(doubtful[query_id]) for query_id in query_ids)

@@ -6,7 +6,6 @@ Also a script: `python -m crossforge_train.mine CONFIG`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,8 @@ from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config import Config, FirstStageConfig, MiningConfig, MiningSource
-from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.groups import write_groups
-from crossforge_train.mining.negatives import Candidates, Mined, mine_groups
+from crossforge_train.mining.negatives import Candidates, Mined, Miner
 from crossforge_train.mining.report import SUSPECTS_FILE, mining_report, write_suspects
 from crossforge_train.stages import Context, Stage, versions
 
@@ -94,9 +92,9 @@ def _run(context: Context) -> None:
             write_run(run_file(context.folder, split), run, config.first_stage.weighting)
             advance()
     queries = training_queries(config, collection)
-    run = retriever.search(queries, config.first_stage.depth)
+    run = retriever.search(queries, config.first_stage.depth, ties_by_id=True)
     others = {source.name: _retrieved(context, collection, list(queries), source) for source in config.mining.sources}
-    mined = mine_candidates(context, collection, Candidates(run, others, {}), config.mining)
+    mined = mine_candidates(context, collection, Candidates(run, others), config.mining)
     write_mined(context, collection, retriever, mined)
 
 
@@ -110,22 +108,17 @@ def training_queries(config: Config, collection: Collection) -> dict[str, str]:
 def mine_candidates(context: Context, collection: Collection, candidates: Candidates, settings: MiningConfig) -> Mined:
     """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
     config, query_ids = context.config, list(candidates.first_stage)
-    # One for all passes with a teacher: it keeps what it has read.
-    copies = None if settings.near_copy is None else CopyDetector(collection.corpus, settings.near_copy)
-
-    def mine(doubtful: Mapping[str, set[str]]) -> Mined:
-        found = replace(candidates, doubtful=doubtful)
-        return mine_groups(collection, config.collection.train, query_ids, found, settings, config.seed, copies)
-
+    miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
     teacher_name = _teacher(config)
     if teacher_name is None:
-        return mine({})
+        return miner.mine(query_ids)
     if teacher_name == _BASE:
-        return _with_base_model(context, collection, mine({}))
+        return _with_base_model(context, collection, miner.mine(query_ids))
     from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
 
     teacher = CrossEncoderTeacher(Reranker(teacher_name, local_files_only=False), collection, context.reporter)
-    return mine_with_teacher(mine, teacher, settings.teacher_margin, relabel=settings.above_margin == "relabel")
+    relabel = settings.above_margin == "relabel"
+    return mine_with_teacher(miner, query_ids, teacher, settings.teacher_margin, relabel=relabel)
 
 
 def write_mined(context: Context, collection: Collection, retriever: TfidfRetriever, mined: Mined) -> None:

@@ -30,9 +30,7 @@ def _mine(context: Context) -> None:
     hardest = _hardest_first(context, collection, retriever)
     # The other sources and the bands of ranks were for the first round; the order is now the reranker's own.
     settings = config.mining.model_copy(update={"choice": "top", "skip_top": 0, "bands": (), "sources": ()})
-    write_mined(
-        context, collection, retriever, mine_candidates(context, collection, Candidates(hardest, {}, {}), settings)
-    )
+    write_mined(context, collection, retriever, mine_candidates(context, collection, Candidates(hardest, {}), settings))
 
 
 def _hardest_first(context: Context, collection: Collection, retriever: TfidfRetriever) -> Run:
@@ -41,7 +39,7 @@ def _hardest_first(context: Context, collection: Collection, retriever: TfidfRet
     reranker = Reranker(context.stage("finetune") / MODEL_FOLDER)
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     queries, window = training_queries(config, collection), config.mining.window
-    run = retriever.search(queries, window)
+    run = retriever.search(queries, window, ties_by_id=True)
     scored = score_queries(pipeline, queries, run, window, context.reporter, "reranking the training queries")
     return {query_id: _by_logit(found) for query_id, found in scored.items()}
 

@@ -22,7 +22,13 @@ Best = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 def best_documents(
-    queries: csr_matrix, postings: csr_matrix, k: int, *, processes: int | None = None, block: int = _BLOCK
+    queries: csr_matrix,
+    postings: csr_matrix,
+    k: int,
+    *,
+    order: NDArray[np.int64] | None = None,
+    processes: int | None = None,
+    block: int = _BLOCK,
 ) -> Iterator[Best]:
     """The `k` documents with the highest scores for each query; equal scores stand in corpus order.
 
@@ -34,6 +40,7 @@ def best_documents(
         queries: weights, shape (queries, terms), columns of each row in order.
         postings: weights, shape (terms, documents), documents of each row in order.
         k: how many documents.
+        order: the place of each document among equal scores, shape (documents,), where it is not that in the corpus.
         processes: how many work at a time; None takes one a core where there is much to do.
         block: how many scores a block of queries may hold; a query alone may hold as many as there are documents.
 
@@ -49,7 +56,7 @@ def best_documents(
         processes = cpu_count() if touched.sum() > _WORTH_WORKERS else 1
     best_of_block = delayed(_best_of_block)
     parallel = Parallel(n_jobs=max(1, min(processes, len(blocks))), return_as="generator")
-    found: Iterable[list[Best]] = parallel(best_of_block(queries[rows], postings, k) for rows in blocks)
+    found: Iterable[list[Best]] = parallel(best_of_block(queries[rows], postings, k, order) for rows in blocks)
     for of_block in found:
         yield from of_block
 
@@ -73,25 +80,27 @@ def _blocks(sizes: NDArray[np.int64], limit: int) -> list[slice]:
     return [slice(start, end) for start, end in pairwise([*ends, len(sizes)]) if end > start]
 
 
-def _best_of_block(queries: csr_matrix, postings: csr_matrix, k: int) -> list[Best]:
+def _best_of_block(queries: csr_matrix, postings: csr_matrix, k: int, order: NDArray[np.int64] | None) -> list[Best]:
     scores = (queries @ postings).tocsr()
-    return [
-        top_k(scores.indices[start:end], scores.data[start:end], k) for start, end in pairwise(scores.indptr.tolist())
-    ]
+    rows = [slice(start, end) for start, end in pairwise(scores.indptr.tolist())]
+    return [top_k(scores.indices[row], scores.data[row], k, order) for row in rows]
 
 
-def top_k(positions: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Best:
+def top_k(
+    positions: NDArray[np.int32], scores: NDArray[np.float32], k: int, order: NDArray[np.int64] | None = None
+) -> Best:
     """The `k` highest scores of one query and their positions, best first; equal scores by position.
 
     Args:
         positions: of documents, shape (documents,).
         scores: theirs, shape (documents,).
         k: how many.
+        order: what equal scores are put in the order of in place of positions, shape (documents of the corpus,).
     """
     if 0 < k < len(scores):
-        # Everything that ties with the k-th best stays in until corpus order has decided.
+        # Everything that ties with the k-th best stays in until their order has decided.
         cut = np.partition(scores, len(scores) - k)[len(scores) - k]
         kept = scores >= cut
         positions, scores = positions[kept], scores[kept]
-    order = np.lexsort((positions, -scores))[: max(0, k)]
-    return positions[order], scores[order]
+    best = np.lexsort((positions if order is None else order[positions], -scores))[: max(0, k)]
+    return positions[best], scores[best]

@@ -89,10 +89,17 @@ class TfidfRetriever:
         doc_ids = [document.doc_id for document in documents]
         return cls(doc_ids, analyzer, terms, weights, weights.of_documents(counts).tocsc().T, title_weight)
 
-    def search(self, queries: Mapping[str, str], k: int) -> dict[str, list[Candidate]]:
-        """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved."""
+    def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
+        """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved.
+
+        Args:
+            queries: what is looked for.
+            k: how many documents.
+            ties_by_id: put equal scores in the order of ids, and not in corpus order: then the order in which documents
+                were indexed decides nothing.
+        """
         weights = self._weights.of_queries(self._counts(list(queries.values())))
-        found = best_documents(weights, self._postings, k)
+        found = best_documents(weights, self._postings, k, order=self._order_of_ids() if ties_by_id else None)
         return {query_id: self._candidates(*best) for query_id, best in zip(queries, found, strict=True)}
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -150,6 +157,11 @@ class TfidfRetriever:
     def _arrays(self) -> dict[str, Any]:
         postings = self._postings
         return {"idf": self._weights.idf, "data": postings.data, "indices": postings.indices, "indptr": postings.indptr}
+
+    def _order_of_ids(self) -> NDArray[np.int64]:
+        order = np.empty(len(self.doc_ids), dtype=np.int64)
+        order[sorted(range(len(order)), key=self.doc_ids.__getitem__)] = np.arange(len(order))
+        return order
 
     def _counts(self, texts: Sequence[str]) -> csr_matrix:
         return count_known(texts, self.analyzer, self._columns)

@@ -1,4 +1,4 @@
-"""`ArrowCorpus`: documents in an Arrow table, in memory or mapped from disk, looked up by id.
+"""`ArrowCorpus`: documents in an Arrow table that is mapped from disk, looked up by id.
 
 A million documents are a few columns of bytes; a `Document` exists while somebody looks at it.
 """
@@ -6,6 +6,8 @@ A million documents are a few columns of bytes; a `Document` exists while somebo
 from __future__ import annotations
 
 import json
+import mmap
+import tempfile
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from hashlib import blake2b
 from itertools import islice
@@ -47,12 +49,12 @@ class ArrowCorpus(Mapping[str, Document]):
     def from_documents(cls, documents: Iterable[Document]) -> ArrowCorpus:
         """Take documents in, a batch at a time; their ids must be distinct.
 
+        The table is in a file without a name in the system's temporary folder, which goes with the corpus.
+
         Raises:
             InputError: two documents have one id.
         """
-        stream = iter(documents)
-        batches = [_as_batch(block) for block in iter(lambda: list(islice(stream, _BATCH)), [])]
-        table = pa.Table.from_batches(batches, _SCHEMA)
+        table = _spooled(documents)
         keys = np.fromiter((_key(doc_id.as_py()) for doc_id in table["doc_id"]), np.uint64, table.num_rows)
         rows = np.argsort(keys, kind="stable").astype(np.int64)
         corpus = cls(table, keys[rows], rows)
@@ -137,6 +139,17 @@ class _Items(ItemsView[str, Document]):
 
     def __iter__(self) -> Iterator[tuple[str, Document]]:
         return ((document.doc_id, document) for document in self._mapping._stream())
+
+
+def _spooled(documents: Iterable[Document]) -> pa.Table:
+    stream = iter(documents)
+    with tempfile.TemporaryFile() as spool:
+        with pa.ipc.new_file(spool, _SCHEMA) as writer:
+            while block := list(islice(stream, _BATCH)):
+                writer.write_batch(_as_batch(block))
+        spool.flush()
+        mapped = mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)
+    return pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
 
 
 def _as_batch(documents: list[Document]) -> pa.RecordBatch:

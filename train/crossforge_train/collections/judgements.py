@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crossforge_train.collections.beir import read_qrels
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.readers.mix import copied_from
+from crossforge_train.collections.readers.mix import original_query
 
 JUDGEMENTS_FILE = "judgements.tsv"
 
@@ -22,35 +22,28 @@ def read_judgements(path: Path) -> Judgements:
         InputError: a line is malformed.
     """
     judgements: Judgements = {}
-    for found in read_qrels(path) if path.is_file() else ():
-        judgements.setdefault(found.query_id, {})[found.doc_id] = found.label
+    for _, query_id, doc_id, label in read_qrels(path) if path.is_file() else ():
+        judgements.setdefault(query_id, {})[doc_id] = label
     return judgements
 
 
 def with_judgements(collection: Collection, judgements: Mapping[str, Mapping[str, int]]) -> Collection:
     """The collection with these judgements in place of its own, in whatever split a query stands.
 
-    Queries and documents that it does not hold (any more) are passed over. What was said of one of the copies that a
-    weight makes of a query counts for the query and all of its copies.
+    What is said of a query holds for all of its copies in a mix, and the other way round. Queries and documents that
+    the collection does not hold (any more) are passed over.
     """
-    by_query: Judgements = {}
+    said: Judgements = {}
     for query_id, judged in judgements.items():
-        by_query.setdefault(_original(collection, query_id), {}).update(judged)
+        said.setdefault(original_query(query_id, collection.queries), {}).update(_known(collection, judged))
     splits = {
         split: {
-            query_id: {**judged, **_known(collection, by_query.get(_original(collection, query_id), {}))}
+            query_id: {**judged, **said.get(original_query(query_id, collection.queries), {})}
             for query_id, judged in qrels.items()
         }
         for split, qrels in collection.splits.items()
     }
     return collection.with_splits(splits)
-
-
-def _original(collection: Collection, query_id: str) -> str:
-    """The query that a weighted copy was made of; any other query is its own."""
-    original = copied_from(query_id)
-    same = original in collection.queries and collection.queries[original] == collection.queries.get(query_id)
-    return original if same else query_id
 
 
 def _known(collection: Collection, judged: Mapping[str, int]) -> dict[str, int]:

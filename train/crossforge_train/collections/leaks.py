@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, positives
-from crossforge_train.collections.splits import group_values, nearly_same, normalized
+from crossforge_train.collections.splits import fingerprint, group_values, nearly_same, normalized
 
 Policy = Literal["drop", "move", "keep"]
 
@@ -99,12 +99,12 @@ def _texts(collection: Collection, split: str) -> Marks:
 
 
 def _answers(collection: Collection, split: str) -> Marks:
-    """The normalized texts that are relevant to each query."""
+    """Fingerprints of the texts that are relevant to each query."""
     known: dict[str, str] = {}
     for judgements in collection.qrels(split).values():
         for doc_id in positives(judgements):
             if doc_id not in known:
-                known[doc_id] = normalized(collection.corpus[doc_id].full_text)
+                known[doc_id] = fingerprint(normalized(collection.corpus[doc_id].full_text))
     return {key: [known[doc_id] for doc_id in positives(found)] for key, found in collection.qrels(split).items()}
 
 

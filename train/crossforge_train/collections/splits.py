@@ -59,6 +59,11 @@ def normalized(text: str) -> str:
     return _SEPARATORS.sub(" ", text.casefold()).strip()
 
 
+def fingerprint(text: str) -> str:
+    """32 characters that stand for a text, so that many can be compared without holding them."""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
 def group_values(collection: Collection, query_id: str, group_by: str | None) -> list[str]:
     """The groups of a query: the value of the field `group_by`, each of them if it is a list, none if it is missing."""
     if group_by is None:

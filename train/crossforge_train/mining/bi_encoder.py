@@ -73,11 +73,12 @@ def with_cosines(groups: Sequence[Group], collection: Collection, model: BiEncod
 def dense_run(
     collection: Collection, query_ids: Sequence[str], model: BiEncoder, depth: int, reporter: Reporter
 ) -> Run:
-    """The `depth` documents with the highest cosine for each query, exactly; equal ones in corpus order."""
+    """The `depth` documents with the highest cosine for each query, exactly; equal ones by id."""
     queries = {query_id: collection.queries[query_id] for query_id in query_ids}
-    doc_ids, documents = list(collection.corpus), collection.corpus.values()
-    with reporter.bar("embedding for dense retrieval", len(queries) + len(documents)) as advance:
+    doc_ids = sorted(collection.corpus)
+    with reporter.bar("embedding for dense retrieval", len(queries) + len(doc_ids)) as advance:
         query_vectors = model.embed(queries, advance)
+        documents = (collection.corpus[doc_id] for doc_id in doc_ids)
         matrix = np.concatenate([_embedded(block, model, advance) for block in _blocks(documents)])
     positions = np.arange(len(doc_ids), dtype=np.int32)
     run: dict[str, list[Candidate]] = {}

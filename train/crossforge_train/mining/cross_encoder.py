@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,16 +10,13 @@ import numpy as np
 from crossforge.reranker import Reranker
 from crossforge_train.collections.collection import Collection
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.negatives import Mined
+from crossforge_train.mining.negatives import Mined, Miner, joined
 from crossforge_train.reporting import Reporter
 
 _DIGITS = 4  # written to a file that is to be the same on every run
 _CHUNK = 2048
 # Judged by a person, or drawn at random: neither was retrieved, so neither is a false negative by retrieval.
 _TRUSTED = ("positive", "judged", "random")
-
-# query id -> documents that are doubtful as negatives
-Doubtful = Mapping[str, set[str]]
 
 
 class CrossEncoderTeacher:
@@ -76,56 +73,54 @@ class CrossEncoderTeacher:
 
 
 def mine_with_teacher(
-    mine: Callable[[Doubtful], Mined], teacher: CrossEncoderTeacher, margin: float | None, *, relabel: bool
+    miner: Miner, query_ids: Sequence[str], teacher: CrossEncoderTeacher, margin: float | None, *, relabel: bool
 ) -> Mined:
     """Mine until no chosen negative is above the teacher's margin; the groups get its logits as teacher scores.
 
     Args:
-        mine: mines, leaving out what is doubtful.
+        miner: of the split of the queries; it mines a query again as long as one of its negatives is above the margin.
+        query_ids: what to mine.
         teacher: scores pairs.
         margin: share of the positive's probability that a negative may have; None lets all pass.
         relabel: keep what is above the margin, with the positive's label, instead of mining again without it.
     """
-    doubtful: dict[str, set[str]] = {}
-    while True:
-        mined = _readable(mine(doubtful), teacher)
-        teacher.read(mined.groups)
-        found = list(_above(mined.groups, teacher, margin))
-        if relabel or not found:
+    mined: dict[str, Mined] = {}
+    doubtful: dict[str, set[str]] = {query_id: set() for query_id in query_ids}
+    unsettled = list(query_ids)
+    while unsettled:
+        for query_id in unsettled:
+            mined[query_id] = _readable(miner.mine_query(query_id, doubtful[query_id]), teacher)
+        teacher.read([group for query_id in unsettled for group in mined[query_id].groups])
+        above = {query_id: _above(mined[query_id].groups, teacher, margin) for query_id in unsettled}
+        if relabel:
+            mined = {query_id: _relabelled(found, above[query_id]) for query_id, found in mined.items()}
             break
-        for query_id, doc_ids in found:
-            doubtful.setdefault(query_id, set()).update(doc_ids)
-    groups = [replace(group, teacher=teacher.logits(group)) for group in mined.groups]
-    if not (relabel and margin is not None):
-        return Mined(groups, mined.counts)
-    # By query, so that a document is not relevant in one of its groups and a negative in another.
-    relevant: dict[str, set[str]] = {}
-    for query_id, doc_ids in found:
-        relevant.setdefault(query_id, set()).update(doc_ids)
-    relabelled = [_relabelled(group, relevant.get(group.query_id, set())) for group in groups]
-    count = sum(map(len, relevant.values()))
-    return Mined(relabelled, {**mined.counts, "relabelled: above the teacher's margin": count})
+        for query_id, doc_ids in above.items():
+            doubtful[query_id] |= doc_ids
+        unsettled = [query_id for query_id in unsettled if above[query_id]]
+    whole = joined(mined.values())
+    return Mined([replace(group, teacher=teacher.logits(group)) for group in whole.groups], whole.counts)
 
 
 def _readable(mined: Mined, teacher: CrossEncoderTeacher) -> Mined:
     """Without the groups whose query fills the teacher by itself."""
     kept = [group for group in mined.groups if teacher.can_read(group.query_id)]
-    left_out = len(mined.groups) - len(kept)
     return Mined(
-        kept,
-        {**mined.counts, "groups left out: query too long for the teacher": left_out} if left_out else mined.counts,
+        kept, {**mined.counts, "groups left out: query too long for the teacher": len(mined.groups) - len(kept)}
     )
 
 
-def _above(
-    groups: Sequence[Group], teacher: CrossEncoderTeacher, margin: float | None
-) -> Iterator[tuple[str, list[str]]]:
-    for group in groups if margin is not None else ():
-        if doc_ids := teacher.above(group, margin or 0.0):
-            yield group.query_id, doc_ids
+def _above(groups: Sequence[Group], teacher: CrossEncoderTeacher, margin: float | None) -> set[str]:
+    return {doc_id for group in groups for doc_id in teacher.above(group, margin)} if margin is not None else set()
 
 
-def _relabelled(group: Group, relevant: set[str]) -> Group:
+def _relabelled(mined: Mined, relevant: set[str]) -> Mined:
+    """By query, so that a document is not relevant in one of its groups and a negative in another."""
+    groups = [_with_labels(group, relevant) for group in mined.groups]
+    return Mined(groups, {**mined.counts, "relabelled: above the teacher's margin": len(relevant)})
+
+
+def _with_labels(group: Group, relevant: set[str]) -> Group:
     label = group.labels[0]
     labels = [label if doc_id in relevant else old for doc_id, old in zip(group.doc_ids, group.labels, strict=True)]
     return replace(group, labels=labels)

@@ -35,24 +35,14 @@ class Candidates:
     Attributes:
         first_stage: what the first stage retrieved for the queries.
         others: name of another source -> what it retrieved.
-        doubtful: query id -> documents that a teacher takes for relevant.
     """
 
     first_stage: Run
     others: Mapping[str, Run]
-    doubtful: Mapping[str, Ids[str]]
 
 
-def mine_groups(
-    collection: Collection,
-    split: str,
-    query_ids: Sequence[str],
-    candidates: Candidates,
-    config: MiningConfig,
-    seed: int,
-    copies: CopyDetector | None = None,
-) -> Mined:
-    """One group for each positive of each query.
+class Miner:
+    """Mines the queries of one split, each by itself.
 
     Negatives are documents that are judged 0 first, then candidates of the other sources up to their quotas, then
     candidates of the first stage, then random documents where there are too few. A known positive is never a negative:
@@ -61,26 +51,52 @@ def mine_groups(
     Args:
         collection: corpus, queries and judgements.
         split: the split that is mined; its judgements count, those of other splits do not.
-        query_ids: the queries to mine, all of that split.
-        candidates: of these queries.
+        candidates: of its queries.
         config: how many, and how chosen.
         seed: decides every draw; the order of input lines does not.
-        copies: of the same corpus, for who mines more than once; made if it is not given.
     """
-    qrels = collection.qrels(split)
-    judged = _judged_by_text(collection, qrels)
-    if copies is None and config.near_copy is not None:
-        copies = CopyDetector(collection.corpus, config.near_copy)
-    corpus_ids = sorted(collection.corpus)
-    counts: Counter[str] = Counter()
-    groups: list[Group] = []
-    for query_id in query_ids:
-        known = judged[normalized(collection.queries[query_id])]
-        miner = _QueryMiner(query_id, corpus_ids, config, known, candidates, copies)
-        counts[WITHOUT_CANDIDATE] += not candidates.first_stage.get(query_id)
-        for positive in positives(qrels[query_id]):
-            draw = random.Random(f"{seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
+
+    def __init__(
+        self, collection: Collection, split: str, candidates: Candidates, config: MiningConfig, seed: int
+    ) -> None:
+        self._queries = collection.queries
+        self._qrels = collection.qrels(split)
+        self._judged = _judged_by_text(collection, self._qrels)
+        self._candidates = candidates
+        self._config = config
+        self._seed = seed
+        self._copies = None if config.near_copy is None else CopyDetector(collection.corpus, config.near_copy)
+        self._corpus_ids = sorted(collection.corpus)
+
+    def mine(self, query_ids: Iterable[str]) -> Mined:
+        """The groups of some queries of the split, in their order."""
+        return joined(self.mine_query(query_id) for query_id in query_ids)
+
+    def mine_query(self, query_id: str, doubtful: Ids[str] = ()) -> Mined:
+        """One group for each positive of a query.
+
+        Args:
+            query_id: the query.
+            doubtful: documents that a teacher takes for relevant to it; they are no negatives unless judged 0.
+        """
+        counts: Counter[str] = Counter()
+        known = self._judged[normalized(self._queries[query_id])]
+        miner = _QueryMiner(query_id, self._corpus_ids, self._config, known, self._candidates, doubtful, self._copies)
+        counts[WITHOUT_CANDIDATE] += not self._candidates.first_stage.get(query_id)
+        groups = []
+        for positive in positives(self._qrels[query_id]):
+            draw = random.Random(f"{self._seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
             groups.append(miner.group(positive, draw, counts))
+        return Mined(groups, counts)
+
+
+def joined(parts: Iterable[Mined]) -> Mined:
+    """All groups, in order, and the sums of all counts that are not 0, by name."""
+    groups: list[Group] = []
+    counts: Counter[str] = Counter()
+    for part in parts:
+        groups += part.groups
+        counts.update(part.counts)
     return Mined(groups, {name: count for name, count in sorted(counts.items()) if count})
 
 
@@ -104,6 +120,7 @@ class _QueryMiner:
         config: MiningConfig,
         judged: Mapping[str, int],
         candidates: Candidates,
+        doubtful: Ids[str],
         copies: CopyDetector | None,
     ) -> None:
         self._query_id = query_id
@@ -114,7 +131,7 @@ class _QueryMiner:
         self._first_stage = [candidate.doc_id for candidate in candidates.first_stage.get(query_id, [])]
         self._ranks = {doc_id: rank for rank, doc_id in enumerate(self._first_stage, start=1)}
         self._others = {name: _ids(run.get(query_id, [])) for name, run in candidates.others.items()}
-        self._doubtful = candidates.doubtful.get(query_id, ())
+        self._doubtful = doubtful
         self._copies = copies
 
     def group(self, positive: str, draw: random.Random, counts: Counter[str]) -> Group:

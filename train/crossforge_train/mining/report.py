@@ -10,6 +10,7 @@ from typing import Any
 from crossforge.files import write_tsv
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.mix import original_query
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.negatives import WITHOUT_CANDIDATE
 
@@ -58,7 +59,7 @@ def write_suspects(path: Path, groups: Sequence[Group], collection: Collection, 
     found: dict[tuple[str, str], tuple[float, str]] = {}
     for group in groups:
         for doc_id, suspicion in _suspicions(group, collection, retriever):
-            key, row = (group.query_id, doc_id), (suspicion, group.doc_ids[0])
+            key, row = (original_query(group.query_id, collection.queries), doc_id), (suspicion, group.doc_ids[0])
             found[key] = max(found.get(key, row), row)
     order = sorted(found, key=lambda key: (-found[key][0], key))[:_SUSPECTS]
     rows = []

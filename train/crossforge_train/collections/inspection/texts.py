@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
 from crossforge_train.collections.collection import Collection, Qrels
-from crossforge_train.collections.splits import normalized
+from crossforge_train.collections.splits import fingerprint, normalized
 
 
 def document_facts(collection: Collection) -> dict[str, Any]:
     """How many documents there are, how many of them are empty or copies but for case and spaces, and their words."""
-    seen: set[bytes] = set()  # hashes: the texts themselves stay on disk
+    seen: set[str] = set()
     words: list[int] = []
     empty = 0
     for document in collection.corpus.values():
         text = normalized(document.full_text)
         empty += not text
         words.append(len(document.full_text.split()))
-        seen.add(blake2b(text.encode("utf-8", "replace"), digest_size=16).digest())
+        seen.add(fingerprint(text))
     return {
         "documents": len(words),
         "empty documents": empty,

@@ -81,9 +81,10 @@ def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
         if not folder.exists():
             loaded = datasets.load_dataset(source.path, config, revision=source.revision)
         else:
-            folder = folder / config if config else folder
-            saved = any((folder / name).is_file() for name in _SAVED)
-            loaded = datasets.load_from_disk(str(folder)) if saved else datasets.load_dataset(str(folder))
+            # A configuration is a folder of its own, or one that the README of a copy of a hub repository declares.
+            here, declared = (folder / config, None) if config and (folder / config).is_dir() else (folder, config)
+            saved = any((here / name).is_file() for name in _SAVED)
+            loaded = datasets.load_from_disk(str(here)) if saved else datasets.load_dataset(str(here), declared)
     except Exception as error:  # the library and what it reads with raise many kinds; all mean "cannot be loaded"
         place = f"{source.path}, {config}" if config else source.path
         raise InputError(f"{place}: not a data set that can be loaded ({' '.join(str(error).split())})") from None

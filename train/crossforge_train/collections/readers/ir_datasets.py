@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from crossforge.documents import Document
@@ -17,7 +17,7 @@ def read_ir_datasets(ids: Mapping[str, str]) -> Collection:
     """Read the collection of each split; the documents are those of the first.
 
     Raises:
-        InputError: the library is not installed, does not know an id, or has no judgements for it.
+        InputError: the library is not installed, does not know an id, has no judgements for it, or cannot fetch it.
     """
     found = {split: _dataset(name) for split, name in ids.items()}
     first = next(iter(ids.values()))
@@ -49,8 +49,16 @@ def _dataset(name: str) -> Any:
     return dataset
 
 
+def _fetched(name: str, items: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """The items, which the library fetches as they are asked for."""
+    try:
+        yield from items()
+    except Exception as error:  # it raises many kinds: of the network, of hashes, of licences that must be agreed to
+        raise InputError(f"ir_datasets: {name}: cannot be fetched ({' '.join(str(error).split())})") from None
+
+
 def _documents(name: str, dataset: Any) -> Iterator[Placed]:
-    for number, found in enumerate(dataset.docs_iter(), start=1):
+    for number, found in enumerate(_fetched(name, dataset.docs_iter), start=1):
         where = f"ir_datasets {name}, document {number}"
         title = getattr(found, "title", "") or ""
         text = found.text if title and hasattr(found, "text") else found.default_text()
@@ -60,7 +68,7 @@ def _documents(name: str, dataset: Any) -> Iterator[Placed]:
 def _queries(ids: Mapping[str, str], datasets: Mapping[str, Any]) -> Iterator[Query]:
     seen: set[str] = set()  # several splits may have all queries of their collection
     for split, dataset in datasets.items():
-        for number, found in enumerate(dataset.queries_iter(), start=1):
+        for number, found in enumerate(_fetched(ids[split], dataset.queries_iter), start=1):
             where = f"ir_datasets {ids[split]}, query {number}"
             if found.query_id not in seen:
                 seen.add(found.query_id)
@@ -68,5 +76,5 @@ def _queries(ids: Mapping[str, str], datasets: Mapping[str, Any]) -> Iterator[Qu
 
 
 def _judgements(name: str, dataset: Any) -> Iterator[Judgement]:
-    for number, found in enumerate(dataset.qrels_iter(), start=1):
+    for number, found in enumerate(_fetched(name, dataset.qrels_iter), start=1):
         yield Judgement(f"ir_datasets {name}, judgement {number}", found.query_id, found.doc_id, int(found.relevance))

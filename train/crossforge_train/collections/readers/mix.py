@@ -74,9 +74,13 @@ def weighted(collection: Collection, split: str, weights: Mapping[str, float], s
     return replace(collection, queries=queries, splits={**collection.splits, split: kept}, query_fields=fields)
 
 
-def copied_from(query_id: str) -> str:
-    """The id that a copy made by `weighted` was made of, going by its form alone."""
-    return query_id.rpartition(_COPY)[0] or query_id
+def original_query(query_id: str, queries: Mapping[str, str]) -> str:
+    """The query that a query is a copy of by its weight, or the query itself."""
+    original, mark, number = query_id.rpartition(_COPY)
+    if not (mark and number.isdecimal() and original in queries):
+        return query_id
+    # A copy may be gone, since weights change; an id that the source itself ends in this way has another text.
+    return original if queries.get(query_id, queries[original]) == queries[original] else query_id
 
 
 def source_counts(qrels: Qrels) -> dict[str, int]:
