@@ -171,7 +171,7 @@ def test_distillation_needs_a_teacher(tmp_path: Path) -> None:
 
 
 def test_a_training_that_learns_from_nothing_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, {**MINIMAL, "training": {"label_weight": 0}})
+    path = written(tmp_path, {**MINIMAL, "training": {"label_weight": 0, "distillation_weight": 0}})
     assert problem(path).endswith("label_weight and distillation_weight are both 0: nothing is left to learn from")
     teacher = ["training.distillation_weight=1", "mining.teacher=base"]
     assert load_config(path, teacher).training.label_weight == 0

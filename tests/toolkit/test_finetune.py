@@ -28,7 +28,7 @@ from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages, stage_record
-from crossforge_train.training import trainer
+from crossforge_train.training import preparation
 from crossforge_train.training.config import LongDocuments
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.rows import make_rows
@@ -215,7 +215,7 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
 
     killed = prepared(*AUTO, name="killed")
     interrupt_after(1, killed, monkeypatch)
-    monkeypatch.setattr(trainer, "losses_by_rate", None)  # a run that goes on must not pick again
+    monkeypatch.setattr(preparation, "losses_by_rate", None)  # a run that goes on must not pick again
     same(trained(killed), whole)
 
 
@@ -304,14 +304,14 @@ def test_another_seed_gives_another_model(prepared: Callable[..., Config], unint
 def test_a_model_that_ranks_nothing_is_refused_with_advice(
     prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = trainer.load_model
+    original = preparation.load_model
 
     def with_a_dead_head(*arguments: Any) -> Any:
         model = original(*arguments)
         torch.nn.init.zeros_(model.model.classifier.weight)
         return model
 
-    monkeypatch.setattr(trainer, "load_model", with_a_dead_head)
+    monkeypatch.setattr(preparation, "load_model", with_a_dead_head)
     config = prepared("training.learning_rate=1e-12", "training.head_learning_rate=1e-12")
     with pytest.raises(InputError, match=r"the same score.*raise training.head_learning_rate") as caught:
         trained(config)

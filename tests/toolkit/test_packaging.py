@@ -207,5 +207,5 @@ def test_the_card_names_what_was_minimised(settings: dict, objective: str) -> No
     config = Config(name="toy", collection={"builtin": "pydocs"}, mining={"teacher": "base"}, training=settings)
     counts = {"name": "toy", "documents": 1, "queries": {"train": 1}}
     history = {"groups": 1, "precision": "fp32", "best_dev": 0.5, "first_stage_dev": 0.4}
-    training = PickedTraining(**{**config.training.model_dump(), **PICKED})
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0, **settings})
     assert objective in model_card(config, training, counts, history, "", "1.0")

@@ -45,11 +45,11 @@ def finetune(context: Context, start: Path, mined: Path) -> None:
     """Train the model in the folder `start` on the groups in the folder `mined`."""
     quieten()
     # Imported late, like everything that brings torch: reading a config and mining start without it.
-    from crossforge_train.training import trainer
+    from crossforge_train.training import preparation, trainer
 
     require_free_space(context.folder, 20 * _weights_size(start), "fine-tuning")
     collection = read_collected(context.stage("collect"))
-    work = trainer.prepare(context, collection, start, mined)
+    work = preparation.prepare(context, collection, start, mined)
     history = trainer.train(context, work)
     if processes.is_main():
         _require_ranking(history)

@@ -11,6 +11,9 @@ import torch
 
 from crossforge.batching import token_budget_batches
 from crossforge.tokenization import PairTokenizer
+from crossforge_train.training.config import TrainingConfig
+
+_CPU_TOKENS, _GPU_TOKENS = 2048, 32768  # padded tokens of a micro-batch
 
 
 @dataclass
@@ -75,3 +78,8 @@ class GroupCollator:
 
 def _matrix(rows: Sequence[Sequence[float]], width: int) -> torch.Tensor:
     return torch.tensor([[*row, *([0.0] * (width - len(row)))] for row in rows], dtype=torch.float32)
+
+
+def batch_collator(tokenizer: PairTokenizer, training: TrainingConfig, *, cpu: bool) -> GroupCollator:
+    """The collator of a training run, with micro-batches that suit the device."""
+    return GroupCollator(tokenizer, _CPU_TOKENS if cpu else _GPU_TOKENS, training.in_batch_negatives)

@@ -1,0 +1,166 @@
+"""Everything that a training run is made of: the model, the rows, the dev evaluator, and values for every `auto`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from datasets import Dataset
+from sentence_transformers import CrossEncoder
+from transformers import set_seed
+
+from crossforge.backends.torch import TorchBackend
+from crossforge.errors import InputError
+from crossforge.loading import Parts, holds_reranker, pair_tokenizer, token_limit
+from crossforge.manifest import Manifest
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import read_run
+from crossforge.tokenization import PairTokenizer
+from crossforge_train.collect import dev_split
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.config import Config
+from crossforge_train.losses.group_loss import GroupLoss
+from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
+from crossforge_train.mining.groups import stream_groups
+from crossforge_train.stages import Context
+from crossforge_train.training.collator import batch_collator
+from crossforge_train.training.config import PickedTraining, TrainingConfig
+from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
+from crossforge_train.training.model import load_model
+from crossforge_train.training.picks import (
+    PICKED_FILE,
+    Pick,
+    Picker,
+    learning_rate_by_size,
+    pair_lengths,
+    pick_distillation_weight,
+    pick_epochs,
+    pick_head_learning_rate,
+    pick_learning_rate,
+    pick_max_length,
+)
+from crossforge_train.training.precision import use_bf16
+from crossforge_train.training.range_test import drawn_batches, losses_by_rate, safe_multiple
+from crossforge_train.training.rows import ROWS_FILE, Rows, make_rows
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a training run is made of."""
+
+    model: CrossEncoder
+    pipeline: RetrieveAndRerank
+    rows: Rows
+    evaluator: DevEvaluator
+    bf16: bool
+    training: PickedTraining
+
+
+def prepare(context: Context, collection: Collection, base_model: Path, mined: Path) -> Work:
+    """The model (with a fresh head if it has none), the training rows, and the dev evaluator around the model.
+
+    Raises:
+        InputError: no query can be read, or the config wants a teacher where there is none.
+    """
+    config, reporter = context.config, context.reporter
+    picker = Picker(context.folder / PICKED_FILE, config.training, reporter)
+    groups = partial(stream_groups, mined / GROUPS_FILE)
+    limit = token_limit(base_model)
+    max_length = int(
+        picker.pick("max_length", lambda: pick_max_length(pair_lengths(groups(), collection, base_model, limit), limit))
+    )
+    set_seed(config.seed)  # before the head is initialised
+    model = load_model(base_model, config.training.model_copy(update={"max_length": max_length}))
+    bf16 = use_bf16(config.training.precision)
+    pipeline = _pipeline(context, collection, base_model, model, max_length, bf16=bf16)
+    rows = make_rows(
+        groups(), collection, config.collection.train, pipeline, config.training.long_documents,
+        path=context.folder / ROWS_FILE, reporter=reporter,
+    )  # fmt: skip
+    if rows.cut:
+        read = "the window that matches best" if config.training.long_documents == "best_window" else "the beginning"
+        reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
+    _pick_the_others(
+        picker, config, model, pipeline, rows.dataset, fresh_head=not holds_reranker(base_model), bf16=bf16
+    )
+    evaluator = DevEvaluator(pipeline, _dev_set(context, collection), reporter)
+    return Work(model, pipeline, rows, evaluator, bf16, picker.training())
+
+
+def _pipeline(
+    context: Context, collection: Collection, base_model: Path, model: CrossEncoder, max_length: int, *, bf16: bool
+) -> RetrieveAndRerank:
+    """The path that an app would run, around the model that is trained."""
+    config = context.config
+    parts = Parts(
+        pair_tokenizer(base_model, max_length),
+        TorchBackend(model.model, autocast=bf16),
+        Manifest(config.base_model, max_length),
+    )
+    retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
+    reranker = Reranker.from_parts(parts)
+    return RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
+
+
+def _pick_the_others(
+    picker: Picker,
+    config: Config,
+    model: CrossEncoder,
+    pipeline: RetrieveAndRerank,
+    dataset: Dataset,
+    *,
+    fresh_head: bool,
+    bf16: bool,
+) -> None:
+    """All but `max_length`, which rows need; the learning rate after what its range test trains with."""
+    has_teacher = bool(dataset[0]["teacher"])
+    if config.training.uses_teacher and not has_teacher:
+        raise InputError(
+            "training.distillation_weight needs a teacher, and the base model is no bi-encoder: set mining.teacher"
+        )
+    weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
+    training = config.training.model_copy(update={"distillation_weight": weight})
+    picker.pick("epochs", lambda: pick_epochs(len(dataset)))
+    tokenizer = pipeline.reranker.tokenizer
+    rate = picker.pick(
+        "learning_rate",
+        lambda: _rate_that_holds(training, config.seed, model, tokenizer, dataset, fresh_head=fresh_head, bf16=bf16),
+    )
+    picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, fresh=fresh_head))
+
+
+def _dev_set(context: Context, collection: Collection) -> DevSet:
+    config = context.config
+    split = dev_split(config.collection)
+    query_ids = seeded_draw(sorted(collection.qrels(split)), config.training.dev_queries, config.seed)
+    return DevSet(
+        queries={query_id: collection.queries[query_id] for query_id in query_ids},
+        qrels={query_id: collection.qrels(split)[query_id] for query_id in query_ids},
+        run=read_run(run_file(context.stage("mine"), split)),
+        depth=config.training.dev_depth,
+        metric=config.evaluation.metric,
+    )
+
+
+def _rate_that_holds(
+    training: TrainingConfig,
+    seed: int,
+    model: CrossEncoder,
+    tokenizer: PairTokenizer,
+    dataset: Dataset,
+    *,
+    fresh_head: bool,
+    bf16: bool,
+) -> Pick:
+    """By the size of the model, and lower if training falls apart at that rate on a few of the rows."""
+    head = training.head_learning_rate
+    rate = learning_rate_by_size(sum(value.numel() for value in model.parameters()))
+    head_rate = pick_head_learning_rate(rate, fresh=fresh_head)[0] if isinstance(head, str) else head
+    batches = drawn_batches(dataset, training.groups_per_batch, seed)
+    collate = batch_collator(tokenizer, training, cpu=model.device.type == "cpu")
+    losses = losses_by_rate(GroupLoss(model, training), [collate(rows) for rows in batches], rate, head_rate, bf16=bf16)
+    return pick_learning_rate(rate, safe_multiple(losses))
