@@ -323,6 +323,8 @@ class LongDocuments(ValuesView):
 
 def test_documents_are_read_and_never_held(tmp_path, monkeypatch):
     monkeypatch.setattr(counting, "_CHUNK", 10)
+    # Worker processes are given chunks as small as these several at a time.
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
     tracemalloc.start()
     try:
         retriever = TfidfRetriever.fit(LongDocuments(), Analyzer())
