@@ -410,6 +410,11 @@ def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config], mon
         trained(prepared("training.distillation_weight=1", "mining.teacher=auto"))
 
 
+def test_a_training_that_is_left_with_nothing_to_learn_from_is_told(prepared: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match=r"label_weight is 0 and there is no teacher"):
+        trained(prepared("training.label_weight=0", "training.distillation_weight=auto"))
+
+
 def test_by_itself_training_takes_the_teacher_if_there_is_one(prepared: Callable[..., Config]) -> None:
     auto = "training.distillation_weight=auto"
     history, _ = trained(prepared(auto))

@@ -122,6 +122,8 @@ def _pick_the_others(
         raise InputError(
             "training.distillation_weight needs a teacher, and the base model is no bi-encoder: set mining.teacher"
         )
+    if not config.training.label_weight and not has_teacher:
+        raise InputError("training.label_weight is 0 and there is no teacher: nothing is left to learn from")
     weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
     training = config.training.model_copy(update={"distillation_weight": weight})
     picker.pick("epochs", lambda: pick_epochs(len(dataset)))
