@@ -16,7 +16,9 @@ from crossforge_train import processes
 from crossforge_train.training.arguments import arguments
 from crossforge_train.training.config import PickedTraining
 
-PICKED = PickedTraining(learning_rate=1e-3, head_learning_rate=1e-3, epochs=1, max_length=64, groups_per_batch=4)
+PICKED = PickedTraining(
+    distillation_weight=0, learning_rate=1e-3, head_learning_rate=1e-3, epochs=1, max_length=64, groups_per_batch=4
+)
 
 
 def launch(config: Path, count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
