@@ -18,8 +18,10 @@ from crossforge_train.collections.leaks import Policy
 from crossforge_train.collections.sources import AnySource, Split
 from crossforge_train.evaluation.metrics import parse_measure
 from crossforge_train.section import Section as _Section
+from crossforge_train.sweep.config import SweepConfig
 from crossforge_train.training.config import TrainingConfig
 
+_NOT_SEARCHED = {"training.dev_queries", "training.dev_depth", "training.report_to"}
 _LITERALS = re.compile(r"'([^']*)'")  # how pydantic's message names the values that a key may have
 
 
@@ -219,6 +221,7 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     package: PackageConfig = PackageConfig()
+    sweep: SweepConfig = SweepConfig()
 
     @model_validator(mode="after")
     def _agree(self) -> Config:
@@ -226,6 +229,12 @@ class Config(_Section):
             raise ValueError("training.distillation_weight needs a teacher: set mining.teacher")
         if self.evaluation.metric not in self.evaluation.measures:
             raise ValueError(f"evaluation.metric {self.evaluation.metric} is not among evaluation.measures")
+        searchable = _searchable_keys()
+        for key in self.sweep.space:
+            if key not in searchable:
+                close = difflib.get_close_matches(key, searchable, n=1, cutoff=0.5)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise ValueError(f"sweep.space: {key} is no key that a sweep can search{hint}")
         return self
 
     @property
@@ -237,6 +246,17 @@ class Config(_Section):
     def last_finetune(self) -> str:
         """The stage whose model is evaluated and packaged."""
         return "finetune" if self.mining.rounds == 1 else "finetune-2"
+
+
+def _searchable_keys() -> list[str]:
+    """Keys that change the reranker and leave the dev queries, and how they are measured, as they are."""
+    sections: dict[str, type[_Section]] = {
+        "first_stage": FirstStageConfig,
+        "mining": MiningConfig,
+        "training": TrainingConfig,
+    }
+    keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
+    return ["base_model", *(key for key in keys if key not in _NOT_SEARCHED)]
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:

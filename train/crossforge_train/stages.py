@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge.files import read_json, remove, write_json
+from crossforge.files import read_json, remove, write_json, written_atomically
 from crossforge_train import processes
 from crossforge_train.config import Config
 from crossforge_train.reporting import Reporter
@@ -85,6 +86,38 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
             reporter.skipped(stage.name)
         else:
             _run(stage, config, reporter, record, fresh)
+
+
+def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> None:
+    """Take over the stages that another run has finished for the same inputs; their files are linked, not copied.
+
+    Args:
+        config: the run that takes them over.
+        stages: from the first to the last that is wanted.
+        others: folders of runs, looked at in this order.
+
+    Raises:
+        InputError: the run's folder holds something else.
+    """
+    _claim(config.folder)
+    for stage, record in zip(stages, _records(config, stages), strict=True):
+        name, fingerprint = stage.name, record["fingerprint"]
+        if _is_finished(config.folder, name, fingerprint):
+            continue
+        source = next((other for other in others if _is_finished(other, name, fingerprint)), None)
+        if source is None:
+            return
+        with written_atomically(config.folder / name) as beside:
+            shutil.copytree(source / name, beside, copy_function=_link)
+        write_json(_record_file(config.folder, name), stage_record(source, name))
+
+
+def _link(source: str, target: str) -> None:
+    # Stages are replaced whole and never written into, so both runs can have the same file.
+    try:
+        os.link(source, target)
+    except OSError:  # the file system knows no hard links
+        shutil.copy2(source, target)
 
 
 def _records(config: Config, stages: Sequence[Stage]) -> list[dict[str, Any]]:

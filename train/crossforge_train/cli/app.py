@@ -12,7 +12,7 @@ import typer
 from crossforge import __version__
 from crossforge.errors import CrossforgeError
 from crossforge_train import processes
-from crossforge_train.cli import evaluating, judging, searching, training
+from crossforge_train.cli import evaluating, judging, searching, sweeping, training
 from crossforge_train.cli.display import error_console
 
 _INTERRUPTED = 130
@@ -26,8 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for name, command in {**training.COMMANDS, **evaluating.COMMANDS, **judging.COMMANDS, **searching.COMMANDS}.items():
-    app.command(name)(command)
+for commands in (training, sweeping, evaluating, judging, searching):
+    for name, command in commands.COMMANDS.items():
+        app.command(name)(command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -20,6 +20,7 @@ from crossforge_train.reporting import Advance, Reporter, SilentReporter
 if TYPE_CHECKING:
     from crossforge.results import RankedResults, Result
     from crossforge_train.evaluation.report import Report
+    from crossforge_train.sweep.runner import Sweep
 
 # Into a file or a pipe, rich would squeeze every table into 80 columns.
 _PIPE_WIDTH = 120
@@ -139,6 +140,21 @@ def show_mining(report: Mapping[str, Any]) -> None:
         ranks.add_row(name, f"{count:,}", "█" * round(40 * count / total))
     console.print(ranks)
     console.print(f"{report['suspects']:,} negatives that may be relevant: suspects.tsv, for `crossforge judge`\n")
+
+
+def show_sweep(sweep: Sweep) -> None:
+    """The trials, best first, and how to train with the best values."""
+    table = Table(title=f"{len(sweep.trials)} trials in {escape(sweep.folder)}", title_justify="left")
+    for title in ("trial", f"dev {sweep.metric}", "first stage", *sweep.trials[0].values):
+        table.add_column(escape(title), justify="right")
+    for trial in sweep.trials:
+        measures = ["[red]failed[/]", ""] if trial.dev is None else [f"{trial.dev:.4f}", f"{trial.first_stage_dev:.4f}"]
+        table.add_row(str(trial.number), *measures, *(escape(_brief(value)) for value in trial.values.values()))
+    console.print(table)
+    for trial in sweep.trials:
+        if trial.reason:
+            console.print(f"[red]trial {trial.number} failed:[/] {escape(trial.reason)}", soft_wrap=True)
+    console.print(f"train with the best values: [bold]{escape(sweep.command)}[/]", soft_wrap=True)
 
 
 def show_results(results: RankedResults) -> None:

@@ -1,0 +1,76 @@
+"""Which values to try next: Optuna's sampler over the trials so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crossforge.errors import InputError
+from crossforge_train.sweep.config import Candidates, Range
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a sweep.
+
+    Attributes:
+        number: from 1.
+        values: key → value that was tried.
+        dev: the best dev measure that it reached; None if it failed.
+        first_stage_dev: the first stage's measure on the same queries.
+        reason: why it failed.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+    dev: float | None = None
+    first_stage_dev: float | None = None
+    reason: str | None = None
+
+
+def propose(space: Mapping[str, Candidates], done: Sequence[Trial], seed: int) -> dict[str, Any]:
+    """Values for the trial after those in `done`, by the tree-structured Parzen estimator (Bergstra et al., 2011).
+
+    They follow from the arguments alone: a sweep that goes on after a kill proposes what it would have proposed.
+
+    Raises:
+        InputError: Optuna is not installed.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise InputError('a sweep needs Optuna: pip install "crossforge[sweep]"') from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = {key: _distribution(candidates) for key, candidates in space.items()}
+    # Another seed for each trial: the first ones are drawn at random, and would all be the same draw.
+    sampler = optuna.samplers.TPESampler(seed=seed + len(done))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.add_trials([_as_optuna(trial, distributions) for trial in done])
+    return dict(study.ask(distributions).params)
+
+
+def _as_optuna(trial: Trial, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    from optuna.trial import TrialState, create_trial
+
+    return create_trial(
+        state=TrialState.FAIL if trial.dev is None else TrialState.COMPLETE,
+        value=trial.dev,
+        params=dict(trial.values),
+        distributions=distributions,
+    )
+
+
+def _distribution(candidates: Candidates) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if not isinstance(candidates, Range):
+        return CategoricalDistribution(candidates)
+    low, high, log = candidates.low, candidates.high, candidates.log
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=log)
+    return FloatDistribution(low, high, log=log)

@@ -1,0 +1,115 @@
+"""Runs the trials of a sweep, each a run of its own that stops after `finetune`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossforge.errors import InputError
+from crossforge.files import read_json
+from crossforge_train.collections.judgements import JUDGEMENTS_FILE
+from crossforge_train.config import Config, load_config
+from crossforge_train.finetune import HISTORY_FILE
+from crossforge_train.recipe import stages_until
+from crossforge_train.reporting import Reporter
+from crossforge_train.stages import reuse, run_stages
+from crossforge_train.sweep.proposals import Trial, propose
+
+SWEEP_FOLDER = "sweep"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found.
+
+    Attributes:
+        metric: the dev measure that was maximised.
+        folder: holds the trials' runs, `trial-001` and so on.
+        trials: best first, failed ones last.
+        command: trains with the best values.
+    """
+
+    metric: str
+    folder: str
+    trials: tuple[Trial, ...]
+    command: str
+
+
+def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter: Reporter) -> Sweep:
+    """Run the trials of a config file; what was done before a kill is not done again.
+
+    Args:
+        path: the config file.
+        overrides: `a.b=value`, for all trials.
+        trials: how many; `sweep.trials` if None.
+        reporter: shows progress.
+
+    Raises:
+        InputError: there is nothing to search, Optuna is not installed, or every trial failed.
+    """
+    config = load_config(path, overrides)
+    if not config.sweep.space:
+        raise InputError(f"{path}: sweep.space is missing; name the keys to search and their values")
+    count = trials or config.sweep.trials
+    done: list[Trial] = []
+    proposed = propose(config.sweep.space, done, config.seed)
+    run_stages(config, stages_until(config, "collect"), reporter)
+    while True:
+        reporter.note(f"trial {len(done) + 1} of {count}: {', '.join(settings(proposed))}")
+        done.append(_run_trial(path, [*overrides, *settings(proposed)], config, proposed, len(done) + 1, reporter))
+        if len(done) == count:
+            break
+        proposed = propose(config.sweep.space, done, config.seed)
+    if all(trial.dev is None for trial in done):
+        raise InputError(f"every trial of the sweep failed, the last one with: {done[-1].reason}")
+    ordered = sorted(done, key=lambda trial: (trial.dev is None, -(trial.dev or 0), trial.number))
+    command = _command(path, [*overrides, *settings(ordered[0].values)])
+    return Sweep(config.evaluation.metric, str(_folder(config)), tuple(ordered), command)
+
+
+def settings(values: Mapping[str, Any]) -> list[str]:
+    """Values as `--set` takes them."""
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+
+
+def _run_trial(
+    path: Path, overrides: Sequence[str], base: Config, values: Mapping[str, Any], number: int, reporter: Reporter
+) -> Trial:
+    try:
+        config = load_config(path, overrides).model_copy(update={"runs": _folder(base), "name": _name(number)})
+        stages = stages_until(config, "finetune")
+        _copy_judgements(base, config)
+        reuse(config, stages, [base.folder, *(_folder(base) / _name(earlier) for earlier in range(1, number))])
+        run_stages(config, stages, reporter)
+    except InputError as error:
+        reporter.note(f"trial {number} failed: {error}")
+        return Trial(number, values, reason=str(error))
+    history = read_json(config.folder / config.last_finetune / HISTORY_FILE)
+    return Trial(number, values, history["best_dev"], history["first_stage_dev"])
+
+
+def _copy_judgements(base: Config, config: Config) -> None:
+    """Judgements by hand stand beside the stages of the run that they were made for."""
+    if (base.folder / JUDGEMENTS_FILE).is_file():
+        config.folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(base.folder / JUDGEMENTS_FILE, config.folder / JUDGEMENTS_FILE)
+
+
+def _folder(config: Config) -> Path:
+    return config.folder / SWEEP_FOLDER
+
+
+def _name(number: int) -> str:
+    return f"trial-{number:03}"
+
+
+def _command(path: Path, overrides: Sequence[str]) -> str:
+    parts = ["crossforge", "train", str(path)]
+    for override in overrides:
+        parts += ["--set", override]
+    return shlex.join(parts)
