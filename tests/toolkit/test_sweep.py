@@ -43,7 +43,7 @@ def swept(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> Callable[
     def make(space: dict, folder: str = "one", **sections: Any) -> Path:
         (tmp_path / folder).mkdir()
         return toy_config(
-            tmp_path / folder, toy_collection, tiny_encoder, sweep={"space": space, "trials": 3}, **sections
+            tmp_path / folder, toy_collection, tiny_encoder, sweep={"space": space, "trials": 2}, **sections
         )
 
     return make
@@ -122,13 +122,12 @@ def test_stages_that_do_not_differ_are_done_once(swept: Callable[..., Path]) -> 
 
 def test_values_that_were_tried_before_are_not_trained_again(swept: Callable[..., Path]) -> None:
     found = sweep(swept({"training.loss": ["mse"]}))
-    weights = [Path(found.folder) / f"trial-{n:03}" / "finetune" / "model" / "model.safetensors" for n in (1, 2, 3)]
+    weights = [Path(found.folder) / f"trial-{n:03}" / "finetune" / "model" / "model.safetensors" for n in (1, 2)]
     assert weights[1].samefile(weights[0])
-    assert weights[2].samefile(weights[0])
 
 
 def test_mining_is_done_anew_where_it_differs(swept: Callable[..., Path]) -> None:
-    found = sweep(swept({"mining.negatives": {"low": 1, "high": 9}}))
+    found = sweep(swept({"mining.negatives": {"low": 1, "high": 9}}), trials=3)
     for trial in found.trials:
         record = read_json(Path(found.folder) / f"trial-{trial.number:03}" / "stages" / "mine.json")
         assert record["depends_on"]["mining"]["negatives"] == trial.values["mining.negatives"]
