@@ -78,7 +78,7 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
     Raises:
         InputError: the run's folder holds something else.
     """
-    processes.from_main(lambda: _claim(config.folder))
+    processes.from_main(lambda: claim(config.folder))
     # All before the first one runs: what is wrong with the base model shows now and not after minutes of mining.
     records = processes.from_main(lambda: _records(config, stages))
     for stage, record in zip(stages, records, strict=True):
@@ -99,7 +99,7 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
     Raises:
         InputError: the run's folder holds something else.
     """
-    _claim(config.folder)
+    claim(config.folder)
     for stage, record in zip(stages, _records(config, stages), strict=True):
         name, fingerprint = stage.name, record["fingerprint"]
         if _is_finished(config.folder, name, fingerprint):
@@ -142,7 +142,12 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def _claim(folder: Path) -> None:
+def claim(folder: Path) -> None:
+    """Mark a new or empty folder as that of a run.
+
+    Raises:
+        InputError: it holds something else.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; choose another name or another runs folder")
     if folder.is_dir() and any(folder.iterdir()):

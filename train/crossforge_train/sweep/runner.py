@@ -17,7 +17,7 @@ from crossforge_train.config import Config, load_config
 from crossforge_train.finetune import HISTORY_FILE
 from crossforge_train.recipe import stages_until
 from crossforge_train.reporting import Reporter
-from crossforge_train.stages import reuse, run_stages
+from crossforge_train.stages import claim, reuse, run_stages
 from crossforge_train.sweep.proposals import Trial, propose
 
 SWEEP_FOLDER = "sweep"
@@ -96,7 +96,7 @@ def _run_trial(
 def _copy_judgements(base: Config, config: Config) -> None:
     """Judgements by hand stand beside the stages of the run that they were made for."""
     if (base.folder / JUDGEMENTS_FILE).is_file():
-        config.folder.mkdir(parents=True, exist_ok=True)
+        claim(config.folder)
         shutil.copy2(base.folder / JUDGEMENTS_FILE, config.folder / JUDGEMENTS_FILE)
 
 
