@@ -19,7 +19,7 @@ test: .venv/installed-dev  ## Run the tests
 	$(BIN)/pytest $(SELECTED)
 
 demo: runs/quickstart/package  ## Search for "LangSmith": TF-IDF order and reranked order side by side
-	$(BIN)/crossforge search $< LangSmith --corpus examples/langsmith.jsonl --compare
+	$(BIN)/crossforge search $< LangSmith --corpus examples/langsmith.jsonl --passages 2 --compare
 
 check: .venv/installed-dev  ## Lint and type-check
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

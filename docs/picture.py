@@ -12,9 +12,10 @@ from crossforge.documents import read_documents
 from crossforge_train.cli import display
 
 ROOT = Path(__file__).parents[1]
-QUERY, SHOWN = "LangSmith", 9
+QUERY, SHOWN, PASSAGES = "LangSmith", 9, 2
 
-search = RetrieveAndRerank.from_documents(read_documents(ROOT / "examples" / "langsmith.jsonl"), Reranker(sys.argv[1]))
+documents = read_documents(ROOT / "examples" / "langsmith.jsonl")
+search = RetrieveAndRerank.from_documents(documents, Reranker(sys.argv[1]), passages=PASSAGES)
 display.console = Console(record=True, width=104, file=io.StringIO())
 display.show_side_by_side(search(QUERY, None), SHOWN)
 svg = display.console.export_svg(title="make demo")

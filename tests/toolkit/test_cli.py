@@ -153,6 +153,21 @@ def test_search_takes_another_corpus(crossforge: Callable[..., Outcome], toy_pac
     assert [row["doc_id"] for row in found.json["results"]] == ["0"]
 
 
+def test_search_reads_several_passages_of_a_long_document(
+    crossforge: Callable[..., Outcome], toy_package: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text(f"oven {'bread flour crust ' * 60} oven {'boat sail wind ' * 60} oven\n")
+
+    def found(*options: object) -> dict:
+        (row,) = crossforge("search", toy_package, "oven", "--corpus", tmp_path / "notes.txt", "--json", *options).json[
+            "results"
+        ]
+        return row
+
+    assert found("--passages", 9)["score"] >= found()["score"]
+    assert found("--passages", 9)["score"] == found("--passages", 50)["score"]
+
+
 def test_search_compares_both_orders(crossforge: Callable[..., Outcome], toy_package: Path) -> None:
     found = crossforge("search", toy_package, "bread dough oven", "-k", "2", "--compare")
     assert "TF-IDF" in found.out

@@ -39,13 +39,14 @@ def search(
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many results.", min=1)] = 10,
     depth: Annotated[int, typer.Option(help="How many candidates of the first stage are reranked.", min=1)] = 100,
+    passages: Annotated[int, typer.Option(help="Passages that are read of a long document.", min=1)] = 1,
     compare: Annotated[bool, typer.Option("--compare", help="TF-IDF order and reranked order side by side.")] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Retrieve with TF-IDF, rerank, and show the order."""
     documents, retriever = _first_stage(package, corpus)
-    pipeline = RetrieveAndRerank(documents, retriever, Reranker(package), depth=depth)
+    pipeline = RetrieveAndRerank(documents, retriever, Reranker(package), depth=depth, passages=passages)
     results = pipeline(query, None if compare else k)
     if as_json:
         show_json({"query": query, "results": [as_dict(found) for found in results[:k]]})
