@@ -50,7 +50,7 @@ OURS, OURS_FUSED = "reranker", "as shipped"
 # What the stage `evaluate` calls the files of these orders.
 _OUR_RUNS = {
     FIRST_STAGE: "first-stage",
-    BM25: "BM25-the-same-candidates",
+    BM25: "BM25",
     OURS: "reranker-alone",
     OURS_FUSED: "as-shipped",
 }
@@ -229,7 +229,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
     )
     history = read_json(config.folder / config.last_finetune / "history.json")
     pairs = history["steps"] * config.training.groups_per_batch * (config.mining.negatives + 1)
-    model = CrossEncoder(base, num_labels=1, max_length=config.training.max_length, local_files_only=True)
+    model = CrossEncoder(base, num_labels=1, max_length=history["training"]["max_length"], local_files_only=True)
     started = time.monotonic()
     CrossEncoderTrainer(
         model=model,
