@@ -1,4 +1,6 @@
-"""The first stage against bm25s and plain cosine similarity: `python benchmarks/first_stage.py COLLECTION`.
+"""The first stage against bm25s (with numpy and, where it is installed, numba) and plain cosine similarity.
+
+    python benchmarks/first_stage.py COLLECTION
 
 COLLECTION is a folder in BEIR layout. Its words, most frequent first, are the vocabulary of a grown corpus: the word
 of rank r is drawn with probability proportional to 1 / (r + 2.7), independently (Zipf and Mandelbrot), until a document
@@ -23,6 +25,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,8 @@ def _options() -> argparse.Namespace:
 
 
 def _fits(system: str, size: int, queries: int) -> bool:
+    if system == "bm25s numba" and find_spec("numba") is None:
+        return False
     return system != "cosine_similarity" or 8 * size * queries < TABLE_BYTES
 
 
@@ -179,14 +184,18 @@ def _crossforge(weighting: str) -> Callable[[list[str], list[str], Path], tuple[
     return run
 
 
-def _bm25s(texts: list[str], queries: list[str], folder: Path) -> tuple[float, float, Scores]:
+def _bm25s(backend: str) -> Callable[[list[str], list[str], Path], tuple[float, float, Scores]]:
+    return lambda texts, queries, folder: _with_bm25s(texts, queries, folder, backend)
+
+
+def _with_bm25s(texts: list[str], queries: list[str], folder: Path, backend: str) -> tuple[float, float, Scores]:
     import bm25s
     import Stemmer
 
     # The same terms: one-letter words stay, and the stop words are ours.
     same = {"token_pattern": r"(?u)\b\w+\b", "stopwords": sorted(stop_words("english")), "show_progress": False}
     start = time.perf_counter()
-    retriever = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
+    retriever = bm25s.BM25(k1=0.9, b=0.4, method="lucene", backend=backend)
     retriever.index(bm25s.tokenize(texts, stemmer=Stemmer.Stemmer("english"), **same), show_progress=False)
     retriever.save(folder)
     indexed = time.perf_counter()
@@ -213,7 +222,8 @@ def _cosine_similarity(texts: list[str], queries: list[str], folder: Path) -> tu
 
 SYSTEMS: Systems = {
     "crossforge bm25": _crossforge("bm25"),
-    "bm25s": _bm25s,
+    "bm25s": _bm25s("numpy"),
+    "bm25s numba": _bm25s("numba"),
     "crossforge tfidf": _crossforge("tfidf"),
     "cosine_similarity": _cosine_similarity,
 }
