@@ -14,12 +14,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from quality import cosine_scores
 
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
-from crossforge_train.evaluation.scoring import ScoredQuery, rankings
+from crossforge_train.evaluation.scoring import rankings
 from crossforge_train.evaluation.tuning import FUSION_WEIGHTS, best_over_resamples
 from crossforge_train.mining.bi_encoder import BiEncoder
 
@@ -51,15 +52,7 @@ def _values(folder: Path, model: BiEncoder) -> np.ndarray:
     qrels = {query_id: qrels[query_id] for query_id in sorted(qrels)[:QUERIES]}
     queries = {query_id: collection.queries[query_id] for query_id in qrels}
     run = TfidfRetriever.fit(collection.corpus.values()).search(queries, DEPTH)
-    doc_ids = sorted({found.doc_id for candidates in run.values() for found in candidates})
-    texts = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
-    documents, asked = model.embed(texts, lambda _: None), model.embed(queries, lambda _: None)
-    scored = {}
-    for query_id, candidates in run.items():
-        logits = np.array([asked[query_id] @ documents[found.doc_id] for found in candidates], dtype=np.float32)
-        first_stage = np.array([found.score for found in candidates])
-        cut = np.zeros(len(candidates), dtype=bool)
-        scored[query_id] = ScoredQuery([found.doc_id for found in candidates], first_stage, logits, cut)
+    scored = cosine_scores(model, collection, queries, run, DEPTH)
     found = [measure_rankings([METRIC], qrels, rankings(scored, run, weight))[METRIC] for weight in FUSION_WEIGHTS]
     return np.array([[by_query[query_id] for query_id in qrels] for by_query in found])
 

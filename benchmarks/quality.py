@@ -24,13 +24,13 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge.runs import Candidate, read_run, write_run
+from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.config import Config, load_config
-from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings, trec_order
+from crossforge_train.evaluation.metrics import Rankings, as_run, mean, measure_rankings, trec_order
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.tuning import choose_fusion_weight
@@ -132,40 +132,45 @@ def _bi_encoder_orders(work: Work) -> dict[str, Rankings]:
     def scored(bench: Bench) -> dict[str, ScoredQuery]:
         config = work.config
         model = BiEncoder(find_base_model(config.base_model), 256, config.training.precision)
-        doc_ids = {found.doc_id for run in bench.run.values() for found in run[: bench.config.depth]}
-        documents = model.embed(
-            {doc_id: work.collection.corpus[doc_id].full_text for doc_id in sorted(doc_ids)}, _silent
-        )
-        queries = model.embed(bench.queries, _silent)
-        return {query_id: _cosines(bench, query_id, queries[query_id], documents) for query_id in bench.queries}
+        return cosine_scores(model, work.collection, bench.queries, bench.run, bench.config.depth)
 
     return _kept(work, "base as bi-encoder", scored)
 
 
-def _silent(*_: object) -> None:
-    """Progress that nobody sees."""
+def cosine_scores(
+    model: BiEncoder, collection: Collection, queries: Mapping[str, str], run: Run, depth: int
+) -> dict[str, ScoredQuery]:
+    """The first `depth` candidates of each query with cosines in the place of logits."""
+    candidates = {query_id: run[query_id][:depth] for query_id in queries}
+    doc_ids = sorted({found.doc_id for of_query in candidates.values() for found in of_query})
+    texts = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
+    documents, asked = model.embed(texts, lambda _: None), model.embed(queries, lambda _: None)
 
+    def scored(query_id: str) -> ScoredQuery:
+        found = candidates[query_id]
+        cosines = np.array([asked[query_id] @ documents[one.doc_id] for one in found], dtype=np.float32)
+        first_stage = np.array([one.score for one in found], dtype=np.float64)
+        return ScoredQuery([one.doc_id for one in found], first_stage, cosines, np.zeros(len(found), dtype=bool))
 
-def _cosines(bench: Bench, query_id: str, query: np.ndarray, documents: Mapping[str, np.ndarray]) -> ScoredQuery:
-    candidates = bench.run[query_id][: bench.config.depth]
-    logits = np.array([query @ documents[found.doc_id] for found in candidates], dtype=np.float32)
-    first_stage = np.array([found.score for found in candidates], dtype=np.float64)
-    doc_ids = [found.doc_id for found in candidates]
-    return ScoredQuery(doc_ids, first_stage, logits, np.zeros(len(doc_ids), dtype=bool))
+    return {query_id: scored(query_id) for query_id in queries}
 
 
 def _stock_orders(work: Work) -> dict[str, Rankings]:
     """The documented recipe at its documented learning rate, and at the best of several on dev."""
-    on_dev = {}
-    for rate in STOCK_RATES:
-        model = _stock_model(work, rate)
-        orders = _scored_by(work.dev, model)
-        on_dev[rate] = _quality(work.dev, rankings(orders, work.dev.run, 0.0))
-    best = max(on_dev, key=lambda rate: on_dev[rate])
+    best = max(STOCK_RATES, key=lambda rate: _on_dev(work, rate))
     tuned = _stock_model(work, best)
     return _kept(work, "stock", lambda bench: _scored_by(bench, _stock_model(work, DOCUMENTED_RATE))) | _kept(
         work, "stock, tuned", lambda bench: _scored_by(bench, tuned)
     )
+
+
+def _on_dev(work: Work, rate: float) -> float:
+    model = _stock_model(work, rate)
+    measured = model / "dev.json"
+    if not measured.is_file():
+        order = rankings(_scored_by(work.dev, model), work.dev.run, 0.0)
+        write_json(measured, _quality(work.dev, order))
+    return float(read_json(measured))
 
 
 def _scored_by(bench: Bench, model: Path) -> dict[str, ScoredQuery]:
@@ -185,11 +190,7 @@ def _kept(work: Work, name: str, scored: Scorer) -> dict[str, Rankings]:
         work.folder.mkdir(parents=True, exist_ok=True)
         for (label, path), share in zip(files.items(), (0.0, weight), strict=True):
             order = rankings(on_test, work.test.run, share)
-            run = {
-                query_id: [Candidate(doc_id, -float(rank)) for rank, doc_id in enumerate(doc_ids, start=1)]
-                for query_id, doc_ids in order.items()
-            }
-            write_run(path, run, label.replace(" ", "-").replace(",", ""))
+            write_run(path, as_run(order), label.replace(" ", "-").replace(",", ""))
     return {label: trec_order(read_run(path)) for label, path in files.items()}
 
 

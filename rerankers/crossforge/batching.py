@@ -1,8 +1,12 @@
-"""Length-sorted batches under a token budget: little padding, bounded memory, the same for scoring and training."""
+"""Length-sorted batches under a token budget, the same for scoring and training; blocks of what is read as it comes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 # On CPUs, pairs per second peak between 512 and 1024 padded tokens a batch and fall on both sides.
 CPU_TOKEN_BUDGET = 1024
@@ -32,3 +36,10 @@ def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> f
     """The share of padded positions in all that the batches compute, from 0 to 1."""
     computed = sum(len(batch) * max(lengths[position] for position in batch) for batch in batches)
     return 1 - sum(lengths) / computed if computed else 0.0
+
+
+def blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last one maybe shorter; no more than one list is held."""
+    remaining = iter(items)
+    while block := list(islice(remaining, size)):
+        yield block

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossforge.batching import padding_share, token_budget_batches
+from crossforge.batching import blocks, padding_share, token_budget_batches
 
 LENGTHS = st.lists(st.integers(1, 12), max_size=40)
 BUDGETS = st.integers(1, 40)
@@ -57,3 +57,11 @@ def test_sorting_by_length_saves_padding():
     lengths = [1, 100] * 20
     in_input_order = [list(range(start, start + 4)) for start in range(0, 40, 4)]
     assert padding_share(lengths, token_budget_batches(lengths, 400)) < 0.1 < padding_share(lengths, in_input_order)
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 12))
+def test_blocks_hold_every_item_once_in_its_order(items, size):
+    found = list(blocks(iter(items), size))
+    assert [item for block in found for item in block] == items
+    assert all(len(block) == size for block in found[:-1])
+    assert all(found)

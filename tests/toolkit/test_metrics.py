@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
-from crossforge_train.evaluation.metrics import ideal_order, judged_queries, mean, measure_rankings, trec_order
+from crossforge_train.evaluation.metrics import as_run, ideal_order, judged_queries, mean, measure_rankings, trec_order
 
 DOC_IDS = [f"d{number}" for number in range(25)]
 # Our name -> pytrec_eval's.
@@ -132,3 +132,8 @@ def test_no_order_is_better_than_the_ideal_one(qrels: dict, rankings: dict) -> N
     best, found = (measure_rankings(["nDCG@10", "AP"], qrels, order) for order in (ideal, rankings))
     for measure, by_query in found.items():
         assert all(value <= best[measure][query_id] + 1e-12 for query_id, value in by_query.items())
+
+
+@given(rankings_strategy)
+def test_a_run_made_of_rankings_has_their_order(rankings: dict[str, list[str]]) -> None:
+    assert trec_order(as_run(rankings)) == rankings

@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import count, islice
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge.retrievers.analysis import Analyzer
 
@@ -45,7 +46,7 @@ def count_corpus(
     count_chunk = delayed(_count_chunk)
     parallel = Parallel(n_jobs=min(processes, chunks), return_as="generator")
     fields = _fields(documents, title_weight)
-    return _joined(parallel(count_chunk(chunk, analyzer, title_weight) for chunk in _chunks(fields)))
+    return _joined(parallel(count_chunk(chunk, analyzer, title_weight) for chunk in blocks(fields, _CHUNK)))
 
 
 def count_known(texts: Sequence[str], analyzer: Analyzer, columns: Mapping[str, int]) -> csr_matrix:
@@ -68,11 +69,6 @@ def count_known(texts: Sequence[str], analyzer: Analyzer, columns: Mapping[str, 
 def _fields(documents: Iterable[Document], title_weight: float) -> Iterator[tuple[str, str]]:
     """(text, title) of each document; no title where titles count for nothing, or their words would be known terms."""
     return ((document.text, document.title if title_weight else "") for document in documents)
-
-
-def _chunks(fields: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    while chunk := list(islice(fields, _CHUNK)):
-        yield chunk
 
 
 def _count_chunk(chunk: Sequence[tuple[str, str]], analyzer: Analyzer, title_weight: float) -> Counts:

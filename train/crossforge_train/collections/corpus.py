@@ -10,7 +10,6 @@ import mmap
 import tempfile
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import written_atomically
@@ -142,10 +142,9 @@ class _Items(ItemsView[str, Document]):
 
 
 def _spooled(documents: Iterable[Document]) -> pa.Table:
-    stream = iter(documents)
     with tempfile.TemporaryFile() as spool:
         with pa.ipc.new_file(spool, _SCHEMA) as writer:
-            while block := list(islice(stream, _BATCH)):
+            for block in blocks(documents, _BATCH):
                 writer.write_batch(_as_batch(block))
         spool.flush()
         mapped = mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)

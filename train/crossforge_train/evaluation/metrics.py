@@ -8,7 +8,7 @@ import ir_measures
 import numpy as np
 
 from crossforge.errors import InputError
-from crossforge.runs import Run
+from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Qrels
 
 # Printed wherever figures are: it decides what a mean is a mean of.
@@ -53,6 +53,14 @@ def trec_order(run: Run) -> dict[str, list[str]]:
             for found in sorted(candidates, key=lambda found: (np.float32(found.score), found.doc_id), reverse=True)
         ]
         for query_id, candidates in run.items()
+    }
+
+
+def as_run(rankings: Rankings) -> Run:
+    """A run that `trec_order` turns into these rankings; its scores are the ranks, negated."""
+    return {
+        query_id: [Candidate(doc_id, -float(rank)) for rank, doc_id in enumerate(doc_ids, start=1)]
+        for query_id, doc_ids in rankings.items()
     }
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json, write_tsv, written_atomically
-from crossforge.runs import Candidate, write_run
+from crossforge.runs import write_run
 from crossforge_train.collections.collection import Collection
-from crossforge_train.evaluation.metrics import COUNTING_RULE
+from crossforge_train.evaluation.metrics import COUNTING_RULE, as_run
 from crossforge_train.evaluation.split_report import Measured, SplitReport
 from crossforge_train.evaluation.tuning import Tuned
 from crossforge_train.evaluation.verdict import Verdict, overall_verdict
@@ -121,11 +121,7 @@ def write_details(folder: Path, measured: Measured, collection: Collection) -> N
     split = measured.report.split
     for system in measured.systems:
         tag = system.name.replace(",", "").replace(" ", "-").replace("/", "-")
-        run = {
-            query_id: [Candidate(doc_id, -float(rank)) for rank, doc_id in enumerate(doc_ids, start=1)]
-            for query_id, doc_ids in system.rankings.items()
-        }
-        write_run(folder / "runs" / f"{split}.{tag}.trec", run, tag)
+        write_run(folder / "runs" / f"{split}.{tag}.trec", as_run(system.rankings), tag)
     values = [
         (query_id, name, measure, f"{value:.6f}")
         for name, by_measure in measured.values.items()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge.retrievers.postings import top_k
 from crossforge.runs import Candidate, Run
@@ -79,7 +79,7 @@ def dense_run(
     with reporter.bar("embedding for dense retrieval", len(queries) + len(doc_ids)) as advance:
         query_vectors = model.embed(queries, advance)
         documents = (collection.corpus[doc_id] for doc_id in doc_ids)
-        matrix = np.concatenate([_embedded(block, model, advance) for block in _blocks(documents)])
+        matrix = np.concatenate([_embedded(block, model, advance) for block in blocks(documents, _DOCUMENT_BLOCK)])
     positions = np.arange(len(doc_ids), dtype=np.int32)
     run: dict[str, list[Candidate]] = {}
     for start in range(0, len(query_ids), _QUERY_BLOCK):
@@ -89,13 +89,6 @@ def dense_run(
             best = zip(*top_k(positions, row, depth), strict=True)
             run[query_id] = [Candidate(doc_ids[position], float(score)) for position, score in best]
     return run
-
-
-def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """So many that texts of like length are among them, and few enough to hold."""
-    remaining = iter(documents)
-    while block := list(islice(remaining, _DOCUMENT_BLOCK)):
-        yield block
 
 
 def _embedded(documents: Sequence[Document], model: BiEncoder, advance: Advance) -> NDArray[np.float32]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 from datasets import Dataset
 
+from crossforge.batching import blocks
 from crossforge.errors import InputError
 from crossforge.files import written_atomically
 from crossforge.passages import PassageWindows
@@ -27,8 +27,6 @@ _SCHEMA = pa.schema(
      ("label", pa.large_list(pa.int64())), ("teacher", pa.large_list(pa.float64()))]
 )  # fmt: skip
 _BATCH = 1000
-
-
 _MEASURED_ROWS = 500
 
 
@@ -104,14 +102,13 @@ def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairToken
                 yield {"query_id": group.query_id, "doc_ids": group.doc_ids, "label": group.labels,
                        "teacher": group.teacher}  # fmt: skip
 
-    rows = readable()
     # A stream, and not a file: `Dataset.from_file` maps streams.
     with (
         written_atomically(path) as beside,
         pa.OSFile(str(beside), "wb") as sink,
         pa.ipc.new_stream(sink, _SCHEMA) as writer,
     ):
-        for block in iter(lambda: list(islice(rows, _BATCH)), []):
+        for block in blocks(readable(), _BATCH):
             writer.write_batch(pa.RecordBatch.from_pylist(block, _SCHEMA))
     return kept, seen - kept
 
