@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from crossforge.backends.base import Backend
 from crossforge.backends.onnx import MODEL_FILE, OnnxBackend
+from crossforge.backends.openvino import OpenVinoBackend
 from crossforge.backends.torch import TorchBackend
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
 from crossforge.manifest import MANIFEST_FILE, Manifest, Verify, read_manifest
 from crossforge.tokenization import PairTokenizer
 
-BackendName = Literal["auto", "onnx", "torch"]
+BackendName = Literal["auto", "onnx", "openvino", "openvino-bf16", "torch"]
 
 # Positions that BERT-like models are made for, where a folder does not say.
 _DEFAULT_POSITIONS = 512
@@ -174,6 +175,8 @@ def _require_file(path: Path) -> None:
 def _backend(folder: Path, name: BackendName) -> Backend:
     makers: dict[str, Callable[[], Backend]] = {
         "onnx": lambda: OnnxBackend(_existing(folder / MODEL_FILE)),
+        "openvino": lambda: OpenVinoBackend(_existing(folder / MODEL_FILE)),
+        "openvino-bf16": lambda: OpenVinoBackend(_existing(folder / MODEL_FILE), bf16=True),
         "torch": lambda: TorchBackend.load(folder),
     }
     if name == "auto":

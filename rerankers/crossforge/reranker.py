@@ -38,7 +38,7 @@ class Reranker:
 
     Args:
         reference: path or hub id.
-        backend: "onnx", "torch", or "auto" for ONNX where the folder has it.
+        backend: "onnx", "openvino", "openvino-bf16" or "torch"; "auto" is ONNX where the folder has it, else torch.
         verify: how a package's files are checked: "full" (sha256), "size" or "off".
         local_files_only: False allows a hub id to be fetched; nothing is fetched otherwise.
         max_length: read fewer or more tokens than the package says.

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +19,7 @@ from crossforge.loading import Parts
 from crossforge.manifest import Manifest
 from crossforge.passages import PassageWindows
 
+EXACT = ["onnx", "openvino", "torch"]  # backends that compute in fp32
 QUERY = "bread oven"
 WORDS = ["bread", "dough", "oven", "flour", "boat", "sail", "wind", "soil", "the", "of", "new", "old", "zx9"]
 
@@ -87,13 +89,35 @@ def test_a_cross_encoder_applies_a_sigmoid_of_its_own(toy_package):
     assert encoder.predict(pairs) == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-6)
 
 
-def test_torch_and_onnx_agree(reranker, toy_package):
-    by_torch = Reranker(toy_package, backend="torch")
-    assert (reranker.backend_name, by_torch.backend_name) == ("onnx", "torch")
-    assert by_torch.score(QUERY, TEXTS) == pytest.approx(reranker.score(QUERY, TEXTS), abs=1e-5)
+def test_exact_backends_agree(toy_package):
+    by_backend = {name: Reranker(toy_package, backend=name) for name in EXACT}
+    assert [reranker.backend_name for reranker in by_backend.values()] == EXACT
+    expected = by_backend["torch"].score(QUERY, TEXTS)
+    for reranker in by_backend.values():
+        assert reranker.score(QUERY, TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_auto_is_onnx(reranker):
+    assert reranker.backend_name == "onnx"
+
+
+def test_openvino_in_bf16_is_near(toy_package, reranker):
+    try:
+        near = Reranker(toy_package, backend="openvino-bf16")
+    except PackageError as error:
+        assert "native bf16" in str(error)
+        pytest.skip("this CPU has no native bf16")
+    difference = np.abs(near.score(QUERY, TEXTS) - reranker.score(QUERY, TEXTS)).max()
+    assert 0 < difference < 0.05  # 0 would be fp32 under another name
+
+
+def test_openvino_that_is_not_installed_is_named(toy_package, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(PackageError, match=r"crossforge\[openvino\]"):
+        Reranker(toy_package, backend="openvino")
+
+
+@pytest.mark.parametrize("backend", EXACT)
 def test_a_score_does_not_depend_on_the_batch(toy_package, backend):
     reranker = Reranker(toy_package, backend=backend)
     together = reranker.score(QUERY, TEXTS)
@@ -289,7 +313,7 @@ def test_a_long_title_without_a_text_gets_a_score(toy_package, text):
 # --- threads ---
 
 
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("backend", EXACT)
 def test_sixteen_threads_get_the_same_scores(toy_package, backend):
     reranker = Reranker(toy_package, backend=backend)
     queries = ["bread", "boat sail", "wind of the harbour", "seed"] * 8
@@ -392,11 +416,12 @@ def test_a_spoilt_folder_is_a_package_error_that_names_it(plain, spoil):
     assert "\n" not in str(caught.value)
 
 
-def test_a_broken_onnx_model_is_a_package_error(plain):
+@pytest.mark.parametrize("backend", ["auto", "openvino"])
+def test_a_broken_onnx_model_is_a_package_error(plain, backend):
     (plain / "onnx").mkdir()
     (plain / "onnx" / "model.onnx").write_bytes(b"broken")
     with pytest.raises(PackageError, match=r"model\.onnx"):
-        Reranker(plain)
+        Reranker(plain, backend=backend)
 
 
 @pytest.mark.parametrize(

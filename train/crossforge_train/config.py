@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from crossforge.errors import InputError
+from crossforge.loading import BackendName
 from crossforge.retrievers.weighting import Weighting
 from crossforge_train.collections.leaks import Policy
 from crossforge_train.collections.sources import AnySource, Split
@@ -160,6 +161,9 @@ class EvaluationConfig(_Section):
 
     metric: str = Field("nDCG@10", description="the measure that decides, by its ir_measures name")
     measures: tuple[str, ...] = Field(("nDCG@10", "RR@10", "R@10"), description="all measures that are reported")
+    backend: BackendName = Field(
+        "auto", description="what the reranker is measured on; auto: torch on a GPU, else what apps take by default"
+    )
     depth: int = Field(100, ge=2, description="first-stage candidates that are reranked")
     depths: tuple[int, ...] = Field((10, 20, 50, 100, 200), description="rerank depths of the quality curve")
     deep_queries: int = Field(50, ge=1, description="queries of the curve, by a seeded draw, if it goes below depth")

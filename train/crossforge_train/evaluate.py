@@ -76,7 +76,7 @@ def _run(context: Context) -> None:
         run = read_run(run_file(context.stage("mine"), split))
         return set_up_bench(collection, split, run, retriever, settings, config.seed, context.reporter, limit)
 
-    reranker = Reranker(context.stage(config.last_finetune) / MODEL_FOLDER, backend=_fastest_backend())
+    reranker = Reranker(context.stage(config.last_finetune) / MODEL_FOLDER, backend=_backend(settings.backend))
     tuned = tune(bench(dev_split(config.collection), settings.max_dev_queries), reranker)
     bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
     rivals = _rivals(config)
@@ -122,10 +122,10 @@ def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[Syste
     ]
 
 
-def _fastest_backend() -> BackendName:
+def _backend(asked: BackendName) -> BackendName:
     import torch
 
-    return "torch" if torch.cuda.is_available() else "auto"
+    return "torch" if asked == "auto" and torch.cuda.is_available() else asked
 
 
 def tune(bench: Bench, reranker: Reranker) -> Tuned:
