@@ -5,7 +5,6 @@ All variants run in turn, round after round, and the fastest round of each count
 
 from __future__ import annotations
 
-import time
 from itertools import product
 
 import torch
@@ -13,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 
 from crossforge_train.base_model import find_base_model
 from crossforge_train.libraries import quieten
-from crossforge_train.training.precision import autocast, use_bf16
+from crossforge_train.training.precision import step_seconds, use_bf16
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PAIRS, LENGTH, ROUNDS = 16, 128, 5
@@ -30,7 +29,7 @@ def main() -> None:
     best = dict.fromkeys(variants, float("inf"))
     for _ in range(ROUNDS + 1):  # the first round warms up and is as good as any to be beaten
         for name, model in variants.items():
-            best[name] = min(best[name], _seconds(model, bf16))
+            best[name] = min(best[name], step_seconds(model, PAIRS, LENGTH, bf16=bf16))
     slowest = max(best.values())
     print(f"{PAIRS} pairs of {LENGTH} tokens, {'bf16' if bf16 else 'fp32'}, {torch.get_num_threads()} threads")
     for (dropout, attention), seconds in best.items():
@@ -46,19 +45,6 @@ def _model(dropout: float, attention: str) -> torch.nn.Module:
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
     return model.train()
-
-
-def _seconds(model: torch.nn.Module, bf16: bool) -> float:
-    ids = torch.randint(1000, 20000, (PAIRS, LENGTH))
-    mask = torch.ones_like(ids)
-    mask[0, LENGTH // 2 :] = 0
-    start = time.perf_counter()
-    with autocast("cpu", bf16):
-        loss = model(input_ids=ids, attention_mask=mask).logits.float().pow(2).mean()
-    loss.backward()
-    seconds = time.perf_counter() - start
-    model.zero_grad(set_to_none=True)
-    return seconds
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 
 from crossforge.tokenization import PairTokenizer
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.training.collator import GroupCollator
+from crossforge_train.training.collator import GroupCollator, batch_collator
 from crossforge_train.training.config import TrainingConfig
 
 ROWS = [
@@ -61,6 +61,48 @@ def test_micro_batches_give_the_loss_and_the_gradients_of_one_padded_batch(
     assert any(gradient.abs().max() > 1e-3 for gradient in small_gradients.values())
     for name, gradient in small_gradients.items():
         assert torch.allclose(gradient, big_gradients[name], atol=1e-5), name
+
+
+def test_mini_batches_give_the_same_gradients_and_hold_hardly_anything(
+    cross_encoder: torch.nn.Module, tokenizer: PairTokenizer
+) -> None:
+    batch = GroupCollator(tokenizer, token_budget=40)(ROWS)
+    dropouts = [module for module in cross_encoder.modules() if isinstance(module, torch.nn.Dropout)]
+    found = {}
+    try:
+        cross_encoder.train()
+        for module in dropouts:
+            module.p = 0.5
+        for mini_batch in (None, 128):
+            torch.manual_seed(3)  # the second forward pass has to drop what the first one dropped
+            loss = GroupLoss(cross_encoder, TrainingConfig(distillation_weight=1.0, mini_batch=mini_batch))
+            cross_encoder.zero_grad()
+            held: list[int] = []
+
+            def keep(tensor: torch.Tensor, held: list[int] = held) -> torch.Tensor:
+                held.append(tensor.nbytes)
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                value = loss([batch["micro_batches"], batch["cells"], batch["mask"], batch["teacher"]], batch["label"])
+            value.backward()
+            gradients = {
+                name: each.grad.clone() for name, each in cross_encoder.named_parameters() if each.grad is not None
+            }
+            found[mini_batch] = value.item(), gradients, sum(held)
+    finally:
+        cross_encoder.eval()
+    (value, gradients, held_all), (bounded, bounded_gradients, held_few) = found[None], found[128]
+    assert bounded == value
+    assert gradients.keys() == bounded_gradients.keys()
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, bounded_gradients[name], atol=1e-6), name
+    assert held_few < held_all / 50
+
+
+def test_mini_batch_is_the_budget_of_a_micro_batch(tokenizer: PairTokenizer) -> None:
+    assert batch_collator(tokenizer, TrainingConfig(mini_batch=300), cpu=True).token_budget == 300
+    assert batch_collator(tokenizer, TrainingConfig(), cpu=True).token_budget == 2048
 
 
 def test_each_cell_holds_its_own_pair(cross_encoder: torch.nn.Module, tokenizer: PairTokenizer) -> None:

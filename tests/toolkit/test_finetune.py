@@ -10,6 +10,7 @@ import torch
 from conftest import toy_config
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
+from transformers import AutoModelForSequenceClassification
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -20,6 +21,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.tokenization import PairTokenizer
+from crossforge_train import finetune as finetune_module
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config, load_config
@@ -28,7 +30,7 @@ from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages, stage_record
-from crossforge_train.training import preparation
+from crossforge_train.training import lora, preparation
 from crossforge_train.training.config import LongDocuments
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.rows import make_rows
@@ -217,6 +219,75 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     interrupt_after(1, killed, monkeypatch)
     monkeypatch.setattr(preparation, "losses_by_rate", None)  # a run that goes on must not pick again
     same(trained(killed), whole)
+
+
+def curve(history: dict[str, Any]) -> list[float]:
+    return [entry["loss"] for entry in history["log"] if "loss" in entry]
+
+
+@pytest.mark.parametrize("override", ["accumulation=2", "mini_batch=128", "gradient_checkpointing=true"])
+def test_what_saves_memory_changes_nothing_else(
+    prepared: Callable[..., Config], uninterrupted: tuple, override: str
+) -> None:
+    history, _ = trained(prepared(f"training.{override}"))
+    assert history["steps"] == uninterrupted[0]["steps"]
+    assert history["best_dev"] == pytest.approx(uninterrupted[0]["best_dev"], abs=0.01)
+    # The last batch of an epoch is smaller, and then the parts that it is taken in are not equal.
+    assert curve(history) == pytest.approx(curve(uninterrupted[0]), rel=3e-3)
+
+
+def test_a_batch_that_cannot_be_taken_in_equal_parts_is_refused(prepared: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match=r"training.accumulation: 4 groups a step cannot be taken in 3 equal parts"):
+        trained(prepared("training.accumulation=3"))
+
+
+def test_adapters_are_trained_and_merged(
+    prepared: Callable[..., Config], uninterrupted: tuple, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapters = ("training.lora={rank: 4}", "training.learning_rate=0.01")
+    in_memory: list[torch.Tensor] = []
+    ids = torch.arange(5, 25).view(2, 10)
+
+    def save(context: Any, model: torch.nn.Module, *rest: Any) -> None:
+        in_memory.append(model.eval()(input_ids=ids).logits.detach())
+        original(context, model, *rest)
+
+    original = finetune_module._save
+    monkeypatch.setattr(finetune_module, "_save", save)
+    config = prepared(*adapters, name="whole")
+    whole = trained(config)
+    assert whole[1].keys() == uninterrupted[1].keys()  # no adapter is left
+    before = load_file(tiny_encoder / "model.safetensors")
+    for name, changed in (
+        ("encoder.layer.0.attention.self.query.weight", True),
+        ("embeddings.LayerNorm.weight", False),
+    ):
+        assert torch.equal(whole[1][f"bert.{name}"], before[name]) is not changed, name
+    reloaded = AutoModelForSequenceClassification.from_pretrained(config.folder / "finetune" / "model").eval()
+    assert torch.allclose(reloaded(input_ids=ids).logits, in_memory[0], atol=1e-6)
+
+    killed = prepared(*adapters, name="killed")
+    interrupt_after(1, killed, monkeypatch)
+    same(trained(killed), whole)
+
+
+def test_adapters_without_their_library_are_told_before_anything_runs(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"crossforge\[lora\]"):
+        trained(prepared("training.lora={}"))
+
+
+def test_frozen_embeddings_stay_as_they_were(
+    prepared: Callable[..., Config], uninterrupted: tuple, tiny_encoder: Path
+) -> None:
+    _, weights = trained(prepared("training.freeze_embeddings=true"))
+    name = "embeddings.word_embeddings.weight"
+    before = load_file(tiny_encoder / "model.safetensors")[name]
+    assert torch.equal(weights[f"bert.{name}"], before)
+    assert not torch.equal(uninterrupted[1][f"bert.{name}"], before)
+    assert not torch.equal(weights["classifier.weight"], uninterrupted[1]["classifier.weight"])
 
 
 def test_values_that_are_given_stay_as_given(uninterrupted: tuple, config_file: Path) -> None:

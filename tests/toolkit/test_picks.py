@@ -16,6 +16,7 @@ from crossforge_train.collections.beir import read_beir
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.training import precision
 from crossforge_train.training.collator import GroupCollator
 from crossforge_train.training.config import TrainingConfig
 from crossforge_train.training.model import load_model
@@ -28,8 +29,10 @@ from crossforge_train.training.picks import (
     pick_head_learning_rate,
     pick_learning_rate,
     pick_max_length,
+    pick_precision,
 )
-from crossforge_train.training.range_test import MULTIPLES, losses_by_rate, safe_multiple
+from crossforge_train.training.precision import faster_in_bf16
+from crossforge_train.training.range_test import MULTIPLES, left_as_it_was, losses_by_rate, safe_multiple
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,8 @@ def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny
     assert len(pair_lengths([group] * 2000, collection, tiny_encoder, limit)) == 500
 
 
-GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0}
+GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0,
+         "precision": "fp32"}  # fmt: skip
 
 
 class TestPicker:
@@ -114,6 +118,10 @@ class TestPicker:
         again = self.picker(tmp_path, epochs="auto")
         assert again.pick("epochs", lambda: pytest.fail("picked already")) == 3
         assert again.training().epochs == 3
+
+    def test_a_word_is_picked_like_a_number(self, tmp_path: Path) -> None:
+        assert self.picker(tmp_path, precision="auto").pick("precision", lambda: ("bf16", "why")) == "bf16"
+        assert self.picker(tmp_path, precision="auto").training().precision == "bf16"
 
     def test_a_section_that_is_not_filled_in_cannot_be_had(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="max_length"):
@@ -178,3 +186,24 @@ def test_the_range_test_sees_a_rate_that_is_far_too_high(tested: tuple[GroupLoss
     loss, batches = tested
     assert safe_multiple(losses_by_rate(loss, batches, 1e30, 1e30, bf16=False)) < 1
     assert safe_multiple(losses_by_rate(loss, batches, 1e-4, 1e-3, bf16=False)) == 1
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1.9, "bf16"), (1.05, "fp32"), (0.2, "fp32")])
+def test_bf16_is_picked_where_it_is_clearly_faster(times: float, expected: str) -> None:
+    assert pick_precision(times)[0] == expected
+
+
+def test_the_precision_is_timed_without_a_trace(tested: tuple[GroupLoss, list[dict[str, Any]]]) -> None:
+    model = tested[0].model.model
+    state = torch.get_rng_state()
+    with left_as_it_was(model):
+        assert 0.001 < faster_in_bf16(model, 32) < 1000
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_faster_of_the_two_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fastest round counts: one that other work slowed down does not."""
+    seconds = {False: iter([9.0, 2.0, 3.0]), True: iter([1.0, 50.0, 2.0])}
+    monkeypatch.setattr(precision, "step_seconds", lambda *_, bf16: next(seconds[bf16]))
+    assert faster_in_bf16(None, 32) == 2.0

@@ -17,7 +17,13 @@ from crossforge_train.training.arguments import arguments
 from crossforge_train.training.config import PickedTraining
 
 PICKED = PickedTraining(
-    distillation_weight=0, learning_rate=1e-3, head_learning_rate=1e-3, epochs=1, max_length=64, groups_per_batch=4
+    precision="fp32",
+    distillation_weight=0,
+    learning_rate=1e-3,
+    head_learning_rate=1e-3,
+    epochs=1,
+    max_length=64,
+    groups_per_batch=4,
 )
 
 
@@ -86,6 +92,18 @@ def test_a_finished_stage_is_skipped_by_both(runs: dict[int, Any]) -> None:
     assert done.stderr.count("is done already") == 3
 
 
+def test_two_processes_with_bounded_memory_give_the_loss_curve_of_one(
+    runs: dict[int, Any], tmp_path: Path, toy_collection: Path, tiny_encoder: Path
+) -> None:
+    """The second forward pass of a micro-batch runs while gradients are exchanged."""
+    config = config_in(tmp_path / "run", toy_collection, tiny_encoder)
+    done = launch(config, 2, "--set", "training.mini_batch=128", "--set", "training.freeze_embeddings=true")
+    assert done.returncode == 0, done.stderr
+    folder = Path(yaml.safe_load(config.read_text())["runs"]) / "toy" / "finetune"
+    assert read_json(folder / "history.json")["training"]["mini_batch"] == 128
+    assert curve(folder, "loss") == pytest.approx(curve(runs[1][1], "loss"), rel=0.02)
+
+
 def test_an_error_of_the_main_process_ends_both(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
     config = config_in(tmp_path / "run", toy_collection, tiny_encoder)
     done = launch(config, 2, "--set", "training.groups_per_batch=3")
@@ -95,11 +113,11 @@ def test_an_error_of_the_main_process_ends_both(tmp_path: Path, toy_collection: 
 
 def test_groups_per_batch_is_what_all_processes_take_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(processes, "count", lambda: 2)
-    found = arguments(PICKED, "toy", 0, tmp_path, 40, bf16=False, cpu=True)
+    found = arguments(PICKED, "toy", 0, tmp_path, 40, cpu=True)
     assert found.per_device_train_batch_size == 2
     assert found.max_steps == 10
     with pytest.raises(InputError, match="3 groups do not fill a batch of 4: train with one process"):
-        arguments(PICKED, "toy", 0, tmp_path, 3, bf16=False, cpu=True)
+        arguments(PICKED, "toy", 0, tmp_path, 3, cpu=True)
 
 
 def test_one_process_does_the_work_of_the_main_one() -> None:

@@ -19,6 +19,7 @@ from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
 from crossforge_train.stages import Context, Stage, require_free_space, versions
 from crossforge_train.training.config import PickedTraining
+from crossforge_train.training.lora import merge_adapters, require_lora
 from crossforge_train.training.tracking import require_trackers
 
 MODEL_FOLDER = "model"
@@ -26,7 +27,9 @@ HISTORY_FILE = "history.json"
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
-    require_trackers(config.training.report_to)  # here, so that a missing library shows before the first stage runs
+    # Here, so that a missing library shows before the first stage runs.
+    require_trackers(config.training.report_to)
+    require_lora(config.training.lora)
     return {
         "training": config.training.model_dump(exclude={"report_to"}),
         "base_model": weights_hash(config.base_model),
@@ -51,6 +54,8 @@ def finetune(context: Context, start: Path, mined: Path) -> None:
     collection = read_collected(context.stage("collect"))
     work = preparation.prepare(context, collection, start, mined)
     history = trainer.train(context, work)
+    if work.training.lora:
+        merge_adapters(work.model.model)
     if processes.is_main():
         _require_ranking(history)
         _save(context, work.model.model, start, work.training.max_length)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from crossforge_train.losses.registry import DISTILLATIONS, LOSSES
 from crossforge_train.training.config import TrainingConfig
@@ -13,6 +16,11 @@ from crossforge_train.training.config import TrainingConfig
 
 class GroupLoss(nn.Module):
     """A loss for `CrossEncoderTrainer` that takes the batches of `GroupCollator`.
+
+    With `mini_batch` the activations of a micro-batch are dropped after its forward pass and computed again when the
+    backward pass comes to it, so that memory is bounded by one micro-batch however many groups a step has: gradient
+    caching (Gao et al., "Scaling deep contrastive learning batch size under memory limited setup", RepL4NLP 2021),
+    done by checkpointing each micro-batch, which also puts the random state of dropout back.
 
     Args:
         model: a sentence-transformers `CrossEncoder` with one label.
@@ -36,9 +44,26 @@ class GroupLoss(nn.Module):
             task: not used, likewise.
         """
         micro_batches, cells, mask, teacher = features
-        pair_logits = torch.cat([self.model(dict(batch))["scores"].view(-1) for batch in micro_batches]).float()
+        pair_logits = torch.cat([self._scores(batch) for batch in micro_batches]).float()
         logits = torch.zeros(mask.numel(), device=pair_logits.device).index_copy(0, cells, pair_logits).view_as(mask)
         return self._loss(logits, labels, teacher, mask)
+
+    def _scores(self, batch: Mapping[str, Tensor]) -> Tensor:
+        if self.config.mini_batch and torch.is_grad_enabled():
+            scores: Tensor = checkpoint(self._run, batch, use_reentrant=False, context_fn=self._twice)
+            return scores
+        return self._run(batch)
+
+    def _run(self, batch: Mapping[str, Tensor]) -> Tensor:
+        scores: Tensor = self.model(dict(batch))["scores"]
+        return scores.view(-1)
+
+    def _twice(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Contexts of the first and of the second forward pass.
+
+        The second one runs while gradients are exchanged between processes, and must not start that anew.
+        """
+        return nullcontext(), getattr(self.model, "no_sync", nullcontext)()
 
     def _loss(self, logits: Tensor, labels: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         config, loss = self.config, logits.new_zeros(())

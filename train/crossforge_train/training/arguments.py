@@ -15,9 +15,7 @@ from crossforge_train.training.model import HEAD
 from crossforge_train.training.tracking import trainers_own
 
 
-def arguments(
-    training: PickedTraining, name: str, seed: int, folder: Path, groups: int, *, bf16: bool, cpu: bool
-) -> Any:
+def arguments(training: PickedTraining, name: str, seed: int, folder: Path, groups: int, *, cpu: bool) -> Any:
     """What the trainer is told.
 
     Args:
@@ -26,25 +24,26 @@ def arguments(
         seed: of the run.
         folder: where checkpoints are written.
         groups: how many there are to train on.
-        bf16: whether to compute in half precision.
         cpu: whether to train on the CPU.
 
     Raises:
         InputError: the groups of a batch cannot be shared out among the processes.
     """
-    _require_shares(training.groups_per_batch, groups)
+    _require_shares(training, groups)
     steps = max(1, round(training.epochs * groups / training.groups_per_batch))
     every = max(1, -(-steps // training.evaluations))
     return CrossEncoderTrainingArguments(
         output_dir=str(folder.resolve()),
         run_name=name,
-        per_device_train_batch_size=training.groups_per_batch // processes.count(),
+        per_device_train_batch_size=training.groups_per_batch // (processes.count() * training.accumulation),
+        gradient_accumulation_steps=training.accumulation,
+        **_checkpointing(training),
         max_steps=steps,
         learning_rate=training.learning_rate,
         learning_rate_mapping={HEAD: training.head_learning_rate},
         weight_decay=training.weight_decay,
         warmup_steps=training.warmup,  # below 1 it is a share of all steps
-        bf16=bf16,
+        bf16=training.precision == "bf16",
         use_cpu=cpu,
         eval_strategy="steps",
         eval_steps=every,
@@ -70,10 +69,24 @@ def arguments(
     )
 
 
-def _require_shares(groups_per_batch: int, groups: int) -> None:
+def _checkpointing(training: PickedTraining) -> dict[str, Any]:
+    """Named only where it is asked for: transformers 5 warns of these names and has no others in all its versions."""
+    if not training.gradient_checkpointing:
+        return {}
+    # The reentrant kind knows no frozen embeddings.
+    return {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+
+
+def _require_shares(training: PickedTraining, groups: int) -> None:
+    groups_per_batch = training.groups_per_batch
     if groups_per_batch % processes.count():
         raise InputError(
             f"training.groups_per_batch is {groups_per_batch}, which {processes.count()} processes cannot share equally"
+        )
+    if groups_per_batch // processes.count() % training.accumulation:
+        raise InputError(
+            f"training.accumulation: {groups_per_batch // processes.count()} groups a step cannot be taken in "
+            f"{training.accumulation} equal parts"
         )
     if processes.count() > 1 and groups < groups_per_batch:
         raise InputError(f"{groups} groups do not fill a batch of {groups_per_batch}: train with one process")

@@ -82,4 +82,5 @@ def _matrix(rows: Sequence[Sequence[float]], width: int) -> torch.Tensor:
 
 def batch_collator(tokenizer: PairTokenizer, training: TrainingConfig, *, cpu: bool) -> GroupCollator:
     """The collator of a training run, with micro-batches that suit the device."""
-    return GroupCollator(tokenizer, _CPU_TOKENS if cpu else _GPU_TOKENS, training.in_batch_negatives)
+    tokens = training.mini_batch or (_CPU_TOKENS if cpu else _GPU_TOKENS)
+    return GroupCollator(tokenizer, tokens, training.in_batch_negatives)

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from crossforge_train.section import Section
+from crossforge_train.training.lora import LoraConfig
 from crossforge_train.training.precision import Precision
 
 # The keys of `crossforge_train.losses.registry`, which is not imported here: it brings torch.
@@ -58,13 +59,24 @@ class TrainingConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1, description="of the whole model; 0 trains faster")
     epochs: Positive | Auto = Field(AUTO, description="how often each group is seen, or auto")
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step, of all processes together")
+    accumulation: int = Field(1, ge=1, description="parts that the groups of a step are taken in, one after another")
+    mini_batch: int | None = Field(
+        None,
+        ge=128,
+        description="padded tokens whose activations are held at a time, for one more forward pass; null: a step's",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="keep only the activations between layers, for one more forward pass"
+    )
+    lora: LoraConfig | None = Field(None, description="train low-rank adapters instead of all weights")
+    freeze_embeddings: bool = Field(False, description="leave the token embeddings as they are")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
         AUTO, description="tokens that the model reads of query and document together, or auto"
     )
     long_documents: LongDocuments = Field(
         "best_window", description="of a document that is longer: the window that matches best, or its beginning"
     )
-    precision: Precision = Field("auto", description="auto: bf16 where the hardware multiplies it natively")
+    precision: Precision = Field("auto", description="fp32, bf16, or auto: what is faster on this machine")
     evaluations: int = Field(4, ge=1, description="how often dev is measured and a checkpoint written")
     patience: int | None = Field(
         None, ge=1, description="stop after so many measurements of dev without a gain; null: never"
@@ -95,6 +107,7 @@ class TrainingConfig(Section):
 class PickedTraining(TrainingConfig):
     """The section with a value in place of every `auto`: what a model is trained with."""
 
+    precision: Literal["fp32", "bf16"]
     distillation_weight: float
     learning_rate: float
     head_learning_rate: float

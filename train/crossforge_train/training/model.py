@@ -8,6 +8,7 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from crossforge_train.training.config import TrainingConfig
+from crossforge_train.training.lora import add_adapters
 
 HEAD = r"\bclassifier\b|\bscore\b"  # what transformers calls a fresh classification head
 
@@ -23,6 +24,10 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
         model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},
     )
     _set_dropout(model, config.dropout)
+    if config.lora:
+        add_adapters(model.model, config.lora, HEAD)
+    if config.freeze_embeddings:
+        model.model.get_input_embeddings().requires_grad_(False)
     return model
 
 

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,12 +23,15 @@ from crossforge_train.training.config import AUTO, AUTO_MAX_LENGTH, PickedTraini
 
 PICKED_FILE = "picked.json"
 
+Value = TypeVar("Value", float, str)
 # A value and why it was picked.
 Pick = tuple[float, str]
 
 _SMALL, _RATE_OF_SMALL = 20e6, 2e-4  # parameters, learning rate
 _LARGE, _RATE_OF_LARGE = 150e6, 1e-5
+_ADAPTER_FACTOR = 10
 _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
+_WORTH_BF16 = 1.1
 _GROUPS_SEEN, _MOST_EPOCHS = 3000, 4
 _MEASURED_GROUPS = 500
 _STEP_OF_LENGTH, _SHARE_THAT_FITS = 16, 0.95
@@ -46,29 +50,34 @@ class Picker:
         self._path = path
         self._training = training
         self._reporter = reporter
-        self._picked: dict[str, float] = processes.from_main(lambda: read_json(path) if path.is_file() else {})
+        self._picked: dict[str, Any] = processes.from_main(lambda: read_json(path) if path.is_file() else {})
 
-    def pick(self, key: str, rule: Callable[[], Pick]) -> float:
+    def pick(self, key: str, rule: Callable[[], tuple[Value, str]]) -> Value:
         """The value of a key: as the config gives it, else as it was picked before, else by the rule."""
-        value: float | str = getattr(self._training, key)
+        value: Value = getattr(self._training, key)
         if value != AUTO:
-            return float(value)
+            return value
         if key not in self._picked:
             self._picked[key], why = processes.from_main(rule)
             if processes.is_main():
                 write_json(self._path, self._picked)
-            self._reporter.note(f"training.{key}: {self._picked[key]:g}, picked {why}")
-        return self._picked[key]
+            self._reporter.note(f"training.{key}: {_shown(self._picked[key])}, picked {why}")
+        found: Value = self._picked[key]
+        return found
 
     def training(self) -> PickedTraining:
         """The section with what was picked; every `auto` must have been picked by now."""
         return PickedTraining(**{**self._training.model_dump(), **self._picked})
 
 
-def learning_rate_by_size(parameters: int) -> float:
-    """2e-4 up to 20M parameters, 1e-5 from 150M, a straight line between them when both are logarithms."""
+def learning_rate_by_size(parameters: int, *, adapters: bool = False) -> float:
+    """2e-4 up to 20M parameters, 1e-5 from 150M, a straight line between them when both are logarithms.
+
+    Adapters take ten times as much (Schulman et al., "LoRA without regret", 2025).
+    """
     sizes, rates = np.log([_SMALL, _LARGE]), np.log([_RATE_OF_SMALL, _RATE_OF_LARGE])
-    return _two_digits(float(np.exp(np.interp(math.log(parameters), sizes, rates))))
+    rate = float(np.exp(np.interp(math.log(parameters), sizes, rates)))
+    return _two_digits(rate * (_ADAPTER_FACTOR if adapters else 1))
 
 
 def pick_learning_rate(by_size: float, multiple: float) -> Pick:
@@ -83,6 +92,12 @@ def pick_head_learning_rate(body: float, *, fresh: bool) -> Pick:
     if not fresh:
         return body, "as the body's, since the base model has a trained head"
     return min(_MOST_OF_HEAD, _two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
+
+
+def pick_precision(times_as_fast: float) -> tuple[str, str]:
+    """bf16 if a training step was clearly faster in it, so that noise does not flip the pick."""
+    took = f"since a step in bf16 was {times_as_fast:.2f} times as fast as in fp32"
+    return ("bf16" if times_as_fast > _WORTH_BF16 else "fp32"), took
 
 
 def pick_distillation_weight(*, has_teacher: bool) -> Pick:
@@ -131,6 +146,10 @@ def _drawn(groups: Iterable[Group]) -> list[Group]:
         elif (place := draw.randrange(number + 1)) < _MEASURED_GROUPS:
             drawn[place] = group
     return drawn
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _two_digits(value: float) -> float:

@@ -42,10 +42,13 @@ from crossforge_train.training.picks import (
     pick_head_learning_rate,
     pick_learning_rate,
     pick_max_length,
+    pick_precision,
 )
-from crossforge_train.training.precision import use_bf16
-from crossforge_train.training.range_test import drawn_batches, losses_by_rate, safe_multiple
+from crossforge_train.training.precision import faster_in_bf16, use_bf16
+from crossforge_train.training.range_test import drawn_batches, left_as_it_was, losses_by_rate, safe_multiple
 from crossforge_train.training.rows import ROWS_FILE, Rows, make_rows
+
+_TIMED_LENGTH = 128
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,6 @@ class Work:
     pipeline: RetrieveAndRerank
     rows: Rows
     evaluator: DevEvaluator
-    bf16: bool
     training: PickedTraining
 
 
@@ -75,7 +77,7 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
     )
     set_seed(config.seed)  # before the head is initialised
     model = load_model(base_model, config.training.model_copy(update={"max_length": max_length}))
-    bf16 = use_bf16(config.training.precision)
+    bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
     pipeline = _pipeline(context, collection, base_model, model, max_length, bf16=bf16)
     rows = make_rows(
         groups(), collection, config.collection.train, pipeline, config.training.long_documents,
@@ -88,7 +90,7 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
         picker, config, model, pipeline, rows.dataset, fresh_head=not holds_reranker(base_model), bf16=bf16
     )
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), reporter)
-    return Work(model, pipeline, rows, evaluator, bf16, picker.training())
+    return Work(model, pipeline, rows, evaluator, picker.training())
 
 
 def _pipeline(
@@ -148,6 +150,14 @@ def _dev_set(context: Context, collection: Collection) -> DevSet:
     )
 
 
+def _faster_precision(model: CrossEncoder, max_length: int) -> tuple[str, str]:
+    """On a CPU timed with the model at hand, which is left as it was; a GPU says it."""
+    if model.device.type != "cpu":
+        return ("bf16", "since the GPU has it") if use_bf16("auto") else ("fp32", "since the GPU has no bf16")
+    with left_as_it_was(model):
+        return pick_precision(faster_in_bf16(model.model, min(_TIMED_LENGTH, max_length)))
+
+
 def _rate_that_holds(
     training: TrainingConfig,
     seed: int,
@@ -160,7 +170,7 @@ def _rate_that_holds(
 ) -> Pick:
     """By the size of the model, and lower if training falls apart at that rate on a few of the rows."""
     head = training.head_learning_rate
-    rate = learning_rate_by_size(sum(value.numel() for value in model.parameters()))
+    rate = learning_rate_by_size(sum(value.numel() for value in model.parameters()), adapters=training.lora is not None)
     head_rate = pick_head_learning_rate(rate, fresh=fresh_head)[0] if isinstance(head, str) else head
     batches = drawn_batches(dataset, training.groups_per_batch, seed)
     collate = batch_collator(tokenizer, training, cpu=model.device.type == "cpu")

@@ -52,7 +52,7 @@ def losses_by_rate(
     """
     device = next(loss.parameters()).device
     batches = [send_to_device(batch, device) for batch in batches]
-    with _left_as_it_was(loss):
+    with left_as_it_was(loss):
         loss.train()
         optimizer = torch.optim.AdamW(_parameters(loss, rate, head_rate), weight_decay=0.0)
         rates = [group["lr"] for group in optimizer.param_groups]
@@ -111,7 +111,7 @@ def _parameters(loss: nn.Module, rate: float, head_rate: float) -> list[dict[str
 
 
 @contextmanager
-def _left_as_it_was(module: nn.Module) -> Iterator[None]:
+def left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Put back weights, mode and the state of every random number generator."""
     weights = copy.deepcopy(module.state_dict())
     training, numbers, arrays = module.training, random.getstate(), np.random.get_state()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers.cross_encoder import CrossEncoderTrainer
+import sentence_transformers.cross_encoder
 from transformers import PrinterCallback, ProgressCallback
 
 from crossforge_train import processes
@@ -23,6 +23,14 @@ from crossforge_train.training.rows import ROWS_FILE
 from crossforge_train.training.stopping import Patience, StopIfStuck
 from crossforge_train.training.tracking import tensorboard_callback
 
+
+class CrossEncoderTrainer(sentence_transformers.cross_encoder.CrossEncoderTrainer):
+    """Reads checkpoints strictly: by itself it builds a new model from one, and only logs what does not fit."""
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        load_weights(self.model, Path(checkpoint_path))
+
+
 CHECKPOINTS = "checkpoints"
 LEFT_BEHIND = (CHECKPOINTS, ROWS_FILE, PICKED_FILE)  # what only a run that goes on needs
 
@@ -33,9 +41,7 @@ def train(context: Context, work: Work) -> dict[str, Any]:
     cpu = work.model.device.type == "cpu"
     folder = context.folder / CHECKPOINTS
     last = processes.from_main(lambda: last_whole_checkpoint(folder))
-    settings = arguments(
-        training, context.config.name, context.config.seed, folder, len(work.rows.dataset), bf16=work.bf16, cpu=cpu
-    )
+    settings = arguments(training, context.config.name, context.config.seed, folder, len(work.rows.dataset), cpu=cpu)
     trainer = CrossEncoderTrainer(
         model=work.model,
         args=settings,
@@ -68,7 +74,7 @@ def train(context: Context, work: Work) -> dict[str, Any]:
         "best_dev": state.best_metric,
         "best_step": state.best_global_step,
         "steps": state.global_step,
-        "precision": "bf16" if work.bf16 else "fp32",
+        "precision": training.precision,
         "device": str(work.model.device),
         "groups": len(work.rows.dataset),
         "cut_documents": {

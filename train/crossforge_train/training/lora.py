@@ -1,0 +1,69 @@
+"""Low-rank adapters through peft: few weights are trained, and merged into the model before it is saved.
+
+Source: Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from crossforge.errors import InputError
+from crossforge_train.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class LoraConfig(Section):
+    """The section `training.lora`: adapters on all linear layers but the head, which is trained whole."""
+
+    rank: int = Field(16, ge=1, description="rank of the adapters")
+    alpha: float = Field(32, gt=0, description="their scale is alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="of what goes into an adapter")
+
+
+def require_lora(config: LoraConfig | None) -> None:
+    """Raise `InputError` if adapters are asked for and peft is not installed."""
+    if config and find_spec("peft") is None:
+        raise InputError('training.lora needs peft, which is not installed: pip install "crossforge[lora]"')
+
+
+def add_adapters(model: nn.Module, config: LoraConfig, head: str) -> None:
+    """Put adapters into a `transformers` classifier; only they and the head are trained from then on.
+
+    They become part of the module, so that checkpoints hold all weights under the names of the module.
+
+    Args:
+        model: is changed in place.
+        config: rank and scale.
+        head: regular expression that finds the head's modules by name.
+    """
+    import peft
+
+    wanted = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules="all-linear",
+        exclude_modules=[name for name, _ in model.named_modules() if re.search(head, name)],
+    )
+    peft.inject_adapter_in_model(wanted, model)
+    for name, parameter in model.named_parameters():
+        if re.search(head, name):
+            parameter.requires_grad_(True)
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Add each adapter to its layer and take it out: the model is again what it was, with other weights."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge(safe_merge=True)
+            parent, _, child = name.rpartition(".")
+            base: Any = layer.get_base_layer()
+            setattr(model.get_submodule(parent), child, base)
