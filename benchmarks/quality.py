@@ -4,7 +4,8 @@ For each config and seed: the config's own run (trained on train, chosen on dev,
 same candidates the first stage, BM25, the untrained base as a bi-encoder, and the recipe that sentence-transformers
 documents for cross-encoders (`mine_hard_negatives` with the same base as embedder, 5 negatives, binary cross-entropy
 with pos_weight, batches of 16) trained on as many pairs as ours: at its documented learning rate 2e-5, and at the one
-of `STOCK_RATES` that is best on dev. "Fused" adds the first stage's score with a weight chosen on dev.
+of --stock-rates that is best on dev. "Fused" adds the first stage's score with a weight chosen on dev. All rerankers
+are measured on the config's `evaluation.backend`.
 
 Everything that was made is kept under --out and not made again, so the script goes on where it was cut off.
 """
@@ -30,6 +31,7 @@ from crossforge_train.cli.display import RichReporter
 from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.config import Config, load_config
+from crossforge_train.evaluate import backend_for
 from crossforge_train.evaluation.metrics import Rankings, as_run, mean, measure_rankings, trec_order
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
@@ -38,12 +40,12 @@ from crossforge_train.evaluation.verdict import Comparison, Contest, compare_sys
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.bi_encoder import BiEncoder
 from crossforge_train.mining.groups import read_groups
+from crossforge_train.packaging.checkpoint import export_onnx
 from crossforge_train.recipe import stages_until
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages
 
 DOCUMENTED_RATE = 2e-5
-STOCK_RATES = (DOCUMENTED_RATE, 1e-4, 3e-4)
 STOCK_NEGATIVES, STOCK_BATCH = 5, 16
 FIRST_STAGE, BM25 = "first stage", "BM25"
 OURS, OURS_FUSED = "reranker", "as shipped"
@@ -66,6 +68,7 @@ class Work:
     dev: Bench
     test: Bench
     folder: Path
+    stock_rates: tuple[float, ...]
 
 
 def main() -> None:
@@ -87,17 +90,22 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--max-queries", type=int, help="measure only so many test queries, by a seeded draw")
+    parser.add_argument(
+        "--stock-rates", type=float, nargs="*", default=[1e-4, 3e-4], help="besides 2e-5; none: only as documented"
+    )
     parser.add_argument("--without-stock", action="store_true", help="leave the stock recipe out")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the configs")
     return parser.parse_args()
 
 
 def _row(path: Path, seed: int, options: argparse.Namespace) -> str:
-    overrides = [f"runs={options.out}", f"seed={seed}", f"name={path.stem}-{seed}"]
+    overrides = [*options.set, f"runs={options.out}", f"seed={seed}", f"name={path.stem}-{seed}"]
     if options.max_queries:
         overrides.append(f"evaluation.max_queries={options.max_queries}")
     config = load_config(path, overrides)
     run_stages(config, stages_until(config, "evaluate"), RichReporter())
-    work = _work(config, options.out / "others" / config.name)
+    rates = (DOCUMENTED_RATE, *options.stock_rates)
+    work = _work(config, options.out / "others" / config.name, rates)
     orders = _our_orders(work)
     orders |= _bi_encoder_orders(work)
     if not options.without_stock:
@@ -105,7 +113,7 @@ def _row(path: Path, seed: int, options: argparse.Namespace) -> str:
     return _line(work, orders)
 
 
-def _work(config: Config, folder: Path) -> Work:
+def _work(config: Config, folder: Path, stock_rates: tuple[float, ...]) -> Work:
     collection = read_collected(config.folder / "collect")
     retriever = TfidfRetriever.load(config.folder / "mine" / INDEX_FOLDER)
     dev, (test, *_) = dev_split(config.collection), test_splits(config.collection)
@@ -116,7 +124,7 @@ def _work(config: Config, folder: Path) -> Work:
         return set_up_bench(collection, split, run, retriever, settings, config.seed, SilentReporter(), limit)
 
     benches = bench(dev, settings.max_dev_queries), bench(test, settings.max_queries)
-    return Work(config, collection, *benches, folder)
+    return Work(config, collection, *benches, folder, stock_rates)
 
 
 def _our_orders(work: Work) -> dict[str, Rankings]:
@@ -157,11 +165,11 @@ def cosine_scores(
 
 def _stock_orders(work: Work) -> dict[str, Rankings]:
     """The documented recipe at its documented learning rate, and at the best of several on dev."""
-    best = max(STOCK_RATES, key=lambda rate: _on_dev(work, rate))
-    tuned = _stock_model(work, best)
-    return _kept(work, "stock", lambda bench: _scored_by(bench, _stock_model(work, DOCUMENTED_RATE))) | _kept(
-        work, "stock, tuned", lambda bench: _scored_by(bench, tuned)
-    )
+    documented = _kept(work, "stock", lambda bench: _scored_by(bench, _stock_model(work, DOCUMENTED_RATE)))
+    if len(work.stock_rates) == 1:
+        return documented
+    best = max(work.stock_rates, key=lambda rate: _on_dev(work, rate))
+    return documented | _kept(work, "stock, tuned", lambda bench: _scored_by(bench, _stock_model(work, best)))
 
 
 def _on_dev(work: Work, rate: float) -> float:
@@ -174,7 +182,7 @@ def _on_dev(work: Work, rate: float) -> float:
 
 
 def _scored_by(bench: Bench, model: Path) -> dict[str, ScoredQuery]:
-    pipeline = bench.pipeline(Reranker(model))
+    pipeline = bench.pipeline(Reranker(model, backend=backend_for(bench.config.backend)))
     return score_queries(pipeline, bench.queries, bench.run, bench.config.depth, SilentReporter(), "scoring")
 
 
@@ -251,6 +259,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
     ).train()
     partial = folder.with_suffix(".partial")
     model.save_pretrained(str(partial), safe_serialization=True)
+    export_onnx(model.model, partial)
     write_json(partial / "training.json", {"seconds": time.monotonic() - started, "pairs": pairs})
     remove(folder)
     partial.rename(folder)

@@ -76,7 +76,7 @@ def _run(context: Context) -> None:
         run = read_run(run_file(context.stage("mine"), split))
         return set_up_bench(collection, split, run, retriever, settings, config.seed, context.reporter, limit)
 
-    reranker = Reranker(context.stage(config.last_finetune) / MODEL_FOLDER, backend=_backend(settings.backend))
+    reranker = Reranker(context.stage(config.last_finetune) / MODEL_FOLDER, backend=backend_for(settings.backend))
     tuned = tune(bench(dev_split(config.collection), settings.max_dev_queries), reranker)
     bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
     rivals = _rivals(config)
@@ -122,7 +122,8 @@ def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[Syste
     ]
 
 
-def _backend(asked: BackendName) -> BackendName:
+def backend_for(asked: BackendName) -> BackendName:
+    """What `evaluation.backend` means on this machine."""
     import torch
 
     return "torch" if asked == "auto" and torch.cuda.is_available() else asked

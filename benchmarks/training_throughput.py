@@ -1,0 +1,194 @@
+"""Pairs a second of training, ours and stock: `python benchmarks/training_throughput.py CONFIG ...`.
+
+Groups of each config's training split are mined once. Then three trainers take turns, round after round, so that other
+work on the machine hits all alike: sentence-transformers' `CrossEncoderTrainer` on labelled pairs with binary
+cross-entropy as it comes (fp32, padded in the order of the rows), the same told to compute in bf16, and ours. All see
+the same groups, the same number of pairs a step and the same `max_length`. Model FLOPs are 6 x parameters of the layers
+x tokens that are no padding; divided by what the device can do they are its utilisation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sentence_transformers.cross_encoder as stock
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+
+from crossforge.errors import InputError
+from crossforge_train.base_model import find_base_model
+from crossforge_train.collect import read_collected
+from crossforge_train.config import Config, load_config
+from crossforge_train.libraries import quieten
+from crossforge_train.losses.group_loss import GroupLoss
+from crossforge_train.recipe import stages_until
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import Context, run_stages
+from crossforge_train.training import preparation
+from crossforge_train.training.arguments import arguments
+from crossforge_train.training.collator import batch_collator
+
+STOCK, STOCK_BF16, OURS = "stock", "stock, bf16", "ours"
+# Nothing here is measured on dev, and the teacher's scores would change the loss and not the speed.
+OVERRIDES = ("mining.teacher=null", "training.distillation_weight=0", "training.dev_queries=1", "evaluation.bm25=false")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one trainer did in one turn after its first step; positions are tokens and padding."""
+
+    seconds: float
+    pairs: float
+    tokens: float
+    positions: float
+
+
+def main() -> None:
+    """Print a table of all configs."""
+    options = _options()
+    quieten()
+    print(f"{torch.get_num_threads()} threads, {options.rounds} rounds of {options.steps} steps", file=sys.stderr)
+    print("| rows | trainer | pairs/s | times stock | times stock bf16 | padding | model GFLOP/s |")
+    print("|---|---|---|---|---|---|---|")
+    for path in options.configs:
+        try:
+            _measure(path, options)
+        except InputError as error:
+            print(f"skipped {path}: {error}", file=sys.stderr)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", type=Path, nargs="+")
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
+    parser.add_argument("--groups", type=int, default=64, help="that are mined; a turn trains on some of them")
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+def _measure(path: Path, options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = [*OVERRIDES, f"runs={folder}", f"training.max_length={options.max_length}"]
+        config = load_config(path, [*overrides, f"mining.max_queries={options.groups}"])
+        run_stages(config, stages_until(config, "mine"), SilentReporter())
+        context = Context(config, SilentReporter(), Path(folder) / "work")
+        context.folder.mkdir()
+        collection = read_collected(context.stage("collect"))
+        work = preparation.prepare(context, collection, find_base_model(config.base_model), context.stage("mine"))
+        turns: dict[str, list[Turn]] = {STOCK: [], STOCK_BF16: [], OURS: []}
+        pairs = _labelled_pairs(work.rows.dataset)
+        batch = round(config.training.groups_per_batch * len(pairs) / len(work.rows.dataset))
+        for _ in range(options.rounds):
+            turns[STOCK].append(_stock_turn(config, pairs, batch, options, bf16=False))
+            turns[STOCK_BF16].append(_stock_turn(config, pairs, batch, options, bf16=True))
+            turns[OURS].append(_our_turn(context, work, options))
+    layers = sum(value.numel() for name, value in work.model.named_parameters() if "embeddings" not in name)
+    _print(config.name, turns, layers)
+
+
+def _labelled_pairs(rows: Dataset) -> Dataset:
+    pairs = [
+        {"query": row["query"], "document": document, "label": float(label)}
+        for row in rows
+        for document, label in zip(row["documents"], row["label"], strict=True)
+    ]
+    return Dataset.from_list(pairs)
+
+
+class Clock(TrainerCallback):
+    """Seconds of all steps but the first, which also sets up buffers and kernels."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Add what passed since the step before."""
+        now = time.perf_counter()
+        if state.global_step > 1:
+            self.seconds += now - self._started
+        self._started = now
+
+
+class Counter:
+    """Counts what a transformers model is given, from a hook before its forward pass."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.pairs = self.tokens = self.positions = 0
+        self._hook = model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, _: torch.nn.Module, __: Any, inputs: Mapping[str, Any]) -> None:
+        mask = inputs["attention_mask"]
+        self.pairs += len(mask)
+        self.tokens += int(mask.sum())
+        self.positions += mask.numel()
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._hook.remove()
+
+
+def _turn(model: Any, dataset: Dataset, loss: Any, settings: Any, collator: Any = None) -> Turn:
+    clock, counter = Clock(), Counter(model.model)
+    trainer = stock.CrossEncoderTrainer(
+        model=model, args=settings, train_dataset=dataset, loss=loss, data_collator=collator, callbacks=[clock]
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    counter.stop()
+    timed = (settings.max_steps - 1) / settings.max_steps
+    return Turn(clock.seconds, counter.pairs * timed, counter.tokens * timed, counter.positions * timed)
+
+
+def _stock_turn(config: Config, pairs: Dataset, batch: int, options: argparse.Namespace, *, bf16: bool) -> Turn:
+    model = stock.CrossEncoder(
+        str(find_base_model(config.base_model)), num_labels=1, max_length=options.max_length, local_files_only=True
+    )
+    settings = stock.CrossEncoderTrainingArguments(
+        output_dir=str(config.folder / "stock"),
+        per_device_train_batch_size=batch,
+        max_steps=options.steps,
+        bf16=bf16,
+        use_cpu=not torch.cuda.is_available(),
+        seed=config.seed,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    return _turn(model, pairs, stock.losses.BinaryCrossEntropyLoss(model), settings)
+
+
+def _our_turn(context: Context, work: preparation.Work, options: argparse.Namespace) -> Turn:
+    training, cpu = work.training, work.model.device.type == "cpu"
+    settings = arguments(training, "ours", context.config.seed, context.folder, len(work.rows.dataset), cpu=cpu)
+    settings = replace(
+        settings, max_steps=options.steps, eval_strategy="no", save_strategy="no", load_best_model_at_end=False
+    )
+    collator = batch_collator(work.pipeline.reranker.tokenizer, training, cpu=cpu)
+    return _turn(work.model, work.rows.dataset, GroupLoss(work.model, training), settings, collator)
+
+
+def _print(name: str, turns: Mapping[str, Sequence[Turn]], layers: int) -> None:
+    """The fastest turn of each trainer counts: what is slower than that is other work on the machine."""
+    best = {trainer: max(found, key=lambda turn: turn.pairs / turn.seconds) for trainer, found in turns.items()}
+    rates = {trainer: turn.pairs / turn.seconds for trainer, turn in best.items()}
+    for trainer, turn in best.items():
+        flops = 6 * layers * turn.tokens / turn.seconds / 1e9
+        print(
+            f"| {name} | {trainer} | {rates[trainer]:.1f} | {rates[trainer] / rates[STOCK]:.2f} "
+            f"| {rates[trainer] / rates[STOCK_BF16]:.2f} | {1 - turn.tokens / turn.positions:.1%} | {flops:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
