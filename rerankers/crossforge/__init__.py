@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crossforge.documents import Document
     from crossforge.errors import CrossforgeError, InputError, PackageError
+    from crossforge.explanation import Explanation
     from crossforge.pipeline import RetrieveAndRerank
     from crossforge.reranker import Reranker
     from crossforge.results import RankedResults, Result
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Document": "documents",
     "CrossforgeError": "errors",
+    "Explanation": "explanation",
     "InputError": "errors",
     "PackageError": "errors",
     "RankedResults": "results",
@@ -38,6 +40,7 @@ _HOMES = {
 __all__ = [
     "CrossforgeError",
     "Document",
+    "Explanation",
     "InputError",
     "PackageError",
     "RankedResults",

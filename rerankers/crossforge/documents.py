@@ -39,8 +39,8 @@ def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> lis
     Raises:
         InputError: something else stands in the list, a text is missing, or two documents share an id.
     """
-    if isinstance(documents, str | Mapping):
-        raise InputError(f"expected a list of documents, found one {type(documents).__name__}")
+    if isinstance(documents, str | bytes | Mapping | Document) or not isinstance(documents, Iterable):
+        raise InputError(f"expected a list of documents, found {type(documents).__name__}")
     found = [as_document(document, position) for position, document in enumerate(documents)]
     refuse_duplicate_ids(found)
     return found

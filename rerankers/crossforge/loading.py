@@ -43,6 +43,10 @@ def load_parts(
         PackageError: nothing there, or nothing that can be loaded; see `read_manifest` for packages.
         InputError: `max_length` is more than the model has positions, or an option is unknown.
     """
+    if not isinstance(reference, str | Path):
+        raise InputError(f"the reranker is a {type(reference).__name__}; expected a path or a hub id")
+    if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
+        raise InputError(f"max_length is {max_length!r}; expected a whole number of 1 or more")
     folder = find_folder(reference, local_files_only)
     _classifier_config(folder)
     manifest = _manifest(folder, verify)

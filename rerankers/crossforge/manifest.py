@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -16,6 +17,16 @@ from crossforge.files import read_json, sha256, write_json
 MANIFEST_FILE = "reranker.json"
 KIND = "crossforge-reranker"
 SCHEMA_VERSION = 2  # 2: calibrators may hold knots
+
+# What loading a package reads, where it is there.
+_LOADED = (
+    "config.json",
+    "model.safetensors",
+    "onnx/model.onnx",
+    "sentence_bert_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 Verify = Literal["full", "size", "off"]
 _VERIFY = ("full", "size", "off")
@@ -70,7 +81,8 @@ def read_manifest(folder: Path, verify: Verify = "full") -> Manifest:
 
     Args:
         folder: the package.
-        verify: "full" hashes every file, "size" compares sizes, "off" looks at the manifest alone.
+        verify: "full" hashes every file (once in a process, as long as nothing writes to it), "size" compares sizes,
+            "off" looks at the manifest alone.
 
     Raises:
         PackageError: no manifest, a foreign or newer one, or a file that is missing, changed or outside the folder.
@@ -87,6 +99,8 @@ def read_manifest(folder: Path, verify: Verify = "full") -> Manifest:
         raise PackageError(str(error)) from None
     for name, expected in manifest.files.items():
         _check_file(folder, name, expected, verify)
+    if verify != "off":
+        _refuse_unlisted(folder, manifest)
     return manifest
 
 
@@ -150,6 +164,26 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
     return wrong
 
 
+def _refuse_unlisted(folder: Path, manifest: Manifest) -> None:
+    """A file that loading would read and that no hash vouches for was put there by somebody else."""
+    for name in _LOADED:
+        if name not in manifest.files and (folder / name).exists():
+            raise PackageError(f"{folder / name}: not listed in {MANIFEST_FILE}; copy the package again")
+
+
+def _digest(path: Path) -> str:
+    """The file's sha256, read once in a process as long as the file stays the same one, unwritten."""
+    status = path.stat()
+    return _digest_once(
+        path.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+@lru_cache(maxsize=1024)
+def _digest_once(path: Path, *_identity: int) -> str:
+    return sha256(path)
+
+
 def _check_file(folder: Path, name: str, expected: Mapping[str, Any], verify: Verify) -> None:
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or "\\" in name:
@@ -159,5 +193,5 @@ def _check_file(folder: Path, name: str, expected: Mapping[str, Any], verify: Ve
     path = folder / parts
     if not path.is_file():
         raise PackageError(f"{path}: listed in {MANIFEST_FILE} but missing; copy the package again")
-    if path.stat().st_size != expected["size"] or (verify == "full" and sha256(path) != expected["sha256"]):
+    if path.stat().st_size != expected["size"] or (verify == "full" and _digest(path) != expected["sha256"]):
         raise PackageError(f"{path}: changed since the package was made; copy the package again")

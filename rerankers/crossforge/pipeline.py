@@ -10,9 +10,10 @@ import numpy as np
 
 from crossforge.documents import Document, as_documents, read_documents
 from crossforge.errors import InputError
+from crossforge.explanation import Explanation, explanation
 from crossforge.files import read_json, write_json, write_jsonl, written_atomically
 from crossforge.passages import PassageWindows
-from crossforge.reranker import Reranker, require_query
+from crossforge.reranker import Reranker, require_count, require_query
 from crossforge.results import RankedResults
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
@@ -48,6 +49,7 @@ class RetrieveAndRerank:
         self._documents: Mapping[str, Document] = (
             documents if isinstance(documents, Mapping) else {document.doc_id: document for document in documents}
         )
+        require_count("depth", depth)
         self._retriever = retriever
         self.reranker = reranker
         self._depth = depth
@@ -65,9 +67,11 @@ class RetrieveAndRerank:
         """The `k` best documents for a query (all reranked ones if None).
 
         Raises:
-            InputError: the query is empty.
+            InputError: the query is empty, or `k` is negative.
         """
         require_query(query)
+        if k is not None:
+            require_count("k", k, least=0)
         candidates = self._retriever.search({"query": query}, self._depth)["query"]
         return self.rerank(query, candidates, k)
 
@@ -80,6 +84,22 @@ class RetrieveAndRerank:
             self.passages(query, documents),
             first_stage_scores=np.array([candidate.score for candidate in candidates], dtype=np.float64),
             top_k=k,
+        )
+
+    def explain(self, query: str) -> Explanation:
+        """What each step did to each candidate, in the final order.
+
+        Raises:
+            InputError: the query is empty.
+        """
+        results = self(query, k=None)
+        windows = self._compressor.window_counts(query, [found.document for found in results])
+        return explanation(
+            results,
+            dict(zip((found.doc_id for found in results), windows, strict=True)),
+            depth=self._depth,
+            passages=self._compressor.passages,
+            fusion_weight=self.reranker.manifest.fusion_weight,
         )
 
     def passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
@@ -137,8 +157,7 @@ class Compressor:
     """
 
     def __init__(self, retriever: Retriever, windows: PassageWindows, passages: int) -> None:
-        if passages < 1:
-            raise InputError(f"passages is {passages}; at least one has to be read of each document")
+        require_count("passages", passages)
         self._retriever = retriever
         self._windows = windows
         self.passages = passages
@@ -152,6 +171,10 @@ class Compressor:
             self._best(texts, [next(scores) for _ in texts]) if len(texts) > self.passages else texts
             for texts in windows
         ]
+
+    def window_counts(self, query: str, documents: Sequence[Document]) -> list[int]:
+        """How many windows each document is cut into; 1 where the model reads it whole."""
+        return [len(self._windows.split(query, document)) for document in documents]
 
     def _best(self, texts: list[str], scores: list[float]) -> list[str]:
         order = sorted(range(len(texts)), key=lambda position: -scores[position])

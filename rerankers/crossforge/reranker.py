@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,17 @@ class Reranker:
         parts = load_parts(
             reference, backend=backend, verify=verify, local_files_only=local_files_only, max_length=max_length
         )
-        self._assemble(parts, max_passages, token_budget)
+        # What a process that shares no memory with this one needs to load the same reranker.
+        made_by = partial(
+            type(self), reference, backend=backend, verify=verify, local_files_only=local_files_only,
+            max_length=max_length, max_passages=max_passages, token_budget=token_budget,
+        )  # fmt: skip
+        self._assemble(parts, max_passages, token_budget, made_by)
+
+    def __reduce__(self) -> tuple[partial[Reranker], tuple[()]]:
+        if self._made_by is None:
+            raise TypeError("a reranker made of parts in memory cannot be sent to another process")
+        return self._made_by, ()
 
     @classmethod
     def from_parts(cls, parts: Parts, *, max_passages: int = 1, token_budget: int = CPU_TOKEN_BUDGET) -> Reranker:
@@ -72,10 +83,12 @@ class Reranker:
         reranker._assemble(parts, max_passages, token_budget)
         return reranker
 
-    def _assemble(self, parts: Parts, max_passages: int, token_budget: int) -> None:
-        if max_passages < 1:
-            raise InputError(f"max_passages is {max_passages}; at least one passage has to be read")
+    def _assemble(
+        self, parts: Parts, max_passages: int, token_budget: int, made_by: partial[Reranker] | None = None
+    ) -> None:
+        require_count("max_passages", max_passages)
         self._parts = parts
+        self._made_by = made_by
         self._max_passages = max_passages
         self._token_budget = token_budget
         self._windows = PassageWindows(parts.tokenizer)
@@ -123,9 +136,12 @@ class Reranker:
             top_k: return only so many.
 
         Raises:
-            InputError: the query is empty or too long, a document is none, or the lists differ in length.
+            InputError: the query is empty or too long, a document is none, the lists differ in length, or `top_k`
+                is negative.
         """
         require_query(query)
+        if top_k is not None:
+            require_count("top_k", top_k, least=0)
         found = _with_ids(as_documents(documents), doc_ids, metadata)
         passages = self._passages(query, found)
         return self.rank_passages(query, found, passages, top_k=top_k)
@@ -238,12 +254,25 @@ def require_query(query: object) -> None:
         raise InputError("the query is empty")
 
 
+def require_count(name: str, value: object, least: int = 1) -> None:
+    """Raise `InputError` unless `value` is a whole number of at least `least`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is {value!r}; expected a whole number of {least} or more")
+
+
 def _with_ids(
     documents: list[Document], doc_ids: Sequence[str] | None, metadata: Sequence[Mapping[str, Any]] | None
 ) -> list[Document]:
     for name, values in (("doc_ids", doc_ids), ("metadata", metadata)):
-        if values is not None and len(values) != len(documents):
+        if values is None:
+            continue
+        if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__getitem__"):
+            raise InputError(f"{name} is a {type(values).__name__}; expected a list")
+        if len(values) != len(documents):
             raise InputError(f"{len(documents)} documents but {len(values)} {name}")
+    for position, value in enumerate(() if metadata is None else metadata):
+        if not isinstance(value, Mapping):
+            raise InputError(f"metadata {position} is a {type(value).__name__}; expected a mapping")
     found = [
         Document(
             document.doc_id if doc_ids is None else str(doc_ids[position]),

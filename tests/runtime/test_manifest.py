@@ -7,6 +7,7 @@ import pytest
 
 from crossforge import CrossforgeError, PackageError, Reranker
 from crossforge.calibration import Calibrator
+from crossforge.files import sha256
 from crossforge.manifest import MANIFEST_FILE, Manifest, file_table, read_manifest, write_manifest
 
 
@@ -49,6 +50,29 @@ def test_a_full_check_finds_one_changed_byte(package, name):
     flip_byte(package / name)
     assert_refused(package, name)
     read_manifest(package, "size")
+
+
+@pytest.mark.parametrize("verify", ["size", "full"])
+@pytest.mark.parametrize("name", ["onnx/model.onnx", "tokenizer_config.json"])
+def test_a_file_that_is_read_and_not_listed_is_refused(package, name, verify):
+    edit(package, lambda value: value["files"].pop(name))
+    assert_refused(package, name, verify)
+
+
+def test_a_file_is_hashed_once_in_a_process_unless_it_changes(package, monkeypatch):
+    hashed = []
+    monkeypatch.setattr("crossforge.manifest.sha256", lambda path: hashed.append(path.name) or sha256(path))
+    read_manifest(package)
+    assert "model.onnx" in hashed
+    hashed.clear()
+    read_manifest(package)
+    assert hashed == []
+    content = (package / "README.md").read_bytes()
+    (package / "README.md").write_bytes(content)
+    read_manifest(package)
+    assert hashed == ["README.md"]
+    flip_byte(package / "model.safetensors")
+    assert_refused(package, "model.safetensors")
 
 
 @pytest.mark.parametrize("verify", ["size", "full"])

@@ -111,6 +111,17 @@ def test_a_corpus_that_cannot_be_searched_is_an_input_error(documents, reranker)
         RetrieveAndRerank.from_documents(documents, reranker)
 
 
+@pytest.mark.parametrize("k", [-1, "3"])
+def test_k_that_is_no_count_is_an_input_error(search, k):
+    with pytest.raises(InputError, match="k is"):
+        search(QUERY, k=k)
+
+
+def test_a_depth_of_nothing_is_refused(documents, reranker):
+    with pytest.raises(InputError, match="depth is 0"):
+        RetrieveAndRerank.from_documents(documents, reranker, depth=0)
+
+
 # --- fusion ---
 
 

@@ -207,7 +207,18 @@ def test_ids_and_metadata_may_be_given_beside_the_texts(reranker):
     assert results.get_score_by_docid("z") is None
 
 
-@pytest.mark.parametrize("values", [{"doc_ids": ["x"]}, {"metadata": [{}, {}, {}]}, {"doc_ids": ["x", "x"]}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"doc_ids": ["x"]},
+        {"doc_ids": ["x", "x"]},
+        {"doc_ids": "xy"},
+        {"doc_ids": 2},
+        {"metadata": [{}, {}, {}]},
+        {"metadata": [{}, 2]},
+        {"metadata": {}},
+    ],
+)
 def test_ids_or_metadata_that_do_not_match_the_documents_are_input_errors(reranker, values):
     with pytest.raises(InputError):
         reranker.rank(QUERY, ["a", "b"], **values)
@@ -248,6 +259,37 @@ def test_too_long_a_query_is_an_input_error(toy_package, max_passages):
 def test_a_document_that_is_none_is_an_input_error(reranker, document):
     with pytest.raises(InputError, match="document 1"):
         reranker.rank(QUERY, ["bread", document])
+
+
+@pytest.mark.parametrize("documents", [None, 3, "bread", b"bread", {"text": "bread"}, Document("x", "bread")])
+def test_what_is_no_list_of_documents_is_an_input_error(reranker, documents):
+    with pytest.raises(InputError, match="expected a list of documents, found"):
+        reranker.rank(QUERY, documents)
+
+
+@pytest.mark.parametrize("top_k", [-1, "3", 1.5, True])
+def test_top_k_that_is_no_count_is_an_input_error(reranker, top_k):
+    with pytest.raises(InputError, match="top_k is"):
+        reranker.rank(QUERY, ["bread"], top_k=top_k)
+
+
+@pytest.mark.parametrize(
+    "reference, options", [(None, {}), (3, {}), ("x", {"max_length": "48"}), ("x", {"max_length": 0})]
+)
+def test_wrong_arguments_of_loading_are_input_errors(reference, options):
+    with pytest.raises(InputError, match="expected"):
+        Reranker(reference, **options)
+
+
+@pytest.mark.parametrize("max_passages", [1, 3])
+def test_a_megabyte_of_text_gets_a_score_or_one_clear_error(toy_package, max_passages):
+    reranker = Reranker(toy_package, max_passages=max_passages)
+    megabyte = "bread " * 170_000
+    (result,) = reranker.rank(QUERY, [megabyte])
+    assert np.isfinite(result.score)
+    assert result.truncated == (max_passages == 1)
+    with pytest.raises(InputError, match="shorten the query"):
+        reranker.rank(megabyte, ["bread"])
 
 
 @pytest.mark.parametrize("text", ["", "\ud800", "🥖" * 100, "\x00", "a" * 5000])

@@ -168,6 +168,17 @@ def test_search_reads_several_passages_of_a_long_document(
     assert found("--passages", 9)["score"] == found("--passages", 50)["score"]
 
 
+def test_search_explains_its_steps(crossforge: Callable[..., Outcome], toy_package: Path) -> None:
+    found = crossforge("search", toy_package, "bread oven", "--explain", "-k", "3")
+    assert [line[:2] for line in found.out.splitlines()[1:5]] == ["1.", "2.", "3.", "4."]
+    assert len(found.out.splitlines()) == 1 + 4 + 1 + 3
+    explained = crossforge("search", toy_package, "bread oven", "--explain", "--json").json
+    assert explained["query"] == "bread oven"
+    assert {"first_stage_rank", "first_stage_score", "passage", "logit", "probability", "rank", "movement"} <= set(
+        explained["rows"][0]
+    )
+
+
 def test_search_compares_both_orders(crossforge: Callable[..., Outcome], toy_package: Path) -> None:
     found = crossforge("search", toy_package, "bread dough oven", "-k", "2", "--compare")
     assert "TF-IDF" in found.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class TorchBackend:
     def __init__(self, model: Any, *, autocast: bool = False) -> None:
         self._model = model
         self._autocast = autocast
+        self._process = os.getpid()
 
     @classmethod
     def load(cls, folder: Path) -> TorchBackend:
@@ -63,6 +65,10 @@ class TorchBackend:
         """See `Backend.logits`."""
         import torch
 
+        if os.getpid() != self._process:
+            # OpenMP's threads do not live on in a forked process, and waiting for them would never end.
+            torch.set_num_threads(1)
+            self._process = os.getpid()
         model = self._model
         was_training = model.training
         if was_training:

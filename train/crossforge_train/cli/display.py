@@ -14,10 +14,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from crossforge.explanation import COLUMNS, cells_of
 from crossforge_train import processes
 from crossforge_train.reporting import Advance, Reporter, SilentReporter
 
 if TYPE_CHECKING:
+    from crossforge.explanation import Explanation
     from crossforge.results import RankedResults, Result
     from crossforge_train.evaluation.report import Report
     from crossforge_train.sweep.runner import Sweep
@@ -184,6 +186,23 @@ def show_side_by_side(results: RankedResults, limit: int) -> None:
     console.print(table)
 
 
+def show_explanation(explained: Explanation, limit: int) -> None:
+    """The steps, and the first `limit` candidates of the final order with what became of each."""
+    console.print(f"[bold]query: {escape(explained.query)}[/]")
+    for number, step in enumerate(explained.steps, start=1):
+        console.print(f"[dim]{number}.[/] {escape(step)}", soft_wrap=True)
+    if not len(explained):
+        return
+    table = Table(box=None, pad_edge=False, expand=True)
+    for title in COLUMNS[:-1]:
+        table.add_column(title, justify="left" if title == "document" else "right", no_wrap=True)
+    table.add_column(COLUMNS[-1], overflow="ellipsis", no_wrap=True, ratio=1)
+    for row in explained[:limit]:
+        rank, _, *others = map(escape, cells_of(row))
+        table.add_row(rank, _arrow(row.movement), *others, style=None if row.above_threshold else "dim")
+    console.print(table)
+
+
 def show_facts(facts: Mapping[str, Any], title: str) -> None:
     """Names and values; a table within a table gets a line for each of its rows."""
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
@@ -222,9 +241,13 @@ def as_dict(found: Result) -> dict[str, Any]:
 
 
 def _movement(found: Result) -> str:
-    if not found.movement:
+    return _arrow(found.movement or 0)
+
+
+def _arrow(movement: int) -> str:
+    if not movement:
         return "[dim]=[/]"
-    return f"[green]▲{found.movement}[/]" if found.movement > 0 else f"[red]▼{-found.movement}[/]"
+    return f"[green]▲{movement}[/]" if movement > 0 else f"[red]▼{-movement}[/]"
 
 
 def _line(found: Result) -> str:

@@ -17,6 +17,7 @@ from crossforge.pipeline import FIRST_STAGE_FOLDER, load_first_stage
 from crossforge_train.cli.display import (
     as_dict,
     error_console,
+    show_explanation,
     show_facts,
     show_json,
     show_results,
@@ -41,12 +42,19 @@ def search(
     depth: Annotated[int, typer.Option(help="How many candidates of the first stage are reranked.", min=1)] = 100,
     passages: Annotated[int, typer.Option(help="Passages that are read of a long document.", min=1)] = 1,
     compare: Annotated[bool, typer.Option("--compare", help="TF-IDF order and reranked order side by side.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="What each step did to each candidate: ranks, scores, passage, movement.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Retrieve with TF-IDF, rerank, and show the order."""
     documents, retriever = _first_stage(package, corpus)
     pipeline = RetrieveAndRerank(documents, retriever, Reranker(package), depth=depth, passages=passages)
+    if explain:
+        explained = pipeline.explain(query)
+        show_json(asdict(explained)) if as_json else show_explanation(explained, k)
+        return
     results = pipeline(query, None if compare else k)
     if as_json:
         show_json({"query": query, "results": [as_dict(found) for found in results[:k]]})
