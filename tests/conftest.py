@@ -204,6 +204,34 @@ def toy_package(toy_run: Path) -> Path:
     return toy_run / "package"
 
 
+TOY_QUERY = "bread oven yeast"
+
+
+@pytest.fixture(scope="session")
+def toy_reranker(toy_package: Path) -> Any:
+    """The reranker of `toy_package`."""
+    from crossforge import Reranker
+
+    return Reranker(toy_package)
+
+
+@pytest.fixture(scope="session")
+def toy_texts(toy_collection: Path) -> list[str]:
+    """Twenty texts."""
+    from crossforge.documents import read_documents
+
+    return [document.text for document in read_documents(toy_collection / "corpus.jsonl")][:20]
+
+
+@pytest.fixture(scope="session")
+def toy_ranked(toy_reranker: Any, toy_texts: list[str]) -> Any:
+    """What the toy reranker makes of the twenty texts for TOY_QUERY: the truth that clients are held to."""
+    ranked = toy_reranker.rank(TOY_QUERY, toy_texts)
+    assert [found.doc_id for found in ranked] != [str(n) for n in range(20)]
+    assert 0 < len(ranked.above_threshold()) < 20
+    return ranked
+
+
 @dataclass
 class Outcome:
     status: int

@@ -1,0 +1,1 @@
+"""Adapters for retrieval frameworks, one module each: importing one needs its framework, importing this nothing."""

@@ -1,0 +1,108 @@
+"""LangChain: a cross-encoder, a document compressor and a retriever. Needs `langchain-core`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForRetrieverRun, Callbacks
+from langchain_core.cross_encoders import BaseCrossEncoder
+from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.retrievers import BaseRetriever
+from pydantic import ConfigDict, Field
+
+from crossforge.documents import Document
+from crossforge.integrations.ordering import order
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.reranker import Reranker
+from crossforge.results import Result
+
+
+class CrossforgeCrossEncoder(BaseCrossEncoder):
+    """Scores pairs, for LangChain's own `CrossEncoderReranker`.
+
+    Scores are logits: calibrated probabilities may be equal where logits are not, and LangChain sorts by the score.
+    """
+
+    def __init__(self, reranker: Reranker) -> None:
+        self.reranker = reranker
+
+    def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """The logit of each (query, text) pair."""
+        return [float(logit) for logit in self.reranker.score_pairs(text_pairs).logits]
+
+
+class CrossforgeReranker(BaseDocumentCompressor):
+    """Orders documents, best first, and writes the calibrated probability as `relevance_score` into their metadata.
+
+    The documents that it is given stay as they are.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    reranker: Reranker
+    top_n: int | None = Field(default=None, ge=0)
+    only_relevant: bool = False
+
+    def compress_documents(
+        self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[LangChainDocument]:
+        """The documents in their new order, cut to `top_n`, and to the relevant ones if that was asked for."""
+        texts = [document.page_content for document in documents]
+        ordered = order(self.reranker, query, texts, top_k=self.top_n, only_relevant=self.only_relevant)
+        return [_with_metadata(documents[position], relevance_score=found.probability) for position, found in ordered]
+
+
+class CrossforgeRetriever(BaseRetriever):
+    """The whole path over a fixed corpus: TF-IDF, best passages, reranking.
+
+    Metadata of what it returns: the document's own, and `doc_id`, `title`, `passage`, `relevance_score` (calibrated
+    probability) and `first_stage_rank`.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    search: RetrieveAndRerank
+    k: int = Field(default=10, ge=0)
+    only_relevant: bool = False
+
+    @classmethod
+    def from_documents(
+        cls, documents: Sequence[LangChainDocument], reranker: Reranker, *, k: int = 10, **options: Any
+    ) -> CrossforgeRetriever:
+        """Index LangChain documents, whose titles are taken from their metadata; `options` as in `RetrieveAndRerank`.
+
+        Raises:
+            InputError: two documents have the same id, or there is no word in any of them.
+        """
+        found = [_from_langchain(document, position) for position, document in enumerate(documents)]
+        return cls(search=RetrieveAndRerank.from_documents(found, reranker, **options), k=k)
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[LangChainDocument]:
+        ranked = self.search(query, self.k)
+        return [_to_langchain(found) for found in (ranked.above_threshold() if self.only_relevant else ranked)]
+
+
+def _from_langchain(document: LangChainDocument, position: int) -> Document:
+    title = document.metadata.get("title")
+    doc_id = str(position) if document.id is None else document.id
+    return Document(doc_id, document.page_content, title if isinstance(title, str) else "", document.metadata)
+
+
+def _to_langchain(found: Result) -> LangChainDocument:
+    metadata = {
+        **found.metadata,
+        "doc_id": found.doc_id,
+        "title": found.title,
+        "passage": found.passage,
+        "relevance_score": found.probability,
+        "first_stage_rank": found.first_stage_rank,
+    }
+    return LangChainDocument(page_content=found.text, metadata=metadata, id=found.doc_id)
+
+
+def _with_metadata(document: LangChainDocument, **entries: Any) -> LangChainDocument:
+    return document.model_copy(update={"metadata": {**document.metadata, **entries}})
