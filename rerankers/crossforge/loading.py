@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from crossforge.backends.base import Backend
-from crossforge.backends.onnx import MODEL_FILE, OnnxBackend
-from crossforge.backends.openvino import OpenVinoBackend
-from crossforge.backends.torch import TorchBackend
+from crossforge.backends.choice import BackendName, open_backend
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
 from crossforge.manifest import MANIFEST_FILE, Manifest, Verify, read_manifest
 from crossforge.tokenization import PairTokenizer
-
-BackendName = Literal["auto", "onnx", "openvino", "openvino-bf16", "torch"]
 
 # Positions that BERT-like models are made for, where a folder does not say.
 _DEFAULT_POSITIONS = 512
@@ -35,7 +31,13 @@ class Parts:
 
 
 def load_parts(
-    reference: str | Path, *, backend: BackendName, verify: Verify, local_files_only: bool, max_length: int | None
+    reference: str | Path,
+    *,
+    backend: BackendName,
+    tolerance: float,
+    verify: Verify,
+    local_files_only: bool,
+    max_length: int | None,
 ) -> Parts:
     """Load a package, a plain one-label cross-encoder folder, or a hub id.
 
@@ -51,7 +53,7 @@ def load_parts(
     _classifier_config(folder)
     manifest = _manifest(folder, verify)
     tokenizer = pair_tokenizer(folder, max_length or manifest.max_length)
-    return Parts(tokenizer, _backend(folder, backend), manifest)
+    return Parts(tokenizer, open_backend(folder, backend, manifest.agreement, tolerance), manifest)
 
 
 def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
@@ -174,23 +176,3 @@ def read_package_json(path: Path) -> dict[str, Any]:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise PackageError(f"{path.parent}: no {path.name} in it, so this is no cross-encoder folder")
-
-
-def _backend(folder: Path, name: BackendName) -> Backend:
-    makers: dict[str, Callable[[], Backend]] = {
-        "onnx": lambda: OnnxBackend(_existing(folder / MODEL_FILE)),
-        "openvino": lambda: OpenVinoBackend(_existing(folder / MODEL_FILE)),
-        "openvino-bf16": lambda: OpenVinoBackend(_existing(folder / MODEL_FILE), bf16=True),
-        "torch": lambda: TorchBackend.load(folder),
-    }
-    if name == "auto":
-        name = "onnx" if (folder / MODEL_FILE).is_file() else "torch"
-    if name not in makers:
-        raise InputError(f"no backend {name!r}; have auto, {', '.join(makers)}")
-    return makers[name]()
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise PackageError(f'{path}: missing; this folder runs with backend="torch" only')
-    return path

@@ -23,6 +23,7 @@ _LOADED = (
     "config.json",
     "model.safetensors",
     "onnx/model.onnx",
+    "onnx/model_int8.onnx",
     "sentence_bert_config.json",
     "tokenizer.json",
     "tokenizer_config.json",

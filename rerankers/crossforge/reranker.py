@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.choice import EXACT, BackendName
 from crossforge.batching import CPU_TOKEN_BUDGET, token_budget_batches
 from crossforge.calibration import descending, fuse
 from crossforge.documents import Document, as_documents, refuse_duplicate_ids
 from crossforge.errors import InputError
-from crossforge.loading import BackendName, Parts, load_parts
+from crossforge.loading import Parts, load_parts
 from crossforge.manifest import Manifest, Verify
 from crossforge.passages import PassageWindows
 from crossforge.results import RankedResults, Result
@@ -39,7 +40,9 @@ class Reranker:
 
     Args:
         reference: path or hub id.
-        backend: "onnx", "openvino", "openvino-bf16" or "torch"; "auto" is ONNX where the folder has it, else torch.
+        backend: "onnx", "onnx-int8", "openvino", "openvino-bf16" or "torch"; "auto" is the fastest that the machine has
+            and that differs from fp32 by no more than `tolerance`, as far as the package says.
+        tolerance: of "auto": difference of logits. 1e-4 is exact fp32; 0.1 takes bf16 too.
         verify: how a package's files are checked: "full" (sha256), "size" or "off".
         local_files_only: False allows a hub id to be fetched; nothing is fetched otherwise.
         max_length: read fewer or more tokens than the package says.
@@ -55,6 +58,7 @@ class Reranker:
         reference: str | Path,
         *,
         backend: BackendName = "auto",
+        tolerance: float = EXACT,
         verify: Verify = "full",
         local_files_only: bool = True,
         max_length: int | None = None,
@@ -62,12 +66,14 @@ class Reranker:
         token_budget: int = CPU_TOKEN_BUDGET,
     ) -> None:
         parts = load_parts(
-            reference, backend=backend, verify=verify, local_files_only=local_files_only, max_length=max_length
-        )
+            reference, backend=backend, tolerance=tolerance, verify=verify, local_files_only=local_files_only,
+            max_length=max_length,
+        )  # fmt: skip
         # What a process that shares no memory with this one needs to load the same reranker.
         made_by = partial(
-            type(self), reference, backend=backend, verify=verify, local_files_only=local_files_only,
-            max_length=max_length, max_passages=max_passages, token_budget=token_budget,
+            type(self), reference, backend=backend, tolerance=tolerance, verify=verify,
+            local_files_only=local_files_only, max_length=max_length, max_passages=max_passages,
+            token_budget=token_budget,
         )  # fmt: skip
         self._assemble(parts, max_passages, token_budget, made_by)
 

@@ -97,10 +97,6 @@ def test_exact_backends_agree(toy_package):
         assert reranker.score(QUERY, TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
-def test_auto_is_onnx(reranker):
-    assert reranker.backend_name == "onnx"
-
-
 def test_openvino_in_bf16_is_near(toy_package, reranker):
     try:
         near = Reranker(toy_package, backend="openvino-bf16")

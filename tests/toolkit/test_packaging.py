@@ -2,20 +2,24 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import toy_config
 
+from crossforge.backends.choice import EXACT, open_backend
 from crossforge.calibration import Calibrator
+from crossforge.errors import PackageError
 from crossforge.files import read_json, write_json
 from crossforge.manifest import read_manifest
 from crossforge.reranker import Reranker
 from crossforge_train import package
 from crossforge_train.config import Config, load_config
 from crossforge_train.package import RegressionError
-from crossforge_train.packaging import verify
+from crossforge_train.packaging import quantization, verify
 from crossforge_train.packaging.card import model_card
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
@@ -24,7 +28,13 @@ from crossforge_train.training.config import PickedTraining
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 MAX_LENGTH = 48
-PICKED = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1.0, "max_length": MAX_LENGTH}
+PICKED = {
+    "precision": "fp32",
+    "learning_rate": 1e-4,
+    "head_learning_rate": 1e-3,
+    "epochs": 1.0,
+    "max_length": MAX_LENGTH,
+}
 
 
 def facts(package: Path, name: str) -> Any:
@@ -209,3 +219,45 @@ def test_the_card_names_what_was_minimised(settings: dict, objective: str) -> No
     history = {"groups": 1, "precision": "fp32", "best_dev": 0.5, "first_stage_dev": 0.4}
     training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0, **settings})
     assert objective in model_card(config, training, counts, history, "", "1.0")
+
+
+def test_every_backend_that_is_here_is_compared(toy_package: Path) -> None:
+    agreement = read_manifest(toy_package).agreement
+    assert 0 <= agreement["openvino"] < 1e-4
+    assert "onnx-int8" not in agreement
+
+
+@pytest.mark.parametrize(("most_lost", "packed"), [(1.0, True), (-1.0, False)])
+def test_int8_is_packed_where_it_ranks_as_well(
+    toy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_lost: float, packed: bool
+) -> None:
+    monkeypatch.setattr(quantization, "MOST_LOST", most_lost)
+    shutil.copytree(toy_run, tmp_path / "toy", ignore=shutil.ignore_patterns("package"))
+    config = load_config(toy_run.parents[1] / "config.yaml", [f"runs={tmp_path}", "package.int8=true"])
+    folder = tmp_path / "package"
+    folder.mkdir()
+    package.STAGE.run(Context(config, SilentReporter(), folder))
+    assert (folder / "onnx" / "model_int8.onnx").is_file() is packed
+    assert ("onnx-int8" in read_manifest(folder).agreement) is packed
+    if packed:
+        pairs = [("bread", "bread oven"), ("bread", "boat"), ("sail", "wind " * 30)]
+        quick = Reranker(folder, backend="onnx-int8").score_pairs(pairs).logits
+        assert 0 < np.abs(quick - Reranker(folder).score_pairs(pairs).logits).max() < 0.5
+    else:
+        with pytest.raises(PackageError, match=r"model_int8\.onnx: missing"):
+            Reranker(folder, backend="onnx-int8")
+
+
+def test_auto_takes_the_fastest_within_the_tolerance(toy_package: Path) -> None:
+    folder, exact = toy_package, {"onnx": 1e-7, "openvino": 1e-6, "openvino-bf16": 0.02}
+    assert open_backend(folder, "auto", {}, EXACT).name == "onnx"
+    assert open_backend(folder, "auto", {"onnx": 1e-7}, 1.0).name == "onnx"
+    assert open_backend(folder, "auto", exact, EXACT).name == "openvino"
+    assert open_backend(folder, "auto", {**exact, "onnx-int8": 0.3}, EXACT).name == "openvino"
+    near = open_backend(folder, "auto", exact, 0.1).name
+    assert near in ("openvino-bf16", "openvino")  # the second on a CPU without native bf16
+
+
+def test_auto_goes_on_to_what_is_installed(toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert open_backend(toy_package, "auto", {"openvino": 1e-6, "openvino-bf16": 0.02}, 0.1).name == "onnx"

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from crossforge.backends.choice import BackendName
 from crossforge.errors import InputError
-from crossforge.loading import BackendName
 from crossforge.retrievers.weighting import Weighting
 from crossforge_train.collections.leaks import Policy
 from crossforge_train.collections.sources import AnySource, Split
@@ -209,6 +209,9 @@ class PackageConfig(_Section):
     """The reranker package."""
 
     allow_regression: bool = Field(False, description="package a reranker that is worse than the first stage")
+    int8: bool = Field(
+        False, description="also pack an int8 model, if it costs no more than 0.002 of the metric on dev"
+    )
     include_corpus: bool = Field(False, description="put corpus and index into the package, for `crossforge search`")
 
 

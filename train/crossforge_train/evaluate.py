@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crossforge.backends.choice import BackendName
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, sha256
-from crossforge.loading import BackendName, find_folder, holds_reranker
+from crossforge.loading import find_folder, holds_reranker
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
 from crossforge_train.base_model import find_base_model, model_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
+from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config
 from crossforge_train.evaluation.calibration import fit_calibrator
 from crossforge_train.evaluation.metrics import mean, measure_rankings
@@ -71,18 +73,13 @@ def _run(context: Context) -> None:
     config, settings = context.config, context.config.evaluation
     collection = read_collected(context.stage("collect"))
     retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
-
-    def bench(split: str, limit: int | None) -> Bench:
-        run = read_run(run_file(context.stage("mine"), split))
-        return set_up_bench(collection, split, run, retriever, settings, config.seed, context.reporter, limit)
-
     reranker = Reranker(context.stage(config.last_finetune) / MODEL_FOLDER, backend=backend_for(settings.backend))
-    tuned = tune(bench(dev_split(config.collection), settings.max_dev_queries), reranker)
+    tuned = tune(dev_bench(context, collection, retriever), reranker)
     bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
     rivals = _rivals(config)
     splits = []
     for split in test_splits(config.collection):
-        on = bench(split, settings.max_queries)
+        on = _bench(context, collection, retriever, split, settings.max_queries)
         others = [*(bm25_systems(on, bm25) if bm25 else ()), *_measured(on, rivals)]
         measured = measure_shipped(on, reranker, tuned.fusion_weight, others, tuned.calibrator, tuned.threshold)
         write_details(context.folder, measured, collection)
@@ -95,6 +92,17 @@ def _run(context: Context) -> None:
             training_curves(read_json(context.stage(config.last_finetune) / HISTORY_FILE)),
         ),
     )  # fmt: skip
+
+
+def dev_bench(context: Context, collection: Collection, retriever: TfidfRetriever) -> Bench:
+    """The bench on which is chosen what ships."""
+    config = context.config
+    return _bench(context, collection, retriever, dev_split(config.collection), config.evaluation.max_dev_queries)
+
+
+def _bench(context: Context, collection: Collection, retriever: TfidfRetriever, split: str, limit: int | None) -> Bench:
+    config, run = context.config, read_run(run_file(context.stage("mine"), split))
+    return set_up_bench(collection, split, run, retriever, config.evaluation, config.seed, context.reporter, limit)
 
 
 def _measures_bm25(config: Config) -> bool:

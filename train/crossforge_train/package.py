@@ -17,12 +17,14 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collect import dev_split, read_collected
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config import Config
+from crossforge_train.evaluate import dev_bench
 from crossforge_train.evaluation.markdown import markdown
 from crossforge_train.evaluation.report import UNJUDGED, Report, read_report
 from crossforge_train.evaluation.tables import with_article
 from crossforge_train.finetune import HISTORY_FILE, MODEL_FOLDER, trained_with
 from crossforge_train.mine import INDEX_FOLDER
 from crossforge_train.packaging.card import model_card
+from crossforge_train.packaging.quantization import pack_int8
 from crossforge_train.packaging.verify import measure_agreement
 from crossforge_train.stages import Context, Stage, stage_record, versions
 
@@ -49,8 +51,10 @@ def _run(context: Context) -> None:
     # What people may have to judge quotes whole documents: it stays in the run.
     shutil.copytree(context.stage("evaluate"), folder / "evaluation", ignore=shutil.ignore_patterns(f"{UNJUDGED}.*"))
     collection = read_collected(context.stage("collect"))
+    retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
+    if context.config.package.int8:
+        context.reporter.note(pack_int8(folder, dev_bench(context, collection, retriever)))
     if context.config.package.include_corpus:
-        retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
         save_first_stage(folder / FIRST_STAGE_FOLDER, collection.corpus.values(), retriever)
     counts = read_json(context.stage("collect") / "counts.json")
     history = read_json(finetuned / HISTORY_FILE)

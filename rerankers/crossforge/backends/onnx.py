@@ -1,4 +1,4 @@
-"""ONNX Runtime: the default backend, exact fp32, no torch needed."""
+"""ONNX Runtime: the default backend, exact fp32 (or int8, where the package has it), no torch needed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from crossforge.errors import PackageError
 
 MODEL_FILE = "onnx/model.onnx"
+INT8_FILE = "onnx/model_int8.onnx"
 
 
 class OnnxBackend:
-    """Runs `onnx/model.onnx` of a package on the CPU."""
-
-    name = "onnx"
+    """Runs `onnx/model.onnx` or `onnx/model_int8.onnx` of a package on the CPU."""
 
     def __init__(self, model_file: Path) -> None:
         import onnxruntime
 
+        self.name = "onnx-int8" if model_file.name == Path(INT8_FILE).name else "onnx"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:

@@ -1,0 +1,42 @@
+"""An int8 model beside the fp32 one, kept only where it ranks as well."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from crossforge.backends.onnx import INT8_FILE, MODEL_FILE
+from crossforge.files import remove
+from crossforge.reranker import Reranker
+from crossforge_train.evaluation.metrics import mean, measure_rankings
+from crossforge_train.evaluation.systems import RERANKER, Bench, reranker_system
+
+MOST_LOST = 0.002  # of the deciding metric on dev
+
+
+def quantize(folder: Path) -> None:
+    """Write `onnx/model_int8.onnx`: weights as int8 by channel, activations as they come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.getLogger("root").setLevel(logging.ERROR)  # it advises a step that dynamic shapes do not survive
+    quantize_dynamic(folder / MODEL_FILE, folder / INT8_FILE, per_channel=True, weight_type=QuantType.QInt8)
+
+
+def pack_int8(folder: Path, dev: Bench) -> str:
+    """Quantize a package's model, and take the int8 model out again if it loses too much on dev.
+
+    Returns:
+        What was found, for the user.
+    """
+    quantize(folder)
+    exact, quick = (_quality(dev, Reranker(folder, backend=name, verify="off")) for name in ("onnx", "onnx-int8"))
+    lost = f"{dev.config.metric} on dev {quick:.4f} with int8, {exact:.4f} with fp32"
+    if exact - quick <= MOST_LOST:
+        return f"int8 packed: {lost}"
+    remove(folder / INT8_FILE)
+    return f"int8 left out: {lost}"
+
+
+def _quality(bench: Bench, reranker: Reranker) -> float:
+    metric, system = bench.config.metric, reranker_system(bench, RERANKER, reranker, 0.0)
+    return mean(measure_rankings([metric], bench.qrels, system.rankings)[metric])
