@@ -120,17 +120,21 @@ class Clock(TrainerCallback):
 
 
 class Counter:
-    """Counts what a transformers model is given, from a hook before its forward pass."""
+    """Counts what a transformers model is given, where it looks up its token embeddings.
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    sentence-transformers calls the model's `forward` itself, which no hook on the model sees.
+    """
+
+    def __init__(self, model: Any) -> None:
         self.pairs = self.tokens = self.positions = 0
-        self._hook = model.register_forward_pre_hook(self._count, with_kwargs=True)
+        self._padding = model.config.pad_token_id
+        self._hook = model.get_input_embeddings().register_forward_pre_hook(self._count)
 
-    def _count(self, _: torch.nn.Module, __: Any, inputs: Mapping[str, Any]) -> None:
-        mask = inputs["attention_mask"]
-        self.pairs += len(mask)
-        self.tokens += int(mask.sum())
-        self.positions += mask.numel()
+    def _count(self, _: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        (ids,) = inputs
+        self.pairs += len(ids)
+        self.tokens += int((ids != self._padding).sum())
+        self.positions += ids.numel()
 
     def stop(self) -> None:
         """Count no more."""
