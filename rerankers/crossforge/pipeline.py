@@ -86,6 +86,12 @@ class RetrieveAndRerank:
             top_k=k,
         )
 
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __contains__(self, doc_id: object) -> bool:
+        return doc_id in self._documents
+
     def explain(self, query: str) -> Explanation:
         """What each step did to each candidate, in the final order.
 

@@ -21,7 +21,7 @@ from crossforge.loading import Parts, load_parts
 from crossforge.manifest import Manifest, Verify
 from crossforge.passages import PassageWindows
 from crossforge.results import RankedResults, Result
-from crossforge.tokenization import PairTokenizer
+from crossforge.tokenization import EncodedPair, PairTokenizer
 
 # Pairs that are tokenized at a time: bounds memory on very long lists.
 _CHUNK = 8192
@@ -241,10 +241,16 @@ class Reranker:
         for start in range(0, len(pairs), _CHUNK):
             encoded = self.tokenizer.encode(pairs[start : start + _CHUNK])
             truncated += [pair.truncated for pair in encoded]
-            for batch in token_budget_batches([len(pair.ids) for pair in encoded], self._token_budget):
-                padded = self.tokenizer.pad([encoded[position] for position in batch])
-                logits[[start + position for position in batch]] = self._parts.backend.logits(padded)
+            logits[start : start + len(encoded)] = self.logits_of(encoded)
         return Scored(logits, truncated)
+
+    def logits_of(self, encoded: Sequence[EncodedPair]) -> NDArray[np.float32]:
+        """The logits of encoded pairs, shape (pairs,), computed in length-sorted batches under the token budget."""
+        logits = np.empty(len(encoded), dtype=np.float32)
+        for batch in token_budget_batches([len(pair.ids) for pair in encoded], self._token_budget):
+            padded = self.tokenizer.pad([encoded[position] for position in batch])
+            logits[batch] = self._parts.backend.logits(padded)
+        return logits
 
     def _passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
         if self._max_passages == 1:

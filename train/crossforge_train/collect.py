@@ -9,13 +9,15 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import sha256, write_json
+from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE
 from crossforge_train.collections import storage
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.judgements import JUDGEMENTS_FILE, read_judgements, with_judgements
+from crossforge_train.collections.judgements import read_judgements, with_judgements
 from crossforge_train.collections.leaks import leakage, settle_leaks
 from crossforge_train.collections.readers.mix import source_counts, weighted
 from crossforge_train.collections.readers.registry import read_source, source_depends_on
 from crossforge_train.collections.splits import carve, require_groups
+from crossforge_train.collections.typed_queries import read_typed_queries, with_typed_queries
 from crossforge_train.config import CollectionConfig, Config
 from crossforge_train.stages import Context, Stage, versions
 
@@ -129,8 +131,12 @@ def _run(context: Context) -> None:
     with reporter.bar("reading the collection", 2) as advance:
         collected = load_collection(settings, context.config.seed)
         # After the splits are made: a judgement must not move a query from one into another.
-        judgements = read_judgements(_judgements_file(context.config))
-        collected = replace(collected, collection=with_judgements(collected.collection, judgements))
+        judged = _judgements_file(context.config)
+        typed = read_typed_queries(judged.with_name(QUERIES_FILE))
+        collection, judgements = with_typed_queries(
+            collected.collection, read_judgements(judged), typed, settings.train
+        )
+        collected = replace(collected, collection=with_judgements(collection, judgements))
         advance()
         storage.save_collection(context.folder / "collection", collected.collection)
         advance()

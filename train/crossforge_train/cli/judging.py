@@ -29,8 +29,9 @@ def judge(
     limit: Annotated[int | None, typer.Option(help="Stop after so many judgements.", min=1)] = None,
 ) -> None:
     """Judge documents one at a time; the next run of the same config honours what was said."""
+    from crossforge.service.judgements import JUDGEMENTS_FILE
     from crossforge_train.collections.beir import write_qrels
-    from crossforge_train.collections.judgements import JUDGEMENTS_FILE, read_judgements
+    from crossforge_train.collections.judgements import read_judgements
     from crossforge_train.mining.report import SUSPECTS_FILE
 
     if not (run / "run.json").is_file():

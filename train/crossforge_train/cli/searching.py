@@ -49,7 +49,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Retrieve with TF-IDF, rerank, and show the order."""
-    documents, retriever = _first_stage(package, corpus)
+    documents, retriever = first_stage(package, corpus)
     pipeline = RetrieveAndRerank(documents, retriever, Reranker(package), depth=depth, passages=passages)
     if explain:
         explained = pipeline.explain(query)
@@ -116,7 +116,8 @@ def inspect(
 COMMANDS: dict[str, Callable[..., Any]] = {"search": search, "rerank": rerank, "inspect": inspect}
 
 
-def _first_stage(package: str, corpus: Path | None) -> tuple[list[Document], TfidfRetriever]:
+def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], TfidfRetriever]:
+    """The corpus and its index: of the file that was named, or of the package itself."""
     if corpus:
         documents = read_documents(corpus)
         return documents, TfidfRetriever.fit(documents)

@@ -9,8 +9,6 @@ from crossforge_train.collections.beir import read_qrels
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.mix import original_query
 
-JUDGEMENTS_FILE = "judgements.tsv"
-
 # query id -> document id -> relevance
 Judgements = dict[str, dict[str, int]]
 

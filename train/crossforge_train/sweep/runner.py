@@ -12,7 +12,7 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
-from crossforge_train.collections.judgements import JUDGEMENTS_FILE
+from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE
 from crossforge_train.config import Config, load_config
 from crossforge_train.finetune import HISTORY_FILE
 from crossforge_train.recipe import stages_until
@@ -95,9 +95,10 @@ def _run_trial(
 
 def _copy_judgements(base: Config, config: Config) -> None:
     """Judgements by hand stand beside the stages of the run that they were made for."""
-    if (base.folder / JUDGEMENTS_FILE).is_file():
-        claim(config.folder)
-        shutil.copy2(base.folder / JUDGEMENTS_FILE, config.folder / JUDGEMENTS_FILE)
+    for name in (JUDGEMENTS_FILE, QUERIES_FILE):
+        if (base.folder / name).is_file():
+            claim(config.folder)
+            shutil.copy2(base.folder / name, config.folder / name)
 
 
 def _folder(config: Config) -> Path:

@@ -1,0 +1,1 @@
+"""`crossforge serve`: a package behind HTTP. Needs `crossforge[serve]`."""

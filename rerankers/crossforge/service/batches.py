@@ -1,0 +1,110 @@
+"""`SharedReranker`: what several callers ask at the same time is computed together."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.reranker import Reranker
+from crossforge.tokenization import EncodedPair
+
+# Pairs after which a round takes in no more callers, so that the first ones of it are not kept waiting.
+_ROUND = 2048
+
+Logits = NDArray[np.float32]
+Waiting = tuple[Sequence[EncodedPair], "Future[Logits]"]
+# Is told of each round: how many callers, how many pairs.
+Observer = Callable[[int, int], None]
+
+
+class SharedBatches:
+    """One thread that computes for all callers, each round for all who wait by then.
+
+    Nobody is kept waiting for others to come: while a round is computed the next one gathers.
+
+    Args:
+        compute: encoded pairs to logits, in order.
+    """
+
+    def __init__(self, compute: Callable[[Sequence[EncodedPair]], Logits]) -> None:
+        self._compute = compute
+        self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.observer: Observer = lambda callers, pairs: None
+
+    def __call__(self, encoded: Sequence[EncodedPair]) -> Logits:
+        """The logits of these pairs; blocks until their round is done."""
+        answer: Future[Logits] = Future()
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="crossforge-batches", daemon=True)
+                self._thread.start()
+            self._waiting.put((encoded, answer))
+        return answer.result()
+
+    def close(self) -> None:
+        """Finish what waits, and end the thread; a call that comes later starts another."""
+        with self._lock:
+            if self._thread is not None:
+                self._waiting.put(None)
+                self._thread.join()
+                self._thread = None
+
+    def _work(self) -> None:
+        open_for_more = True
+        while open_for_more:
+            callers, open_for_more = self._gather()
+            if callers:
+                self._answer(callers)
+
+    def _gather(self) -> tuple[list[Waiting], bool]:
+        """All who wait, at least one; and whether more may come."""
+        callers: list[Waiting] = []
+        pairs = 0
+        while pairs < _ROUND:
+            try:
+                found = self._waiting.get(block=not callers)
+            except queue.Empty:
+                break
+            if found is None:
+                return callers, False
+            callers.append(found)
+            pairs += len(found[0])
+        return callers, True
+
+    def _answer(self, callers: Sequence[Waiting]) -> None:
+        together = [pair for encoded, _ in callers for pair in encoded]
+        try:
+            logits = self._compute(together)
+        except Exception as error:
+            for _, answer in callers:
+                answer.set_exception(error)
+            return
+        self.observer(len(callers), len(together))
+        start = 0
+        for encoded, answer in callers:
+            answer.set_result(logits[start : start + len(encoded)])
+            start += len(encoded)
+
+
+class SharedReranker(Reranker):
+    """A reranker whose callers, each in a thread of its own, share batches. Close it when it is no longer needed."""
+
+    def _assemble(self, *arguments: Any) -> None:
+        super()._assemble(*arguments)
+        self.batches = SharedBatches(super().logits_of)
+
+    def logits_of(self, encoded: Sequence[EncodedPair]) -> Logits:
+        """See `Reranker.logits_of`."""
+        return self.batches(encoded) if encoded else super().logits_of(encoded)
+
+    def close(self) -> None:
+        """Finish what was asked, and end the thread that computes."""
+        self.batches.close()

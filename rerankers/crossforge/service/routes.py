@@ -1,0 +1,207 @@
+"""The endpoints. They run in threads, so that the event loop stays free; `SharedReranker` brings them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Response
+
+from crossforge import __version__
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.results import RankedResults, Result
+from crossforge.service.batches import SharedReranker
+from crossforge.service.judgements import JudgementLog
+from crossforge.service.metrics import CONTENT_TYPE, Metrics
+from crossforge.service.schemas import (
+    EitherRequest,
+    Found,
+    Health,
+    Judgement,
+    RankedDocument,
+    Refusal,
+    RerankRequest,
+    RerankResponse,
+    ScoredText,
+    SearchRequest,
+    SearchResponse,
+    TextDocument,
+    TextsRequest,
+    Usage,
+)
+from crossforge.service.settings import Limits, Settings
+
+# The page shows itself alone: nothing from outside is fetched, whatever a document holds.
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "The body cannot be read."},
+    401: {"model": Refusal, "description": "The key is missing or wrong."},
+    413: {"model": Refusal, "description": "The body or the list of documents is too long."},
+    422: {"model": Refusal, "description": "Something in the body cannot be used."},
+    429: {"model": Refusal, "description": "Too many requests are waiting."},
+}
+_NO_CORPUS = "this service has no corpus; start it with --corpus FILE, or with a package that holds one"
+_NO_JUDGING = "this service takes no judgements; start it with --judgements FILE"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the endpoints use."""
+
+    name: str
+    reranker: SharedReranker
+    search: RetrieveAndRerank | None
+    settings: Settings
+    metrics: Metrics
+    judgements: JudgementLog | None
+
+
+def make_router(served: Served) -> APIRouter:
+    """All endpoints over what is served."""
+    router = APIRouter()
+    page = files("crossforge.service").joinpath("page.html").read_text(encoding="utf-8")
+
+    @router.get("/", include_in_schema=False)
+    def show_page() -> Response:
+        headers = {"content-security-policy": _PAGE_POLICY, "referrer-policy": "no-referrer"}
+        return Response(page, media_type="text/html", headers=headers)
+
+    @router.get("/health")
+    def health() -> Health:
+        """Whether the service is up, and what it serves."""
+        return Health(
+            status="ok",
+            model=served.name,
+            backend=served.reranker.backend_name,
+            documents=len(served.search) if served.search else None,
+            judging=served.judgements is not None and served.search is not None,
+            threshold=served.reranker.manifest.threshold,
+            version=__version__,
+        )
+
+    @router.get(
+        "/metrics", responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401]}, response_class=Response
+    )
+    def metrics() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(served.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    @router.post("/v1/rerank", responses=_REFUSALS, response_model_exclude_none=True)
+    @router.post("/rerank", responses=_REFUSALS, response_model_exclude_none=True)
+    def rerank(request: EitherRequest) -> RerankResponse | list[ScoredText]:
+        """Order documents (Cohere's and Jina's shape) or texts (text-embeddings-inference's) by relevance."""
+        if isinstance(request, TextsRequest):
+            return _rerank_texts(served, request)
+        return _rerank_documents(served, request)
+
+    @router.post("/v1/search", responses={**_REFUSALS, 404: {"model": Refusal, "description": "There is no corpus."}})
+    def search(request: SearchRequest) -> SearchResponse:
+        """Retrieve from the corpus and rerank."""
+        if served.search is None:
+            raise HTTPException(404, _NO_CORPUS)
+        _check_lengths(served.settings.limits, request.query)
+        ranked = served.search(request.query, request.k)
+        found = [_found(one, ranked.threshold) for one in ranked]
+        return SearchResponse(query=request.query, threshold=ranked.threshold, results=found)
+
+    @router.post(
+        "/v1/judgements",
+        status_code=204,
+        responses={
+            **_REFUSALS,
+            404: {"model": Refusal, "description": "No judgements are taken, or no such document."},
+        },
+    )
+    def judge(judgement: Judgement) -> Response:
+        """Remember what a person said of a document, for the next training."""
+        if served.judgements is None or served.search is None:
+            raise HTTPException(404, _NO_JUDGING)
+        _check_lengths(served.settings.limits, judgement.query)
+        if judgement.doc_id not in served.search:
+            raise HTTPException(404, "the corpus holds no document with this id")
+        served.judgements.add(judgement.query, judgement.doc_id, judgement.relevant)
+        return Response(status_code=204)
+
+    return router
+
+
+def _rerank_documents(served: Served, request: RerankRequest) -> RerankResponse:
+    documents = [
+        Document(str(index), found) if isinstance(found, str) else Document(str(index), found.text, found.title)
+        for index, found in enumerate(request.documents)
+    ]
+    ranked = _ranked(served, request.query, documents)
+    return RerankResponse(
+        model=served.name,
+        results=[
+            RankedDocument(
+                index=int(found.doc_id),
+                relevance_score=found.probability,
+                document=TextDocument(text=found.text, title=found.title) if request.return_documents else None,
+            )
+            for found in ranked[: request.top_n]
+        ],
+        usage=Usage(total_tokens=_tokens(served.reranker, ranked)),
+    )
+
+
+def _rerank_texts(served: Served, request: TextsRequest) -> list[ScoredText]:
+    documents = [Document(str(index), text) for index, text in enumerate(request.texts)]
+    ranked = _ranked(served, request.query, documents)
+    cut = next((found for found in ranked if found.truncated), None)
+    if cut is not None and not request.truncate:
+        raise InputError(f"text {cut.doc_id} is longer than the model reads; truncate: true cuts it")
+    return [
+        ScoredText(
+            index=int(found.doc_id),
+            score=found.score if request.raw_scores else found.probability,
+            text=found.text if request.return_text else None,
+        )
+        for found in ranked
+    ]
+
+
+def _ranked(served: Served, query: str, documents: Sequence[Document]) -> RankedResults:
+    limits = served.settings.limits
+    if len(documents) > limits.documents:
+        raise HTTPException(413, f"{len(documents):,} documents; at most {limits.documents:,} at a time")
+    _check_lengths(limits, query, documents)
+    return served.reranker.rank(query, documents)
+
+
+def _check_lengths(limits: Limits, query: str, documents: Sequence[Document] = ()) -> None:
+    if len(query) > limits.query:
+        raise InputError(f"the query has {len(query):,} characters; at most {limits.query:,}")
+    for document in documents:
+        length = len(document.title) + len(document.text)
+        if length > limits.document:
+            raise InputError(f"document {document.doc_id} has {length:,} characters; at most {limits.document:,}")
+
+
+def _tokens(reranker: SharedReranker, ranked: RankedResults) -> int:
+    encoded = reranker.tokenizer.encode([(ranked.query, found.passage) for found in ranked])
+    return sum(len(pair.ids) for pair in encoded)
+
+
+def _found(found: Result, threshold: float | None) -> Found:
+    return Found(
+        rank=found.rank,
+        doc_id=found.doc_id,
+        title=found.title,
+        text=found.text,
+        passage=found.passage,
+        score=found.score,
+        probability=found.probability,
+        relevant=threshold is None or found.probability >= threshold,
+        first_stage_rank=found.first_stage_rank or 0,
+        first_stage_score=found.first_stage_score or 0.0,
+        movement=found.movement or 0,
+        metadata=dict(found.metadata),
+    )

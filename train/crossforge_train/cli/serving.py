@@ -1,0 +1,103 @@
+"""The command `serve`: a package behind HTTP. It needs the runtime and `crossforge[serve]` only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from crossforge.errors import InputError
+from crossforge.loading import BackendName
+from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, RetrieveAndRerank
+from crossforge_train.cli.display import error_console
+from crossforge_train.cli.searching import PackageArgument, first_stage
+
+_JUDGEMENTS_FILE, _RUN_FILE = "judgements.tsv", "run.json"
+# Seconds in which requests that are under way may end after the service was told to stop.
+_GRACE = 30
+
+
+def serve(
+    package: PackageArgument,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Documents: JSONL, or text with one a line. Default: the package's own, if any.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8080,
+    depth: Annotated[
+        int, typer.Option(help="How many candidates of the first stage are reranked.", min=1)
+    ] = DEFAULT_DEPTH,
+    passages: Annotated[int, typer.Option(help="Passages that are read of a long document.", min=1)] = 1,
+    backend: Annotated[str, typer.Option(help="auto, onnx, openvino, openvino-bf16 or torch.")] = "auto",
+    judgements: Annotated[
+        Path | None,
+        typer.Option(help="Where thumbs up and down go. Default: judgements.tsv of the run that the package lies in."),
+    ] = None,
+    max_documents: Annotated[int, typer.Option(help="Documents of one request.", min=1)] = 1000,
+    max_body: Annotated[int, typer.Option(help="Bytes of one request.", min=1)] = 16 * 1024 * 1024,
+    max_requests: Annotated[int, typer.Option(help="Requests that may be worked on or wait.", min=1)] = 64,
+) -> None:
+    """Serve reranking and search over HTTP, with a page to try it; CROSSFORGE_API_KEY sets a key."""
+    try:
+        import uvicorn
+
+        from crossforge.service.app import create_app
+        from crossforge.service.batches import SharedReranker
+        from crossforge.service.settings import KEY_VARIABLE, Limits, Settings
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f'{error.name} is not installed, and serving needs it: pip install "crossforge[serve]"'
+        ) from None
+
+    key = os.environ.get(KEY_VARIABLE)
+    if key is not None and not key.strip():
+        raise InputError(f"{KEY_VARIABLE} is set and empty; give it a key, or unset it to let everybody in")
+    limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
+    settings = Settings(limits, key, judgements or _judgements_of_run(package))
+    reranker = SharedReranker(package, backend=cast(BackendName, backend), max_passages=passages)
+    reranker.warmup()
+    search = None
+    if corpus or (Path(package) / FIRST_STAGE_FOLDER).is_dir():
+        search = RetrieveAndRerank(*first_stage(package, corpus), reranker, depth=depth, passages=passages)
+    app = create_app(_name(package), reranker, search, settings)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE, server_header=False
+    )
+    with _listening(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
+        shown = f"[{host}]" if ":" in host else host
+        error_console.print(
+            f"serving {package} on http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends)",
+            markup=False,
+            soft_wrap=True,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"serve": serve}
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise InputError(f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port") from None
+
+
+def _name(package: str) -> str:
+    """What the service calls its model: the run's name for `runs/NAME/package`, else the folder's or the hub id."""
+    folder = Path(package).resolve()
+    if not folder.is_dir():
+        return package
+    return folder.parent.name if folder.name == "package" else folder.name
+
+
+def _judgements_of_run(package: str) -> Path | None:
+    """The file that `crossforge judge` writes, where the package still lies in the folder of its run."""
+    run = Path(package).resolve().parent
+    return run / _JUDGEMENTS_FILE if (run / _RUN_FILE).is_file() else None

@@ -1,0 +1,62 @@
+"""Queries that people typed into the page of `crossforge serve`, with what they said of the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from crossforge.errors import InputError
+from crossforge.files import read_jsonl
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.judgements import Judgements
+from crossforge_train.collections.splits import normalized
+
+
+def read_typed_queries(path: Path) -> dict[str, str]:
+    """Query id -> text, as the service wrote them; empty if there is no file.
+
+    Raises:
+        InputError: a line is malformed.
+    """
+    queries: dict[str, str] = {}
+    for number, row in read_jsonl(path) if path.is_file() else ():
+        query_id, text = row.get("_id"), row.get("text")
+        if not isinstance(query_id, str) or not isinstance(text, str) or not text.strip():
+            raise InputError(f'{path}, line {number}: expected {{"_id": …, "text": …}}')
+        queries[query_id] = text
+    return queries
+
+
+def with_typed_queries(
+    collection: Collection, judgements: Judgements, typed: Mapping[str, str], split: str
+) -> tuple[Collection, Judgements]:
+    """The collection with the typed queries that it lacks, and the judgements by the ids that it knows.
+
+    A query that the collection has already, in whatever split, is judged there: nothing that a split holds out gets
+    into training. Others come into `split` if somebody found a document of the corpus relevant for them, since nothing
+    can be learned from a query without one.
+
+    Args:
+        collection: with all its splits in place.
+        judgements: query id -> document id -> relevance.
+        typed: query id -> text.
+        split: where queries go that are new.
+    """
+    ids = {normalized(text): query_id for query_id, text in collection.queries.items()}
+    known: Judgements = {}
+    new: Judgements = {}
+    for query_id, judged in judgements.items():
+        if query_id in collection.queries or query_id not in typed:
+            known.setdefault(query_id, {}).update(judged)
+        elif (own := ids.get(normalized(typed[query_id]))) is not None:
+            known.setdefault(own, {}).update(judged)
+        else:
+            new[query_id] = {doc_id: label for doc_id, label in judged.items() if doc_id in collection.corpus}
+    learnable = {query_id: judged for query_id, judged in new.items() if any(label > 0 for label in judged.values())}
+    extended = replace(
+        collection,
+        queries={**collection.queries, **{query_id: typed[query_id] for query_id in learnable}},
+        splits={**collection.splits, split: {**collection.qrels(split), **learnable}},
+    )
+    return extended, known
