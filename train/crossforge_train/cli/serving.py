@@ -11,8 +11,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from crossforge.backends.choice import BackendName
 from crossforge.errors import InputError
-from crossforge.loading import BackendName
 from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, RetrieveAndRerank
 from crossforge_train.cli.display import error_console
 from crossforge_train.cli.searching import PackageArgument, first_stage
@@ -66,7 +66,12 @@ def serve(
         search = RetrieveAndRerank(*first_stage(package, corpus), reranker, depth=depth, passages=passages)
     app = create_app(_name(package), reranker, search, settings)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE, server_header=False
+        app,
+        log_config=None,  # its own set-up closes the handlers of every library in the process
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE,
+        server_header=False,
     )
     with _listening(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         shown = f"[{host}]" if ":" in host else host
