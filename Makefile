@@ -7,13 +7,16 @@ TORCH ?= torch==2.13.0
 # Tests on real weights and real collections take minutes: they run where CI is set, or with `make test SLOW=1`.
 SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
 
-.PHONY: help train test demo check clean
+.PHONY: help train adapt test demo check clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 train: .venv/installed  ## Train, prove and package a reranker: make train [CONFIG=configs/scifact.yaml]
 	$(BIN)/crossforge train $(CONFIG)
+
+adapt: .venv/installed  ## Adapt to documents without labels: make adapt CORPUS=docs.jsonl
+	$(BIN)/crossforge adapt $(or $(CORPUS),$(error give the documents: make adapt CORPUS=docs.jsonl))
 
 test: .venv/installed-dev  ## Run the tests
 	$(BIN)/pytest $(SELECTED)

@@ -11,10 +11,10 @@ from crossforge.errors import InputError
 from crossforge.files import sha256, write_json
 from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE
 from crossforge_train.collections import storage
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import Collection, judged_by_people
 from crossforge_train.collections.judgements import read_judgements, with_judgements
 from crossforge_train.collections.leaks import leakage, settle_leaks
-from crossforge_train.collections.readers.mix import source_counts, weighted
+from crossforge_train.collections.readers.mix import TARGET, source_counts, weighted, with_replay
 from crossforge_train.collections.readers.registry import read_source, source_depends_on
 from crossforge_train.collections.splits import carve, require_groups
 from crossforge_train.collections.typed_queries import read_typed_queries, with_typed_queries
@@ -45,6 +45,9 @@ def load_collection(config: CollectionConfig, seed: int) -> Collected:
         InputError: it cannot be read, is malformed, or lacks a split that the config names.
     """
     collection = read_source(config)
+    if config.replay:
+        replayed = {part.label: read_source(part) for part in config.replay}
+        collection = with_replay(collection, replayed, config.train)
     _require_splits(config, collection)
     if config.group_by:
         require_groups(collection, config.group_by)
@@ -105,9 +108,11 @@ def _require_splits(config: CollectionConfig, collection: Collection) -> None:
 
 
 def _weighted(config: CollectionConfig, collection: Collection, seed: int) -> Collection:
-    if config.mix is None:
+    parts = config.mix or config.replay
+    if not parts:
         return collection
-    return weighted(collection, config.train, {part.label: part.weight for part in config.mix}, seed)
+    weights = {part.label: part.weight for part in parts}
+    return weighted(collection, config.train, {TARGET: 1.0, **weights} if config.replay else weights, seed)
 
 
 def _judgements_file(config: Config) -> Path:
@@ -116,13 +121,14 @@ def _judgements_file(config: Config) -> Path:
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     settings, judged = config.collection, _judgements_file(config)
-    draws = isinstance(settings.dev, float) or isinstance(settings.test, float) or settings.mix is not None
+    draws = isinstance(settings.dev, float) or isinstance(settings.test, float) or bool(settings.mix or settings.replay)
     return {
         "collection": settings.model_dump(mode="json", exclude_none=True),
         "crossforge": versions("crossforge"),
         "seed": config.seed if draws else None,
         "judgements": sha256(judged) if judged.is_file() else None,
         **source_depends_on(settings),
+        "replay": [source_depends_on(part) for part in settings.replay],
     }
 
 
@@ -146,7 +152,7 @@ def _run(context: Context) -> None:
 
 def _counts(config: CollectionConfig, collected: Collected) -> dict[str, Any]:
     collection = collected.collection
-    counts = {
+    counts: dict[str, Any] = {
         "name": collection.name,
         "documents": len(collection.corpus),
         "queries": {split: len(qrels) for split, qrels in collection.splits.items()},
@@ -154,18 +160,21 @@ def _counts(config: CollectionConfig, collected: Collected) -> dict[str, Any]:
         "leaking_queries": dict(collected.leaking),
         "leakage_left": leakage(collection),
     }
-    return (
-        {**counts, "training_queries_by_source": source_counts(collection.qrels(config.train))}
-        if config.mix
-        else counts
-    )
+    if collection.made:
+        counts["pseudo_queries"] = dict(collection.made)
+        counts["judged_by_people"] = [split for split in collection.splits if judged_by_people(collection, split)]
+    if config.mix or config.replay:
+        counts["training_queries_by_source"] = source_counts(collection.qrels(config.train))
+    return counts
 
 
 def _tell(context: Context, collected: Collected) -> None:
     collection, config = collected.collection, context.config.collection
     queries = ", ".join(f"{split} {len(qrels):,}" for split, qrels in collection.splits.items())
     context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
-    if config.mix:
+    for kind, found in collection.made.items():
+        context.reporter.note(f"{kind}: " + ", ".join(f"{what} {count:,}" for what, count in found.items() if count))
+    if config.mix or config.replay:
         shares = source_counts(collection.qrels(config.train))
         context.reporter.note("training queries: " + ", ".join(f"{name} {count:,}" for name, count in shares.items()))
     for split, count in collected.leaking.items():

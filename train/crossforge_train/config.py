@@ -16,7 +16,8 @@ from crossforge.backends.choice import BackendName
 from crossforge.errors import InputError
 from crossforge.retrievers.weighting import Weighting
 from crossforge_train.collections.leaks import Policy
-from crossforge_train.collections.sources import AnySource, Split
+from crossforge_train.collections.readers.mix import TARGET
+from crossforge_train.collections.sources import AnySource, MixedSource, Split
 from crossforge_train.evaluation.metrics import parse_measure
 from crossforge_train.section import Section as _Section
 from crossforge_train.sweep.config import SweepConfig
@@ -43,11 +44,24 @@ class CollectionConfig(AnySource):
         "drop", description="what becomes of queries of train and dev that stand in a held-out split: drop, move, keep"
     )
 
+    replay: tuple[MixedSource, ...] = Field(
+        (), description="labelled collections of other domains whose training queries are mixed in, each with a weight"
+    )
+
     @model_validator(mode="after")
     def _shares(self) -> CollectionConfig:
         for name, share in (("dev", self.dev), ("test", self.test)):
             if isinstance(share, float) and not 0 < share < 1:
                 raise ValueError(f"{name} is a share of the train split, between 0 and 1, not {share}")
+        return self
+
+    @model_validator(mode="after")
+    def _replays_beside_one(self) -> CollectionConfig:
+        labels = [part.label for part in self.replay]
+        if self.replay and self.mix:
+            raise ValueError("replay goes with a single source; with mix, name the collections there")
+        if twice := next((label for label in labels if labels.count(label) > 1 or label == TARGET), None):
+            raise ValueError(f"two sources of replay are called {twice}, or one like the target: give each a name")
         return self
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection as Documents
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import crossforge
+from crossforge.documents import Document
 from crossforge.errors import CrossforgeError, InputError
 from crossforge.files import read_json
 from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
@@ -22,7 +25,7 @@ from crossforge_train.evaluation.markdown import markdown
 from crossforge_train.evaluation.report import UNJUDGED, Report, read_report
 from crossforge_train.evaluation.tables import with_article
 from crossforge_train.finetune import HISTORY_FILE, MODEL_FOLDER, trained_with
-from crossforge_train.mine import INDEX_FOLDER
+from crossforge_train.mine import INDEX_FOLDER, fit_first_stage
 from crossforge_train.packaging.card import model_card
 from crossforge_train.packaging.quantization import pack_int8
 from crossforge_train.packaging.verify import measure_agreement
@@ -55,7 +58,8 @@ def _run(context: Context) -> None:
     if context.config.package.int8:
         context.reporter.note(pack_int8(folder, dev_bench(context, collection, retriever)))
     if context.config.package.include_corpus:
-        save_first_stage(folder / FIRST_STAGE_FOLDER, collection.corpus.values(), retriever)
+        documents, whole = _first_stage(context, collection, retriever)
+        save_first_stage(folder / FIRST_STAGE_FOLDER, documents, whole)
     counts = read_json(context.stage("collect") / "counts.json")
     history = read_json(finetuned / HISTORY_FILE)
     card = model_card(
@@ -67,6 +71,16 @@ def _run(context: Context) -> None:
         _write_manifest(context, folder, report, agreement)
         read_manifest(folder)
         advance()
+
+
+def _first_stage(
+    context: Context, collection: Collection, retriever: TfidfRetriever
+) -> tuple[Documents[Document], TfidfRetriever]:
+    """The documents as apps search them, and their index: anew where the run's has queries lifted out of it."""
+    if collection.served is None:
+        return collection.corpus.values(), retriever
+    whole = replace(collection, corpus=collection.served, splits={})
+    return whole.corpus.values(), fit_first_stage(whole, context.config.first_stage)
 
 
 def _why_not(report: Report) -> str:

@@ -6,13 +6,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from crossforge.documents import Document, as_document
+from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import read_jsonl, read_lines, write_jsonl, write_tsv
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
-from crossforge_train.collections.readers.assembly import Judgement, Placed, Query, distinct, judged_collection, some
-from crossforge_train.collections.readers.tables import checked_id, whole_number
+from crossforge_train.collections.readers.assembly import (
+    Judgement,
+    Query,
+    distinct,
+    judged_collection,
+    plain_documents,
+    some,
+)
+from crossforge_train.collections.readers.tables import checked_id, read_rows, whole_number
 
 QRELS_HEADER = ("query-id", "corpus-id", "score")
 
@@ -26,7 +33,7 @@ def read_beir(folder: Path, name: str | None = None) -> Collection:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     corpus_file = beir_files(folder)[0]
-    documents = distinct(some(_documents(corpus_file), f"{corpus_file}: no documents in it"))
+    documents = distinct(some(plain_documents(read_rows(corpus_file)), f"{corpus_file}: no documents in it"))
     return read_judged(folder, ArrowCorpus.from_documents(documents), name)
 
 
@@ -88,17 +95,6 @@ def _packed_or_not(path: Path) -> Path:
 
 def _as_metadata(fields: Any) -> dict[str, Any]:
     return {"metadata": dict(fields)} if fields else {}
-
-
-def _documents(path: Path) -> Iterator[Placed]:
-    for position, (number, row) in enumerate(read_jsonl(path)):
-        where = f"{path}, line {number}"
-        try:
-            document = as_document(row, position)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
-        checked_id(document.doc_id, where)
-        yield Placed(where, document)
 
 
 def _queries(path: Path) -> Iterator[Query]:

@@ -25,7 +25,9 @@ class Collection:
         queries: query id -> text.
         splits: split name -> qrels; a query stands in one split only, checked on construction.
         query_fields: query id -> what else its source says of it (entity, thread, customer); empty where it says
-            nothing.
+            nothing. A query with the field `pseudo_query` was made from a document and asked by nobody.
+        served: the documents as apps search them, where the corpus holds them with queries lifted out.
+        made: for each kind of pseudo-query what became of it; empty where none were made.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Collection:
     queries: Mapping[str, str]
     splits: Mapping[str, Qrels]
     query_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    served: Mapping[str, Document] | None = None
+    made: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.corpus:
@@ -72,6 +76,14 @@ class Collection:
     def with_splits(self, splits: Mapping[str, Qrels]) -> Collection:
         """The same collection, split in another way."""
         return replace(self, splits=splits)
+
+
+PSEUDO_QUERY = "pseudo_query"
+
+
+def judged_by_people(collection: Collection, split: str) -> bool:
+    """Whether any query of the split is not a pseudo-query."""
+    return any(PSEUDO_QUERY not in collection.query_fields.get(key, {}) for key in collection.qrels(split))
 
 
 def positives(judgements: Mapping[str, int]) -> list[str]:

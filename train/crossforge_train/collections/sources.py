@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from crossforge_train.adaptation.config import DocumentsKey
 from crossforge_train.section import Section
 
 Split = str
@@ -145,6 +146,8 @@ class Source(Section):
     ir_datasets: Annotated[dict[Split, str] | None, BeforeValidator(_one_split)] = Field(
         None, description="an id of the `ir_datasets` library, or one for each split"
     )
+
+    documents: DocumentsKey = Field(None, description="documents alone, from which pseudo-queries are made")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Source:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.beir import read_beir, read_judged, write_judged
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import TABLE_FILE, ArrowCorpus
 
+_SERVED = "served"
+
 
 def save_collection(folder: Path, collection: Collection) -> None:
     """Write documents, queries and judgements into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    corpus = collection.corpus
-    (corpus if isinstance(corpus, ArrowCorpus) else ArrowCorpus.from_documents(corpus.values())).save(folder)
+    _in_arrow(collection.corpus).save(folder)
+    if collection.served is not None:
+        (folder / _SERVED).mkdir(exist_ok=True)
+        _in_arrow(collection.served).save(folder / _SERVED)
     write_judged(folder, collection)
 
 
@@ -24,7 +31,12 @@ def load_collection(folder: Path, name: str | None = None) -> Collection:
     Raises:
         InputError: a file is missing or damaged.
     """
-    return read_judged(folder, ArrowCorpus.load(folder), name)
+    collection = read_judged(folder, ArrowCorpus.load(folder), name)
+    return replace(collection, served=ArrowCorpus.load(folder / _SERVED)) if (folder / _SERVED).is_dir() else collection
+
+
+def _in_arrow(corpus: Mapping[str, Document]) -> ArrowCorpus:
+    return corpus if isinstance(corpus, ArrowCorpus) else ArrowCorpus.from_documents(corpus.values())
 
 
 def is_collection(folder: Path) -> bool:

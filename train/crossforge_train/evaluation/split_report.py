@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crossforge.calibration import Calibrator
 from crossforge.passages import PassageWindows
 from crossforge.pipeline import RetrieveAndRerank
+from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.calibration import Reliability, measure_reliability
 from crossforge_train.evaluation.curves import (
@@ -76,6 +77,7 @@ class SplitReport:
         best: examples of queries that gained.
         worst: examples of queries that lost.
         details: about the subject's scores; None if it has none.
+        pseudo: whether no query of it was asked or judged by a person.
     """
 
     split: str
@@ -92,6 +94,7 @@ class SplitReport:
     best: Sequence[Example]
     worst: Sequence[Example]
     details: Details | None
+    pseudo: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def measure_split(
         best=best,
         worst=worst,
         details=_details(bench, systems, values, subject, calibrator, threshold),
+        pseudo=not judged_by_people(bench.collection, bench.split),
     )
     return Measured(report, systems, values)
 

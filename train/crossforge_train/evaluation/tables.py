@@ -38,7 +38,18 @@ def verdict_lines(split: SplitReport, metric: str) -> list[str]:
     return [(f"{found.system}: " if several else "") + verdict_line(found, metric, split.queries) for found in decisive]
 
 
+PSEUDO = (
+    "no person judged these queries: they are pseudo-queries, made from the documents, so this is no proof for what "
+    "people ask; `crossforge judge` makes judgements that are"
+)
+
+
 def warning_lines(split: SplitReport, metric: str) -> list[str]:
+    """Why the numbers may say less than they seem to."""
+    return [*([PSEUDO] if split.pseudo else []), *_better_without_model(split, metric)]
+
+
+def _better_without_model(split: SplitReport, metric: str) -> list[str]:
     """What is better than the subject although it needs no model; the best of it, if there is any."""
     means = {system.name: system.means[metric] for system in split.systems}
     better = [

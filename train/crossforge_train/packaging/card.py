@@ -36,7 +36,7 @@ The folder also loads unchanged with `sentence_transformers.CrossEncoder` and wi
 {results}
 ## Data
 
-{documents:,} documents; queries: {queries}. Each training group: one relevant document and {negatives}
+{documents:,} documents; queries: {queries}{pseudo}. Each training group: one relevant document and {negatives}
 negatives, {random_negatives} of them random and the others from the first stage. Splits are by query. {teacher}
 
 ## Recipe
@@ -71,6 +71,7 @@ def model_card(
         results=results,
         documents=counts["documents"],
         queries=", ".join(f"{split} {count:,}" for split, count in counts["queries"].items()),
+        pseudo=_pseudo(counts),
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
         teacher=_teacher(mining.teacher, training),
@@ -88,6 +89,15 @@ def model_card(
         best_dev=history["best_dev"],
         first_stage_dev=history["first_stage_dev"],
     )
+
+
+def _pseudo(counts: Mapping[str, Any]) -> str:
+    if "pseudo_queries" not in counts:
+        return ""
+    kinds = ", ".join(f"{kind} {found['kept']:,}" for kind, found in counts["pseudo_queries"].items() if found["kept"])
+    judged = " and ".join(counts["judged_by_people"])
+    by_people = f"; people judged queries of {judged}" if judged else "; no person judged any of them"
+    return f", made from the documents ({kinds}){by_people}"
 
 
 def _objective(training: PickedTraining) -> str:

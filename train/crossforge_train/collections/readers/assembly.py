@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from crossforge.documents import Document
+from crossforge.documents import Document, as_document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
-from crossforge_train.collections.readers.tables import Row, id_cell, label_cell, other_cells, text_cell, title_cell
+from crossforge_train.collections.readers.tables import (
+    Row,
+    checked_id,
+    id_cell,
+    label_cell,
+    other_cells,
+    text_cell,
+    title_cell,
+)
 from crossforge_train.collections.sources import CorpusColumns, QrelsColumns, QueryColumns
 
 Item = TypeVar("Item")
@@ -103,6 +111,18 @@ def documents_of(rows: Iterable[Row], columns: CorpusColumns) -> Iterator[Placed
         title = title_cell(row, columns.title, titled)
         text = text_cell(row, columns.text)
         yield Placed(row.where, Document(id_cell(row, columns.id), text, title, other_cells(row, used)))
+
+
+def plain_documents(rows: Iterable[Row], title: str = "title", text: str = "text") -> Iterator[Placed]:
+    """Documents from rows whose id stands under `_id`, `doc_id` or `id`, or else is the row's number from 0."""
+    for position, row in enumerate(rows):
+        renamed = {{title: "title", text: "text"}.get(name, name): value for name, value in row.values.items()}
+        try:
+            document = as_document(renamed, position)
+        except InputError as error:
+            raise InputError(f"{row.where}: {error}") from None
+        checked_id(document.doc_id, row.where)
+        yield Placed(row.where, document)
 
 
 def queries_of(rows: Iterable[Row], columns: QueryColumns) -> Iterator[Query]:

@@ -13,6 +13,7 @@ from crossforge_train.collections.splits import drawn_shares
 
 _SEPARATOR = "/"
 _COPY = "#"
+TARGET = "target"  # what the ids of a collection begin with that others are replayed beside
 
 
 def mixed(parts: Mapping[str, Collection]) -> Collection:
@@ -39,6 +40,23 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
         splits,
         {_prefixed(name, key): found for name, part in parts.items() for key, found in part.query_fields.items()},
     )
+
+
+def with_replay(collection: Collection, others: Mapping[str, Collection], train: str) -> Collection:
+    """The collection with the training queries of others mixed in; what it is measured on stays its own.
+
+    Args:
+        collection: what is trained for.
+        others: name of a labelled collection -> the collection; only its training split is taken.
+        train: the name of everybody's training split.
+
+    Raises:
+        InputError: another collection has no such split.
+    """
+    replayed = {name: other.with_splits({train: other.qrels(train)}) for name, other in others.items()}
+    whole = mixed({TARGET: collection, **replayed})
+    served = collection.corpus if collection.served is None else collection.served
+    return replace(whole, name=f"{collection.name}, replaying {', '.join(others)}", served=served, made=collection.made)
 
 
 def weighted(collection: Collection, split: str, weights: Mapping[str, float], seed: int) -> Collection:

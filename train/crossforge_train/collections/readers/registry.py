@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from crossforge.files import sha256
+from crossforge_train.adaptation import reader as adapted
 from crossforge_train.collections.beir import beir_files, read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.pydocs import build_pydocs, library_versions
@@ -62,6 +63,7 @@ READERS: dict[str, Reader] = {
     "trec": Reader(trec.read_trec, lambda source: _hashes(trec.files_of(source))),
     "datasets": Reader(hugging_face.read_datasets, hugging_face.depends_on),
     "ir_datasets": Reader(ir_datasets.read_ir_datasets, ir_datasets.depends_on),
+    "documents": Reader(adapted.read_adapted, adapted.depends_on),
     "mix": Reader(
         lambda parts: mixed({part.label: read_source(part) for part in parts}),
         lambda parts: {"mix": [source_depends_on(part) for part in parts]},

@@ -1,0 +1,1 @@
+"""Adaptation: documents without judgements become a collection of pseudo-queries."""

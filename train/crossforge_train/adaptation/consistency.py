@@ -1,0 +1,48 @@
+"""The consistency filter: a pseudo-query stays if retrieval brings one of its documents back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from crossforge.documents import Document
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import Run
+from crossforge_train.adaptation.pseudo_queries import PseudoQuery
+from crossforge_train.base_model import find_base_model
+from crossforge_train.collections.collection import Collection
+from crossforge_train.reporting import SilentReporter
+
+_TOKENS = 256  # that the second opinion reads of a document
+
+
+def brought_back(queries: Sequence[PseudoQuery], corpus: Mapping[str, Document], k: int, model: str | None) -> set[str]:
+    """The ids of the queries for which one of their documents is among the first `k`.
+
+    Args:
+        queries: with distinct ids.
+        corpus: the documents, with lifted words out of them.
+        k: rank that is looked down to.
+        model: a SentenceTransformer that is asked for what the first stage does not bring back; None for no model.
+
+    Source: Dai et al., "Promptagator: Few-shot Dense Retrieval From 8 Examples", ICLR 2023, which filters by the
+    retriever that was trained on the queries.
+    """
+    texts = {query.query_id: query.text for query in queries}
+    found = _found(queries, TfidfRetriever.fit(corpus.values()).search(texts, k, ties_by_id=True))
+    missed = [query for query in queries if query.query_id not in found]
+    if model is None or not missed:
+        return found
+    from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
+
+    encoder = BiEncoder(find_base_model(model), _TOKENS, "auto")
+    collection = Collection("pseudo-queries", corpus, texts, {})
+    run = dense_run(collection, [query.query_id for query in missed], encoder, k, SilentReporter())
+    return found | _found(missed, run)
+
+
+def _found(queries: Iterable[PseudoQuery], run: Run) -> set[str]:
+    return {
+        query.query_id
+        for query in queries
+        if not {candidate.doc_id for candidate in run.get(query.query_id, ())}.isdisjoint(query.doc_ids)
+    }

@@ -1,0 +1,70 @@
+"""Reads documents that come without queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge.files import opened_text, read_lines
+from crossforge_train.adaptation.config import DocumentColumns
+from crossforge_train.collections.readers.assembly import Placed, documents_of, plain_documents
+from crossforge_train.collections.readers.tables import Row, read_rows
+from crossforge_train.collections.sources import CorpusColumns
+
+_CORPUS_FILES = ("corpus.jsonl", "corpus.jsonl.gz")
+_TEXT_SUFFIXES = (".md", ".markdown", ".txt")
+_FIRST_HEADING = re.compile(r"\A\s*#{1,6}[ \t]+(.+?)[ \t#]*(?:\n|\Z)")
+
+
+def read_placed(corpus: Path, columns: DocumentColumns) -> Iterator[Placed]:
+    """Yield the documents of a table, a text file (one a line), a BEIR folder, or a folder of .md and .txt files.
+
+    The first heading of a Markdown file is its title; a file's id is its path in the folder.
+
+    Raises:
+        InputError: there is nothing to read, or a row is malformed; file and line are named.
+    """
+    if corpus.is_dir():
+        for path in corpus_files(corpus):
+            yield from read_placed(path, columns) if path.name in _CORPUS_FILES else [_whole(path, corpus)]
+    elif corpus.name.lower().removesuffix(".gz").endswith((".txt", ".text")):
+        lines = (line.strip() for line in read_lines(corpus))
+        rows = (Row(f"{corpus}, line {number}", {columns.text: line}) for number, line in enumerate(lines, 1) if line)
+        yield from plain_documents(rows, columns.title, columns.text)
+    elif corpus.name.lower().endswith((".md", ".markdown")):
+        yield _whole(corpus, corpus.parent)
+    elif columns.id is None:
+        yield from plain_documents(read_rows(corpus), columns.title, columns.text)
+    else:
+        named = {name: getattr(columns, name) for name in columns.model_fields_set}
+        yield from documents_of(read_rows(corpus), CorpusColumns(**named))
+
+
+def corpus_files(corpus: Path) -> list[Path]:
+    """The files that are read.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not corpus.is_dir():
+        if not corpus.is_file():
+            raise InputError(f"{corpus}: no such file or folder")
+        return [corpus]
+    tables = [corpus / name for name in _CORPUS_FILES if (corpus / name).is_file()]
+    texts = (path for path in sorted(corpus.rglob("*")) if path.suffix.lower() in _TEXT_SUFFIXES and path.is_file())
+    found = tables[:1] or list(texts)
+    if not found:
+        raise InputError(f"{corpus}: no corpus.jsonl in it, and no .md or .txt file")
+    return found
+
+
+def _whole(path: Path, folder: Path) -> Placed:
+    with opened_text(path) as lines:
+        text = lines.read()
+    doc_id = re.sub(r"\s", "_", path.relative_to(folder).as_posix())
+    heading = _FIRST_HEADING.match(text) if path.suffix.lower() != ".txt" else None
+    title, body = (heading[1], text[heading.end() :]) if heading else ("", text)
+    return Placed(str(path), Document(doc_id, body.strip(), title))

@@ -1,0 +1,126 @@
+"""Reads the source `documents:`: documents, and pseudo-queries made from them, as a collection like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge.files import sha256
+from crossforge.retrievers.analysis import choose_analyzer
+from crossforge_train.adaptation.config import DocumentsSource
+from crossforge_train.adaptation.documents import corpus_files, read_placed
+from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
+from crossforge_train.adaptation.makers.keywords import KeywordMaker
+from crossforge_train.adaptation.makers.questions import QuestionMaker
+from crossforge_train.adaptation.makers.sentences import SentenceMaker
+from crossforge_train.adaptation.makers.titles import TitleMaker
+from crossforge_train.adaptation.pseudo_queries import QueryMaker
+from crossforge_train.base_model import weights_hash
+from crossforge_train.collections.beir import beir_files, read_judged
+from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
+from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.readers.assembly import distinct, some
+
+JUDGED = "judged"
+# Fewer judged queries choose nothing.
+ENOUGH_JUDGED = 20
+
+
+def read_adapted(source: DocumentsSource) -> Collection:
+    """The documents with the queries' words lifted out, pseudo-queries in train, dev and test, and the documents whole.
+
+    Where people judged queries, and enough of them, these are dev.
+
+    Raises:
+        InputError: the documents cannot be read, or give too few queries.
+    """
+    corpus = read_corpus(source)
+    drawn = draw_queries(corpus, makers(corpus, source), source)
+    _require_queries(source, drawn)
+    queries = [query for found in drawn.splits.values() for query in found]
+    collection = Collection(
+        name=corpus_name(source.corpus),
+        corpus=lifted_corpus(corpus, drawn.lifted),
+        queries={query.query_id: query.text for query in queries},
+        splits={
+            split: {query.query_id: dict.fromkeys(query.doc_ids, 1) for query in found}
+            for split, found in drawn.splits.items()
+        },
+        query_fields={query.query_id: {PSEUDO_QUERY: query.kind} for query in queries},
+        served=corpus,
+        made=drawn.counts,
+    )
+    return collection if source.judged is None else _with_judged(collection, source.judged)
+
+
+def read_corpus(source: DocumentsSource) -> ArrowCorpus:
+    """The documents as they came.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    placed = some(read_placed(source.corpus, source.columns), f"{source.corpus}: no documents in it")
+    return ArrowCorpus.from_documents(distinct(placed))
+
+
+def corpus_name(corpus: Path) -> str:
+    """What reports call documents that are read from here: the file's name without its suffixes, or the folder's."""
+    path = corpus.resolve()
+    return path.name if path.is_dir() else path.name.split(".")[0]
+
+
+def makers(corpus: Mapping[str, Document], source: DocumentsSource) -> list[QueryMaker]:
+    """Those whose quota is not 0."""
+    quotas, seed = source.quotas, source.seed
+    analyzer = choose_analyzer(document.full_text for document in corpus.values())
+    found: list[QueryMaker] = []
+    if quotas.title:
+        found.append(TitleMaker(corpus.values(), seed))
+    if quotas.sentence:
+        found.append(SentenceMaker(seed))
+    if quotas.keywords:
+        found.append(KeywordMaker(corpus.values(), analyzer, seed))
+    if quotas.question:
+        found.append(QuestionMaker(analyzer))
+    return found
+
+
+def depends_on(source: DocumentsSource) -> dict[str, Any]:
+    """Hashes of the files and models that decide the collection."""
+    files = corpus_files(source.corpus)
+    if source.judged is not None:
+        files += beir_files(source.judged)
+    return {
+        "files": {str(path): sha256(path) for path in files},
+        "consistency_model": weights_hash(source.consistency_model) if source.consistency_model else None,
+    }
+
+
+def _require_queries(source: DocumentsSource, drawn: Drawn) -> None:
+    for split, found in drawn.splits.items():
+        if not found:
+            made = sum(map(len, drawn.splits.values()))
+            raise InputError(
+                f"{source.corpus}: {made} pseudo-queries came of these documents, none of them for {split}; "
+                "give more documents, or raise documents.per_document, documents.consistency or the share of the split"
+            )
+
+
+def _with_judged(collection: Collection, folder: Path) -> Collection:
+    """With judged queries as dev, in place of the pseudo-queries there, if there are enough of them.
+
+    Queries of documents that are gone are passed over.
+    """
+    judged = read_judged(folder, ArrowCorpus.from_documents((collection.served or {}).values()))
+    known = {query_id: found for query_id, found in judged.qrels(JUDGED).items() if any(found.values())}
+    if len(known) < ENOUGH_JUDGED:
+        return collection
+    return replace(
+        collection,
+        queries={**collection.queries, **{query_id: judged.queries[query_id] for query_id in known}},
+        splits={**collection.splits, DEV: known},
+    )

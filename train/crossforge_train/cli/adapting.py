@@ -1,0 +1,75 @@
+"""The command `adapt`: from documents alone to a packaged reranker."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossforge.errors import InputError
+from crossforge_train.cli.display import Output
+from crossforge_train.cli.training import FreshOption, JsonOption, QuietOption, SetOption, StageName, run_until
+
+_RECIPE = Path(__file__).parents[1] / "adaptation" / "adapt.yaml"
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+CorpusArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Documents: JSONL, CSV, TSV, Parquet or text file, BEIR folder, or folder of .md and .txt files.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run; runs/adapt-CORPUS if left out.", show_default=False)
+]
+
+
+def adapt(
+    corpus: CorpusArgument,
+    base: Annotated[
+        str | None, typer.Option("--base", help="Start from this encoder or reranker: a folder, package or hub id.")
+    ] = None,
+    out: OutOption = None,
+    config: Annotated[Path, typer.Option(help="Another recipe than configs/adapt.yaml.", show_default=False)] = _RECIPE,
+    overrides: SetOption = None,
+    fresh: FreshOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Adapt a reranker to documents without queries or judgements: make pseudo-queries, train, prove, package."""
+    folder = run_folder(corpus, out)
+    values = {
+        "runs": folder.parent,
+        "name": folder.name,
+        "collection.documents.corpus": corpus,
+        **({"base_model": base} if base else {}),
+        **({"collection.documents.judged": judged_folder(folder)} if judged_folder(folder).is_dir() else {}),
+    }
+    named = [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
+    return run_until(config, [*named, *(overrides or [])], StageName.package, fresh, Output(quiet, as_json))
+
+
+def run_folder(corpus: Path, out: Path | None) -> Path:
+    """Where the run of a corpus stands.
+
+    Raises:
+        InputError: there is no such corpus.
+    """
+    from crossforge_train.adaptation.reader import corpus_name
+
+    if not corpus.exists():
+        raise InputError(f"{corpus}: no such file or folder")
+    return out.absolute() if out else Path("runs") / f"adapt-{_NO_NAME.sub('-', corpus_name(corpus))}"
+
+
+def judged_folder(run: Path) -> Path:
+    """Where `crossforge judge CORPUS` puts queries and judgements."""
+    return run / "judged"
+
+
+COMMANDS: dict[str, Callable[..., int]] = {"adapt": adapt}
