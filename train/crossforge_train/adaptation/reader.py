@@ -14,6 +14,8 @@ from crossforge.retrievers.analysis import choose_analyzer
 from crossforge_train.adaptation.config import DocumentsSource
 from crossforge_train.adaptation.documents import corpus_files, read_placed
 from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
+from crossforge_train.adaptation.makers.endpoint import endpoint_maker
+from crossforge_train.adaptation.makers.generator import generator_maker
 from crossforge_train.adaptation.makers.keywords import KeywordMaker
 from crossforge_train.adaptation.makers.questions import QuestionMaker
 from crossforge_train.adaptation.makers.sentences import SentenceMaker
@@ -86,6 +88,10 @@ def makers(corpus: Mapping[str, Document], source: DocumentsSource) -> list[Quer
         found.append(KeywordMaker(corpus.values(), analyzer, seed))
     if quotas.question:
         found.append(QuestionMaker(analyzer))
+    if source.generator is not None:
+        found.append(generator_maker(source.generator, seed))
+    if source.endpoint is not None:
+        found.append(endpoint_maker(source.endpoint))
     return found
 
 
