@@ -309,3 +309,76 @@ def test_adapt_goes_from_documents_to_a_package(crossforge: Command, adapted: tu
     one = made_up_documents()[0]
     results = crossforge("search", run / "package", one["title"], "--json").json
     assert results["results"][0]["title"]
+
+
+def test_a_mixture_of_weights_is_chosen_on_dev(toy_package: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from crossforge_train.training.merging import merge_with_start
+
+    first = AutoModelForSequenceClassification.from_pretrained(toy_package)
+    model = AutoModelForSequenceClassification.from_pretrained(toy_package)
+    with torch.no_grad():
+        model.classifier.weight += 1.0
+    values = {0.0: 0.5, 0.25: 0.7, 0.5: 0.7, 0.75: 0.1}
+    asked = iter(values.values())
+    measured = merge_with_start(model, toy_package, [0.75, 0.5, 0.25], lambda: next(asked))
+    assert measured == {f"{share:g}": value for share, value in values.items()}
+    assert torch.allclose(model.classifier.weight, first.classifier.weight + 0.5)
+
+
+def test_adapting_starts_from_a_package_replays_and_merges(
+    crossforge: Command, docs: Path, toy_package: Path, toy_collection: Path, tmp_path: Path
+) -> None:
+    replay = json.dumps([{"beir": str(toy_collection), "name": "toy", "weight": 0.5}])
+    found = crossforge(
+        "adapt", docs, "--base", toy_package, "--out", tmp_path / "runs" / "warm",
+        *settings(f"collection.replay={replay}", "training.merge=[0.5]", "evaluation.bm25=false"),
+    )  # fmt: skip
+    assert found.status in (0, 2), found.err
+    run = tmp_path / "runs" / "warm"
+    counts = read_json(run / "collect" / "counts.json")
+    shares = counts["training_queries_by_source"]
+    assert 12 < shares["toy"] < 36  # a half of 48
+    assert (
+        counts["queries"]["test"]
+        == sum(counts["queries"].values()) - counts["queries"]["train"] - counts["queries"]["dev"]
+    )
+    assert counts["judged_by_people"] == ["train"]
+    assert set(read_json(run / "finetune" / "history.json")["merged"]) == {"0", "0.5"}
+    lines = (run / "package" / "first_stage" / "documents.jsonl").read_text().splitlines()
+    assert [json.loads(line)["_id"] for line in lines] == [
+        one["_id"] for one in made_up_documents()
+    ]  # no replayed ones
+    assert "base model" in found.out  # the reranker that it started from is measured beside it
+
+
+def test_merging_needs_a_reranker_to_start_from(
+    crossforge: Command, docs: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    found = crossforge("adapt", docs, "--base", tiny_encoder, "--out", tmp_path / "runs" / "cold",
+                       *settings("training.merge=[0.5]"))  # fmt: skip
+    assert "training.merge needs a reranker to start from" in error_line(found)
+
+
+def test_a_cross_encoder_is_distilled(
+    crossforge: Command, docs: Path, tiny_encoder: Path, toy_package: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "runs" / "taught"
+    found = crossforge("adapt", docs, "--base", tiny_encoder, "--out", out, "--quiet",
+                       *settings(f"mining.teacher={toy_package}", "evaluation.bm25=false"))  # fmt: skip
+    assert found.status in (0, 2), found.err
+    group = json.loads((out / "mine" / "groups.jsonl").read_text().splitlines()[0])
+    assert len(group["teacher"]) == len(group["doc_ids"])
+    assert read_json(out / "finetune" / "history.json")["training"]["distillation_weight"] == 1
+
+
+def test_two_replayed_collections_of_one_name_are_refused(docs: Path) -> None:
+    from crossforge_train.config import CollectionConfig
+
+    part = {"beir": "some/where"}
+    with pytest.raises(ValueError, match="two sources of replay are called where"):
+        CollectionConfig(documents=str(docs), replay=[part, part])
+    with pytest.raises(ValueError, match="replay goes with a single source"):
+        CollectionConfig(mix=[part, {"beir": "else"}], replay=[part])

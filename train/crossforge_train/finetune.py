@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
+from crossforge.loading import holds_reranker
 from crossforge_train import processes
 from crossforge_train.base_model import find_base_model, weights_hash
 from crossforge_train.collect import read_collected
@@ -22,6 +23,9 @@ from crossforge_train.training.config import PickedTraining
 from crossforge_train.training.lora import merge_adapters, require_lora
 from crossforge_train.training.tracking import require_trackers
 
+if TYPE_CHECKING:
+    from crossforge_train.training.preparation import Work
+
 MODEL_FOLDER = "model"
 HISTORY_FILE = "history.json"
 
@@ -30,6 +34,8 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     # Here, so that a missing library shows before the first stage runs.
     require_trackers(config.training.report_to)
     require_lora(config.training.lora)
+    if config.training.merge and not holds_reranker(find_base_model(config.base_model)):
+        raise InputError(f"training.merge needs a reranker to start from, and {config.base_model} is none")
     return {
         "training": config.training.model_dump(exclude={"report_to"}),
         "base_model": weights_hash(config.base_model),
@@ -58,6 +64,8 @@ def finetune(context: Context, start: Path, mined: Path) -> None:
         merge_adapters(work.model.model)
     if processes.is_main():
         _require_ranking(history)
+        if work.training.merge:
+            history |= _merged(context, work, start)
         _save(context, work.model.model, start, work.training.max_length)
         write_json(context.folder / HISTORY_FILE, history)
         for left in trainer.LEFT_BEHIND:
@@ -77,6 +85,19 @@ def _require_ranking(history: Mapping[str, Any]) -> None:
             "raise training.head_learning_rate or training.epochs, or give it a teacher (mining.teacher: base, "
             "training.distillation_weight: 1)"
         )
+
+
+def _merged(context: Context, work: Work, start: Path) -> dict[str, Any]:
+    """Mix in weights of the reranker that training started from; gives what the history says of it."""
+    from crossforge_train.training.dev_evaluator import METRIC_NAME
+    from crossforge_train.training.merging import merge_with_start
+
+    measured = merge_with_start(
+        work.model.model, start, work.training.merge, lambda: work.evaluator(work.model)[METRIC_NAME]
+    )
+    figures = ", ".join(f"{share}: {value:.4f}" for share, value in measured.items())
+    context.reporter.note(f"dev by the share of the starting weights: {figures}")
+    return {"merged": measured, "best_dev": max(measured.values())}
 
 
 def _save(context: Context, model: Any, base_model: Path, max_length: int) -> None:

@@ -69,6 +69,9 @@ class TrainingConfig(Section):
         False, description="keep only the activations between layers, for one more forward pass"
     )
     lora: LoraConfig | None = Field(None, description="train low-rank adapters instead of all weights")
+    merge: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (), description="shares of the weights of the reranker it starts from to mix in at the end; dev says which"
+    )
     freeze_embeddings: bool = Field(False, description="leave the token embeddings as they are")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
         AUTO, description="tokens that the model reads of query and document together, or auto"
