@@ -382,3 +382,42 @@ def test_two_replayed_collections_of_one_name_are_refused(docs: Path) -> None:
         CollectionConfig(documents=str(docs), replay=[part, part])
     with pytest.raises(ValueError, match="replay goes with a single source"):
         CollectionConfig(mix=[part, {"beir": "else"}], replay=[part])
+
+
+def judge(crossforge: Command, docs: Path, out: Path, answers: str, *options: object) -> Outcome:
+    return crossforge("judge", docs, "--out", out, *options, stdin=answers)
+
+
+def test_judging_documents_proposes_queries_and_keeps_every_answer(
+    crossforge: Command, docs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "runs" / "fresh"
+    found = judge(crossforge, docs, out, "y\nn\ns\nq\n", "--depth", 3)
+    assert "2 judged" in found.out
+    kept = (out / "judged" / "qrels" / "judged.tsv").read_text().splitlines()
+    assert [line.split("\t")[2] for line in kept[1:]] == ["1", "0"]
+    to_judge = int(found.out.split(" to judge")[0].split()[-1])
+    assert f"{to_judge - 2} to judge" in judge(crossforge, docs, out, "", "--depth", 3).out
+    kinds = {
+        json.loads(line)["_id"].split("-")[0] for line in (out / "judged" / "queries.jsonl").read_text().splitlines()
+    }
+    assert kinds == {"keywords", "question"}
+
+
+def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
+    crossforge: Command, docs: Path, adapted: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    run, _ = adapted
+    queries = tmp_path / "queries.txt"
+    queries.write_text("\n".join(f"what is {one['title']}" for one in made_up_documents()[:22]) + "\n")
+    found = judge(crossforge, docs, run, "y\n" * 200, "--queries", queries, "--depth", 2)
+    assert "22 queries with a relevant document" in found.out
+    verdict = crossforge("evaluate", "--reranker", run / "package", "--collection", run / "judged", "--split", "judged")
+    assert "(22 queries)" in verdict.out
+    assert "no person judged" not in verdict.out
+    crossforge("adapt", docs, "--base", run / "package", "--out", run, *settings("mining.teacher=null"), "--quiet")
+    counts = read_json(run / "collect" / "counts.json")
+    assert counts["queries"]["dev"] == 22
+    assert counts["judged_by_people"] == ["dev"]
+    assert "people judged queries of dev" in (run / "package" / "README.md").read_text()
+    assert "no person judged these queries" in (run / "package" / "README.md").read_text()  # those of test

@@ -14,7 +14,7 @@ from crossforge.errors import InputError
 from crossforge_train.cli.display import Output
 from crossforge_train.cli.training import FreshOption, JsonOption, QuietOption, SetOption, StageName, run_until
 
-_RECIPE = Path(__file__).parents[1] / "adaptation" / "adapt.yaml"
+RECIPE = Path(__file__).parents[1] / "adaptation" / "adapt.yaml"
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 CorpusArgument = Annotated[
@@ -35,7 +35,7 @@ def adapt(
         str | None, typer.Option("--base", help="Start from this encoder or reranker: a folder, package or hub id.")
     ] = None,
     out: OutOption = None,
-    config: Annotated[Path, typer.Option(help="Another recipe than configs/adapt.yaml.", show_default=False)] = _RECIPE,
+    config: Annotated[Path, typer.Option(help="Another recipe than configs/adapt.yaml.", show_default=False)] = RECIPE,
     overrides: SetOption = None,
     fresh: FreshOption = False,
     quiet: QuietOption = False,
@@ -48,7 +48,7 @@ def adapt(
         "name": folder.name,
         "collection.documents.corpus": corpus,
         **({"base_model": base} if base else {}),
-        **({"collection.documents.judged": judged_folder(folder)} if judged_folder(folder).is_dir() else {}),
+        **({"collection.documents.judged": judged_folder(folder)} if _is_judged(folder) else {}),
     }
     named = [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
     return run_until(config, [*named, *(overrides or [])], StageName.package, fresh, Output(quiet, as_json))
@@ -70,6 +70,10 @@ def run_folder(corpus: Path, out: Path | None) -> Path:
 def judged_folder(run: Path) -> Path:
     """Where `crossforge judge CORPUS` puts queries and judgements."""
     return run / "judged"
+
+
+def _is_judged(run: Path) -> bool:
+    return (judged_folder(run) / "qrels").is_dir()
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"adapt": adapt}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +11,23 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from crossforge.errors import InputError
+from crossforge_train.cli.adapting import OutOption, judged_folder, run_folder
 from crossforge_train.cli.display import console
 
-_ANSWERS = {"r": 1, "relevant": 1, "n": 0, "not": 0, "not relevant": 0}
+_ANSWERS = {"r": 1, "relevant": 1, "y": 1, "yes": 1, "n": 0, "no": 0, "not": 0, "not relevant": 0}
 _OTHERS = {"s": "s", "skip": "s", "q": "q", "quit": "q"}
 _LONGEST = 1200
 
 
 def judge(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/quickstart.", show_default=False)],
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|CORPUS",
+            help="Folder of a run, such as runs/quickstart, or documents, as `crossforge adapt` takes them.",
+            show_default=False,
+        ),
+    ],
     file: Annotated[
         Path | None,
         typer.Option(
@@ -27,18 +35,87 @@ def judge(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many judgements.", min=1)] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="For documents: a file of queries, one a line, in place of proposed ones.")
+    ] = None,
+    proposed: Annotated[int, typer.Option(help="For documents: how many queries are proposed.", min=1)] = 40,
+    depth: Annotated[int, typer.Option(help="For documents: how many of each system are judged.", min=1)] = 5,
+    out: OutOption = None,
 ) -> None:
     """Judge documents one at a time; the next run of the same config honours what was said."""
+    if (place / "run.json").is_file():
+        _judge_run(place, file, limit)
+    elif file is not None or (place.is_dir() and not _holds_documents(place)):
+        raise InputError(f"{place}: not the folder of a run (no run.json in it), nor one of documents")
+    else:
+        _judge_corpus(place, run_folder(place, out), queries, proposed, depth, limit)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"judge": judge}
+
+
+def _judge_run(run: Path, file: Path | None, limit: int | None) -> None:
     from crossforge.service.judgements import JUDGEMENTS_FILE
-    from crossforge_train.collections.beir import write_qrels
-    from crossforge_train.collections.judgements import read_judgements
     from crossforge_train.mining.report import SUSPECTS_FILE
 
-    if not (run / "run.json").is_file():
-        raise InputError(f"{run}: not the folder of a run (no run.json in it)")
-    target = run / JUDGEMENTS_FILE
+    _judge_rows(read_table(file or run / "mine" / SUSPECTS_FILE), run / JUDGEMENTS_FILE, limit)
+
+
+def _judge_corpus(corpus: Path, run: Path, written: Path | None, proposed: int, depth: int, limit: int | None) -> None:
+    """Judge what first stage and reranker find first for proposed or given queries, into a folder in BEIR layout."""
+    from crossforge.reranker import Reranker
+    from crossforge_train.adaptation.config import DocumentsSource
+    from crossforge_train.adaptation.proposing import proposed_queries, rows_to_judge, written_queries
+    from crossforge_train.adaptation.reader import ENOUGH_JUDGED, JUDGED, read_corpus
+    from crossforge_train.collections.beir import write_beir
+    from crossforge_train.collections.collection import Collection
+    from crossforge_train.collections.judgements import read_judgements
+    from crossforge_train.stages import claim
+
+    source = DocumentsSource(corpus=corpus)
+    documents = read_corpus(source)
+    claim(run)
+    folder, package = judged_folder(run), run / "package"
+    asked = written_queries(written) if written else proposed_queries(documents, source, proposed)
+    known = _queries_of(folder)
+    write_beir(folder, Collection(folder.name, documents, {**known, **asked}, {}))
+    reranker = Reranker(package) if package.is_dir() else None
+    target = folder / "qrels" / f"{JUDGED}.tsv"
+    _judge_rows(rows_to_judge(documents, asked, reranker, depth), target, limit)
+    found = sum(any(judged.values()) for judged in read_judgements(target).values())
+    console.print(
+        f"{found} queries with a relevant document; `crossforge adapt` chooses on them from {ENOUGH_JUDGED} on"
+    )
+    if reranker and found:
+        console.print(
+            f"verdict: crossforge evaluate --reranker {package} --collection {folder} --split {JUDGED}", soft_wrap=True
+        )
+
+
+def _queries_of(folder: Path) -> dict[str, str]:
+    """Those that were asked in earlier sittings."""
+    from crossforge.files import read_jsonl
+
+    path = folder / "queries.jsonl"
+    return {row["_id"]: row["text"] for _, row in read_jsonl(path)} if path.is_file() else {}
+
+
+def _holds_documents(folder: Path) -> bool:
+    from crossforge_train.adaptation.documents import corpus_files
+
+    try:
+        return bool(corpus_files(folder))
+    except InputError:
+        return False
+
+
+def _judge_rows(all_rows: Iterable[Mapping[str, str]], target: Path, limit: int | None) -> None:
+    """Ask about each row that is not judged yet; every answer is in the file before the next question."""
+    from crossforge_train.collections.beir import write_qrels
+    from crossforge_train.collections.judgements import read_judgements
+
     judgements = read_judgements(target)
-    rows = [row for row in read_table(file or run / "mine" / SUSPECTS_FILE) if not _is_judged(row, judgements)]
+    rows = [row for row in all_rows if not _is_judged(row, judgements)]
     console.print(f"{len(rows)} to judge: \\[r]elevant, \\[n]ot relevant, \\[s]kip, \\[q]uit")
     done = 0
     for number, row in enumerate(rows, start=1):
@@ -53,9 +130,6 @@ def judge(
         if done == limit:
             break
     console.print(f"{done} judged; {target} holds {sum(map(len, judgements.values()))}", soft_wrap=True)
-
-
-COMMANDS: dict[str, Callable[..., Any]] = {"judge": judge}
 
 
 def read_table(path: Path) -> Iterator[dict[str, str]]:

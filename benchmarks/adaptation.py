@@ -1,0 +1,162 @@
+"""Adaptation without labels, proved on human queries: `python benchmarks/adaptation.py FOLDER ...` (BEIR folders).
+
+For each folder `crossforge adapt` gets the documents alone. Then nDCG@10 on the human queries of the split `test`,
+over the whole documents and the same candidates: the first stage, the untrained base model as a bi-encoder, the
+adapted reranker, and the two fused with weights that pseudo-queries choose (the package carries its own). Judgements
+of train and dev are never read; those of test decide nothing.
+
+Other starts and recipes: `--base PACKAGE`, `--set collection.replay=[...]`. Everything that was made is kept under
+--out and not made again, so the script goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from quality import cosine_scores
+
+from crossforge.files import read_json, write_json
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import Run
+from crossforge_train.base_model import find_base_model, is_bi_encoder
+from crossforge_train.cli.adapting import RECIPE
+from crossforge_train.cli.display import RichReporter
+from crossforge_train.collect import dev_split, read_collected
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.storage import read_folder
+from crossforge_train.config import Config, load_config
+from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
+from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
+from crossforge_train.evaluation.systems import Bench, set_up_bench
+from crossforge_train.evaluation.tuning import choose_fusion_weight
+from crossforge_train.evaluation.verdict import Contest, compare_systems
+from crossforge_train.mine import INDEX_FOLDER, fit_first_stage
+from crossforge_train.mining.bi_encoder import BiEncoder
+from crossforge_train.recipe import stages_until
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import run_stages
+
+TFIDF, BASE, BASE_FUSED, ADAPTED, FUSED = (
+    "TF-IDF", "base as bi-encoder", "base as bi-encoder, fused", "adapted", "adapted, fused"
+)  # fmt: skip
+SYSTEMS = (TFIDF, BASE, BASE_FUSED, ADAPTED, FUSED)
+MEASURED_FILE = "human.json"
+_TOKENS = 256  # that the bi-encoder reads
+
+
+def main() -> None:
+    """Run what is missing, and print a table of everything that there is."""
+    options = _options()
+    rows = []
+    for folder in options.folders:
+        for seed in options.seeds:
+            rows.append(_row(folder, seed, options))
+            print(_table(rows), flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42])
+    parser.add_argument("--base", help="start from this encoder, or warm from this reranker package")
+    parser.add_argument("--config", type=Path, default=RECIPE)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=C")
+    parser.add_argument("--tag", default="", help="behind the names of the runs, to keep several recipes apart")
+    parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
+    parser.add_argument("--max-queries", type=int, help="measure only so many human queries, by a seeded draw")
+    return parser.parse_args()
+
+
+def _row(folder: Path, seed: int, options: argparse.Namespace) -> str:
+    values = {
+        "runs": str(options.out),
+        "name": f"{folder.resolve().name}{options.tag}-{seed}",
+        "collection.documents.corpus": str(folder),
+        "package.allow_regression": True,  # what is worse is to be seen in the table
+        **({"base_model": options.base} if options.base else {}),
+    }
+    named = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    config = load_config(options.config, [*named, f"seed={seed}", *options.overrides])
+    run_stages(config, stages_until(config, "package"), RichReporter())
+    measured = config.folder / MEASURED_FILE
+    package = {"package": (config.folder / "stages" / "package.json").read_text(), "queries": options.max_queries}
+    if not measured.is_file() or read_json(measured)["of"] != package:
+        write_json(measured, {"of": package, "row": _measured(config, folder, options.max_queries)})
+    return str(read_json(measured)["row"])
+
+
+def _measured(config: Config, folder: Path, max_queries: int | None) -> str:
+    orders, bench = _orders(config, folder, max_queries)
+    metric = config.evaluation.metric
+    values = {name: measure_rankings([metric], bench.qrels, order) for name, order in orders.items()}
+    contest = Contest(
+        TFIDF, [(FUSED, TFIDF)], [(ADAPTED, TFIDF), *((FUSED, name) for name in orders if "base" in name)]
+    )
+    compared = {
+        (found.system, found.baseline): f"{found.difference:+.3f} [{found.interval[0]:+.3f}, {found.interval[1]:+.3f}] "
+        f"{found.verdict}"
+        for found in compare_systems(values, contest, config.evaluation, config.seed)
+    }
+    cells = [f"{mean(values[name][metric]):.3f}" if name in values else "–" for name in SYSTEMS]
+    seconds = sum(read_json(path)["seconds"] for path in (config.folder / "stages").glob("*.json"))
+    over_base = compared.get((FUSED, BASE_FUSED), "–")
+    head = [config.name, str(len(bench.queries)), f"{seconds / 60:.0f} min"]
+    return _cells([*head, *cells, compared[FUSED, TFIDF], compared[ADAPTED, TFIDF], over_base])
+
+
+def _orders(config: Config, folder: Path, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
+    """The order of every system on the human queries."""
+    package = Reranker(config.folder / "package")
+    adapted = read_collected(config.folder / "collect")
+    dev = _bench(config, adapted, dev_split(config.collection), config.evaluation.max_dev_queries)
+    bench = _bench(config, read_folder(folder), "test", max_queries)
+    # The index of the whole documents, as the package has it.
+    scored = score_queries(
+        bench.pipeline(package), bench.queries, bench.run, config.evaluation.depth, RichReporter(), "reranking"
+    )
+    orders = {
+        TFIDF: {query_id: [found.doc_id for found in bench.run[query_id]] for query_id in bench.queries},
+        ADAPTED: rankings(scored, bench.run, 0.0),
+        FUSED: rankings(scored, bench.run, package.manifest.fusion_weight),
+    }
+    base = find_base_model(config.base_model)
+    if is_bi_encoder(base):
+        model = BiEncoder(base, _TOKENS, config.training.precision)
+        weight = choose_fusion_weight(_cosines(model, dev), dev.run, dev.qrels, config.evaluation.metric, config.seed)
+        cosines = _cosines(model, bench)
+        orders |= {BASE: rankings(cosines, bench.run, 0.0), BASE_FUSED: rankings(cosines, bench.run, weight)}
+    return orders, bench
+
+
+def _cosines(model: BiEncoder, bench: Bench) -> Mapping[str, ScoredQuery]:
+    return cosine_scores(model, bench.collection, bench.queries, bench.run, bench.config.depth)
+
+
+def _bench(config: Config, collection: Collection, split: str, limit: int | None) -> Bench:
+    """Dev on the run's own index, human queries on one of the whole documents."""
+    own = config.folder / "mine" / INDEX_FOLDER
+    retriever = (
+        TfidfRetriever.load(own)
+        if split == dev_split(config.collection)
+        else fit_first_stage(collection, config.first_stage)
+    )
+    run: Run = retriever.search(collection.split_queries(split), config.first_stage.depth)
+    return set_up_bench(collection, split, run, retriever, config.evaluation, config.seed, SilentReporter(), limit)
+
+
+def _table(rows: list[str]) -> str:
+    head = ["folder-seed", "queries", "time", *SYSTEMS, f"{FUSED} over {TFIDF}", f"{ADAPTED} over {TFIDF}",
+            f"{FUSED} over {BASE_FUSED}"]  # fmt: skip
+    return "\n".join([_cells(head), "|" + "---|" * len(head), *rows])
+
+
+def _cells(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()

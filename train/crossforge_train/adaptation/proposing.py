@@ -1,0 +1,88 @@
+"""Proposes queries for documents that have none, and the documents that a person should judge for them.
+
+Depth pooling: the first documents of each system are judged, so that none is measured on what nobody looked at. Source:
+Sparck Jones and van Rijsbergen, "Report on the need for and provision of an 'ideal' information retrieval test
+collection", 1975.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from crossforge.documents import Document
+from crossforge.files import read_lines
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge_train.adaptation.config import DocumentsSource
+from crossforge_train.adaptation.drawing import draw_queries
+from crossforge_train.adaptation.reader import makers
+from crossforge_train.collections.splits import fingerprint, normalized
+from crossforge_train.mining.report import JUDGING_COLUMNS
+
+# People type key words and questions; titles and sentences would be found in their own documents word for word.
+_QUOTAS = {"title": 0, "sentence": 0, "keywords": 1, "question": 1}
+_RERANKED = 30  # candidates of the first stage that the reranker orders
+
+
+def proposed_queries(corpus: Mapping[str, Document], source: DocumentsSource, count: int) -> dict[str, str]:
+    """Query id -> text of key words and questions of drawn documents, which bring these documents back."""
+    settings = source.model_copy(update={"quotas": source.quotas.model_copy(update=_QUOTAS), "queries": count})
+    drawn = draw_queries(corpus, makers(corpus, settings), settings)
+    return {query.query_id: query.text for found in drawn.splits.values() for query in found}
+
+
+def written_queries(path: Path) -> dict[str, str]:
+    """Query id -> text of the lines of a file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    lines = (" ".join(line.split()) for line in read_lines(path))
+    return {f"query-{fingerprint(normalized(line))[:16]}": line for line in lines if line}
+
+
+def rows_to_judge(
+    corpus: Mapping[str, Document], queries: Mapping[str, str], reranker: Reranker | None, depth: int
+) -> list[dict[str, str]]:
+    """The pooled documents of each query, the queries first on which first stage and reranker disagree most.
+
+    Args:
+        corpus: the documents.
+        queries: query id -> text.
+        reranker: orders the first stage's candidates; None if there is none yet.
+        depth: documents of each system that are judged.
+    """
+    run = TfidfRetriever.fit(corpus.values())
+    found = run.search(queries, max(depth, _RERANKED), ties_by_id=True)
+    orders = {query_id: [[one.doc_id for one in candidates]] for query_id, candidates in found.items() if candidates}
+    if reranker is not None:
+        pipeline = RetrieveAndRerank(corpus, run, reranker)
+        for query_id, both in orders.items():
+            if reranker.tokenizer.fits(queries[query_id]):
+                both.append([one.doc_id for one in pipeline.rerank(queries[query_id], found[query_id])])
+    agreement = {query_id: _agreement(both, depth) for query_id, both in orders.items()}
+    return [
+        dict(
+            zip(
+                JUDGING_COLUMNS,
+                (query_id, doc_id, queries[query_id], corpus[doc_id].title, corpus[doc_id].text),
+                strict=True,
+            )
+        )
+        for query_id in sorted(orders, key=lambda query_id: (agreement[query_id], query_id))
+        for doc_id in _pooled(orders[query_id], depth)
+    ]
+
+
+def _agreement(orders: Sequence[Sequence[str]], depth: int) -> int:
+    """How many of the first documents all systems have in common."""
+    return len(set.intersection(*(set(order[:depth]) for order in orders)))
+
+
+def _pooled(orders: Sequence[Sequence[str]], depth: int) -> Iterator[str]:
+    """The first documents of all systems, each once; the best of each first."""
+    return iter(
+        dict.fromkeys(doc_id for rank in zip(*(order[:depth] for order in orders), strict=True) for doc_id in rank)
+    )
