@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from quality import cosine_scores
 
+from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
@@ -54,8 +56,11 @@ def main() -> None:
     rows = []
     for folder in options.folders:
         for seed in options.seeds:
-            rows.append(_row(folder, seed, options))
-            print(_table(rows), flush=True)
+            try:
+                rows.append(_row(folder, seed, options))
+            except InputError as error:
+                print(f"skipped {folder}: {error}", file=sys.stderr)
+    print(_table(rows))
 
 
 def _options() -> argparse.Namespace:

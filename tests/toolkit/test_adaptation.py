@@ -421,3 +421,13 @@ def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
     assert counts["judged_by_people"] == ["dev"]
     assert "people judged queries of dev" in (run / "package" / "README.md").read_text()
     assert "no person judged these queries" in (run / "package" / "README.md").read_text()  # those of test
+
+
+def test_every_key_of_documents_stands_in_the_documentation() -> None:
+    from crossforge_train.adaptation import config
+
+    documentation = (Path(__file__).parents[2] / "docs" / "adaptation.md").read_text()
+    models = [config.DocumentsSource, config.GeneratorConfig, config.EndpointConfig, config.Quotas]
+    keys = {key for model in models for key in model.model_fields}
+    shown = {key for key in keys if any(form in documentation for form in (f"`{key}`", f"{key}:", f"documents.{key}`"))}
+    assert sorted(keys - shown) == []
