@@ -52,7 +52,7 @@ class TrainingConfig(Section):
     distillation_temperature: float = Field(0.05, gt=0, description="divides the teacher's scores")
     learning_rate: Positive | Auto = Field(AUTO, description="of the body, or auto")
     head_learning_rate: Positive | Auto = Field(
-        AUTO, description="of the freshly initialised classification head, or auto"
+        AUTO, description="of the head (pooler and classifier) on the encoder, or auto"
     )
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")

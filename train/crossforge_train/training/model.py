@@ -10,7 +10,9 @@ from sentence_transformers import CrossEncoder
 from crossforge_train.training.config import TrainingConfig
 from crossforge_train.training.lora import add_adapters
 
-HEAD = r"\bclassifier\b|\bscore\b"  # what transformers calls a fresh classification head
+# What transformers puts on an encoder to classify. The pooler is part of it: a bi-encoder averages its tokens and has
+# never trained one. At the body's rate it learns so slowly that most of a short training is lost (docs/results.md).
+HEAD = r"\b(pooler|pre_classifier|classifier|score)\b"
 
 
 def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
