@@ -7,7 +7,10 @@ TORCH ?= torch==2.13.0
 # Tests on real weights and real collections take minutes: they run where CI is set, or with `make test SLOW=1`.
 SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
 
-.PHONY: help train adapt test demo check clean
+# Environments of clients whose dependencies do not agree with the toolkit's.
+CLIENTS ?= .venv-clients
+
+.PHONY: help train adapt test test-clients demo check clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +24,9 @@ adapt: .venv/installed  ## Adapt to documents without labels: make adapt CORPUS=
 test: .venv/installed-dev  ## Run the tests
 	$(BIN)/pytest $(SELECTED)
 
+test-clients: .venv/installed-dev  ## Test other libraries on a package, some in environments of their own
+	CLIENTS=$(abspath $(CLIENTS)) $(BIN)/pytest tests/clients
+
 demo: runs/quickstart/package  ## Search for "LangSmith": TF-IDF order and reranked order side by side
 	$(BIN)/crossforge search $< LangSmith --corpus examples/langsmith.jsonl --passages 2 --compare
 
@@ -28,7 +34,7 @@ check: .venv/installed-dev  ## Lint and type-check
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:  ## Remove the environment and all runs
-	rm -rf .venv runs
+	rm -rf .venv $(CLIENTS) runs
 
 runs/quickstart/package:
 	$(MAKE) train
