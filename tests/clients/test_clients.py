@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import venv
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,10 @@ def environment(folder, requirements):
     wanted = requirements.read_text()
     if not finished.is_file() or finished.read_text() != wanted:
         venv.create(folder, with_pip=True, clear=True)
-        install = [python, "-m", "pip", "install", "--quiet", "-r", requirements]
+        # The very build of torch that is installed here, and none for other hardware.
+        pinned = folder / "constraints.txt"
+        pinned.write_text(f"torch=={version('torch')}\n")
+        install = [python, "-m", "pip", "install", "--quiet", "-r", requirements, "-c", pinned]
         subprocess.run(install, check=True, env={**os.environ, "PIP_REQUIRE_VIRTUALENV": "1"})
         finished.write_text(wanted)
     return python

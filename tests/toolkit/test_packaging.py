@@ -261,3 +261,10 @@ def test_auto_takes_the_fastest_within_the_tolerance(toy_package: Path) -> None:
 def test_auto_goes_on_to_what_is_installed(toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert open_backend(toy_package, "auto", {"openvino": 1e-6, "openvino-bf16": 0.02}, 0.1).name == "onnx"
+
+
+def test_the_tokenizers_class_is_one_that_transformers_4_knows(toy_package: Path) -> None:
+    """Its name for tokenizers without a model of their own is read by 5 too; the other way round it is not."""
+    settings = json.loads((toy_package / "tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert AutoTokenizer.from_pretrained(toy_package).is_fast

@@ -57,15 +57,20 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
     state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     state["truncation"] = state["padding"] = None
     (folder / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
-    _write_input_names(base_model, folder)
+    _write_settings(base_model, folder)
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     write_json(folder / "special_tokens_map.json", special)
     _write_vocabulary(tokenizer, base_model, folder)
 
 
-def _write_input_names(base_model: Path, folder: Path) -> None:
-    """Say outright whether there are segments: what a reader assumes otherwise depends on the tokenizer's class."""
+def _write_settings(base_model: Path, folder: Path) -> None:
+    """Say outright whether there are segments: what a reader assumes otherwise depends on the tokenizer's class.
+
+    The class without a model of its own is named as transformers 4 knows it, which 5 understands too.
+    """
     settings = read_json(folder / "tokenizer_config.json")
+    if settings.get("tokenizer_class") == "TokenizersBackend":
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     segments = ["token_type_ids"] if uses_segments(base_model) else []
     settings["model_input_names"] = ["input_ids", *segments, "attention_mask"]
     write_json(folder / "tokenizer_config.json", settings)
