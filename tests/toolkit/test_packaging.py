@@ -265,6 +265,8 @@ def test_auto_goes_on_to_what_is_installed(toy_package: Path, monkeypatch: pytes
 
 def test_the_tokenizers_class_is_one_that_transformers_4_knows(toy_package: Path) -> None:
     """Its name for tokenizers without a model of their own is read by 5 too; the other way round it is not."""
+    from transformers import AutoTokenizer
+
     settings = json.loads((toy_package / "tokenizer_config.json").read_text())
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert AutoTokenizer.from_pretrained(toy_package).is_fast
