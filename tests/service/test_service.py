@@ -128,7 +128,8 @@ def test_without_a_corpus_there_is_no_searching(limited):
 
 def test_health_says_what_is_served(client, toy_reranker):
     health = client.get("/health").json()
-    assert (health["status"], health["model"], health["backend"], health["documents"]) == ("ok", "toy", "onnx", 72)
+    backend = toy_reranker.backend_name
+    assert (health["status"], health["model"], health["backend"], health["documents"]) == ("ok", "toy", backend, 72)
     assert (health["threshold"], health["judging"]) == (toy_reranker.manifest.threshold, False)
 
 

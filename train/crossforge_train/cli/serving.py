@@ -33,7 +33,7 @@ def serve(
         int, typer.Option(help="How many candidates of the first stage are reranked.", min=1)
     ] = DEFAULT_DEPTH,
     passages: Annotated[int, typer.Option(help="Passages that are read of a long document.", min=1)] = 1,
-    backend: Annotated[str, typer.Option(help="auto, onnx, openvino, openvino-bf16 or torch.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnx, onnx-int8, openvino, openvino-bf16 or torch.")] = "auto",
     judgements: Annotated[
         Path | None,
         typer.Option(help="Where thumbs up and down go. Default: judgements.tsv of the run that the package lies in."),
