@@ -31,6 +31,7 @@ from crossforge_train.collect import dev_split, read_collected
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config import Config, load_config
+from crossforge_train.evaluate import backend_for
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
@@ -115,7 +116,7 @@ def _measured(config: Config, folder: Path, max_queries: int | None) -> str:
 
 def _orders(config: Config, folder: Path, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
     """The order of every system on the human queries."""
-    package = Reranker(config.folder / "package")
+    package = Reranker(config.folder / "package", backend=backend_for(config.evaluation.backend))
     adapted = read_collected(config.folder / "collect")
     dev = _bench(config, adapted, dev_split(config.collection), config.evaluation.max_dev_queries)
     bench = _bench(config, read_folder(folder), "test", max_queries)
