@@ -1,0 +1,112 @@
+"""What a faster backend costs in ranking: `python benchmarks/backend_quality.py CONFIG [--set KEY=VALUE]`.
+
+Takes a run that is trained, and scores the candidates of its first test split once with every backend that this machine
+has. A row gives nDCG@10 of the reranker alone, the difference from exact fp32 with its interval, the largest difference
+of a logit, the share of the ten best in common, and pairs a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from crossforge.backends.choice import BackendName
+from crossforge.errors import PackageError
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import read_run
+from crossforge_train.collect import read_collected, test_splits
+from crossforge_train.config import Config, load_config
+from crossforge_train.evaluation.metrics import Rankings, measure_rankings
+from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
+from crossforge_train.evaluation.significance import bootstrap_interval
+from crossforge_train.evaluation.systems import Bench, set_up_bench
+from crossforge_train.finetune import MODEL_FOLDER
+from crossforge_train.mine import INDEX_FOLDER, run_file
+from crossforge_train.reporting import SilentReporter
+
+EXACT: BackendName = "onnx"
+BACKENDS = (EXACT, *(name for name in get_args(BackendName) if name not in (EXACT, "auto")))
+DEPTH = 10
+
+
+def main() -> None:
+    """Print a row for each backend."""
+    options = _options()
+    config = load_config(options.config, options.set)
+    model = config.folder / config.last_finetune / MODEL_FOLDER
+    if not model.is_dir():
+        sys.exit(f"skipped: {model} does not exist; `make train CONFIG={options.config}` trains it")
+    bench = _bench(config)
+    print(f"| backend | {config.evaluation.metric} | difference | max logit difference | top 10 in common | pairs/s |")
+    print("|---" * 6 + "|")
+    exact: dict[str, ScoredQuery] = {}
+    for name in BACKENDS:
+        try:
+            reranker = Reranker(model, backend=name)
+        except PackageError as error:
+            print(f"left out {name}: {error}", file=sys.stderr)
+            continue
+        begin = time.perf_counter()
+        found = _scored(bench, reranker)
+        seconds = time.perf_counter() - begin
+        exact = exact or found
+        print(_row(name, bench, exact, found, seconds), flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the config")
+    return parser.parse_args()
+
+
+def _bench(config: Config) -> Bench:
+    split = test_splits(config.collection)[0]
+    run, settings = read_run(run_file(config.folder / "mine", split)), config.evaluation
+    retriever = TfidfRetriever.load(config.folder / "mine" / INDEX_FOLDER)
+    collection = read_collected(config.folder / "collect")
+    return set_up_bench(
+        collection, split, run, retriever, settings, config.seed, SilentReporter(), settings.max_queries
+    )
+
+
+def _scored(bench: Bench, reranker: Reranker) -> dict[str, ScoredQuery]:
+    pipeline = bench.pipeline(reranker)
+    return score_queries(pipeline, bench.queries, bench.run, bench.config.depth, SilentReporter(), "scoring")
+
+
+def _row(name: str, bench: Bench, exact: dict[str, ScoredQuery], found: dict[str, ScoredQuery], seconds: float) -> str:
+    values, reference = _values(bench, found), _values(bench, exact)
+    differences = values - reference
+    low, high = bootstrap_interval(differences, bench.config.permutations, bench.seed)
+    logits = max(float(np.abs(found[query].logits - exact[query].logits).max()) for query in found)
+    pairs = sum(len(each.logits) for each in found.values())
+    return (
+        f"| {name} | {values.mean():.4f} | {differences.mean():+.4f} [{low:+.4f}, {high:+.4f}] | {logits:.1e} "
+        f"| {_common(_alone(bench, found), _alone(bench, exact)):.1%} | {pairs / seconds:.1f} |"
+    )
+
+
+def _values(bench: Bench, scored: dict[str, ScoredQuery]) -> np.ndarray:
+    metric = bench.config.metric
+    found = measure_rankings([metric], bench.qrels, _alone(bench, scored))[metric]
+    return np.array([found[query_id] for query_id in sorted(found)])
+
+
+def _alone(bench: Bench, scored: dict[str, ScoredQuery]) -> Rankings:
+    return rankings(scored, bench.run, 0.0)
+
+
+def _common(left: Rankings, right: Rankings) -> float:
+    shares = [len(set(left[query][:DEPTH]) & set(right[query][:DEPTH])) / DEPTH for query in left if left[query]]
+    return float(np.mean(shares))
+
+
+if __name__ == "__main__":
+    main()
