@@ -404,6 +404,20 @@ def test_judging_documents_proposes_queries_and_keeps_every_answer(
     assert kinds == {"keywords", "question"}
 
 
+def test_judging_reads_the_columns_that_the_recipe_names(crossforge: Command, docs: Path, tmp_path: Path) -> None:
+    renamed, out = tmp_path / "renamed.jsonl", tmp_path / "runs" / "renamed"
+    rows = [json.loads(line) for line in docs.read_text().splitlines()]
+    renamed.write_text("".join(json.dumps({"heading": row["title"], "body": row["text"]}) + "\n" for row in rows))
+    columns = ("--set", "collection.documents.columns={title: heading, text: body}")
+    refused = judge(crossforge, renamed, out, "q\n")
+    assert refused.status == 1
+    assert "text" in refused.err
+    assert "1 judged" in judge(crossforge, renamed, out, "y\nq\n", *columns).out
+    recipe = tmp_path / "labelled.yaml"
+    recipe.write_text("collection: {beir: somewhere}\n")
+    assert "labelled.yaml" in judge(crossforge, renamed, out, "q\n", "--config", recipe).err
+
+
 def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
     crossforge: Command, docs: Path, adapted: tuple[Path, Outcome], tmp_path: Path
 ) -> None:

@@ -24,6 +24,9 @@ CorpusArgument = Annotated[
         show_default=False,
     ),
 ]
+RecipeOption = Annotated[
+    Path, typer.Option("--config", help="Another recipe than configs/adapt.yaml.", show_default=False)
+]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run; runs/adapt-CORPUS if left out.", show_default=False)
 ]
@@ -35,23 +38,25 @@ def adapt(
         str | None, typer.Option("--base", help="Start from this encoder or reranker: a folder, package or hub id.")
     ] = None,
     out: OutOption = None,
-    config: Annotated[Path, typer.Option(help="Another recipe than configs/adapt.yaml.", show_default=False)] = RECIPE,
+    config: RecipeOption = RECIPE,
     overrides: SetOption = None,
     fresh: FreshOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Adapt a reranker to documents without queries or judgements: make pseudo-queries, train, prove, package."""
-    folder = run_folder(corpus, out)
-    values = {
-        "runs": folder.parent,
-        "name": folder.name,
-        "collection.documents.corpus": corpus,
-        **({"base_model": base} if base else {}),
-        **({"collection.documents.judged": judged_folder(folder)} if _is_judged(folder) else {}),
-    }
-    named = [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
-    return run_until(config, [*named, *(overrides or [])], StageName.package, fresh, Output(quiet, as_json))
+    values = corpus_values(corpus, run_folder(corpus, out))
+    if base:
+        values.append(f"base_model={json.dumps(base)}")
+    return run_until(config, [*values, *(overrides or [])], StageName.package, fresh, Output(quiet, as_json))
+
+
+def corpus_values(corpus: Path, run: Path) -> list[str]:
+    """What a recipe is told of a corpus and the folder of its run, as `--set` would tell it."""
+    values = {"runs": run.parent, "name": run.name, "collection.documents.corpus": corpus}
+    if _is_judged(run):
+        values["collection.documents.judged"] = judged_folder(run)
+    return [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
 
 
 def run_folder(corpus: Path, out: Path | None) -> Path:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.panel import Panel
 
 from crossforge.errors import InputError
-from crossforge_train.cli.adapting import OutOption, judged_folder, run_folder
+from crossforge_train.cli.adapting import RECIPE, OutOption, RecipeOption, corpus_values, judged_folder, run_folder
 from crossforge_train.cli.display import console
+from crossforge_train.cli.training import SetOption
+
+if TYPE_CHECKING:
+    from crossforge_train.adaptation.config import DocumentsSource
 
 _ANSWERS = {"r": 1, "relevant": 1, "y": 1, "yes": 1, "n": 0, "no": 0, "not": 0, "not relevant": 0}
 _OTHERS = {"s": "s", "skip": "s", "q": "q", "quit": "q"}
@@ -41,6 +45,8 @@ def judge(
     proposed: Annotated[int, typer.Option(help="For documents: how many queries are proposed.", min=1)] = 40,
     depth: Annotated[int, typer.Option(help="For documents: how many of each system are judged.", min=1)] = 5,
     out: OutOption = None,
+    config: RecipeOption = RECIPE,
+    overrides: SetOption = None,
 ) -> None:
     """Judge documents one at a time; the next run of the same config honours what was said."""
     if (place / "run.json").is_file():
@@ -48,7 +54,9 @@ def judge(
     elif file is not None or (place.is_dir() and not _holds_documents(place)):
         raise InputError(f"{place}: not the folder of a run (no run.json in it), nor one of documents")
     else:
-        _judge_corpus(place, run_folder(place, out), queries, proposed, depth, limit)
+        run = run_folder(place, out)
+        source = documents_source(config, [*corpus_values(place, run), *(overrides or [])])
+        _judge_corpus(source, run, queries, proposed, depth, limit)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {"judge": judge}
@@ -61,10 +69,25 @@ def _judge_run(run: Path, file: Path | None, limit: int | None) -> None:
     _judge_rows(read_table(file or run / "mine" / SUSPECTS_FILE), run / JUDGEMENTS_FILE, limit)
 
 
-def _judge_corpus(corpus: Path, run: Path, written: Path | None, proposed: int, depth: int, limit: int | None) -> None:
+def documents_source(recipe: Path, values: list[str]) -> DocumentsSource:
+    """How a recipe reads its documents.
+
+    Raises:
+        InputError: it is no recipe for documents alone.
+    """
+    from crossforge_train.config import load_config
+
+    source = load_config(recipe, values).collection.documents
+    if source is None:
+        raise InputError(f"{recipe}: collection.documents is missing; see configs/adapt.yaml")
+    return source
+
+
+def _judge_corpus(
+    source: DocumentsSource, run: Path, written: Path | None, proposed: int, depth: int, limit: int | None
+) -> None:
     """Judge what first stage and reranker find first for proposed or given queries, into a folder in BEIR layout."""
     from crossforge.reranker import Reranker
-    from crossforge_train.adaptation.config import DocumentsSource
     from crossforge_train.adaptation.proposing import proposed_queries, rows_to_judge, written_queries
     from crossforge_train.adaptation.reader import ENOUGH_JUDGED, JUDGED, read_corpus
     from crossforge_train.collections.beir import write_beir
@@ -72,7 +95,6 @@ def _judge_corpus(corpus: Path, run: Path, written: Path | None, proposed: int, 
     from crossforge_train.collections.judgements import read_judgements
     from crossforge_train.stages import claim
 
-    source = DocumentsSource(corpus=corpus)
     documents = read_corpus(source)
     claim(run)
     folder, package = judged_folder(run), run / "package"
