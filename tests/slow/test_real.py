@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
 
 from crossforge import Reranker
 from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
@@ -15,6 +18,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config import FirstStageConfig, load_config
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.report import read_report
+from crossforge_train.grafting.graft import graft
 from crossforge_train.mine import fit_first_stage
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
@@ -52,6 +56,27 @@ def _first_stage(collection: Collection, config: FirstStageConfig) -> float:
 def test_the_packaged_base_model_is_genuine() -> None:
     (name,) = PACKAGED_MODELS
     assert (find_base_model(name) / "model.safetensors").is_file()
+
+
+def test_a_graft_of_real_weights_follows_the_cosines(shared_collections: Path) -> None:
+    collection = read_beir(shared_collections / "stackfaq")
+    documents = [found.full_text for found in collection.corpus.values()]
+    judged = list(collection.qrels("train").items())[:128]
+    relevant = [
+        (collection.queries[query_id], collection.corpus[next(iter(found))].full_text) for query_id, found in judged
+    ]
+    pairs = [*relevant, *((query, documents[place]) for place, (query, _) in enumerate(relevant))]
+    folder = find_base_model(next(iter(PACKAGED_MODELS)))
+    torch.manual_seed(0)
+    model = graft(folder, pairs[::2], 160).model
+    queries, others = zip(*pairs[1::2], strict=True)
+    bi_encoder = SentenceTransformer(str(folder), device="cpu")
+    vectors = (bi_encoder.encode(list(texts), convert_to_tensor=True) for texts in (queries, others))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(queries, others, padding=True, truncation=True, max_length=160, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**batch).logits[:, 0]
+    assert torch.corrcoef(torch.stack([logits, torch.cosine_similarity(*vectors)]))[0, 1] > 0.9
 
 
 @pytest.fixture(scope="module")

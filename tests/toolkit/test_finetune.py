@@ -30,7 +30,7 @@ from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages, stage_record
-from crossforge_train.training import lora, preparation
+from crossforge_train.training import lora, preparation, start
 from crossforge_train.training.config import LongDocuments
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.rows import make_rows
@@ -484,6 +484,16 @@ def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config], mon
 def test_a_training_that_is_left_with_nothing_to_learn_from_is_told(prepared: Callable[..., Config]) -> None:
     with pytest.raises(InputError, match=r"label_weight is 0 and there is no teacher"):
         trained(prepared("training.label_weight=0", "training.distillation_weight=auto"))
+
+
+def test_training_starts_from_the_bi_encoder(prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "_FAITHFUL", 0.0)  # random weights follow their cosines less closely than real ones
+    config = prepared("training.start=bi_encoder", "training.learning_rate=auto", "training.head_learning_rate=auto")
+    history, weights = trained(config)
+    assert history["training"]["learning_rate"] <= 5e-5
+    assert history["training"]["head_learning_rate"] == history["training"]["learning_rate"]
+    assert any(name.startswith("bert.encoder.layer.2.") for name in weights)  # two of the bi-encoder, one to compare
+    assert not (config.folder / "finetune" / start.START_FOLDER).exists()
 
 
 def test_by_itself_training_takes_the_teacher_if_there_is_one(prepared: Callable[..., Config]) -> None:

@@ -21,6 +21,7 @@ from crossforge_train.training.collator import GroupCollator
 from crossforge_train.training.config import TrainingConfig
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
+    Head,
     Picker,
     learning_rate_by_size,
     pair_lengths,
@@ -41,19 +42,26 @@ from crossforge_train.training.range_test import MULTIPLES, left_as_it_was, loss
      (600_000_000, 1e-5)],
 )  # fmt: skip
 def test_the_learning_rate_falls_with_the_size_of_the_model(parameters: int, rate: float) -> None:
-    assert learning_rate_by_size(parameters) == pytest.approx(rate, rel=0.05)
+    assert learning_rate_by_size(parameters, head="fresh") == pytest.approx(rate, rel=0.05)
 
 
-@given(st.integers(1, 10**10), st.integers(1, 10**10))
-def test_a_larger_model_never_gets_a_higher_rate(one: int, other: int) -> None:
-    small, large = sorted((one, other))
-    assert 1e-5 <= learning_rate_by_size(large) <= learning_rate_by_size(small) <= 2e-4
+@given(st.integers(1, 10**10), st.integers(1, 10**10), st.sampled_from(["fresh", "trained", "grafted"]))
+def test_a_larger_model_never_gets_a_higher_rate(one: int, other: int, head: Head) -> None:
+    small, large = (learning_rate_by_size(size, head=head) for size in sorted((one, other)))
+    assert 1e-5 <= large <= small <= 2e-4
+
+
+def test_a_graft_learns_slowly() -> None:
+    assert learning_rate_by_size(22_700_000, head="grafted") == 5e-5
+    assert learning_rate_by_size(600_000_000, head="grafted") == 1e-5
+    assert learning_rate_by_size(22_700_000, head="grafted", adapters=True) == pytest.approx(5e-4)
 
 
 def test_a_fresh_head_learns_faster_and_a_trained_one_as_fast_as_the_body() -> None:
-    assert pick_head_learning_rate(1e-4, fresh=True)[0] == 1e-3
-    assert pick_head_learning_rate(1e-3, fresh=True)[0] == 2e-3
-    assert pick_head_learning_rate(1e-4, fresh=False)[0] == 1e-4
+    assert pick_head_learning_rate(1e-4, "fresh")[0] == 1e-3
+    assert pick_head_learning_rate(1e-3, "fresh")[0] == 2e-3
+    assert pick_head_learning_rate(1e-4, "trained")[0] == 1e-4
+    assert pick_head_learning_rate(1e-4, "grafted")[0] == 1e-4
 
 
 def test_a_rate_that_fell_apart_is_lowered_and_never_raised() -> None:

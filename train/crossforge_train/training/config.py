@@ -34,12 +34,18 @@ AUTO: Final = "auto"
 AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
 Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0)]
+Start = Literal["auto", "bi_encoder", "fresh_head"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class TrainingConfig(Section):
     """Fine-tuning. `auto` leaves a value to `crossforge_train.training.picks`."""
 
+    start: Start = Field(
+        AUTO,
+        description="of a base model that is a bi-encoder: bi_encoder builds its cosines in, as one more layer; "
+        "fresh_head does not; auto: bi_encoder where the architecture allows it",
+    )
     loss: Loss = Field("group_softmax", description="what is minimised on the labels; see docs/losses.md")
     label_weight: float = Field(1.0, ge=0, description="weight of that loss; 0 trains on the teacher's scores alone")
     in_batch_negatives: int = Field(

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -24,12 +24,15 @@ from crossforge_train.training.config import AUTO, AUTO_MAX_LENGTH, PickedTraini
 PICKED_FILE = "picked.json"
 
 Value = TypeVar("Value", float, str)
+# What the head of the model is before it is trained: random, such that it gives a bi-encoder's cosines, or trained.
+Head = Literal["fresh", "grafted", "trained"]
 # A value and why it was picked.
 Pick = tuple[float, str]
 
 _SMALL, _RATE_OF_SMALL = 20e6, 2e-4  # parameters, learning rate
 _LARGE, _RATE_OF_LARGE = 150e6, 1e-5
 _ADAPTER_FACTOR = 10
+_MOST_OF_GRAFT = 5e-5
 _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
 _WORTH_BF16 = 1.1
 _GROUPS_SEEN, _MOST_EPOCHS = 3000, 4
@@ -70,13 +73,16 @@ class Picker:
         return PickedTraining(**{**self._training.model_dump(), **self._picked})
 
 
-def learning_rate_by_size(parameters: int, *, adapters: bool = False) -> float:
+def learning_rate_by_size(parameters: int, *, head: Head, adapters: bool = False) -> float:
     """2e-4 up to 20M parameters, 1e-5 from 150M, a straight line between them when both are logarithms.
 
-    Adapters take ten times as much (Schulman et al., "LoRA without regret", 2025).
+    Adapters take ten times as much (Schulman et al., "LoRA without regret", 2025). A model that starts from its
+    bi-encoder's cosines takes 5e-5 at most: it has something to lose (docs/results.md, "The start").
     """
     sizes, rates = np.log([_SMALL, _LARGE]), np.log([_RATE_OF_SMALL, _RATE_OF_LARGE])
     rate = float(np.exp(np.interp(math.log(parameters), sizes, rates)))
+    if head == "grafted":
+        rate = min(rate, _MOST_OF_GRAFT)
     return _two_digits(rate * (_ADAPTER_FACTOR if adapters else 1))
 
 
@@ -87,10 +93,10 @@ def pick_learning_rate(by_size: float, multiple: float) -> Pick:
     return _two_digits(by_size * multiple), f"as {multiple:g} of what goes with the size: a range test fell apart above"
 
 
-def pick_head_learning_rate(body: float, *, fresh: bool) -> Pick:
-    """A fresh head learns ten times as fast as the body, but not above 2e-3; a trained one as fast as the body."""
-    if not fresh:
-        return body, "as the body's, since the base model has a trained head"
+def pick_head_learning_rate(body: float, head: Head) -> Pick:
+    """A fresh head learns ten times as fast as the body, but not above 2e-3; another one as fast as the body."""
+    if head != "fresh":
+        return body, f"as the body's, since the head is {head}"
     return min(_MOST_OF_HEAD, _two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
 
 

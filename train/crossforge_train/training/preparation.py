@@ -12,7 +12,7 @@ from transformers import set_seed
 
 from crossforge.backends.torch import TorchBackend
 from crossforge.errors import InputError
-from crossforge.loading import Parts, holds_reranker, pair_tokenizer, token_limit
+from crossforge.loading import Parts, pair_tokenizer, token_limit
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
@@ -33,6 +33,7 @@ from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
     PICKED_FILE,
+    Head,
     Pick,
     Picker,
     learning_rate_by_size,
@@ -47,6 +48,7 @@ from crossforge_train.training.picks import (
 from crossforge_train.training.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.range_test import drawn_batches, left_as_it_was, losses_by_rate, safe_multiple
 from crossforge_train.training.rows import ROWS_FILE, Rows, make_rows
+from crossforge_train.training.start import starting_model
 
 _TIMED_LENGTH = 128
 
@@ -75,8 +77,11 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
     max_length = int(
         picker.pick("max_length", lambda: pick_max_length(pair_lengths(groups(), collection, base_model, limit), limit))
     )
-    set_seed(config.seed)  # before the head is initialised
-    model = load_model(base_model, config.training.model_copy(update={"max_length": max_length}))
+    start = starting_model(
+        context.folder, base_model, config.training, groups(), collection, max_length, config.seed, reporter
+    )
+    set_seed(config.seed)  # before a fresh head is initialised
+    model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
     pipeline = _pipeline(context, collection, base_model, model, max_length, bf16=bf16)
     rows = make_rows(
@@ -86,9 +91,7 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
     if rows.cut:
         read = "the window that matches best" if config.training.long_documents == "best_window" else "the beginning"
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
-    _pick_the_others(
-        picker, config, model, pipeline, rows.dataset, fresh_head=not holds_reranker(base_model), bf16=bf16
-    )
+    _pick_the_others(picker, config, model, pipeline, rows.dataset, start.head, bf16=bf16)
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), reporter)
     return Work(model, pipeline, rows, evaluator, picker.training())
 
@@ -114,8 +117,8 @@ def _pick_the_others(
     model: CrossEncoder,
     pipeline: RetrieveAndRerank,
     dataset: Dataset,
+    head: Head,
     *,
-    fresh_head: bool,
     bf16: bool,
 ) -> None:
     """All but `max_length`, which rows need; the learning rate after what its range test trains with."""
@@ -132,9 +135,9 @@ def _pick_the_others(
     tokenizer = pipeline.reranker.tokenizer
     rate = picker.pick(
         "learning_rate",
-        lambda: _rate_that_holds(training, config.seed, model, tokenizer, dataset, fresh_head=fresh_head, bf16=bf16),
+        lambda: _rate_that_holds(training, config.seed, model, tokenizer, dataset, head, bf16=bf16),
     )
-    picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, fresh=fresh_head))
+    picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, head))
 
 
 def _dev_set(context: Context, collection: Collection) -> DevSet:
@@ -164,14 +167,16 @@ def _rate_that_holds(
     model: CrossEncoder,
     tokenizer: PairTokenizer,
     dataset: Dataset,
+    head: Head,
     *,
-    fresh_head: bool,
     bf16: bool,
 ) -> Pick:
     """By the size of the model, and lower if training falls apart at that rate on a few of the rows."""
-    head = training.head_learning_rate
-    rate = learning_rate_by_size(sum(value.numel() for value in model.parameters()), adapters=training.lora is not None)
-    head_rate = pick_head_learning_rate(rate, fresh=fresh_head)[0] if isinstance(head, str) else head
+    wanted = training.head_learning_rate
+    rate = learning_rate_by_size(
+        sum(value.numel() for value in model.parameters()), head=head, adapters=training.lora is not None
+    )
+    head_rate = pick_head_learning_rate(rate, head)[0] if isinstance(wanted, str) else wanted
     batches = drawn_batches(dataset, training.groups_per_batch, seed)
     collate = batch_collator(tokenizer, training, cpu=model.device.type == "cpu")
     losses = losses_by_rate(GroupLoss(model, training), [collate(rows) for rows in batches], rate, head_rate, bf16=bf16)

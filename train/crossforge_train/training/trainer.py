@@ -20,6 +20,7 @@ from crossforge_train.training.picks import PICKED_FILE
 from crossforge_train.training.preparation import Work
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.rows import ROWS_FILE
+from crossforge_train.training.start import START_FOLDER
 from crossforge_train.training.stopping import Patience, StopIfStuck
 from crossforge_train.training.tracking import tensorboard_callback
 
@@ -32,7 +33,7 @@ class CrossEncoderTrainer(sentence_transformers.cross_encoder.CrossEncoderTraine
 
 
 CHECKPOINTS = "checkpoints"
-LEFT_BEHIND = (CHECKPOINTS, ROWS_FILE, PICKED_FILE)  # what only a run that goes on needs
+LEFT_BEHIND = (CHECKPOINTS, ROWS_FILE, PICKED_FILE, START_FOLDER)  # what only a run that goes on needs
 
 
 def train(context: Context, work: Work) -> dict[str, Any]:

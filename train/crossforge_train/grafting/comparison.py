@@ -1,0 +1,136 @@
+"""The layer that a graft adds: at [CLS] it averages the query and the document, and compares the two.
+
+Half of its attention heads read the query's tokens and half the document's, each evenly; the LayerNorm after them
+brings both averages to unit length; the feed-forward part multiplies them, coordinate by coordinate, and sums the
+products into the segment axis: the cosine. What that leaves free keeps its random start and learns like any layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossforge_train.grafting.calibration import Activations, layer_norm
+from crossforge_train.grafting.segments import preference, without_axis
+
+_EVENNESS = 2.0  # attention logits between the tokens that are averaged and the others
+_LEAD = 30.0  # how much louder the averages are than what [CLS] held before
+_LOUDNESS = 0.25  # of the averages beside the comparison, so that the last LayerNorm hardly depends on the comparison
+# A product of two numbers out of GELUs: gelu(z) + gelu(−z) grows like z², and (a+b)² − (a−b)² = 4ab.
+_SIGNS = ((1.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0))
+_AMPLITUDE = 4.0  # of the comparison on its axis, for a cosine one above the mean
+_LINEAR = 0.5  # what of it the pooler reads: tanh should not bend it
+_UNITS = len(_SIGNS)
+
+
+def add_comparison(model: Any, axis: int, embeddings: Tensor, activations: Activations) -> None:
+    """Write the last layer of a `BertForSequenceClassification` in place.
+
+    Args:
+        model: its last layer is random, the ones before are those of the bi-encoder.
+        axis: the segment axis.
+        embeddings: of sample texts by the bi-encoder, shape (texts, hidden).
+        activations: of the bi-encoder.
+    """
+    layer = model.bert.encoder.layer[-1]
+    attention, output = layer.attention.self, layer.attention.output
+    heads, size, hidden = attention.num_attention_heads, attention.attention_head_size, model.config.hidden_size
+    side = heads // 2 * size  # dimensions of half of the heads
+    compared = min((hidden - 1) // 2, side, model.config.intermediate_size // _UNITS)
+    query_axes, document_axes = _axes(hidden, axis, compared)
+    projection = _projection(embeddings, axis, compared)
+    attention.value.weight.zero_()
+    output.dense.weight.zero_()
+    for offset, axes in ((0, query_axes), (side, document_axes)):
+        rows = offset + torch.arange(compared)
+        attention.value.weight[rows] = _LEAD**0.5 * projection
+        output.dense.weight[axes, rows] = _LEAD**0.5
+    cls_direction = without_axis(activations.cls_direction(layer_norm(model.config.num_hidden_layers - 2)), axis)
+    _attend_to_segments(attention, axis, cls_direction)
+    output.LayerNorm.weight.fill_(_LOUDNESS)
+    output.LayerNorm.weight[axis] = 0
+    _multiply(layer, axis, query_axes, document_axes)
+
+
+def _axes(hidden: int, axis: int, compared: int) -> tuple[Tensor, Tensor]:
+    """The axes that hold the average of the query and of the document; shape (compared,) each."""
+    free = torch.tensor([number for number in range(hidden) if number != axis])
+    return free[:compared], free[compared : 2 * compared]
+
+
+def _projection(embeddings: Tensor, axis: int, compared: int) -> Tensor:
+    """What to compare of an embedding: its principal components, shape (compared, hidden), of mean square 1 each.
+
+    They are turned at random, so that all coordinates are of one size, as the feed-forward part wants them.
+    """
+    embeddings = embeddings.clone().double()
+    embeddings[:, axis] = 0
+    components = torch.linalg.eigh(embeddings.T @ embeddings)[1][:, -compared:].T
+    generator = torch.Generator().manual_seed(0)
+    turn: Tensor = torch.linalg.qr(torch.randn(compared, compared, dtype=torch.double, generator=generator))[0]
+    projection: Tensor = turn @ components
+    projection[:, axis] = 0
+    projection /= (embeddings @ projection.T).pow(2).mean().sqrt()
+    return projection.float()
+
+
+def _attend_to_segments(attention: Any, axis: int, cls_direction: Tensor) -> None:
+    """Every token reads alike: the first half of the heads the query, the second the document, neither [CLS]."""
+    size, heads = attention.attention_head_size, attention.num_attention_heads
+    unit = preference(_EVENNESS, size)
+    attention.query.weight.zero_()
+    attention.query.bias.zero_()
+    for head in range(heads):
+        sign = -1 if head < heads // 2 else 1
+        row = head * size
+        attention.query.bias[row] = unit
+        attention.key.weight[row] = -unit * cls_direction
+        attention.key.weight[row, axis] = sign * unit
+
+
+def _multiply(layer: Any, axis: int, query_axes: Tensor, document_axes: Tensor) -> None:
+    inner, outer = layer.intermediate.dense, layer.output.dense
+    inner.bias.zero_()
+    outer.weight.zero_()
+    outer.bias.zero_()
+    for number, (query_sign, document_sign) in enumerate(_SIGNS):
+        units = _UNITS * torch.arange(len(query_axes)) + number
+        inner.weight[units] = 0
+        inner.weight[units, query_axes] = query_sign
+        inner.weight[units, document_axes] = document_sign
+        outer.weight[axis, units] = query_sign * document_sign
+
+
+def fit_logits(model: Any, axis: int, batch: Any, cosines: Tensor, scale: float) -> float:
+    """Set the size of the comparison and the head so that the logit is about `scale` times the cosine above its mean.
+
+    Args:
+        model: what `add_comparison` wrote.
+        axis: the segment axis.
+        batch: tokens of query–document pairs.
+        cosines: by the bi-encoder, shape (pairs,).
+        scale: logits for a cosine of 1.
+
+    Returns:
+        The correlation of the logits with the cosines.
+    """
+    outer = model.bert.encoder.layer[-1].output.dense
+    sums: list[Tensor] = []
+    hook = outer.register_forward_hook(lambda _, inputs, output: sums.append(output[:, 0, axis]))
+    try:
+        model(**batch)
+    finally:
+        hook.remove()
+    slope = _AMPLITUDE * cosines.std() / sums[0].std()
+    outer.weight[axis] *= slope
+    outer.bias[axis] = -sums[0].mean() * slope
+    pooler, classifier = model.bert.pooler.dense, model.classifier
+    pooler.bias.zero_()
+    pooler.weight[0] = 0
+    pooler.weight[0, axis] = _LINEAR * _LOUDNESS  # the last LayerNorm divides by about the loudness
+    classifier.bias.zero_()
+    classifier.weight[0, 0] = scale / (_LINEAR * _AMPLITUDE)
+    logits = model(**batch).logits[:, 0]
+    return float(torch.corrcoef(torch.stack([logits, cosines]))[0, 1])

@@ -1,0 +1,99 @@
+"""`graft`: the layers of a bi-encoder, one more on top, and a head: a cross-encoder that begins with its cosine.
+
+A cross-encoder with a fresh head has to learn from a few thousand pairs what its own base, as a bi-encoder, learned
+from millions. Here it starts with it, as an ordinary `BertForSequenceClassification` that every client loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossforge.files import read_json
+from crossforge_train.grafting.calibration import observe
+from crossforge_train.grafting.comparison import add_comparison, fit_logits
+from crossforge_train.grafting.segments import keep_segments_apart, least_important_axis
+
+_SCALE = 20.0  # logits for a cosine of 1: what sentence-transformers trains its bi-encoders with
+
+
+@dataclass(frozen=True)
+class Graft:
+    """A cross-encoder to train.
+
+    Attributes:
+        model: a `BertForSequenceClassification` with one label.
+        correlation: of its logits with the bi-encoder's cosines, on the pairs that it was fitted to.
+    """
+
+    model: Any
+    correlation: float
+
+
+def obstacle(bi_encoder: Path) -> str:
+    """Why no graft can be made of a bi-encoder; empty where one can."""
+    config = read_json(bi_encoder / "config.json")
+    if config.get("model_type") != "bert":
+        return f"its architecture is {config.get('model_type')}, not bert"
+    if config.get("type_vocab_size") != 2:
+        return "it knows no segments"
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        return "its positions are relative"
+    if not str(config.get("hidden_act")).startswith("gelu"):
+        return f"its activation is {config.get('hidden_act')}, not gelu"
+    modules = _open(bi_encoder)
+    kinds = [type(module).__name__ for module in modules]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        return f"it is made of {', '.join(kinds)}"
+    return "" if modules[1].pooling_mode == "mean" else f"it pools by {modules[1].pooling_mode}, not mean"
+
+
+@torch.no_grad()
+def graft(bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -> Graft:
+    """Make a cross-encoder of a bi-encoder for which there is no `obstacle`; seed before, for what stays random.
+
+    Args:
+        bi_encoder: its folder.
+        pairs: queries and documents of the domain, relevant ones and others, about fifty or more.
+        max_length: tokens of a pair that are read.
+    """
+    from transformers import BertConfig, BertForSequenceClassification
+
+    modules = _open(bi_encoder)
+    encoder, tokenizer = modules[0].auto_model.float().eval(), modules.tokenizer
+    queries, documents = [query for query, _ in pairs], [document for _, document in pairs]
+    activations = observe(encoder, tokenizer, [*dict.fromkeys(queries), *dict.fromkeys(documents)])
+    model = BertForSequenceClassification(BertConfig(**_one_layer_more(encoder.config))).eval()
+    model.bert.load_state_dict(encoder.state_dict(), strict=False)
+    axis = least_important_axis(encoder, activations)
+    keep_segments_apart(model.bert, axis, tokenizer.cls_token_id, encoder.config.num_hidden_layers, activations)
+    query_vectors, document_vectors = _embed(modules, queries), _embed(modules, documents)
+    add_comparison(model, axis, torch.cat([query_vectors, document_vectors]), activations)
+    batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+    cosines = torch.cosine_similarity(query_vectors, document_vectors)
+    return Graft(model, fit_logits(model, axis, batch, cosines, _SCALE))
+
+
+def _one_layer_more(config: Any) -> dict[str, Any]:
+    kept = {key: value for key, value in config.to_dict().items() if key not in ("id2label", "label2id")}
+    return {**kept, "num_hidden_layers": config.num_hidden_layers + 1, "num_labels": 1}
+
+
+def _open(bi_encoder: Path) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
+
+
+def _embed(modules: Any, texts: Sequence[str]) -> Tensor:
+    """The averages of the texts' tokens, of the length that they have before any normalisation; (texts, hidden)."""
+    from sentence_transformers import SentenceTransformer
+
+    averaging = SentenceTransformer(modules=[modules[0], modules[1]], device="cpu")
+    vectors: Tensor = averaging.encode(list(texts), convert_to_tensor=True, show_progress_bar=False)
+    return vectors.float()
