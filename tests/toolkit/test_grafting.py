@@ -18,11 +18,11 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
+from crossforge_train.config import Config
 from crossforge_train.grafting.graft import graft, obstacle
-from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import Context
 from crossforge_train.training import start
-from crossforge_train.training.config import TrainingConfig
 from crossforge_train.training.start import starting_model
 
 LENGTH = 48
@@ -40,15 +40,6 @@ def pairs(collection: Collection) -> Pairs:
     draw = random.Random(0)
     documents = [found.full_text for found in collection.corpus.values()]
     return [(query, draw.choice(documents)) for query in list(collection.queries.values())]
-
-
-@pytest.fixture(scope="module")
-def groups(collection: Collection) -> list[Group]:
-    doc_ids = list(collection.corpus)
-    return [
-        Group(query_id, [doc_ids[place], doc_ids[-1 - place]], [1, 0], [1, 2])
-        for place, query_id in enumerate(list(collection.queries)[:40])
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -145,46 +136,44 @@ class Notes(SilentReporter):
         self.notes.append(text)
 
 
-def begin(folder: Path, base_model: Path, kind: str, groups: list[Group], collection: Collection, notes: Notes) -> Path:
-    training = TrainingConfig.model_validate({"start": kind})
-    return starting_model(folder, base_model, training, groups, collection, LENGTH, 42, notes).folder
+def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Notes) -> Path:
+    config = Config.model_validate(
+        {"name": "toy", "base_model": str(base_model), "collection": {"beir": "unread"}, "training": {"start": kind}}
+    )
+    return starting_model(Context(config, notes, folder), base_model, pairs, LENGTH).folder
 
 
 def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
-    tmp_path: Path, tiny_encoder: Path, groups: list[Group], collection: Collection, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_encoder: Path, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "_FAITHFUL", 1.1)
     notes = Notes()
-    assert begin(tmp_path, tiny_encoder, "auto", groups, collection, notes) == tiny_encoder
+    assert begin(tmp_path, tiny_encoder, "auto", pairs, notes) == tiny_encoder
     assert "starts with a fresh head" in notes.notes[-1]
     assert "correlation" in notes.notes[-1]
     with pytest.raises(InputError, match=r"training\.start: .* cannot be the start.*take auto"):
-        begin(tmp_path, tiny_encoder, "bi_encoder", groups, collection, notes)
+        begin(tmp_path, tiny_encoder, "bi_encoder", pairs, notes)
 
 
 def test_a_graft_is_made_once_and_alike(
-    tmp_path: Path, tiny_encoder: Path, groups: list[Group], collection: Collection, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_encoder: Path, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "_FAITHFUL", 0.2)
     first, again = tmp_path / "first", tmp_path / "again"
-    made = begin(first, tiny_encoder, "auto", groups, collection, Notes())
-    twin = begin(again, tiny_encoder, "bi_encoder", groups, collection, Notes())
+    made = begin(first, tiny_encoder, "auto", pairs, Notes())
+    twin = begin(again, tiny_encoder, "bi_encoder", pairs, Notes())
     assert (made / "model.safetensors").read_bytes() == (twin / "model.safetensors").read_bytes()
     (made / "mark").touch()
-    assert (begin(first, tiny_encoder, "auto", groups, collection, Notes()) / "mark").is_file()
+    assert (begin(first, tiny_encoder, "auto", pairs, Notes()) / "mark").is_file()
 
 
-def test_a_fresh_head_is_to_be_had(
-    tmp_path: Path, tiny_encoder: Path, groups: list[Group], collection: Collection
-) -> None:
-    assert begin(tmp_path, tiny_encoder, "fresh_head", groups, collection, Notes()) == tiny_encoder
+def test_a_fresh_head_is_to_be_had(tmp_path: Path, tiny_encoder: Path, pairs: Pairs) -> None:
+    assert begin(tmp_path, tiny_encoder, "fresh_head", pairs, Notes()) == tiny_encoder
 
 
-def test_what_is_no_bi_encoder_starts_as_it_is(
-    tmp_path: Path, tiny_encoder: Path, groups: list[Group], collection: Collection
-) -> None:
+def test_what_is_no_bi_encoder_starts_as_it_is(tmp_path: Path, tiny_encoder: Path, pairs: Pairs) -> None:
     plain = shutil.copytree(tiny_encoder, tmp_path / "plain")
     (plain / "modules.json").unlink()
-    assert begin(tmp_path, plain, "auto", groups, collection, Notes()) == plain
+    assert begin(tmp_path, plain, "auto", pairs, Notes()) == plain
     with pytest.raises(InputError, match=r"training\.start is bi_encoder, and .*plain is none"):
-        begin(tmp_path, plain, "bi_encoder", groups, collection, Notes())
+        begin(tmp_path, plain, "bi_encoder", pairs, Notes())

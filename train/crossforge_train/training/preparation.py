@@ -48,7 +48,7 @@ from crossforge_train.training.picks import (
 from crossforge_train.training.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.range_test import drawn_batches, left_as_it_was, losses_by_rate, safe_multiple
 from crossforge_train.training.rows import ROWS_FILE, Rows, make_rows
-from crossforge_train.training.start import starting_model
+from crossforge_train.training.start import fitting_pairs, starting_model
 
 _TIMED_LENGTH = 128
 
@@ -77,9 +77,7 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
     max_length = int(
         picker.pick("max_length", lambda: pick_max_length(pair_lengths(groups(), collection, base_model, limit), limit))
     )
-    start = starting_model(
-        context.folder, base_model, config.training, groups(), collection, max_length, config.seed, reporter
-    )
+    start = starting_model(context, base_model, fitting_pairs(groups(), collection), max_length)
     set_seed(config.seed)  # before a fresh head is initialised
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
