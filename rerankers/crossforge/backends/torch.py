@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.errors import PackageError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class TorchBackend:
         if missing := sorted(loading["missing_keys"]):
             # transformers would fill them with random numbers and only warn.
             raise PackageError(f"{folder}: the weights lack {', '.join(missing[:3])}; this is no whole cross-encoder")
+        shorten_last_layer(model)
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -15,7 +15,6 @@ from torch import Tensor
 from crossforge_train.grafting.calibration import Activations, layer_norm
 from crossforge_train.grafting.segments import preference, without_axis
 
-_EVENNESS = 2.0  # attention logits between the tokens that are averaged and the others
 _LEAD = 30.0  # how much louder the averages are than what [CLS] held before
 _LOUDNESS = 0.25  # of the averages beside the comparison, so that the last LayerNorm hardly depends on the comparison
 # A product of two numbers out of GELUs: gelu(z) + gelu(−z) grows like z², and (a+b)² − (a−b)² = 4ab.
@@ -25,14 +24,16 @@ _LINEAR = 0.5  # what of it the pooler reads: tanh should not bend it
 _UNITS = len(_SIGNS)
 
 
-def add_comparison(model: Any, axis: int, embeddings: Tensor, activations: Activations) -> None:
-    """Write the last layer of a `BertForSequenceClassification` in place.
+def add_comparison(model: Any, axis: int, embeddings: Tensor, activations: Activations, evenness: float) -> None:
+    """Write the last layer of a `BertForSequenceClassification` in place; again, with another evenness, if need be.
 
     Args:
         model: its last layer is random, the ones before are those of the bi-encoder.
         axis: the segment axis.
         embeddings: of sample texts by the bi-encoder, shape (texts, hidden).
         activations: of the bi-encoder.
+        evenness: attention logits between the tokens that are averaged and the others. With more of it less of the
+            longer text gets into the average of the shorter one, and the tokens' weights differ more.
     """
     layer = model.bert.encoder.layer[-1]
     attention, output = layer.attention.self, layer.attention.output
@@ -48,7 +49,7 @@ def add_comparison(model: Any, axis: int, embeddings: Tensor, activations: Activ
         attention.value.weight[rows] = _LEAD**0.5 * projection
         output.dense.weight[axes, rows] = _LEAD**0.5
     cls_direction = without_axis(activations.cls_direction(layer_norm(model.config.num_hidden_layers - 2)), axis)
-    _attend_to_segments(attention, axis, cls_direction)
+    _attend_to_segments(attention, axis, cls_direction, evenness)
     output.LayerNorm.weight.fill_(_LOUDNESS)
     output.LayerNorm.weight[axis] = 0
     _multiply(layer, axis, query_axes, document_axes)
@@ -76,10 +77,10 @@ def _projection(embeddings: Tensor, axis: int, compared: int) -> Tensor:
     return projection.float()
 
 
-def _attend_to_segments(attention: Any, axis: int, cls_direction: Tensor) -> None:
+def _attend_to_segments(attention: Any, axis: int, cls_direction: Tensor, evenness: float) -> None:
     """Every token reads alike: the first half of the heads the query, the second the document, neither [CLS]."""
     size, heads = attention.attention_head_size, attention.num_attention_heads
-    unit = preference(_EVENNESS, size)
+    unit = preference(evenness, size)
     attention.query.weight.zero_()
     attention.query.bias.zero_()
     for head in range(heads):
@@ -103,34 +104,34 @@ def _multiply(layer: Any, axis: int, query_axes: Tensor, document_axes: Tensor) 
         outer.weight[axis, units] = query_sign * document_sign
 
 
-def fit_logits(model: Any, axis: int, batch: Any, cosines: Tensor, scale: float) -> float:
+def fit_logits(model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: Tensor, scale: float) -> float:
     """Set the size of the comparison and the head so that the logit is about `scale` times the cosine above its mean.
 
     Args:
         model: what `add_comparison` wrote.
         axis: the segment axis.
-        batch: tokens of query–document pairs.
+        entering: what the last layer is given for query–document pairs: hidden states and attention mask.
         cosines: by the bi-encoder, shape (pairs,).
         scale: logits for a cosine of 1.
 
     Returns:
         The correlation of the logits with the cosines.
     """
-    outer = model.bert.encoder.layer[-1].output.dense
+    layer, pooler, classifier = model.bert.encoder.layer[-1], model.bert.pooler, model.classifier
+    outer = layer.output.dense
     sums: list[Tensor] = []
     hook = outer.register_forward_hook(lambda _, inputs, output: sums.append(output[:, 0, axis]))
     try:
-        model(**batch)
+        layer(*entering)
     finally:
         hook.remove()
     slope = _AMPLITUDE * cosines.std() / sums[0].std()
     outer.weight[axis] *= slope
     outer.bias[axis] = -sums[0].mean() * slope
-    pooler, classifier = model.bert.pooler.dense, model.classifier
-    pooler.bias.zero_()
-    pooler.weight[0] = 0
-    pooler.weight[0, axis] = _LINEAR * _LOUDNESS  # the last LayerNorm divides by about the loudness
+    pooler.dense.bias.zero_()
+    pooler.dense.weight[0] = 0
+    pooler.dense.weight[0, axis] = _LINEAR * _LOUDNESS  # the last LayerNorm divides by about the loudness
     classifier.bias.zero_()
     classifier.weight[0, 0] = scale / (_LINEAR * _AMPLITUDE)
-    logits = model(**batch).logits[:, 0]
+    logits = classifier(pooler(layer(*entering)))[:, 0]
     return float(torch.corrcoef(torch.stack([logits, cosines]))[0, 1])

@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.files import read_json
 from crossforge_train.grafting.calibration import observe
 from crossforge_train.grafting.comparison import add_comparison, fit_logits
 from crossforge_train.grafting.segments import keep_segments_apart, least_important_axis
 
+_EVENNESS = (2.0, 3.0, 4.0, 6.0)  # tried: which one is best depends on how much longer the documents are
 _SCALE = 20.0  # logits for a cosine of 1: what sentence-transformers trains its bi-encoders with
 
 
@@ -66,22 +68,49 @@ def graft(bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -
 
     modules = _open(bi_encoder)
     encoder, tokenizer = modules[0].auto_model.float().eval(), modules.tokenizer
-    queries, documents = [query for query, _ in pairs], [document for _, document in pairs]
+    queries, documents = [query for query, _ in pairs], _as_read(tokenizer, pairs, max_length)
     activations = observe(encoder, tokenizer, [*dict.fromkeys(queries), *dict.fromkeys(documents)])
     model = BertForSequenceClassification(BertConfig(**_one_layer_more(encoder.config))).eval()
+    shorten_last_layer(model)
     model.bert.load_state_dict(encoder.state_dict(), strict=False)
     axis = least_important_axis(encoder, activations)
     keep_segments_apart(model.bert, axis, tokenizer.cls_token_id, encoder.config.num_hidden_layers, activations)
     query_vectors, document_vectors = _embed(modules, queries), _embed(modules, documents)
-    add_comparison(model, axis, torch.cat([query_vectors, document_vectors]), activations)
     batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+    entering = _entering_last_layer(model, batch)
     cosines = torch.cosine_similarity(query_vectors, document_vectors)
-    return Graft(model, fit_logits(model, axis, batch, cosines, _SCALE))
+
+    def compare(evenness: float) -> float:
+        add_comparison(model, axis, torch.cat([query_vectors, document_vectors]), activations, evenness)
+        return fit_logits(model, axis, entering, cosines, _SCALE)
+
+    return Graft(model, compare(max(_EVENNESS, key=compare)))
+
+
+def _entering_last_layer(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
+    """Hidden states (pairs, length, hidden) and attention mask; what is below the last layer is computed once."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = model.bert.encoder.layer[-1].register_forward_pre_hook(lambda _, given: seen.append(given[:2]))
+    try:
+        model(**batch)
+    finally:
+        hook.remove()
+    return seen[0]
 
 
 def _one_layer_more(config: Any) -> dict[str, Any]:
     kept = {key: value for key, value in config.to_dict().items() if key not in ("id2label", "label2id")}
     return {**kept, "num_hidden_layers": config.num_hidden_layers + 1, "num_labels": 1}
+
+
+def _as_read(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> list[str]:
+    """The documents as far as they are read beside their query: a cosine with more of them could not be followed."""
+    queries, documents = zip(*pairs, strict=True)
+    batch = tokenizer(
+        list(queries), list(documents), truncation="only_second", max_length=max_length, return_offsets_mapping=True
+    )
+    ends = [offsets[-2][1] for offsets in batch["offset_mapping"]]  # the last token but [SEP]
+    return [document[:end] for document, end in zip(documents, ends, strict=True)]
 
 
 def _open(bi_encoder: Path) -> Any:

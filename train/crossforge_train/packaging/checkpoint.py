@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.backends.onnx import MODEL_FILE
 from crossforge.files import read_json, write_json
 from crossforge.loading import uses_segments
@@ -87,10 +88,12 @@ def _write_vocabulary(tokenizer: Any, base_model: Path, folder: Path) -> None:
 def export_onnx(model: Any, folder: Path) -> None:
     """Write `onnx/model.onnx` into a folder that `save_checkpoint` wrote.
 
-    It is fp32, takes any batch size and length, and gives `logits` of shape (batch, 1).
+    It is fp32, takes any batch size and length, and gives `logits` of shape (batch, 1). The model's last layer is
+    shortened to what they need.
     """
     import torch
 
+    shorten_last_layer(model)
     inputs = _ONNX_INPUTS if uses_segments(folder) else _ONNX_INPUTS[:2]
     # One tensor each: the exporter takes the same object in two places for one input.
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in inputs)

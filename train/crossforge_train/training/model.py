@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from sentence_transformers import CrossEncoder
 
+from crossforge.backends.last_layer import shorten_last_layer
 from crossforge_train.training.config import TrainingConfig
 from crossforge_train.training.lora import add_adapters
 
@@ -26,6 +27,7 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
         model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},
     )
     _set_dropout(model, config.dropout)
+    shorten_last_layer(model.model)
     if config.lora:
         add_adapters(model.model, config.lora, HEAD)
     if config.freeze_embeddings:

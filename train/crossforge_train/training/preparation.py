@@ -77,7 +77,7 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
     max_length = int(
         picker.pick("max_length", lambda: pick_max_length(pair_lengths(groups(), collection, base_model, limit), limit))
     )
-    start = starting_model(context, base_model, fitting_pairs(groups(), collection), max_length)
+    start = starting_model(context, base_model, fitting_pairs(groups(), collection, config.seed), max_length)
     set_seed(config.seed)  # before a fresh head is initialised
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"

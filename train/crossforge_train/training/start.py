@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from transformers import set_seed
@@ -68,12 +69,15 @@ def starting_model(
     return _as_it_is(base_model)
 
 
-def fitting_pairs(groups: Iterable[Group], collection: Collection) -> list[tuple[str, str]]:
+def fitting_pairs(groups: Iterable[Group], collection: Collection, seed: int) -> list[tuple[str, str]]:
     """Relevant and other pairs of the domain, enough to fit a graft to."""
+    draw = random.Random(seed)  # noqa: S311 - a seeded draw, not a secret
+    # The highest of random numbers: a fair draw from a stream, whose neighbours are much alike.
+    drawn = heapq.nlargest(_GROUPS, ((draw.random(), group.query_id, group.doc_ids) for group in groups))
     return [
-        (collection.queries[group.query_id], collection.corpus[doc_id].full_text)
-        for group in islice(groups, _GROUPS)
-        for doc_id in (group.doc_ids[0], group.doc_ids[-1])
+        (collection.queries[query_id], collection.corpus[doc_id].full_text)
+        for _, query_id, doc_ids in drawn
+        for doc_id in (doc_ids[0], doc_ids[-1])
     ]
 
 
