@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from crossforge.batching import CPU_TOKEN_BUDGET
 from crossforge.tokenization import PairTokenizer
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.collator import GroupCollator, batch_collator
@@ -102,7 +103,7 @@ def test_mini_batches_give_the_same_gradients_and_hold_hardly_anything(
 
 def test_mini_batch_is_the_budget_of_a_micro_batch(tokenizer: PairTokenizer) -> None:
     assert batch_collator(tokenizer, TrainingConfig(mini_batch=300), cpu=True).token_budget == 300
-    assert batch_collator(tokenizer, TrainingConfig(), cpu=True).token_budget == 2048
+    assert batch_collator(tokenizer, TrainingConfig(), cpu=True).token_budget == CPU_TOKEN_BUDGET
 
 
 def test_each_cell_holds_its_own_pair(cross_encoder: torch.nn.Module, tokenizer: PairTokenizer) -> None:

@@ -24,6 +24,7 @@ class Screen(SilentReporter):
     def __init__(self) -> None:
         self.bars: list[tuple[str, int]] = []
         self.lines: list[str] = []
+        self.done: list[int] = []
         self.notes: list[str] = []
 
     def note(self, text: str) -> None:
@@ -32,7 +33,12 @@ class Screen(SilentReporter):
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Callable[..., None]]:
         self.bars.append((title, total))
-        yield lambda done=1, text="": self.lines.append(text)
+
+        def advance(done: int = 1, text: str = "") -> None:
+            self.done.append(done)
+            self.lines.append(text)
+
+        yield advance
 
 
 @pytest.fixture
@@ -65,6 +71,8 @@ def test_the_line_names_the_measure_and_counts_pairs_truly(clock: SimpleNamespac
         shown.on_evaluate(None, state, None)
     model(batch(100))  # not counted any more
     assert screen.bars == [("fine-tuning from step 10", 20)]
-    assert screen.lines == ["loss 1.500, 4 pairs/s", "loss 1.500, 2 pairs/s"]
+    measured = "loss 1.500, dev nDCG@10 0.520 (first stage 0.480), 2 pairs/s"  # the last line is what a log keeps
+    assert screen.lines == ["loss 1.500, 4 pairs/s", "loss 1.500, 2 pairs/s", measured]
+    assert screen.done == [1, 1, 0]
     assert shown.pairs_per_second == pytest.approx(10 / 4)
     assert screen.notes == ["step 12 of 30: loss 1.500, dev nDCG@10 0.520 (first stage 0.480), 2 pairs/s, 36 s left"]

@@ -67,12 +67,12 @@ class TrainingProgress(TrainerCallback):
         self._seconds += time.monotonic() - self._since
         self._since = time.monotonic()
         self._steps += 1
-        if self._advance is not None:
-            self._advance(1, self._line())
+        self._show(done=1)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Tell what dev gives, which a log keeps, too."""
         self._since = time.monotonic()
+        self._show(done=0)
         left = (state.max_steps - state.global_step) * self._seconds / max(1, self._steps)
         self._reporter.note(f"step {state.global_step} of {state.max_steps}: {self._line()}, {_duration(left)} left")
 
@@ -94,6 +94,10 @@ class TrainingProgress(TrainerCallback):
                 f"training diverged: the loss is {found['loss']} at step {state.global_step}; lower "
                 "training.learning_rate and training.head_learning_rate, or set training.precision to fp32"
             )
+
+    def _show(self, done: int) -> None:
+        if self._advance is not None:
+            self._advance(done, self._line())
 
     def _line(self) -> str:
         shown = [] if math.isnan(self._loss) else [f"loss {self._loss:.3f}"]
