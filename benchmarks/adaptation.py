@@ -132,7 +132,9 @@ def _orders(config: Config, folder: Path, max_queries: int | None) -> tuple[dict
     base = find_base_model(config.base_model)
     if is_bi_encoder(base):
         model = BiEncoder(base, _TOKENS, config.training.precision)
-        weight = choose_fusion_weight(_cosines(model, dev), dev.run, dev.qrels, config.evaluation.metric, config.seed)
+        weight = choose_fusion_weight(
+            _cosines(model, dev), dev.run, dev.qrels, config.evaluation.metric, config.seed, pseudo=True
+        )
         cosines = _cosines(model, bench)
         orders |= {BASE: rankings(cosines, bench.run, 0.0), BASE_FUSED: rankings(cosines, bench.run, weight)}
     return orders, bench

@@ -72,6 +72,30 @@ def test_a_perfect_reranker_ships_alone_and_a_useless_one_not_at_all() -> None:
     assert choose_fusion_weight(scored, run, qrels, "nDCG@10", 0) > 0.5
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(-2, 3), st.floats(-2, 3))
+def test_on_pseudo_queries_the_first_stage_weighs_at_least_half_of_what_is_best_on_them(
+    seed: int, reranker: float, first: float
+) -> None:
+    scored, run, qrels = dev_set(seed, reranker, first)
+    best = choose_fusion_weight(scored, run, qrels, "nDCG@10", 0)
+    assert best / 2 - 0.01 <= choose_fusion_weight(scored, run, qrels, "nDCG@10", 0, pseudo=True) <= best + 0.01
+
+
+def test_on_pseudo_queries_the_first_stage_weighs_as_little_as_keeps_up_with_it() -> None:
+    scored, run, qrels = dev_set(3, 1.0, 1.0, queries=300)  # both see about as much
+
+    def quality(weight: float) -> float:
+        return mean(measure_rankings(["nDCG@10"], qrels, rankings(scored, run, weight))["nDCG@10"])
+
+    best = choose_fusion_weight(scored, run, qrels, "nDCG@10", 0)
+    chosen = choose_fusion_weight(scored, run, qrels, "nDCG@10", 0, pseudo=True)
+    assert chosen < 0.8 * best
+    assert quality(chosen) > quality(1.0)
+    scored, run, qrels = dev_set(3, 0.5, 2.0, queries=300)  # the reranker alone is far behind
+    assert quality(choose_fusion_weight(scored, run, qrels, "nDCG@10", 0, pseudo=True)) > quality(1.0) - 0.02
+
+
 def test_weight_one_is_the_first_stages_order_and_weight_zero_the_rerankers() -> None:
     found = scored_query([0.9, 0.5, 0.5, 0.1], [0.0, 1.0, 3.0, 2.0])
     assert found.ranking(1.0) == ["d0", "d1", "d2", "d3"]

@@ -18,7 +18,7 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
 from crossforge_train.base_model import find_base_model, model_hash
 from crossforge_train.collect import dev_split, read_collected, test_splits
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import Collection, judged_by_people
 from crossforge_train.config import Config
 from crossforge_train.evaluation.calibration import fit_calibrator
 from crossforge_train.evaluation.metrics import mean, measure_rankings
@@ -141,7 +141,8 @@ def tune(bench: Bench, reranker: Reranker) -> Tuned:
     """Choose on a dev split what ships: fusion weight, calibrator and threshold."""
     metric = bench.config.metric
     alone = reranker_system(bench, RERANKER, reranker, 0.0)
-    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed)
+    pseudo = not judged_by_people(bench.collection, bench.split)
+    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=pseudo)
     fitted = fit_calibrator(alone.scored, bench.qrels)
     dev = {
         system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric])
