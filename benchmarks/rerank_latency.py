@@ -145,7 +145,7 @@ def main() -> None:
     words = _words(options.corpus)
     with tempfile.TemporaryDirectory() as name:
         folder = _reading_all(options.package, Path(name) / "model")
-        clients = _clients(folder)
+        clients = _clients(folder, options.clients)
         try:
             for kind in LENGTHS:
                 _measure(kind, folder, _requests(words, kind, options.requests), clients)
@@ -169,16 +169,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("package", type=Path)
     parser.add_argument("--corpus", type=Path, help="JSONL whose words make the documents; else invented ones")
     parser.add_argument("--requests", type=int, default=8, help="requests of 100 documents of each kind")
+    parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS), help="all if left out")
     return parser.parse_args()
 
 
-def _clients(package: Path) -> dict[str, Client]:
+def _clients(package: Path, wanted: Sequence[str]) -> dict[str, Client]:
     started = {}
-    for name in CLIENTS:
+    for name in wanted:
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(target=_serve, args=(name, package, theirs), daemon=True)
         begin = time.perf_counter()
         process.start()
+        theirs.close()  # so that a process that dies is noticed
         problem = ours.recv()
         if problem:
             print(f"left out {name}: {problem}", file=sys.stderr)
