@@ -5,10 +5,16 @@
 
 import json
 import math
+import os
 import re
+import subprocess
 import sys
+import time
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 DOCS = Path(__file__).parents[2] / "docs" / "clients.md"
 # Two exact fp32 computations differ by rounding only.
@@ -55,22 +61,53 @@ CLIENTS = {
     "txtai": (sigmoid, lambda names: names["ranked"]),
     "LanceDB": (sigmoid, ranked_texts(lambda one: one["text"], lambda one: one["_relevance_score"])),
     "PyTerrier": (sigmoid, frame),
+    "Infinity": (same, lambda names: [(one["index"], one["relevance_score"]) for one in names["ranked"]]),
 }
+SECONDS_TO_START = 120
 
 
-def snippet(client):
-    """The block of a client: what loads (up to the last empty line), and what is done for each query."""
-    found = re.search(
-        rf"^## {re.escape(client)}\n.*?```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.S | re.M
-    )
-    loading, _, using = found[1].rpartition("\n\n")
-    return loading, using
+def block(client, language):
+    """The first block of a language in the section of a client; None where there is none."""
+    section = re.search(rf"^## {re.escape(client)}\n.*?(?=^## |\Z)", DOCS.read_text(encoding="utf-8"), re.S | re.M)[0]
+    found = re.search(rf"```{language}\n(.*?)```", section, re.S)
+    return found and found[1]
+
+
+@contextmanager
+def serving(command):
+    """A server that the block of the docs starts, which says by itself at which port."""
+    path, port = f"{Path(sys.executable).parent}:{os.environ['PATH']}", re.search(r"--port (\d+)", command)[1]
+    server = subprocess.Popen(command.split(), env={**os.environ, "PATH": path}, stdout=sys.stderr)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", server)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_for(address, server):
+    end = time.monotonic() + SECONDS_TO_START
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            urlopen(address).close()
+            return
+        except URLError:
+            time.sleep(0.2)
+    raise AssertionError(f"{server.args[0]} does not answer at {address}")
 
 
 def check(reference, client):
     """Raise `AssertionError` unless the client orders and scores as the reference does."""
+    server = block(client, "sh")
+    with serving(server.replace("PACKAGE", reference["package"])) if server else nullcontext():
+        check_answers(reference, client)
+
+
+def check_answers(reference, client):
     transform, results = CLIENTS[client]
-    loading, using = snippet(client)
+    # What loads stands before the last empty line; behind it what is done for each query.
+    loading, _, using = block(client, "python").rpartition("\n\n")
     names = {"package": reference["package"], "documents": reference["documents"]}
     exec(loading, names)
     for query, expected in reference["logits"].items():

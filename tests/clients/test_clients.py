@@ -29,10 +29,11 @@ MODULES = {
     "txtai": "txtai",
     "LanceDB": "lancedb",
     "PyTerrier": "pyterrier",
+    "Infinity": "infinity_emb",
 }
 # environment of its own -> the client that is tested in it
 ENVIRONMENTS = {"fastembed": "FastEmbed", "sentence-transformers-5": "sentence-transformers"} | {
-    "sentence-transformers-3.4": "sentence-transformers", "flashrank": "FlashRank",
+    "sentence-transformers-3.4": "sentence-transformers", "flashrank": "FlashRank", "infinity": "Infinity",
 }  # fmt: skip
 
 
