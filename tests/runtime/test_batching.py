@@ -1,5 +1,7 @@
 """Batches under a token budget."""
 
+from itertools import pairwise, product
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,12 +34,19 @@ def test_longest_come_first_and_ties_keep_their_order(lengths, budget):
     assert order == sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
 
 
+def cost(lengths, batches):
+    return sum(len(batch) * max(lengths[position] for position in batch) + 64 for batch in batches)
+
+
 @settings(deadline=None)
-@given(LENGTHS, BUDGETS)
-def test_every_batch_but_the_last_is_full(lengths, budget):
-    batches = token_budget_batches(lengths, budget)
-    for batch in batches[:-1]:
-        assert (len(batch) + 1) * lengths[batch[0]] > budget
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=8), st.integers(300, 1000))
+def test_no_other_split_of_the_sorted_lengths_is_cheaper(lengths, budget):
+    order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
+    for cuts in product([False, True], repeat=len(order) - 1):
+        places = [0, *(place + 1 for place, cut in enumerate(cuts) if cut), len(order)]
+        split = [order[start:end] for start, end in pairwise(places)]
+        if all(len(batch) * lengths[batch[0]] <= budget for batch in split):
+            assert cost(lengths, token_budget_batches(lengths, budget)) <= cost(lengths, split)
 
 
 @settings(deadline=None)
