@@ -76,7 +76,7 @@ def test_a_graft_of_real_weights_follows_the_cosines(shared_collections: Path) -
     batch = tokenizer(queries, others, padding=True, truncation=True, max_length=160, return_tensors="pt")
     with torch.no_grad():
         logits = model(**batch).logits[:, 0]
-    assert torch.corrcoef(torch.stack([logits, torch.cosine_similarity(*vectors)]))[0, 1] > 0.9
+    assert torch.corrcoef(torch.stack([logits, torch.cosine_similarity(*vectors)]))[0, 1] > 0.95
 
 
 @pytest.fixture(scope="module")

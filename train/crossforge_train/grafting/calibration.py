@@ -18,12 +18,22 @@ class Spread:
     """Of the vectors that enter a LayerNorm, over tokens other than [CLS].
 
     Attributes:
-        deviation: the median over tokens of the standard deviation within a vector.
+        deviations: the standard deviation within each vector, shape (tokens,).
         offset: the mean over tokens of a vector's mean, in its deviations.
     """
 
-    deviation: Tensor
+    deviations: Tensor
     offset: Tensor
+
+    @property
+    def deviation(self) -> Tensor:
+        """The usual one: the median."""
+        return self.deviations.median()
+
+    @property
+    def ratios(self) -> Tensor:
+        """Each one to the usual one, shape (tokens,)."""
+        return self.deviations / self.deviation
 
 
 @dataclass(frozen=True)
@@ -95,4 +105,4 @@ def observe(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Activations:
 
 def _spread(vectors: Tensor) -> Spread:
     deviations = vectors.std(1)
-    return Spread(deviations.median(), (vectors.mean(1) / deviations).mean())
+    return Spread(deviations, (vectors.mean(1) / deviations).mean())

@@ -7,10 +7,11 @@ products into the segment axis: the cosine. What that leaves free keeps its rand
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from crossforge_train.grafting.calibration import Activations, layer_norm
 from crossforge_train.grafting.segments import preference, without_axis
@@ -24,16 +25,28 @@ _LINEAR = 0.5  # what of it the pooler reads: tanh should not bend it
 _UNITS = len(_SIGNS)
 
 
-def add_comparison(model: Any, axis: int, embeddings: Tensor, activations: Activations, evenness: float) -> None:
+class Evenness(NamedTuple):
+    """Attention logits between the tokens that are averaged and the others.
+
+    With more of it less of the other text gets into an average, and the tokens' weights differ more.
+    """
+
+    query: float
+    document: float
+
+
+def add_comparison(
+    model: Any, axis: int, queries: Tensor, documents: Tensor, activations: Activations, evenness: Evenness
+) -> None:
     """Write the last layer of a `BertForSequenceClassification` in place; again, with another evenness, if need be.
 
     Args:
         model: its last layer is random, the ones before are those of the bi-encoder.
         axis: the segment axis.
-        embeddings: of sample texts by the bi-encoder, shape (texts, hidden).
+        queries: their embeddings by the bi-encoder, shape (queries, hidden).
+        documents: theirs, shape (documents, hidden).
         activations: of the bi-encoder.
-        evenness: attention logits between the tokens that are averaged and the others. With more of it less of the
-            longer text gets into the average of the shorter one, and the tokens' weights differ more.
+        evenness: of the query's average and of the document's.
     """
     layer = model.bert.encoder.layer[-1]
     attention, output = layer.attention.self, layer.attention.output
@@ -41,12 +54,14 @@ def add_comparison(model: Any, axis: int, embeddings: Tensor, activations: Activ
     side = heads // 2 * size  # dimensions of half of the heads
     compared = min((hidden - 1) // 2, side, model.config.intermediate_size // _UNITS)
     query_axes, document_axes = _axes(hidden, axis, compared)
-    projection = _projection(embeddings, axis, compared)
+    sides = [without_axis(vectors, axis) for vectors in (queries, documents)]
+    projection = _projection(torch.cat([normalize(vectors) for vectors in sides]), axis, compared)
     attention.value.weight.zero_()
     output.dense.weight.zero_()
-    for offset, axes in ((0, query_axes), (side, document_axes)):
+    for offset, axes, vectors in ((0, query_axes, sides[0]), (side, document_axes, sides[1])):
         rows = offset + torch.arange(compared)
-        attention.value.weight[rows] = _LEAD**0.5 * projection
+        # Of one length on average: averages of short texts are longer, and the LayerNorm sees both sides at once.
+        attention.value.weight[rows] = _LEAD**0.5 * projection / vectors.norm(dim=1).mean()
         output.dense.weight[axes, rows] = _LEAD**0.5
     cls_direction = without_axis(activations.cls_direction(layer_norm(model.config.num_hidden_layers - 2)), axis)
     _attend_to_segments(attention, axis, cls_direction, evenness)
@@ -62,12 +77,11 @@ def _axes(hidden: int, axis: int, compared: int) -> tuple[Tensor, Tensor]:
 
 
 def _projection(embeddings: Tensor, axis: int, compared: int) -> Tensor:
-    """What to compare of an embedding: its principal components, shape (compared, hidden), of mean square 1 each.
+    """What to compare of unit vectors: their principal components, shape (compared, hidden), of mean square 1 each.
 
     They are turned at random, so that all coordinates are of one size, as the feed-forward part wants them.
     """
-    embeddings = embeddings.clone().double()
-    embeddings[:, axis] = 0
+    embeddings = embeddings.double()
     components = torch.linalg.eigh(embeddings.T @ embeddings)[1][:, -compared:].T
     generator = torch.Generator().manual_seed(0)
     turn: Tensor = torch.linalg.qr(torch.randn(compared, compared, dtype=torch.double, generator=generator))[0]
@@ -77,15 +91,14 @@ def _projection(embeddings: Tensor, axis: int, compared: int) -> Tensor:
     return projection.float()
 
 
-def _attend_to_segments(attention: Any, axis: int, cls_direction: Tensor, evenness: float) -> None:
+def _attend_to_segments(attention: Any, axis: int, cls_direction: Tensor, evenness: Evenness) -> None:
     """Every token reads alike: the first half of the heads the query, the second the document, neither [CLS]."""
     size, heads = attention.attention_head_size, attention.num_attention_heads
-    unit = preference(evenness, size)
     attention.query.weight.zero_()
     attention.query.bias.zero_()
     for head in range(heads):
-        sign = -1 if head < heads // 2 else 1
-        row = head * size
+        sign, logits = (-1, evenness.query) if head < heads // 2 else (1, evenness.document)
+        unit, row = preference(logits, size), head * size
         attention.query.bias[row] = unit
         attention.key.weight[row] = -unit * cls_direction
         attention.key.weight[row, axis] = sign * unit

@@ -17,10 +17,10 @@ from torch import Tensor
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.files import read_json
 from crossforge_train.grafting.calibration import observe
-from crossforge_train.grafting.comparison import add_comparison, fit_logits
+from crossforge_train.grafting.comparison import Evenness, add_comparison, fit_logits
 from crossforge_train.grafting.segments import keep_segments_apart, least_important_axis
 
-_EVENNESS = (2.0, 3.0, 4.0, 6.0)  # tried: which one is best depends on how much longer the documents are
+_EVENNESS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # tried: what is best depends on how much longer the documents are
 _SCALE = 20.0  # logits for a cosine of 1: what sentence-transformers trains its bi-encoders with
 
 
@@ -80,11 +80,13 @@ def graft(bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -
     entering = _entering_last_layer(model, batch)
     cosines = torch.cosine_similarity(query_vectors, document_vectors)
 
-    def compare(evenness: float) -> float:
-        add_comparison(model, axis, torch.cat([query_vectors, document_vectors]), activations, evenness)
+    def compare(evenness: Evenness) -> float:
+        add_comparison(model, axis, query_vectors, document_vectors, activations, evenness)
         return fit_logits(model, axis, entering, cosines, _SCALE)
 
-    return Graft(model, compare(max(_EVENNESS, key=compare)))
+    alike = max((Evenness(each, each) for each in _EVENNESS), key=compare)
+    query = max((alike._replace(query=each) for each in _EVENNESS), key=compare)
+    return Graft(model, compare(max((query._replace(document=each) for each in _EVENNESS), key=compare)))
 
 
 def _entering_last_layer(model: Any, batch: Any) -> tuple[Tensor, Tensor]:

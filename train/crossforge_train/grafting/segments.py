@@ -17,9 +17,13 @@ from torch import Tensor
 from crossforge_train.grafting.calibration import Activations, attention_norm, embeddings_norm, layer_norm
 
 # By how much the attention logits of tokens of the same segment are raised. More keeps the texts apart more strictly,
-# and leaves less of a gradient to learn from where they should meet; from 2 to 4 the scores are alike.
-_PREFERENCE = 3.0
+# and lets tokens weigh by how exactly they know their segment; from 3 to 6 the scores are alike.
+_PREFERENCE = 4.0
 _TAKEN = 2  # dimensions of a head that are freed for it
+# The axis counts as 0 where it holds less than the first: at [CLS]. The others make a gate of GELU units: how far it
+# shuts, and how little its corners are rounded.
+_NOTHING, _SHUT, _STEEPNESS = 0.2, 15.0, 10.0
+_RIDGE = 1e-3  # of the mean variance
 _LEAST_EIGENVALUE = 1e-8  # of the largest
 
 
@@ -52,6 +56,8 @@ def keep_segments_apart(encoder: Any, axis: int, cls_id: int, layers: int, activ
         for block, name in ((layer.attention.output, between), (layer.output, end)):
             block.dense.weight[axis], block.dense.bias[axis] = 0, 0
             _pass_on(block.LayerNorm, axis, name, activations)
+        others = activations.leaving[between][~activations.is_cls]
+        _restore(layer, axis, others, activations.entering[end].ratios)
         before = end
 
 
@@ -78,6 +84,59 @@ def _pass_on(norm: Any, axis: int, name: str, activations: Activations) -> None:
     norm.weight[axis], norm.bias[axis] = entering.deviation, entering.deviation * entering.offset
 
 
+def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
+    """Let the feed-forward part put 0 or ± a token's own ratio on the axis, in place of what was left there.
+
+    A LayerNorm divides each token by its own deviation; after six layers of that the axis would tell little. So it gets
+    beforehand, as far as can be foreseen, what the next one will divide it by.
+
+    Args:
+        layer: of a `BertModel`, changed in place.
+        axis: the segment axis.
+        read: what the feed-forward part reads, shape (tokens, hidden).
+        ratios: of the deviations that its LayerNorm will find to the usual one, shape (tokens,).
+    """
+    inner, outer = layer.intermediate.dense, layer.output.dense
+    weight, bias = _foreseen(without_axis(read, axis), ratios)
+    one = torch.zeros_like(weight)
+    one[axis] = 1
+    # gelu(z) − gelu(−z) = z takes off what is there. gelu(k z) / k is about max(z, 0): those of one sign are both open
+    # or both shut, and their difference is the ratio or 0. Weight and bias of a unit, and what it writes.
+    units = [(one, 0.0, -1.0), (-one, 0.0, 1.0)]
+    for sign in (1, -1):
+        gate, shut = _SHUT * sign * one, -_SHUT * _NOTHING
+        units += [
+            (_STEEPNESS * (weight + gate), _STEEPNESS * (bias + shut), sign / _STEEPNESS),
+            (_STEEPNESS * gate, _STEEPNESS * shut, -sign / _STEEPNESS),
+        ]
+    for unit, (reads, with_bias, writes) in zip(_least_important_units(layer, read, len(units)), units, strict=True):
+        outer.weight[:, unit] = 0
+        inner.weight[unit], inner.bias[unit], outer.weight[axis, unit] = reads, with_bias, writes
+
+
+def _foreseen(read: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
+    """Weight, shape (hidden,), and bias of the linear regression of what is wanted on what is read.
+
+    Relative errors are least, since what is wanted is divided by itself in the end.
+    """
+    share = wanted**-2 / (wanted**-2).sum()
+    centre, mean = share @ read, share @ wanted
+    apart = read - centre
+    covariance = apart.T @ (share[:, None] * apart)
+    covariance += _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
+    weight: Tensor = torch.linalg.solve(covariance, apart.T @ (share * (wanted - mean)))
+    return weight, float(mean - centre @ weight)
+
+
+def _least_important_units(layer: Any, read: Tensor, count: int) -> Tensor:
+    """Those whose output varies least over `read`; what they give on average goes into the bias."""
+    outer = layer.output.dense
+    given: Tensor = layer.intermediate(read)
+    taken: Tensor = (given.std(0) * outer.weight.norm(dim=0)).argsort()[:count]
+    outer.bias += outer.weight[:, taken] @ given[:, taken].mean(0)
+    return taken
+
+
 def _prefer_own_segment(attention: Any, axis: int, read: Tensor, cls_direction: Tensor) -> None:
     size = attention.attention_head_size
     unit = preference(_PREFERENCE, size)
@@ -96,9 +155,9 @@ def preference(logits: float, head_size: int) -> float:
 
 
 def without_axis(vector: Tensor, axis: int) -> Tensor:
-    """The vector with 0 on the axis."""
+    """The vector, or each of several, shape (…, hidden), with 0 on the axis."""
     vector = vector.clone()
-    vector[axis] = 0
+    vector[..., axis] = 0
     return vector
 
 
