@@ -354,12 +354,10 @@ def test_adapting_starts_from_a_package_replays_and_merges(
     assert "base model" in found.out  # the reranker that it started from is measured beside it
 
 
-def test_merging_needs_a_reranker_to_start_from(
-    crossforge: Command, docs: Path, tiny_encoder: Path, tmp_path: Path
-) -> None:
+def test_merging_needs_a_start_that_ranks(crossforge: Command, docs: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     found = crossforge("adapt", docs, "--base", tiny_encoder, "--out", tmp_path / "runs" / "cold",
-                       *settings("training.merge=[0.5]"))  # fmt: skip
-    assert "training.merge needs a reranker to start from" in error_line(found)
+                       *settings("training.merge=[0.5]", "training.start=fresh_head"))  # fmt: skip
+    assert "training.merge mixes in what training starts from" in error_line(found)
 
 
 def test_a_cross_encoder_is_distilled(

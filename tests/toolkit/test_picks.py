@@ -30,6 +30,7 @@ from crossforge_train.training.picks import (
     pick_head_learning_rate,
     pick_learning_rate,
     pick_max_length,
+    pick_merge,
     pick_precision,
 )
 from crossforge_train.training.precision import faster_in_bf16
@@ -107,7 +108,7 @@ def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny
 
 
 GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0,
-         "precision": "fp32"}  # fmt: skip
+         "merge": (), "precision": "fp32"}  # fmt: skip
 
 
 class TestPicker:
@@ -131,9 +132,18 @@ class TestPicker:
         assert self.picker(tmp_path, precision="auto").pick("precision", lambda: ("bf16", "why")) == "bf16"
         assert self.picker(tmp_path, precision="auto").training().precision == "bf16"
 
+    def test_a_list_is_picked_like_a_number(self, tmp_path: Path) -> None:
+        assert self.picker(tmp_path, merge="auto").pick("merge", lambda: ([0.5], "why")) == [0.5]
+        assert self.picker(tmp_path, merge="auto").training().merge == (0.5,)
+
     def test_a_section_that_is_not_filled_in_cannot_be_had(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="max_length"):
             self.picker(tmp_path, max_length="auto").training()
+
+
+def test_a_start_that_ranked_is_mixed_in() -> None:
+    assert pick_merge("fresh")[0] == []
+    assert pick_merge("grafted")[0] == pick_merge("trained")[0] == [0.25, 0.5, 0.75]
 
 
 def test_a_teacher_that_is_there_counts_as_much_as_the_labels() -> None:

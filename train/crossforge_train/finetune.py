@@ -13,13 +13,13 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
 from crossforge.loading import holds_reranker
 from crossforge_train import processes
-from crossforge_train.base_model import find_base_model, weights_hash
+from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
 from crossforge_train.collect import read_collected
 from crossforge_train.config import Config
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
 from crossforge_train.stages import Context, Stage, require_free_space, versions
-from crossforge_train.training.config import PickedTraining
+from crossforge_train.training.config import AUTO, PickedTraining
 from crossforge_train.training.lora import merge_adapters, require_lora
 from crossforge_train.training.tracking import require_trackers
 
@@ -34,8 +34,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     # Here, so that a missing library shows before the first stage runs.
     require_trackers(config.training.report_to)
     require_lora(config.training.lora)
-    if config.training.merge and not holds_reranker(find_base_model(config.base_model)):
-        raise InputError(f"training.merge needs a reranker to start from, and {config.base_model} is none")
+    _require_merge(config)
     return {
         "training": config.training.model_dump(exclude={"report_to"}),
         "base_model": weights_hash(config.base_model),
@@ -44,6 +43,16 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "seed": config.seed,
         "versions": versions("crossforge", "torch", "transformers", "sentence-transformers"),
     }
+
+
+def _require_merge(config: Config) -> None:
+    """Raise if weights are to be mixed in of a start that ranks nothing."""
+    training, base_model = config.training, find_base_model(config.base_model)
+    grafts = is_bi_encoder(base_model) and training.start != "fresh_head"
+    if training.merge not in (AUTO, ()) and not (grafts or holds_reranker(base_model)):
+        raise InputError(
+            f"training.merge mixes in what training starts from, and {config.base_model} starts with a fresh head"
+        )
 
 
 def _run(context: Context) -> None:
@@ -64,8 +73,8 @@ def finetune(context: Context, start: Path, mined: Path) -> None:
         merge_adapters(work.model.model)
     if processes.is_main():
         _require_ranking(history)
-        if work.training.merge:
-            history |= _merged(context, work, start)
+        if work.training.merge and work.start.head != "fresh":
+            history |= _merged(context, work)
         _save(context, work.model.model, start, work.training.max_length)
         write_json(context.folder / HISTORY_FILE, history)
         for left in trainer.LEFT_BEHIND:
@@ -87,13 +96,13 @@ def _require_ranking(history: Mapping[str, Any]) -> None:
         )
 
 
-def _merged(context: Context, work: Work, start: Path) -> dict[str, Any]:
-    """Mix in weights of the reranker that training started from; gives what the history says of it."""
+def _merged(context: Context, work: Work) -> dict[str, Any]:
+    """Mix in weights of what training started from; gives what the history says of it."""
     from crossforge_train.training.dev_evaluator import METRIC_NAME
     from crossforge_train.training.merging import merge_with_start
 
     measured = merge_with_start(
-        work.model.model, start, work.training.merge, lambda: work.evaluator(work.model)[METRIC_NAME]
+        work.model.model, work.start.folder, work.training.merge, lambda: work.evaluator(work.model)[METRIC_NAME]
     )
     figures = ", ".join(f"{share}: {value:.4f}" for share, value in measured.items())
     context.reporter.note(f"dev by the share of the starting weights: {figures}")

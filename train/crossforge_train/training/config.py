@@ -34,6 +34,7 @@ AUTO: Final = "auto"
 AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
 Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Start = Literal["auto", "bi_encoder", "fresh_head"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -75,8 +76,10 @@ class TrainingConfig(Section):
         False, description="keep only the activations between layers, for one more forward pass"
     )
     lora: LoraConfig | None = Field(None, description="train low-rank adapters instead of all weights")
-    merge: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (), description="shares of the weights of the reranker it starts from to mix in at the end; dev says which"
+    merge: tuple[Share, ...] | Auto = Field(
+        AUTO,
+        description="shares of the weights that it starts from to mix in at the end; dev says which, or none; auto: "
+        "0.25, 0.5 and 0.75 where it starts from a reranker or a bi-encoder",
     )
     freeze_embeddings: bool = Field(False, description="leave the token embeddings as they are")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
@@ -121,4 +124,5 @@ class PickedTraining(TrainingConfig):
     learning_rate: float
     head_learning_rate: float
     epochs: float
+    merge: tuple[Share, ...]
     max_length: int

@@ -1,4 +1,4 @@
-"""Merges a trained reranker with the one that it started from, so that less of what that one knew is forgotten.
+"""Merges a trained reranker with what it started from, so that less of what that knew is forgotten.
 
 Plain interpolation of weights, without mergekit, which sentence-transformers' `merge` would bring in for this one line.
 
@@ -24,7 +24,7 @@ def merge_with_start(
 
     Args:
         model: a transformers one-label sequence classifier.
-        start: folder of the reranker that it was trained from.
+        start: folder of the model that it was trained from: a reranker, or a graft.
         shares: of the starting weights, to try beside none.
         measure: the model's quality on dev.
 

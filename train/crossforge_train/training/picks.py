@@ -23,7 +23,7 @@ from crossforge_train.training.config import AUTO, AUTO_MAX_LENGTH, PickedTraini
 
 PICKED_FILE = "picked.json"
 
-Value = TypeVar("Value", float, str)
+Value = TypeVar("Value", float, str, list[float])
 # What the head of the model is before it is trained: random, such that it gives a bi-encoder's cosines, or trained.
 Head = Literal["fresh", "grafted", "trained"]
 # A value and why it was picked.
@@ -35,6 +35,7 @@ _ADAPTER_FACTOR = 10
 _MOST_OF_GRAFT = 5e-5
 _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
 _WORTH_BF16 = 1.1
+_SHARES = [0.25, 0.5, 0.75]
 _GROUPS_SEEN, _MOST_EPOCHS = 3000, 4
 _MEASURED_GROUPS = 500
 _STEP_OF_LENGTH, _SHARE_THAT_FITS = 16, 0.95
@@ -116,6 +117,11 @@ def pick_epochs(groups: int) -> Pick:
     return float(min(_MOST_EPOCHS, max(1, round(_GROUPS_SEEN / groups)))), f"for {groups:,} groups"
 
 
+def pick_merge(head: Head) -> tuple[list[float], str]:
+    """Some shares of the weights that training starts from, where these ranked already; none of a fresh head's."""
+    return ([], "since the head is fresh") if head == "fresh" else (_SHARES, f"since the head is {head}")
+
+
 def pick_max_length(pair_lengths: Sequence[int], limit: int) -> Pick:
     """The shortest multiple of 16 that 95% of the pairs fit in, but at most 256 and what the model reads.
 
@@ -154,8 +160,8 @@ def _drawn(groups: Iterable[Group]) -> list[Group]:
     return drawn
 
 
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def _shown(value: float | str | list[float]) -> str:
+    return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
 def _two_digits(value: float) -> float:

@@ -43,12 +43,13 @@ from crossforge_train.training.picks import (
     pick_head_learning_rate,
     pick_learning_rate,
     pick_max_length,
+    pick_merge,
     pick_precision,
 )
 from crossforge_train.training.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.range_test import drawn_batches, left_as_it_was, losses_by_rate, safe_multiple
 from crossforge_train.training.rows import ROWS_FILE, Rows, make_rows
-from crossforge_train.training.start import fitting_pairs, starting_model
+from crossforge_train.training.start import StartingModel, fitting_pairs, starting_model
 
 _TIMED_LENGTH = 128
 
@@ -57,6 +58,7 @@ _TIMED_LENGTH = 128
 class Work:
     """What a training run is made of."""
 
+    start: StartingModel
     model: CrossEncoder
     pipeline: RetrieveAndRerank
     rows: Rows
@@ -91,7 +93,7 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
     _pick_the_others(picker, config, model, pipeline, rows.dataset, start.head, bf16=bf16)
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), reporter)
-    return Work(model, pipeline, rows, evaluator, picker.training())
+    return Work(start, model, pipeline, rows, evaluator, picker.training())
 
 
 def _pipeline(
@@ -130,6 +132,7 @@ def _pick_the_others(
     weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
     training = config.training.model_copy(update={"distillation_weight": weight})
     picker.pick("epochs", lambda: pick_epochs(len(dataset)))
+    picker.pick("merge", lambda: pick_merge(head))
     tokenizer = pipeline.reranker.tokenizer
     rate = picker.pick(
         "learning_rate",
