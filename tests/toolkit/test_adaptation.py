@@ -322,9 +322,10 @@ def test_a_mixture_of_weights_is_chosen_on_dev(toy_package: Path) -> None:
     with torch.no_grad():
         model.classifier.weight += 1.0
     values = {0.0: 0.5, 0.25: 0.7, 0.5: 0.7, 0.75: 0.1}
-    asked = iter(values.values())
-    measured = merge_with_start(model, toy_package, [0.75, 0.5, 0.25], lambda: next(asked))
-    assert measured == {f"{share:g}": value for share, value in values.items()}
+    first_quality, *others = values.values()
+    asked = iter(others)
+    found = merge_with_start(model, toy_package, [0.75, 0.5, 0.25], first_quality, lambda: next(asked))
+    assert found == (0.5, values)
     assert torch.allclose(model.classifier.weight, first.classifier.weight + 0.5)
 
 
@@ -346,7 +347,9 @@ def test_adapting_starts_from_a_package_replays_and_merges(
         == sum(counts["queries"].values()) - counts["queries"]["train"] - counts["queries"]["dev"]
     )
     assert counts["judged_by_people"] == ["train"]
-    assert set(read_json(run / "finetune" / "history.json")["merged"]) == {"0", "0.5"}
+    share = read_json(run / "finetune" / "history.json")["start_share"]
+    assert share in (0, 0.5)
+    assert (f"{share:.0%} of the weights" in (run / "package" / "README.md").read_text()) == bool(share)
     lines = (run / "package" / "first_stage" / "documents.jsonl").read_text().splitlines()
     assert [json.loads(line)["_id"] for line in lines] == [
         one["_id"] for one in made_up_documents()

@@ -74,7 +74,7 @@ def finetune(context: Context, start: Path, mined: Path) -> None:
     if processes.is_main():
         _require_ranking(history)
         if work.training.merge and work.start.head != "fresh":
-            history |= _merged(context, work)
+            history |= _merged(context, work, history["best_dev"])
         _save(context, work.model.model, start, work.training.max_length)
         write_json(context.folder / HISTORY_FILE, history)
         for left in trainer.LEFT_BEHIND:
@@ -96,17 +96,21 @@ def _require_ranking(history: Mapping[str, Any]) -> None:
         )
 
 
-def _merged(context: Context, work: Work) -> dict[str, Any]:
+def _merged(context: Context, work: Work, quality: float) -> dict[str, Any]:
     """Mix in weights of what training started from; gives what the history says of it."""
     from crossforge_train.training.dev_evaluator import METRIC_NAME
     from crossforge_train.training.merging import merge_with_start
 
-    measured = merge_with_start(
-        work.model.model, work.start.folder, work.training.merge, lambda: work.evaluator(work.model)[METRIC_NAME]
+    share, measured = merge_with_start(
+        work.model.model,
+        work.start.folder,
+        work.training.merge,
+        quality,
+        lambda: work.evaluator(work.model)[METRIC_NAME],
     )
-    figures = ", ".join(f"{share}: {value:.4f}" for share, value in measured.items())
-    context.reporter.note(f"dev by the share of the starting weights: {figures}")
-    return {"merged": measured, "best_dev": max(measured.values())}
+    figures = ", ".join(f"{tried:g}: {value:.4f}" for tried, value in measured.items())
+    context.reporter.note(f"dev by the share of the starting weights: {figures}; {share:g} is kept")
+    return {"start_share": share, "best_dev": measured[share]}
 
 
 def _save(context: Context, model: Any, base_model: Path, max_length: int) -> None:

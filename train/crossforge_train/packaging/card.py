@@ -43,7 +43,7 @@ negatives, {random_negatives} of them random and the others from the first stage
 
 Loss {objective}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
 {head_learning_rate:g}), {groups_per_batch} groups a batch, {max_length} tokens, {precision}, seed {seed}. The best of
-{evaluations} checkpoints by {metric} on dev was kept (dev: {best_dev:.3f}, first stage {first_stage_dev:.3f}).
+{evaluations} checkpoints by {metric} on dev was kept{merged} (dev: {best_dev:.3f}, first stage {first_stage_dev:.3f}).
 
 ## Limits
 
@@ -86,6 +86,7 @@ def model_card(
         seed=config.seed,
         evaluations=training.evaluations,
         metric=config.evaluation.metric,
+        merged=_merged(history),
         best_dev=history["best_dev"],
         first_stage_dev=history["first_stage_dev"],
     )
@@ -106,6 +107,11 @@ def _objective(training: PickedTraining) -> str:
         f"`{training.distillation}` from the teacher": training.distillation_weight,
     }
     return " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in terms.items() if weight)
+
+
+def _merged(history: Mapping[str, Any]) -> str:
+    share = history.get("start_share", 0)
+    return f", with {share:.0%} of the weights that training started from mixed in again" if share else ""
 
 
 def _teacher(name: str | None, training: PickedTraining) -> str:

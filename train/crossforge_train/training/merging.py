@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -17,28 +17,37 @@ from transformers import AutoModelForSequenceClassification
 State = Mapping[str, torch.Tensor]
 
 
+class Merged(NamedTuple):
+    """The share of the starting weights that was kept, and for each share that was tried the quality on dev."""
+
+    share: float
+    measured: Mapping[float, float]
+
+
 def merge_with_start(
-    model: Any, start: Path, shares: Sequence[float], measure: Callable[[], float]
-) -> dict[str, float]:
+    model: Any, start: Path, shares: Sequence[float], quality: float, measure: Callable[[], float]
+) -> Merged:
     """Leave in the model the mixture of its weights with those that it started from that is best on dev.
 
     Args:
         model: a transformers one-label sequence classifier.
         start: folder of the model that it was trained from: a reranker, or a graft.
         shares: of the starting weights, to try beside none.
-        measure: the model's quality on dev.
+        quality: of the model on dev, as it is.
+        measure: the same of a mixture that is in its place.
 
     Returns:
-        For each share the quality; of equal ones the largest share is kept.
+        What was measured; of equally good shares the largest is kept.
     """
     tuned = {name: value.detach().clone() for name, value in model.state_dict().items()}
     first = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, local_files_only=True).state_dict()
-    measured: dict[str, float] = {}
-    for share in sorted({0.0, *shares}):
+    measured = {0.0: quality}
+    for share in sorted(set(shares)):
         _set(model, tuned, first, share)
-        measured[f"{share:g}"] = measure()
-    _set(model, tuned, first, max(map(float, measured), key=lambda share: (measured[f"{share:g}"], share)))
-    return measured
+        measured[share] = measure()
+    kept = max(measured, key=lambda share: (measured[share], share))
+    _set(model, tuned, first, kept)
+    return Merged(kept, measured)
 
 
 def _set(model: Any, tuned: State, first: State, share: float) -> None:
