@@ -20,9 +20,9 @@ from crossforge_train.grafting.calibration import Activations, attention_norm, e
 # and lets tokens weigh by how exactly they know their segment; from 3 to 6 the scores are alike.
 _PREFERENCE = 4.0
 _TAKEN = 2  # dimensions of a head that are freed for it
-# The axis counts as 0 where it holds less than the first: at [CLS]. The others make a gate of GELU units: how far it
-# shuts, and how little its corners are rounded.
-_NOTHING, _SHUT, _STEEPNESS = 0.2, 15.0, 10.0
+# A gate of GELU units is shut where the axis holds less than the first, and the second says how tightly. More of that
+# would leave two larger numbers to cancel, which training soon upsets.
+_NOTHING, _SHUT = 0.2, 6.0
 _RIDGE = 1e-3  # of the mean variance
 _LEAST_EIGENVALUE = 1e-8  # of the largest
 
@@ -100,15 +100,12 @@ def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
     weight, bias = _foreseen(without_axis(read, axis), ratios)
     one = torch.zeros_like(weight)
     one[axis] = 1
-    # gelu(z) − gelu(−z) = z takes off what is there. gelu(k z) / k is about max(z, 0): those of one sign are both open
+    # gelu(z) − gelu(−z) = z takes off what is there. gelu(z) is about max(z, 0): those of one sign are both open
     # or both shut, and their difference is the ratio or 0. Weight and bias of a unit, and what it writes.
     units = [(one, 0.0, -1.0), (-one, 0.0, 1.0)]
-    for sign in (1, -1):
+    for sign in (1.0, -1.0):
         gate, shut = _SHUT * sign * one, -_SHUT * _NOTHING
-        units += [
-            (_STEEPNESS * (weight + gate), _STEEPNESS * (bias + shut), sign / _STEEPNESS),
-            (_STEEPNESS * gate, _STEEPNESS * shut, -sign / _STEEPNESS),
-        ]
+        units += [(weight + gate, bias + shut, sign), (gate, shut, -sign)]
     for unit, (reads, with_bias, writes) in zip(_least_important_units(layer, read, len(units)), units, strict=True):
         outer.weight[:, unit] = 0
         inner.weight[unit], inner.bias[unit], outer.weight[axis, unit] = reads, with_bias, writes
