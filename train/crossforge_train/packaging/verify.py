@@ -39,9 +39,10 @@ def measure_agreement(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> di
 
     exact = Reranker(folder, backend="torch", verify="off").score_pairs(compared).logits
     found = {"torch": 0.0, "onnx": difference("onnx")}
-    if not found["onnx"] < EXACT:
+    most = EXACT * max(1.0, float(np.abs(exact).max()))  # rounding grows with what is rounded
+    if not found["onnx"] < most:
         raise PackageError(
-            f"{folder}: ONNX logits differ from torch by {found['onnx']:.2g} (at most {EXACT:.0e}); not packaged"
+            f"{folder}: ONNX logits differ from torch by {found['onnx']:.2g} (at most {most:.1g}); not packaged"
         )
     others: tuple[BackendName, ...] = ("onnx-int8", "openvino", "openvino-bf16")
     for backend in others:
