@@ -168,6 +168,7 @@ def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dic
             "dev_depth": 10,
             "learning_rate": 2e-3,
             "head_learning_rate": 1e-2,
+            "merge": [],
         },
         "evaluation": {"depth": 20, "permutations": 1000},
     }

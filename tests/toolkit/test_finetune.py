@@ -180,7 +180,7 @@ def test_patience_ends_a_run_and_is_not_forgotten_when_it_is_killed(
 
 AUTO = tuple(
     f"training.{key}=auto"
-    for key in ("distillation_weight", "learning_rate", "head_learning_rate", "epochs", "max_length")
+    for key in ("distillation_weight", "learning_rate", "head_learning_rate", "epochs", "merge", "max_length")
 )
 
 
@@ -209,8 +209,8 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.max_length", "training.distillation_weight", "training.epochs", "training.learning_rate",
-            "training.head_learning_rate",
+        "training.max_length", "training.distillation_weight", "training.epochs", "training.merge",
+        "training.learning_rate", "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
     assert saved["max_seq_length"] == trained_with(folder).max_length == picked["max_length"]

@@ -29,6 +29,7 @@ from crossforge_train.training.config import PickedTraining
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 MAX_LENGTH = 48
 PICKED = {
+    "merge": [],
     "precision": "fp32",
     "learning_rate": 1e-4,
     "head_learning_rate": 1e-3,

@@ -124,5 +124,5 @@ class PickedTraining(TrainingConfig):
     learning_rate: float
     head_learning_rate: float
     epochs: float
-    merge: tuple[Share, ...]
+    merge: tuple[Share, ...] = ()
     max_length: int
