@@ -56,12 +56,16 @@ class Activations:
         That of Fisher's linear discriminant; [CLS] is much the same in all texts, so it stands out clearly.
         """
         others = self.leaving[name][~self.is_cls]
-        covariance = torch.cov(others.T)
-        covariance = covariance + _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
+        covariance = invertible(torch.cov(others.T))
         apart = self.leaving[name][self.is_cls].mean(0) - others.mean(0)
         direction: Tensor = torch.linalg.solve(covariance, apart)
         direction /= direction @ apart
         return direction
+
+
+def invertible(covariance: Tensor) -> Tensor:
+    """A covariance, shape (hidden, hidden), with a little of its mean variance more on the diagonal."""
+    return covariance + _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
 
 
 def embeddings_norm() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossforge_train.grafting.calibration import Activations, attention_norm, embeddings_norm, layer_norm
+from crossforge_train.grafting.calibration import Activations, attention_norm, embeddings_norm, invertible, layer_norm
 
 # By how much the attention logits of tokens of the same segment are raised. More keeps the texts apart more strictly,
 # and lets tokens weigh by how exactly they know their segment; from 3 to 6 the scores are alike.
@@ -23,7 +23,6 @@ _TAKEN = 2  # dimensions of a head that are freed for it
 # A gate of GELU units is shut where the axis holds less than the first, and the second says how tightly. More of that
 # would leave two larger numbers to cancel, which training soon upsets.
 _NOTHING, _SHUT = 0.2, 6.0
-_RIDGE = 1e-3  # of the mean variance
 _LEAST_EIGENVALUE = 1e-8  # of the largest
 
 
@@ -119,8 +118,7 @@ def _foreseen(read: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
     share = wanted**-2 / (wanted**-2).sum()
     centre, mean = share @ read, share @ wanted
     apart = read - centre
-    covariance = apart.T @ (share[:, None] * apart)
-    covariance += _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
+    covariance = invertible(apart.T @ (share[:, None] * apart))
     weight: Tensor = torch.linalg.solve(covariance, apart.T @ (share * (wanted - mean)))
     return weight, float(mean - centre @ weight)
 
