@@ -209,7 +209,7 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.max_length", "training.distillation_weight", "training.epochs", "training.merge",
+        "training.max_length", "training.merge", "training.distillation_weight", "training.epochs",
         "training.learning_rate", "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")

@@ -97,16 +97,15 @@ def _require_ranking(history: Mapping[str, Any]) -> None:
 
 
 def _merged(context: Context, work: Work, quality: float) -> dict[str, Any]:
-    """Mix in weights of what training started from; gives what the history says of it."""
+    """Mix in weights of what training started from, one share or the best on dev; gives what the history says of it."""
     from crossforge_train.training.dev_evaluator import METRIC_NAME
     from crossforge_train.training.merging import merge_with_start
 
+    merge = work.training.merge
+    # A list may find that none is best, one share is mixed in whatever dev says.
+    shares, known = ((merge,), {}) if isinstance(merge, float) else (merge, {0.0: quality})
     share, measured = merge_with_start(
-        work.model.model,
-        work.start.folder,
-        work.training.merge,
-        quality,
-        lambda: work.evaluator(work.model)[METRIC_NAME],
+        work.model.model, work.start.folder, shares, known, lambda: work.evaluator(work.model)[METRIC_NAME]
     )
     figures = ", ".join(f"{tried:g}: {value:.4f}" for tried, value in measured.items())
     context.reporter.note(f"dev by the share of the starting weights: {figures}; {share:g} is kept")

@@ -76,10 +76,11 @@ class TrainingConfig(Section):
         False, description="keep only the activations between layers, for one more forward pass"
     )
     lora: LoraConfig | None = Field(None, description="train low-rank adapters instead of all weights")
-    merge: tuple[Share, ...] | Auto = Field(
+    merge: Share | tuple[Share, ...] | Auto = Field(
         AUTO,
-        description="shares of the weights that it starts from to mix in at the end; dev says which, or none; auto: "
-        "0.25, 0.5 and 0.75 where it starts from a reranker or a bi-encoder",
+        description="share of the weights that it starts from to mix in at the end, or several of which dev takes one, "
+        "or none; auto, where it starts from a reranker or a bi-encoder: 0.25, 0.5 and 0.75, and 0.5 alone where dev "
+        "holds pseudo-queries",
     )
     freeze_embeddings: bool = Field(False, description="leave the token embeddings as they are")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
@@ -124,5 +125,5 @@ class PickedTraining(TrainingConfig):
     learning_rate: float
     head_learning_rate: float
     epochs: float
-    merge: tuple[Share, ...] = ()
+    merge: Share | tuple[Share, ...] = ()
     max_length: int

@@ -25,15 +25,15 @@ class Merged(NamedTuple):
 
 
 def merge_with_start(
-    model: Any, start: Path, shares: Sequence[float], quality: float, measure: Callable[[], float]
+    model: Any, start: Path, shares: Sequence[float], known: Mapping[float, float], measure: Callable[[], float]
 ) -> Merged:
     """Leave in the model the mixture of its weights with those that it started from that is best on dev.
 
     Args:
         model: a transformers one-label sequence classifier.
         start: folder of the model that it was trained from: a reranker, or a graft.
-        shares: of the starting weights, to try beside none.
-        quality: of the model on dev, as it is.
+        shares: of the starting weights, to try.
+        known: quality on dev of shares that need not be tried: of 0, which is the model as it is, if it may stay so.
         measure: the same of a mixture that is in its place.
 
     Returns:
@@ -41,7 +41,7 @@ def merge_with_start(
     """
     tuned = {name: value.detach().clone() for name, value in model.state_dict().items()}
     first = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, local_files_only=True).state_dict()
-    measured = {0.0: quality}
+    measured = dict(known)
     for share in sorted(set(shares)):
         _set(model, tuned, first, share)
         measured[share] = measure()

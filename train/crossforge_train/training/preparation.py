@@ -20,7 +20,7 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import read_run
 from crossforge.tokenization import PairTokenizer
 from crossforge_train.collect import dev_split
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import Collection, judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config import Config
 from crossforge_train.losses.group_loss import GroupLoss
@@ -91,6 +91,8 @@ def prepare(context: Context, collection: Collection, base_model: Path, mined: P
     if rows.cut:
         read = "the window that matches best" if config.training.long_documents == "best_window" else "the beginning"
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
+    by_people = judged_by_people(collection, dev_split(config.collection))
+    picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
     _pick_the_others(picker, config, model, pipeline, rows.dataset, start.head, bf16=bf16)
     evaluator = DevEvaluator(pipeline, _dev_set(context, collection), reporter)
     return Work(start, model, pipeline, rows, evaluator, picker.training())
@@ -121,7 +123,7 @@ def _pick_the_others(
     *,
     bf16: bool,
 ) -> None:
-    """All but `max_length`, which rows need; the learning rate after what its range test trains with."""
+    """Rates, epochs and the teacher's weight; the learning rate after what its range test trains with."""
     has_teacher = bool(dataset[0]["teacher"])
     if config.training.uses_teacher and not has_teacher:
         raise InputError(
@@ -132,7 +134,6 @@ def _pick_the_others(
     weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
     training = config.training.model_copy(update={"distillation_weight": weight})
     picker.pick("epochs", lambda: pick_epochs(len(dataset)))
-    picker.pick("merge", lambda: pick_merge(head))
     tokenizer = pipeline.reranker.tokenizer
     rate = picker.pick(
         "learning_rate",
