@@ -1,9 +1,9 @@
 """Adaptation without labels, proved on human queries: `python benchmarks/adaptation.py FOLDER ...` (BEIR folders).
 
-For each folder `crossforge adapt` gets the documents alone. Then nDCG@10 on the human queries of the split `test`,
-over the whole documents and the same candidates: the first stage, the untrained base model as a bi-encoder, the
-adapted reranker, and the two fused with weights that pseudo-queries choose (the package carries its own). Judgements
-of train and dev are never read; those of test decide nothing.
+For each folder `crossforge adapt` gets the documents alone. Then nDCG@10 on the human queries of the split `test`
+(`--split train`, to choose between recipes), over the whole documents and the same candidates: the first stage, the
+untrained base model as a bi-encoder, the adapted reranker, and the two fused with weights that pseudo-queries choose
+(the package carries its own). Judgements are read to measure, and decide nothing.
 
 Other starts and recipes: `--base PACKAGE`, `--set collection.replay=[...]`. Everything that was made is kept under
 --out and not made again, so the script goes on where it was cut off.
@@ -73,7 +73,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=C")
     parser.add_argument("--tag", default="", help="behind the names of the runs, to keep several recipes apart")
     parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
-    parser.add_argument("--max-queries", type=int, help="measure only so many human queries, by a seeded draw")
+    parser.add_argument("--split", default="test", help="whose human queries are measured")
+    parser.add_argument("--max-queries", type=int, help="measure only so many of them, by a seeded draw")
     return parser.parse_args()
 
 
@@ -89,14 +90,15 @@ def _row(folder: Path, seed: int, options: argparse.Namespace) -> str:
     config = load_config(options.config, [*named, f"seed={seed}", *options.overrides])
     run_stages(config, stages_until(config, "package"), RichReporter())
     measured = config.folder / MEASURED_FILE
-    package = {"package": (config.folder / "stages" / "package.json").read_text(), "queries": options.max_queries}
-    if not measured.is_file() or read_json(measured)["of"] != package:
-        write_json(measured, {"of": package, "row": _measured(config, folder, options.max_queries)})
+    made = (config.folder / "stages" / "package.json").read_text()
+    what = {"package": made, "split": options.split, "queries": options.max_queries}
+    if not measured.is_file() or read_json(measured)["of"] != what:
+        write_json(measured, {"of": what, "row": _measured(config, folder, options.split, options.max_queries)})
     return str(read_json(measured)["row"])
 
 
-def _measured(config: Config, folder: Path, max_queries: int | None) -> str:
-    orders, bench = _orders(config, folder, max_queries)
+def _measured(config: Config, folder: Path, split: str, max_queries: int | None) -> str:
+    orders, bench = _orders(config, folder, split, max_queries)
     metric = config.evaluation.metric
     values = {name: measure_rankings([metric], bench.qrels, order) for name, order in orders.items()}
     contest = Contest(
@@ -114,12 +116,12 @@ def _measured(config: Config, folder: Path, max_queries: int | None) -> str:
     return _cells([*head, *cells, compared[FUSED, TFIDF], compared[ADAPTED, TFIDF], over_base])
 
 
-def _orders(config: Config, folder: Path, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
+def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
     """The order of every system on the human queries."""
     package = Reranker(config.folder / "package", backend=backend_for(config.evaluation.backend))
     adapted = read_collected(config.folder / "collect")
     dev = _bench(config, adapted, dev_split(config.collection), config.evaluation.max_dev_queries)
-    bench = _bench(config, read_folder(folder), "test", max_queries)
+    bench = _bench(config, read_folder(folder), split, max_queries)
     # The index of the whole documents, as the package has it.
     scored = score_queries(
         bench.pipeline(package), bench.queries, bench.run, config.evaluation.depth, RichReporter(), "reranking"
