@@ -1,0 +1,86 @@
+"""What each part of a recipe is worth, and what each loss gives: `python benchmarks/ablation.py CONFIG`.
+
+The config is trained as it is and with one thing changed at a time, and measured on dev as training measures it (as
+many queries and candidates as `training.dev_queries` and `dev_depth` say); test is left alone. `--losses` sets the
+losses beside each other instead, alone and without a teacher. Everything that was made is kept under --out and not made
+again, so the script goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from crossforge.errors import InputError
+from crossforge.files import read_json
+from crossforge_train.cli.display import RichReporter
+from crossforge_train.config import load_config
+from crossforge_train.finetune import HISTORY_FILE
+from crossforge_train.recipe import stages_until
+from crossforge_train.stages import run_stages
+from crossforge_train.training.config import Loss
+
+FRESH_HEAD = ["training.start=fresh_head", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
+NO_TEACHER = "training.distillation_weight=0"
+AS_IT_IS = "as it is"
+PARTS: Mapping[str, Sequence[str]] = {
+    AS_IT_IS: [],
+    "fresh head, body 3e-4, head 2e-3": FRESH_HEAD,
+    "fresh head, one rate of 3e-4": [*FRESH_HEAD[:2], "training.head_learning_rate=3e-4"],
+    "nothing of the start mixed in": ["training.merge=[]"],
+    "no teacher": [NO_TEACHER],
+    "no labels": ["training.label_weight=0"],
+    "no random negative": ["mining.random_negatives=0"],
+    "ten negatives": ["mining.negatives=10"],
+    "128 tokens": ["training.max_length=128"],
+    "a second round": ["mining.rounds=2"],
+}
+LOSSES: Mapping[str, Sequence[str]] = {
+    loss: [f"training.loss={loss}", NO_TEACHER, "training.merge=[]"] for loss in get_args(Loss)
+}
+
+
+def main() -> None:
+    """Train what is missing, and print a table of everything that there is."""
+    options = _options()
+    variants = LOSSES if options.losses else PARTS
+    chosen = options.only or list(variants)
+    if unknown := set(chosen) - set(variants):
+        sys.exit(f"--only: there is no {unknown.pop()!r}; take one of: {'; '.join(variants)}")
+    rows = []
+    for name in chosen:
+        try:
+            rows.append(_row(options, name, variants[name]))
+        except InputError as error:
+            print(f"skipped {name!r}: {error}", file=sys.stderr)
+    print("| variant | groups | training | dev nDCG@10 | first stage |\n|---|---|---|---|---|")
+    print("\n".join(rows))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--losses", action="store_true", help="compare the losses, not the parts of the recipe")
+    parser.add_argument("--only", action="append", metavar="VARIANT", help="leave out the others; may be repeated")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    return parser.parse_args()
+
+
+def _row(options: argparse.Namespace, name: str, changes: Sequence[str]) -> str:
+    folder = "-".join("".join(sign if sign.isalnum() else " " for sign in name).split())
+    named = [f"runs={options.out / options.config.stem}", f"name={folder}-{options.seed}", f"seed={options.seed}"]
+    config = load_config(options.config, [*named, *options.overrides, *changes])
+    run_stages(config, stages_until(config, "finetune"), RichReporter())
+    history = read_json(config.folder / config.last_finetune / HISTORY_FILE)
+    seconds = sum(read_json(path)["seconds"] for path in (config.folder / "stages").glob("finetune*.json"))
+    figures = f"{history['best_dev']:.3f} | {history['first_stage_dev']:.3f}"
+    return f"| {name} | {history['groups']:,} | {seconds / 60:.0f} min | {figures} |"
+
+
+if __name__ == "__main__":
+    main()
