@@ -20,14 +20,13 @@ from crossforge_train.cli.display import RichReporter
 from crossforge_train.config import load_config
 from crossforge_train.finetune import HISTORY_FILE
 from crossforge_train.recipe import stages_until
-from crossforge_train.stages import run_stages
+from crossforge_train.stages import reuse, run_stages
 from crossforge_train.training.config import Loss
 
 FRESH_HEAD = ["training.start=fresh_head", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
 NO_TEACHER = "training.distillation_weight=0"
-AS_IT_IS = "as it is"
 PARTS: Mapping[str, Sequence[str]] = {
-    AS_IT_IS: [],
+    "as it is": [],
     "fresh head, body 3e-4, head 2e-3": FRESH_HEAD,
     "fresh head, one rate of 3e-4": [*FRESH_HEAD[:2], "training.head_learning_rate=3e-4"],
     "nothing of the start mixed in": ["training.merge=[]"],
@@ -75,7 +74,9 @@ def _row(options: argparse.Namespace, name: str, changes: Sequence[str]) -> str:
     folder = "-".join("".join(sign if sign.isalnum() else " " for sign in name).split())
     named = [f"runs={options.out / options.config.stem}", f"name={folder}-{options.seed}", f"seed={options.seed}"]
     config = load_config(options.config, [*named, *options.overrides, *changes])
-    run_stages(config, stages_until(config, "finetune"), RichReporter())
+    stages = stages_until(config, "finetune")
+    reuse(config, stages, sorted(config.folder.parent.glob("*")))  # most variants are mined alike
+    run_stages(config, stages, RichReporter())
     history = read_json(config.folder / config.last_finetune / HISTORY_FILE)
     seconds = sum(read_json(path)["seconds"] for path in (config.folder / "stages").glob("finetune*.json"))
     figures = f"{history['best_dev']:.3f} | {history['first_stage_dev']:.3f}"
