@@ -27,6 +27,8 @@ FRESH_HEAD = ["training.start=fresh_head", "training.learning_rate=3e-4", "train
 NO_TEACHER = "training.distillation_weight=0"
 PARTS: Mapping[str, Sequence[str]] = {
     "as it is": [],
+    "two epochs": ["training.epochs=2"],
+    "four epochs": ["training.epochs=4"],
     "fresh head, body 3e-4, head 2e-3": FRESH_HEAD,
     "fresh head, one rate of 3e-4": [*FRESH_HEAD[:2], "training.head_learning_rate=3e-4"],
     "nothing of the start mixed in": ["training.merge=[]"],

@@ -238,7 +238,13 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
     )
     history = read_json(config.folder / config.last_finetune / "history.json")
     pairs = history["steps"] * config.training.groups_per_batch * (config.mining.negatives + 1)
-    model = CrossEncoder(base, num_labels=1, max_length=history["training"]["max_length"], local_files_only=True)
+    model = CrossEncoder(
+        base,
+        num_labels=1,
+        max_length=history["training"]["max_length"],
+        local_files_only=True,
+        model_kwargs={"attn_implementation": "eager"},  # computes the same, a quarter faster on a CPU
+    )
     started = time.monotonic()
     CrossEncoderTrainer(
         model=model,
