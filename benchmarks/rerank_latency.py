@@ -4,137 +4,54 @@ Every client scores the same pairs of the same model on the same machine: words 
 tokens (short), 400 (long), and of lengths from 10 to 400 (mixed), a hundred for each query, read whole. Each client
 lives in a process of its own; they take turns, request after request, so that other work on the machine hits all alike.
 Cold start is from the start of that process to its first score; memory is the most that it ever held. Clients that are
-not installed are left out.
+not installed are left out; FastEmbed and Infinity need environments of their own, which `make test-clients` builds.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
+import os
 import random
 import re
-import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from reranking_clients import CLIENTS, ENVIRONMENTS, EXACT, STOCK, TOKENS, Pairs
 
 from crossforge.batching import padding_share, token_budget_batches
 from crossforge.documents import read_documents
-from crossforge.errors import PackageError
 from crossforge.files import read_json, write_json
 from crossforge.loading import pair_tokenizer
 
 REQUEST = 100  # documents of one request
-TOKENS = 512
-STOCK = "CrossEncoder.predict"
-EXACT = "crossforge onnx"
-BATCH_SIZES = (8, 16, 32, 64, 128)
 LENGTHS = {"short": (20, 30), "mixed": (8, 300), "long": (290, 300)}  # in words
-
-Pairs = Sequence[tuple[str, str]]
-Score = Callable[[Pairs], NDArray[np.float32]]
-
-
-def _ours(backend: str) -> Callable[[Path], Score]:
-    def open_package(package: Path) -> Score:
-        from crossforge import Reranker
-
-        reranker = Reranker(package, backend=backend)  # type: ignore[arg-type]
-        return lambda pairs: reranker.score_pairs(pairs).logits
-
-    return open_package
-
-
-def _cross_encoder(package: Path, batch_size: int = 32) -> Score:
-    import torch
-    from sentence_transformers import CrossEncoder
-
-    model = CrossEncoder(str(package), local_files_only=True)
-    identity = torch.nn.Identity()
-    return lambda pairs: model.predict(list(pairs), activation_fn=identity, batch_size=batch_size)
-
-
-def _cross_encoder_at_its_best(package: Path) -> Score:
-    """The fastest of several batch sizes on mixed documents."""
-    found = {size: _cross_encoder(package, size) for size in BATCH_SIZES}
-    sample = _requests(["word"], "mixed", 1)[0]
-    return min(found.values(), key=lambda score: _seconds(score, sample))
-
-
-def _flashrank(package: Path) -> Score:
-    from flashrank import Ranker, RerankRequest
-    from flashrank.Config import model_file_map
-
-    name = "ms-marco-MiniLM-L-12-v2"  # it opens names that it knows only, from a folder of that name
-    folder = Path(tempfile.mkdtemp()) / name
-    shutil.copytree(package, folder)
-    shutil.copyfile(package / "onnx/model.onnx", folder / model_file_map[name])
-    ranker = Ranker(name, str(folder.parent), max_length=TOKENS, log_level="ERROR")
-
-    def score(pairs: Pairs) -> NDArray[np.float32]:
-        passages = [{"id": place, "text": text} for place, (_, text) in enumerate(pairs)]
-        found = ranker.rerank(RerankRequest(query=pairs[0][0], passages=passages))
-        shares = np.array([each["score"] for each in sorted(found, key=lambda each: each["id"])], dtype=np.float64)
-        return np.log(shares / (1 - shares)).astype(np.float32)  # it gives sigmoids
-
-    return score
-
-
-def _fastembed(package: Path) -> Score:
-    from fastembed.common.model_description import ModelSource
-    from fastembed.rerank.cross_encoder import TextCrossEncoder
-
-    TextCrossEncoder.add_custom_model("local/package", ModelSource(url="local"), "onnx/model.onnx")
-    model = TextCrossEncoder("local/package", specific_model_path=str(package), cuda=False)
-    return lambda pairs: np.array(list(model.rerank_pairs(pairs)), dtype=np.float32)
-
-
-def _rerankers(package: Path) -> Score:
-    from rerankers import Reranker
-
-    model = Reranker(str(package), model_type="cross-encoder", verbose=0, dtype="float32", device="cpu")
-
-    def score(pairs: Pairs) -> NDArray[np.float32]:
-        ranked = model.rank(pairs[0][0], [text for _, text in pairs], doc_ids=list(range(len(pairs))))
-        return np.array([each.score for each in sorted(ranked.results, key=lambda each: each.doc_id)], dtype=np.float32)
-
-    return score
-
-
-CLIENTS: dict[str, Callable[[Path], Score]] = {
-    EXACT: _ours("onnx"),
-    "crossforge openvino": _ours("openvino"),
-    "crossforge openvino-bf16": _ours("openvino-bf16"),
-    STOCK: _cross_encoder,
-    f"{STOCK}, best batch size": _cross_encoder_at_its_best,
-    "FlashRank": _flashrank,
-    "FastEmbed": _fastembed,
-    "AnswerDotAI rerankers": _rerankers,
-}
+SERVED = Path(__file__).with_name("reranking_clients.py")
 
 
 @dataclass
 class Client:
     """A client in its process."""
 
-    process: Any
-    pipe: Connection
+    process: subprocess.Popen[str]
     cold_start: float
 
     def ask(self, pairs: Pairs) -> tuple[float, NDArray[np.float32], float]:
         """Seconds of scoring the pairs, their logits, and the most MiB that the process ever held."""
-        self.pipe.send(pairs)
-        seconds, logits, memory = self.pipe.recv()
-        return float(seconds), logits, float(memory)
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(pairs) + "\n")
+        self.process.stdin.flush()
+        seconds, logits, memory = _answer(self.process)
+        return seconds, np.array(logits, dtype=np.float32), memory
 
 
 def main() -> None:
@@ -145,7 +62,7 @@ def main() -> None:
     words = _words(options.corpus)
     with tempfile.TemporaryDirectory() as name:
         folder = _reading_all(options.package, Path(name) / "model")
-        clients = _clients(folder, options.clients)
+        clients = _clients(folder, options)
         try:
             for kind in LENGTHS:
                 _measure(kind, folder, _requests(words, kind, options.requests), clients)
@@ -170,38 +87,36 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, help="JSONL whose words make the documents; else invented ones")
     parser.add_argument("--requests", type=int, default=8, help="requests of 100 documents of each kind")
     parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS), help="all if left out")
+    parser.add_argument("--environments", type=Path, default=Path(".venv-clients"), help="as `make test-clients` says")
     return parser.parse_args()
 
 
-def _clients(package: Path, wanted: Sequence[str]) -> dict[str, Client]:
+def _clients(model: Path, options: argparse.Namespace) -> dict[str, Client]:
     started = {}
-    for name in wanted:
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_serve, args=(name, package, theirs), daemon=True)
+    for name in options.clients:
+        own = options.environments / ENVIRONMENTS[name] / "bin/python" if name in ENVIRONMENTS else None
+        python = own if own and own.is_file() else Path(sys.executable)
         begin = time.perf_counter()
-        process.start()
-        theirs.close()  # so that a process that dies is noticed
-        problem = ours.recv()
+        process = subprocess.Popen(
+            [python, SERVED, name, model],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        )
+        problem = _answer(process)
         if problem:
             print(f"left out {name}: {problem}", file=sys.stderr)
             continue
-        started[name] = Client(process, ours, time.perf_counter() - begin)
+        started[name] = Client(process, time.perf_counter() - begin)
     return started
 
 
-def _serve(name: str, package: Path, pipe: Connection) -> None:
-    try:
-        score = CLIENTS[name](package)
-        score([("warm", "up")])
-    except (ImportError, PackageError) as error:
-        pipe.send(str(error).splitlines()[0])
-        return
-    pipe.send(None)
-    while True:
-        pairs = pipe.recv()
-        begin = time.perf_counter()
-        logits = score(pairs)
-        pipe.send((time.perf_counter() - begin, logits, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+def _answer(process: subprocess.Popen[str]) -> Any:
+    """The next answer of a client; its traceback, if it died, is on stderr already."""
+    assert process.stdout
+    line = process.stdout.readline()
+    return json.loads(line) if line else f"its process ended with {process.wait()}"
 
 
 def _words(corpus: Path | None) -> list[str]:
@@ -223,12 +138,6 @@ def _requests(words: Sequence[str], kind: str, count: int) -> list[Pairs]:
         [(query, text(draw.randint(low, high))) for _ in range(REQUEST)]
         for query in (text(6) for _ in range(count))
     ]  # fmt: skip
-
-
-def _seconds(score: Score, pairs: Pairs) -> float:
-    begin = time.perf_counter()
-    score(pairs)
-    return time.perf_counter() - begin
 
 
 def _measure(kind: str, folder: Path, requests: Sequence[Pairs], clients: Mapping[str, Client]) -> None:
