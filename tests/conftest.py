@@ -145,6 +145,7 @@ def make_tiny_encoder(folder: Path) -> None:
     # As real BERT tokenizers do, and this generic class does not unless it is told to.
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    settings["max_length"] = 8  # left over from when it was made, as in all-MiniLM-L6-v2
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 

@@ -72,6 +72,7 @@ def test_the_config_has_one_label_and_names_the_sigmoid_for_every_reader(toy_pac
 def test_every_file_says_the_same_maximum_length(toy_package: Path) -> None:
     assert facts(toy_package, "sentence_bert_config.json")["max_seq_length"] == MAX_LENGTH
     assert facts(toy_package, "tokenizer_config.json")["model_max_length"] == MAX_LENGTH
+    assert "max_length" not in facts(toy_package, "tokenizer_config.json"), "FastEmbed cuts at the lesser of the two"
     assert read_manifest(toy_package).max_length == MAX_LENGTH
 
 

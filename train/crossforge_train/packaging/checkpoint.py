@@ -16,6 +16,8 @@ from crossforge.loading import uses_segments
 
 _SIGMOID = "torch.nn.modules.activation.Sigmoid"
 _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# Of how the base model was once made or loaded; FastEmbed cuts at `max_length` where that is less than ours.
+_LEFTOVERS = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "is_local", "local_files_only")
 
 
 def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int) -> None:
@@ -69,7 +71,8 @@ def _write_settings(base_model: Path, folder: Path) -> None:
 
     The class without a model of its own is named as transformers 4 knows it, which 5 understands too.
     """
-    settings = read_json(folder / "tokenizer_config.json")
+    found = read_json(folder / "tokenizer_config.json")
+    settings = {key: value for key, value in found.items() if key not in _LEFTOVERS}
     if settings.get("tokenizer_class") == "TokenizersBackend":
         settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     segments = ["token_type_ids"] if uses_segments(base_model) else []
