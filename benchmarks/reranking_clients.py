@@ -136,18 +136,19 @@ def _infinity(package: Path) -> Score:
 
     arguments = EngineArgs(
         model_name_or_path=str(package),
+        served_model_name="package",
+        trust_remote_code=False,
         engine="torch",
         device="cpu",
         dtype="float32",
         bettertransformer=False,  # as the docs of clients say
-        compile=False,
-        lengths_via_tokenize=True,
+        model_warmup=False,
     )
     engine = SyncEngineArray.from_args([arguments])
 
     def score(pairs: Pairs) -> NDArray[np.float32]:
         texts = [text for _, text in pairs]
-        found, _ = engine.rerank(model=str(package), query=pairs[0][0], docs=texts, raw_scores=True).result()
+        found, _ = engine.rerank(model="package", query=pairs[0][0], docs=texts, raw_scores=True).result()
         return np.array([each.relevance_score for each in sorted(found, key=lambda each: each.index)], dtype=np.float32)
 
     return score
