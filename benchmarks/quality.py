@@ -255,6 +255,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
             learning_rate=rate,
             warmup_steps=0.1,
             bf16=history["precision"] == "bf16",
+            use_cpu=not torch.cuda.is_available(),  # else bf16 is refused where there is no GPU
             seed=config.seed,
             save_strategy="no",
             report_to="none",

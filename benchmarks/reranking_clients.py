@@ -62,7 +62,7 @@ def _ours(backend: str) -> Callable[[Path], Score]:
         try:
             reranker = Reranker(package, backend=backend)  # type: ignore[arg-type]
         except PackageError as error:
-            raise ImportError(error) from error  # a backend that is not installed, or that this machine cannot run
+            raise ImportError(error) from error  # not installed, not packed, or nothing for this machine
         return lambda pairs: reranker.score_pairs(pairs).logits
 
     return open_package
@@ -156,6 +156,7 @@ def _infinity(package: Path) -> Score:
 
 CLIENTS: dict[str, Callable[[Path], Score]] = {
     EXACT: _ours("onnx"),
+    "crossforge onnx-int8": _ours("onnx-int8"),
     "crossforge openvino": _ours("openvino"),
     "crossforge openvino-bf16": _ours("openvino-bf16"),
     STOCK: _cross_encoder,
