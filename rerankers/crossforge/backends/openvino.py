@@ -20,7 +20,8 @@ class OpenVinoBackend:
 
     Args:
         model_file: the ONNX model.
-        bf16: compute in half precision; logits then differ from fp32 by some hundredths.
+        bf16: compute in half precision; logits then differ from fp32 by some hundredths, by tenths in a model that
+            training started from a bi-encoder.
 
     Raises:
         PackageError: OpenVINO is not installed, cannot load the model, or bf16 is asked of a CPU that has none.
