@@ -33,6 +33,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "fresh head, one rate of 3e-4": [*FRESH_HEAD[:2], "training.head_learning_rate=3e-4"],
     "nothing of the start mixed in": ["training.merge=[]"],
     "no teacher": [NO_TEACHER],
+    "a quarter of the teacher": ["training.distillation_weight=0.25"],
     "no labels": ["training.label_weight=0"],
     "no random negative": ["mining.random_negatives=0"],
     "ten negatives": ["mining.negatives=10"],

@@ -1,10 +1,11 @@
 """Seconds of reranking, ours beside other clients: `python benchmarks/rerank_latency.py PACKAGE [--corpus FILE]`.
 
 Every client scores the same pairs of the same model on the same machine: words of the corpus make documents of about 30
-tokens (short), 400 (long), and of lengths from 10 to 400 (mixed), a hundred for each query, read whole. Each client
-lives in a process of its own; they take turns, request after request, so that other work on the machine hits all alike.
-Cold start is from the start of that process to its first score; memory is the most that it ever held. Clients that are
-not installed are left out; FastEmbed and Infinity need environments of their own, which `make test-clients` builds.
+tokens (short), 400 (long), and of lengths from 10 to 400 (mixed), a hundred for each query, read whole; `--together`
+hands over several queries with their documents in one call. Each client lives in a process of its own; they take turns,
+call after call, so that other work on the machine hits all alike. Cold start is from the start of that process to its
+first score; memory is the most that it ever held. Clients that are not installed are left out; FastEmbed and Infinity
+need environments of their own, which `make test-clients` builds.
 """
 
 from __future__ import annotations
@@ -64,8 +65,9 @@ def main() -> None:
         folder = _reading_all(options.package, Path(name) / "model")
         clients = _clients(folder, options)
         try:
-            for kind in LENGTHS:
-                _measure(kind, folder, _requests(words, kind, options.requests), clients)
+            for kind in options.kinds:
+                requests = _requests(words, kind, options.requests)
+                _measure(kind, folder, _joined(requests, options.together), clients)
         finally:
             for client in clients.values():
                 client.process.terminate()
@@ -86,6 +88,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("package", type=Path)
     parser.add_argument("--corpus", type=Path, help="JSONL whose words make the documents; else invented ones")
     parser.add_argument("--requests", type=int, default=8, help="requests of 100 documents of each kind")
+    parser.add_argument("--together", type=int, default=1, help="requests that a client is given in one call")
+    parser.add_argument("--kinds", nargs="+", choices=list(LENGTHS), default=list(LENGTHS), help="all if left out")
     parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS), help="all if left out")
     parser.add_argument("--environments", type=Path, default=Path(".venv-clients"), help="as `make test-clients` says")
     return parser.parse_args()
@@ -140,42 +144,48 @@ def _requests(words: Sequence[str], kind: str, count: int) -> list[Pairs]:
     ]  # fmt: skip
 
 
-def _measure(kind: str, folder: Path, requests: Sequence[Pairs], clients: Mapping[str, Client]) -> None:
+def _joined(requests: Sequence[Pairs], together: int) -> list[Pairs]:
+    parts = [requests[start : start + together] for start in range(0, len(requests), together)]
+    return [[pair for pairs in part for pair in pairs] for part in parts]
+
+
+def _measure(kind: str, folder: Path, calls: Sequence[Pairs], clients: Mapping[str, Client]) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in clients}
     logits: dict[str, list[NDArray[np.float32]]] = {name: [] for name in clients}
     memory = dict.fromkeys(clients, 0.0)
-    for pairs in requests:
+    for pairs in calls:
         for name, client in clients.items():
             took, found, memory[name] = client.ask(pairs)
             seconds[name].append(took)
             logits[name].append(found)
-    share = _padding(folder, requests)
-    print(f"\n{kind}: {len(requests)} requests of {REQUEST} documents; ours pads {share:.1%}\n")
+    share = _padding(folder, calls)
+    print(f"\n{kind}: {len(calls)} calls of {len(calls[0]):,} pairs; ours pads {share:.1%}\n")
     head = ["client", "pairs/s", f"times {STOCK}", "p50 ms", "p95 ms", "max logit difference", "top 10 in common"]
     head += ["MiB", "cold start s"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for name, client in clients.items():
         p50, p95 = np.quantile(seconds[name], [0.5, 0.95])
+        speed = len(calls[0]) / p50
         ratio = np.median(np.array(seconds[STOCK]) / np.array(seconds[name])) if STOCK in clients else float("nan")
         difference = max(np.abs(a - b).max() for a, b in zip(logits[name], logits[EXACT], strict=True))
         common = np.mean([_common(a, b) for a, b in zip(logits[name], logits[EXACT], strict=True)])
         print(
-            f"| {name} | {REQUEST / p50:.1f} | {ratio:.2f} | {1000 * p50:.0f} | {1000 * p95:.0f} | {difference:.1e} "
+            f"| {name} | {speed:.1f} | {ratio:.2f} | {1000 * p50:.0f} | {1000 * p95:.0f} | {difference:.1e} "
             f"| {common:.1%} | {memory[name]:.0f} | {client.cold_start:.1f} |",
             flush=True,
         )
 
 
 def _common(left: NDArray[np.float32], right: NDArray[np.float32], depth: int = 10) -> float:
-    """Share of the `depth` best of one that are among the `depth` best of the other."""
-    best = [set(np.argsort(-scores, kind="stable")[:depth].tolist()) for scores in (left, right)]
-    return len(best[0] & best[1]) / depth
+    """Share of the `depth` best of a request by one that are among its `depth` best by the other."""
+    best = [np.argsort(-scores.reshape(-1, REQUEST), kind="stable")[:, :depth] for scores in (left, right)]
+    return float(np.mean([np.isin(*of_request).mean() for of_request in zip(*best, strict=True)]))
 
 
-def _padding(folder: Path, requests: Sequence[Pairs]) -> float:
+def _padding(folder: Path, calls: Sequence[Pairs]) -> float:
     tokenizer = pair_tokenizer(folder, TOKENS)
     shares = []
-    for pairs in requests:
+    for pairs in calls:
         lengths = [len(pair.ids) for pair in tokenizer.encode(list(pairs))]
         shares.append(padding_share(lengths, token_budget_batches(lengths)))
     return float(np.mean(shares))

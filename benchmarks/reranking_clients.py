@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,15 @@ def _seconds(score: Score, pairs: Pairs) -> float:
     return time.perf_counter() - begin
 
 
+def _query_by_query(score: Score) -> Score:
+    """For clients that take one query with its documents at a time."""
+
+    def scored(pairs: Pairs) -> NDArray[np.float32]:
+        return np.concatenate([score(list(request)) for _, request in groupby(pairs, key=itemgetter(0))])
+
+    return scored
+
+
 def _flashrank(package: Path) -> Score:
     from flashrank import Ranker, RerankRequest
     from flashrank.Config import model_file_map
@@ -106,7 +117,7 @@ def _flashrank(package: Path) -> Score:
         shares = np.array([each["score"] for each in sorted(found, key=lambda each: each["id"])], dtype=np.float64)
         return np.log(shares / (1 - shares)).astype(np.float32)  # it gives sigmoids
 
-    return score
+    return _query_by_query(score)
 
 
 def _fastembed(package: Path) -> Score:
@@ -127,7 +138,7 @@ def _rerankers(package: Path) -> Score:
         ranked = model.rank(pairs[0][0], [text for _, text in pairs], doc_ids=list(range(len(pairs))))
         return np.array([each.score for each in sorted(ranked.results, key=lambda each: each.doc_id)], dtype=np.float32)
 
-    return score
+    return _query_by_query(score)
 
 
 def _infinity(package: Path) -> Score:
@@ -151,7 +162,7 @@ def _infinity(package: Path) -> Score:
         found, _ = engine.rerank(model="package", query=pairs[0][0], docs=texts, raw_scores=True).result()
         return np.array([each.relevance_score for each in sorted(found, key=lambda each: each.index)], dtype=np.float32)
 
-    return score
+    return _query_by_query(score)
 
 
 CLIENTS: dict[str, Callable[[Path], Score]] = {
