@@ -249,7 +249,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
     CrossEncoderTrainer(
         model=model,
         args=CrossEncoderTrainingArguments(
-            output_dir=str(folder.with_suffix(".checkpoints")),
+            output_dir=str(folder.with_name(f"{folder.name}.checkpoints")),
             per_device_train_batch_size=STOCK_BATCH,
             max_steps=round(pairs / STOCK_BATCH),
             learning_rate=rate,
@@ -264,7 +264,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
         train_dataset=mined,
         loss=BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(float(STOCK_NEGATIVES))),
     ).train()
-    partial = folder.with_suffix(".partial")
+    partial = folder.with_name(f"{folder.name}.partial")
     model.save_pretrained(str(partial), safe_serialization=True)
     export_onnx(model.model, partial)
     write_json(partial / "training.json", {"seconds": time.monotonic() - started, "pairs": pairs})
