@@ -31,7 +31,7 @@ demo: runs/quickstart/package  ## Search for "LangSmith": TF-IDF order and reran
 	$(BIN)/crossforge search $< LangSmith --corpus examples/langsmith.jsonl --passages 2 --compare
 
 check: .venv/installed-dev  ## Lint and type-check
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy benchmarks
 
 clean:  ## Remove the environment and all runs
 	rm -rf .venv $(CLIENTS) runs

@@ -126,7 +126,7 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     scored = score_queries(
         bench.pipeline(package), bench.queries, bench.run, config.evaluation.depth, RichReporter(), "reranking"
     )
-    orders = {
+    orders: dict[str, Rankings] = {
         TFIDF: {query_id: [found.doc_id for found in bench.run[query_id]] for query_id in bench.queries},
         ADAPTED: rankings(scored, bench.run, 0.0),
         FUSED: rankings(scored, bench.run, package.manifest.fusion_weight),

@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -36,12 +37,14 @@ from crossforge.documents import Document, read_documents
 from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.language import stop_words
 from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.weighting import Weighting
 
 DEPTH, QUERY_WORDS, CHUNK = 100, 10, 20_000
 # What the table of scores of `cosine_similarity` may take; beyond, it is left out.
 TABLE_BYTES = 4e9
 # Best scores of each query: what two systems that do the same work agree on, to rounding.
 Scores = list[list[float]]
+Measured = dict[str, Any]  # what `_measure` says of one system, as JSON holds it
 Systems = dict[str, Callable[[list[str], list[str], Path], tuple[float, float, Scores]]]
 
 
@@ -79,19 +82,20 @@ def _fits(system: str, size: int, queries: int) -> bool:
     return system != "cosine_similarity" or 8 * size * queries < TABLE_BYTES
 
 
-def _in_a_process(options: argparse.Namespace, size: int, system: str) -> dict:
+def _in_a_process(options: argparse.Namespace, size: int, system: str) -> Measured:
     command = [sys.executable, __file__, str(options.collection), "--system", system]
     command += ["--sizes", str(size), "--queries", str(options.queries)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    measured: Measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return measured
 
 
-def _line(size: int, queries: int, name: str, row: dict) -> str:
+def _line(size: int, queries: int, name: str, row: Measured) -> str:
     rate = size * queries / row["search"]
     disk = f"{row['disk'] / 1e6:,.0f}" if row["disk"] else "–"
     return f"| {size:,} | {name} | {row['index']:.1f} | {row['search']:.1f} | {rate:.3g} | {row['peak']:.2f} | {disk} |"
 
 
-def _comparison(ours: str, mine: dict, theirs: str, other: dict) -> str:
+def _comparison(ours: str, mine: Measured, theirs: str, other: Measured) -> str:
     same = np.mean([np.allclose(a, b, rtol=1e-4) for a, b in zip(mine["scores"], other["scores"], strict=True)])
     index, search = other["index"] / mine["index"], other["search"] / mine["search"]
     total = (other["index"] + other["search"]) / (mine["index"] + mine["search"])
@@ -101,7 +105,7 @@ def _comparison(ours: str, mine: dict, theirs: str, other: dict) -> str:
     )
 
 
-def _measure(system: str, collection: Path, size: int, queries: int) -> dict:
+def _measure(system: str, collection: Path, size: int, queries: int) -> Measured:
     texts, asked = grow(collection, size, queries)
     with tempfile.TemporaryDirectory() as folder, Peak() as peak:
         index, search, scores = SYSTEMS[system](texts, asked, Path(folder) / "index")
@@ -170,7 +174,7 @@ def _held(process: psutil.Process) -> tuple[int, int]:
     return found.pss, found.uss
 
 
-def _crossforge(weighting: str) -> Callable[[list[str], list[str], Path], tuple[float, float, Scores]]:
+def _crossforge(weighting: Weighting) -> Callable[[list[str], list[str], Path], tuple[float, float, Scores]]:
     def run(texts: list[str], queries: list[str], folder: Path) -> tuple[float, float, Scores]:
         documents = [Document(str(position), text) for position, text in enumerate(texts)]
         start = time.perf_counter()

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -35,8 +35,8 @@ from crossforge.retrievers.weighting import fit_weights
 DEPTH, RUNS = 100, 3
 # Of each query its best scores, falling, shape (queries, depth); 0 where there are fewer.
 Scores = NDArray[np.float32]
-# The work that is timed, given as a function of nothing; whatever it returns `Engine.scores` understands.
-Engines = dict[str, tuple[Callable[[], object], Callable[[object], Scores]]]
+# The work that is timed, given as a function of nothing, and what makes scores of whatever it returns.
+Engines = dict[str, tuple[Callable[[], Any], Callable[[Any], Scores]]]
 
 
 class Weighted(NamedTuple):
@@ -87,7 +87,7 @@ def weighted(collection: Path, size: int, queries: int) -> Weighted:
     return Weighted(weights.of_queries(found), weights.of_documents(counts).tocsc().T, weights.idf)
 
 
-def timed(work: Callable[[], object]) -> tuple[float, object]:
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds of the fastest run, and what it found."""
     found, seconds = work(), []
     for _ in range(RUNS):
