@@ -92,7 +92,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=list(LENGTHS), default=list(LENGTHS), help="all if left out")
     parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS), help="all if left out")
     parser.add_argument("--environments", type=Path, default=Path(".venv-clients"), help="as `make test-clients` says")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.together < 1 or options.requests % options.together:
+        parser.error(f"--requests {options.requests} is no multiple of --together {options.together}")
+    return options
 
 
 def _clients(model: Path, options: argparse.Namespace) -> dict[str, Client]:
