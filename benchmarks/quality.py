@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_que
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.tuning import choose_fusion_weight
 from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems
+from crossforge_train.finetune import HISTORY_FILE
 from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.bi_encoder import BiEncoder
 from crossforge_train.mining.groups import read_groups
@@ -44,6 +46,7 @@ from crossforge_train.packaging.checkpoint import export_onnx
 from crossforge_train.recipe import stages_until
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages
+from crossforge_train.training.config import AUTO
 
 DOCUMENTED_RATE = 2e-5
 STOCK_NEGATIVES, STOCK_BATCH = 5, 16
@@ -71,6 +74,15 @@ class Work:
     stock_rates: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class OurTraining:
+    """What the stock recipe is given as much of."""
+
+    pairs: int
+    max_length: int
+    bf16: bool
+
+
 def main() -> None:
     """Run what is missing, and print a table of everything that there is."""
     options = _options()
@@ -94,6 +106,7 @@ def _options() -> argparse.Namespace:
         "--stock-rates", type=float, nargs="*", default=[1e-4, 3e-4], help="besides 2e-5; none: only as documented"
     )
     parser.add_argument("--without-stock", action="store_true", help="leave the stock recipe out")
+    parser.add_argument("--without-ours", action="store_true", help="mine, but do not train or evaluate our own recipe")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the configs")
     return parser.parse_args()
 
@@ -103,7 +116,7 @@ def _row(path: Path, seed: int, options: argparse.Namespace) -> str:
     if options.max_queries:
         overrides.append(f"evaluation.max_queries={options.max_queries}")
     config = load_config(path, overrides)
-    run_stages(config, stages_until(config, "evaluate"), RichReporter())
+    run_stages(config, stages_until(config, "mine" if options.without_ours else "evaluate"), RichReporter())
     rates = (DOCUMENTED_RATE, *options.stock_rates)
     work = _work(config, options.out / "others" / config.name, rates)
     orders = _our_orders(work)
@@ -128,10 +141,11 @@ def _work(config: Config, folder: Path, stock_rates: tuple[float, ...]) -> Work:
 
 
 def _our_orders(work: Work) -> dict[str, Rankings]:
-    """What the stage `evaluate` wrote."""
+    """What the stage `evaluate` wrote; the first stage's order is there without it."""
     runs = work.config.folder / "evaluate" / "runs"
     found = {name: runs / f"{work.test.split}.{tag}.trec" for name, tag in _OUR_RUNS.items()}
-    return {name: trec_order(read_run(path)) for name, path in found.items() if path.is_file()}
+    candidates: dict[str, Rankings] = {FIRST_STAGE: trec_order(work.test.run)}
+    return candidates | {name: trec_order(read_run(path)) for name, path in found.items() if path.is_file()}
 
 
 def _bi_encoder_orders(work: Work) -> dict[str, Rankings]:
@@ -236,12 +250,11 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
         output_format="labeled-pair",
         verbose=False,
     )
-    history = read_json(config.folder / config.last_finetune / "history.json")
-    pairs = history["steps"] * config.training.groups_per_batch * (config.mining.negatives + 1)
+    ours = _our_training(config)
     model = CrossEncoder(
         base,
         num_labels=1,
-        max_length=history["training"]["max_length"],
+        max_length=ours.max_length,
         local_files_only=True,
         model_kwargs={"attn_implementation": "eager"},  # computes the same, a quarter faster on a CPU
     )
@@ -251,10 +264,10 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
         args=CrossEncoderTrainingArguments(
             output_dir=str(folder.with_name(f"{folder.name}.checkpoints")),
             per_device_train_batch_size=STOCK_BATCH,
-            max_steps=round(pairs / STOCK_BATCH),
+            max_steps=round(ours.pairs / STOCK_BATCH),
             learning_rate=rate,
             warmup_steps=0.1,
-            bf16=history["precision"] == "bf16",
+            bf16=ours.bf16,
             use_cpu=not torch.cuda.is_available(),  # else bf16 is refused where there is no GPU
             seed=config.seed,
             save_strategy="no",
@@ -267,9 +280,24 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
     model.save_pretrained(str(partial), safe_serialization=True)
     export_onnx(model.model, partial)
-    write_json(partial / "training.json", {"seconds": time.monotonic() - started, "pairs": pairs})
+    write_json(partial / "training.json", {"seconds": time.monotonic() - started, "pairs": ours.pairs})
     remove(folder)
     partial.rename(folder)
+
+
+def _our_training(config: Config) -> OurTraining:
+    """What our training saw; where it was left out, what the config alone says that it would see."""
+    group_size, per_step = config.mining.negatives + 1, config.training.groups_per_batch
+    history_file = config.folder / config.last_finetune / HISTORY_FILE
+    if history_file.is_file():
+        history = read_json(history_file)
+        pairs = history["steps"] * per_step * group_size
+        return OurTraining(pairs, history["training"]["max_length"], history["precision"] == "bf16")
+    epochs, max_length, precision = config.training.epochs, config.training.max_length, config.training.precision
+    if isinstance(epochs, str) or isinstance(max_length, str) or precision == AUTO:
+        raise InputError("without our training, training.epochs, max_length and precision cannot be auto: use --set")
+    groups = sum(1 for _ in read_groups(config.folder / "mine" / GROUPS_FILE))
+    return OurTraining(ceil(epochs * ceil(groups / per_step)) * per_step * group_size, max_length, precision == "bf16")
 
 
 def _quality(bench: Bench, order: Rankings) -> float:
@@ -294,15 +322,22 @@ def _line(work: Work, orders: Mapping[str, Rankings]) -> str:
     bench, metric = work.test, work.config.evaluation.metric
     orders = {name: {query_id: order.get(query_id, []) for query_id in bench.queries} for name, order in orders.items()}
     values = {name: measure_rankings([metric], bench.qrels, order) for name, order in orders.items()}
-    others = [name for name in orders if name not in (OURS, OURS_FUSED, FIRST_STAGE)]
-    contest = Contest(FIRST_STAGE, [(OURS_FUSED, FIRST_STAGE)], [(OURS_FUSED, name) for name in others])
-    comparisons = compare_systems(values, contest, work.config.evaluation, work.config.seed)
-    gain = next(each for each in comparisons if each.decisive)
     cells = [f"{mean(values[name][metric]):.3f}" if name in values else "–" for name in SYSTEMS]
-    history = read_json(work.config.folder / work.config.last_finetune / "history.json")
-    minutes = read_json(work.config.folder / "stages" / "finetune.json")["seconds"] / 60
-    head = [work.config.name, str(len(bench.queries)), f"{history['groups']:,} groups, {minutes:.0f} min"]
-    return "| " + " | ".join([*head, *cells, _gain(gain), _behind(comparisons)]) + " |"
+    training, gain, behind = _training(work.config), "–", "–"
+    if OURS_FUSED in orders:
+        others = [name for name in orders if name not in (OURS, OURS_FUSED, FIRST_STAGE)]
+        contest = Contest(FIRST_STAGE, [(OURS_FUSED, FIRST_STAGE)], [(OURS_FUSED, name) for name in others])
+        comparisons = compare_systems(values, contest, work.config.evaluation, work.config.seed)
+        gain, behind = _gain(next(each for each in comparisons if each.decisive)), _behind(comparisons)
+    return "| " + " | ".join([work.config.name, str(len(bench.queries)), training, *cells, gain, behind]) + " |"
+
+
+def _training(config: Config) -> str:
+    history_file = config.folder / config.last_finetune / HISTORY_FILE
+    if not history_file.is_file():
+        return "–"
+    minutes = read_json(config.folder / "stages" / "finetune.json")["seconds"] / 60
+    return f"{read_json(history_file)['groups']:,} groups, {minutes:.0f} min"
 
 
 def _gain(found: Comparison) -> str:
