@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +45,7 @@ from crossforge_train.packaging.checkpoint import export_onnx
 from crossforge_train.recipe import stages_until
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import run_stages
+from crossforge_train.training.arguments import step_count
 from crossforge_train.training.config import AUTO
 
 DOCUMENTED_RATE = 2e-5
@@ -297,7 +297,7 @@ def _our_training(config: Config) -> OurTraining:
     if isinstance(epochs, str) or isinstance(max_length, str) or precision == AUTO:
         raise InputError("without our training, training.epochs, max_length and precision cannot be auto: use --set")
     groups = sum(1 for _ in read_groups(config.folder / "mine" / GROUPS_FILE))
-    return OurTraining(ceil(epochs * ceil(groups / per_step)) * per_step * group_size, max_length, precision == "bf16")
+    return OurTraining(step_count(epochs, groups, per_step) * per_step * group_size, max_length, precision == "bf16")
 
 
 def _quality(bench: Bench, order: Rankings) -> float:

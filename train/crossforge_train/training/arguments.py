@@ -15,6 +15,11 @@ from crossforge_train.training.model import HEAD
 from crossforge_train.training.tracking import trainers_own
 
 
+def step_count(epochs: float, groups: int, groups_per_batch: int) -> int:
+    """How many steps so many epochs over so many groups are, at least one."""
+    return max(1, round(epochs * groups / groups_per_batch))
+
+
 def arguments(training: PickedTraining, name: str, seed: int, folder: Path, groups: int, *, cpu: bool) -> Any:
     """What the trainer is told.
 
@@ -30,7 +35,7 @@ def arguments(training: PickedTraining, name: str, seed: int, folder: Path, grou
         InputError: the groups of a batch cannot be shared out among the processes.
     """
     _require_shares(training, groups)
-    steps = max(1, round(training.epochs * groups / training.groups_per_batch))
+    steps = step_count(training.epochs, groups, training.groups_per_batch)
     every = max(1, -(-steps // training.evaluations))
     return CrossEncoderTrainingArguments(
         output_dir=str(folder.resolve()),
