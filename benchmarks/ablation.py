@@ -25,7 +25,7 @@ from crossforge_train.training.config import Loss
 
 FRESH_HEAD = ["training.start=fresh_head", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
 NO_TEACHER = "training.distillation_weight=0"
-TEACHER = "mining.teacher=base"
+TEACHER = ["mining.teacher=base", "training.distillation_weight=1"]
 PARTS: Mapping[str, Sequence[str]] = {
     "as it is": [],
     "two epochs": ["training.epochs=2"],
@@ -34,9 +34,9 @@ PARTS: Mapping[str, Sequence[str]] = {
     "fresh head, one rate of 3e-4": [*FRESH_HEAD[:2], "training.head_learning_rate=3e-4"],
     "nothing of the start mixed in": ["training.merge=[]"],
     "no teacher": [NO_TEACHER],
-    "the base as a teacher": [TEACHER, "training.distillation_weight=1"],
-    "a quarter of the teacher": [TEACHER, "training.distillation_weight=0.25"],
-    "no labels": [TEACHER, "training.distillation_weight=1", "training.label_weight=0"],
+    "the base as a teacher": TEACHER,
+    "a quarter of the teacher": [*TEACHER, "training.distillation_weight=0.25"],
+    "no labels": [*TEACHER, "training.label_weight=0"],
     "no random negative": ["mining.random_negatives=0"],
     "ten negatives": ["mining.negatives=10"],
     "128 tokens": ["training.max_length=128"],
