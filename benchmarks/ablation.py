@@ -17,11 +17,11 @@ from typing import get_args
 from crossforge.errors import InputError
 from crossforge.files import read_json
 from crossforge_train.cli.display import RichReporter
-from crossforge_train.config import load_config
-from crossforge_train.finetune import HISTORY_FILE
-from crossforge_train.recipe import stages_until
-from crossforge_train.stages import reuse, run_stages
-from crossforge_train.training.config import Loss
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.training import Loss
+from crossforge_train.run_folder import FINETUNE, RunFolder
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.runner import reuse, run_stages
 
 FRESH_HEAD = ["training.start=fresh_head", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
 NO_TEACHER = "training.distillation_weight=0"
@@ -79,13 +79,14 @@ def _row(options: argparse.Namespace, name: str, changes: Sequence[str]) -> str:
     folder = "-".join("".join(sign if sign.isalnum() else " " for sign in name).split())
     named = [f"runs={options.out / options.config.stem}", f"name={folder}-{options.seed}", f"seed={options.seed}"]
     config = load_config(options.config, [*named, *options.overrides, *changes])
-    stages = stages_until(config, "finetune")
+    stages = stages_until(config, FINETUNE)
     reuse(config, stages, sorted(config.folder.parent.glob("*")))  # most variants are mined alike
     run_stages(config, stages, RichReporter())
-    history = read_json(config.folder / config.last_finetune / HISTORY_FILE)
-    seconds = sum(read_json(path)["seconds"] for path in (config.folder / "stages").glob("finetune*.json"))
-    figures = f"{history['best_dev']:.3f} | {history['first_stage_dev']:.3f}"
-    return f"| {name} | {history['groups']:,} | {seconds / 60:.0f} min | {figures} |"
+    run = RunFolder(config.folder)
+    history = run.last_finetuned(config.mining.rounds).history
+    seconds = sum(read_json(path)["seconds"] for path in run.record(FINETUNE).parent.glob("finetune*.json"))
+    figures = f"{history.best_dev:.3f} | {history.first_stage_dev:.3f}"
+    return f"| {name} | {history.groups:,} | {seconds / 60:.0f} min | {figures} |"
 
 
 if __name__ == "__main__":

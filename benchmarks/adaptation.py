@@ -22,26 +22,26 @@ from quality import cosine_scores
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run
 from crossforge_train.base_model import find_base_model, is_bi_encoder
 from crossforge_train.cli.adapting import RECIPE
 from crossforge_train.cli.display import RichReporter
-from crossforge_train.collect import dev_split, read_collected
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.storage import read_folder
-from crossforge_train.config import Config, load_config
-from crossforge_train.evaluate import backend_for
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
-from crossforge_train.evaluation.tuning import choose_fusion_weight
 from crossforge_train.evaluation.verdict import Contest, compare_systems
-from crossforge_train.mine import INDEX_FOLDER, fit_first_stage
+from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.mining.bi_encoder import BiEncoder
-from crossforge_train.recipe import stages_until
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.evaluate import backend_for
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.runner import run_stages
 
 TFIDF, BASE, BASE_FUSED, ADAPTED, FUSED = (
     "TF-IDF", "base as bi-encoder", "base as bi-encoder, fused", "adapted", "adapted, fused"
@@ -119,8 +119,8 @@ def _measured(config: Config, folder: Path, split: str, max_queries: int | None)
 def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
     """The order of every system on the human queries."""
     package = Reranker(config.folder / "package", backend=backend_for(config.evaluation.backend))
-    adapted = read_collected(config.folder / "collect")
-    dev = _bench(config, adapted, dev_split(config.collection), config.evaluation.max_dev_queries)
+    adapted = RunFolder(config.folder).collected.collection()
+    dev = _bench(config, adapted, config.collection.dev_split, config.evaluation.max_dev_queries)
     bench = _bench(config, read_folder(folder), split, max_queries)
     # The index of the whole documents, as the package has it.
     scored = score_queries(
@@ -148,11 +148,10 @@ def _cosines(model: BiEncoder, bench: Bench) -> Mapping[str, ScoredQuery]:
 
 def _bench(config: Config, collection: Collection, split: str, limit: int | None) -> Bench:
     """Dev on the run's own index, human queries on one of the whole documents."""
-    own = config.folder / "mine" / INDEX_FOLDER
     retriever = (
-        TfidfRetriever.load(own)
-        if split == dev_split(config.collection)
-        else fit_first_stage(collection, config.first_stage)
+        RunFolder(config.folder).mined.retriever()
+        if split == config.collection.dev_split
+        else fit_first_stage(collection.corpus.values(), config.first_stage)
     )
     run: Run = retriever.search(collection.split_queries(split), config.first_stage.depth)
     return set_up_bench(collection, split, run, retriever, config.evaluation, config.seed, SilentReporter(), limit)

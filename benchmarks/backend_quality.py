@@ -18,17 +18,14 @@ import numpy as np
 from crossforge.backends.choice import BackendName
 from crossforge.errors import PackageError
 from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge.runs import read_run
-from crossforge_train.collect import read_collected, test_splits
-from crossforge_train.config import Config, load_config
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
 from crossforge_train.evaluation.metrics import Rankings, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.significance import bootstrap_interval
 from crossforge_train.evaluation.systems import Bench, set_up_bench
-from crossforge_train.finetune import MODEL_FOLDER
-from crossforge_train.mine import INDEX_FOLDER, run_file
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
 
 EXACT: BackendName = "onnx"
 BACKENDS = (EXACT, *(name for name in get_args(BackendName) if name not in (EXACT, "auto")))
@@ -39,7 +36,7 @@ def main() -> None:
     """Print a row for each backend."""
     options = _options()
     config = load_config(options.config, options.set)
-    model = config.folder / config.last_finetune / MODEL_FOLDER
+    model = RunFolder(config.folder).last_finetuned(config.mining.rounds).model
     if not model.is_dir():
         sys.exit(f"skipped: {model} does not exist; `make train CONFIG={options.config}` trains it")
     bench = _bench(config)
@@ -67,13 +64,11 @@ def _options() -> argparse.Namespace:
 
 
 def _bench(config: Config) -> Bench:
-    split = test_splits(config.collection)[0]
-    run, settings = read_run(run_file(config.folder / "mine", split)), config.evaluation
-    retriever = TfidfRetriever.load(config.folder / "mine" / INDEX_FOLDER)
-    collection = read_collected(config.folder / "collect")
+    run, split, settings = RunFolder(config.folder), config.collection.test_splits[0], config.evaluation
     return set_up_bench(
-        collection, split, run, retriever, settings, config.seed, SilentReporter(), settings.max_queries
-    )
+        run.collected.collection(), split, run.mined.run(split), run.mined.retriever(), settings, config.seed,
+        SilentReporter(), settings.max_queries,
+    )  # fmt: skip
 
 
 def _scored(bench: Bench, reranker: Reranker) -> dict[str, ScoredQuery]:

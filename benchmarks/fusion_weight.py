@@ -19,9 +19,9 @@ from quality import cosine_scores
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.beir import read_beir
+from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples
 from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
 from crossforge_train.evaluation.scoring import rankings
-from crossforge_train.evaluation.tuning import FUSION_WEIGHTS, best_over_resamples
 from crossforge_train.mining.bi_encoder import BiEncoder
 
 MODEL, DEPTH, METRIC, QUERIES, DRAWS, SEED = "sentence-transformers/all-MiniLM-L6-v2", 50, "nDCG@10", 150, 300, 0

@@ -19,13 +19,13 @@ from first_stage import Peak, grow
 
 from crossforge.documents import Document
 from crossforge.files import write_json
-from crossforge_train import mine
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.storage import save_collection
-from crossforge_train.config import Config
+from crossforge_train.config.run import Config
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import Context
+from crossforge_train.stages import mine
+from crossforge_train.stages.stage import Context
 
 SPLITS, QUERIES = ("train", "dev", "test"), 1000
 

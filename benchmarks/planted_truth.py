@@ -23,7 +23,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection, positives
-from crossforge_train.config import MiningConfig
+from crossforge_train.config.mining import MiningConfig
 from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
 from crossforge_train.mining.negatives import Candidates, Miner
 from crossforge_train.reporting import SilentReporter

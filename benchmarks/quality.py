@@ -24,29 +24,26 @@ import numpy as np
 from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
 from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model
 from crossforge_train.cli.display import RichReporter
-from crossforge_train.collect import dev_split, read_collected, test_splits
 from crossforge_train.collections.collection import Collection, positives
-from crossforge_train.config import Config, load_config
-from crossforge_train.evaluate import backend_for
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.config.training import AUTO
+from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import Rankings, as_run, mean, measure_rankings, trec_order
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
-from crossforge_train.evaluation.tuning import choose_fusion_weight
 from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems
-from crossforge_train.finetune import HISTORY_FILE
-from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
 from crossforge_train.mining.bi_encoder import BiEncoder
-from crossforge_train.mining.groups import read_groups
-from crossforge_train.packaging.checkpoint import export_onnx
-from crossforge_train.recipe import stages_until
+from crossforge_train.model_export import export_onnx
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.run_folder import FINETUNE, RunFolder
+from crossforge_train.stages.evaluate import backend_for
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.runner import run_stages
 from crossforge_train.training.arguments import step_count
-from crossforge_train.training.config import AUTO
 
 DOCUMENTED_RATE = 2e-5
 STOCK_NEGATIVES, STOCK_BATCH = 5, 16
@@ -127,14 +124,14 @@ def _row(path: Path, seed: int, options: argparse.Namespace) -> str:
 
 
 def _work(config: Config, folder: Path, stock_rates: tuple[float, ...]) -> Work:
-    collection = read_collected(config.folder / "collect")
-    retriever = TfidfRetriever.load(config.folder / "mine" / INDEX_FOLDER)
-    dev, (test, *_) = dev_split(config.collection), test_splits(config.collection)
+    run = RunFolder(config.folder)
+    collection, retriever = run.collected.collection(), run.mined.retriever()
+    dev, (test, *_) = config.collection.dev_split, config.collection.test_splits
     settings = config.evaluation
 
     def bench(split: str, limit: int | None) -> Bench:
-        run = read_run(run_file(config.folder / "mine", split))
-        return set_up_bench(collection, split, run, retriever, settings, config.seed, SilentReporter(), limit)
+        found = run.mined.run(split)
+        return set_up_bench(collection, split, found, retriever, settings, config.seed, SilentReporter(), limit)
 
     benches = bench(dev, settings.max_dev_queries), bench(test, settings.max_queries)
     return Work(config, collection, *benches, folder, stock_rates)
@@ -234,7 +231,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
 
     config, collection = work.config, work.collection
     base = str(find_base_model(config.base_model))
-    wanted = sorted({group.query_id for group in read_groups(config.folder / "mine" / GROUPS_FILE)})
+    wanted = sorted({group.query_id for group in RunFolder(config.folder).mined.groups()})
     qrels = collection.qrels(config.collection.train)
     rows = [
         {"query": collection.queries[query_id], "document": collection.corpus[doc_id].full_text}
@@ -288,15 +285,16 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
 def _our_training(config: Config) -> OurTraining:
     """What our training saw; where it was left out, what the config alone says that it would see."""
     group_size, per_step = config.mining.negatives + 1, config.training.groups_per_batch
-    history_file = config.folder / config.last_finetune / HISTORY_FILE
-    if history_file.is_file():
-        history = read_json(history_file)
-        pairs = history["steps"] * per_step * group_size
-        return OurTraining(pairs, history["training"]["max_length"], history["precision"] == "bf16")
+    run = RunFolder(config.folder)
+    finetuned = run.last_finetuned(config.mining.rounds)
+    if finetuned.path.is_dir():
+        history = finetuned.history
+        pairs = history.steps * per_step * group_size
+        return OurTraining(pairs, history.training.max_length, history.training.precision == "bf16")
     epochs, max_length, precision = config.training.epochs, config.training.max_length, config.training.precision
     if isinstance(epochs, str) or isinstance(max_length, str) or precision == AUTO:
         raise InputError("without our training, training.epochs, max_length and precision cannot be auto: use --set")
-    groups = sum(1 for _ in read_groups(config.folder / "mine" / GROUPS_FILE))
+    groups = sum(1 for _ in run.mined.groups())
     return OurTraining(step_count(epochs, groups, per_step) * per_step * group_size, max_length, precision == "bf16")
 
 
@@ -333,11 +331,12 @@ def _line(work: Work, orders: Mapping[str, Rankings]) -> str:
 
 
 def _training(config: Config) -> str:
-    history_file = config.folder / config.last_finetune / HISTORY_FILE
-    if not history_file.is_file():
+    run = RunFolder(config.folder)
+    finetuned = run.last_finetuned(config.mining.rounds)
+    if not finetuned.path.is_dir():
         return "–"
-    minutes = read_json(config.folder / "stages" / "finetune.json")["seconds"] / 60
-    return f"{read_json(history_file)['groups']:,} groups, {minutes:.0f} min"
+    minutes = read_json(run.record(FINETUNE))["seconds"] / 60
+    return f"{finetuned.history.groups:,} groups, {minutes:.0f} min"
 
 
 def _gain(found: Comparison) -> str:

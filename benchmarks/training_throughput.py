@@ -25,13 +25,15 @@ from transformers import PrinterCallback, TrainerCallback
 
 from crossforge.errors import InputError
 from crossforge_train.base_model import find_base_model
-from crossforge_train.collect import read_collected
-from crossforge_train.config import Config, load_config
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
 from crossforge_train.libraries import quieten
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.recipe import stages_until
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import Context, run_stages
+from crossforge_train.stages.finetune import training_task
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.stage import Context
 from crossforge_train.training import preparation
 from crossforge_train.training.arguments import arguments
 from crossforge_train.training.collator import batch_collator
@@ -82,8 +84,7 @@ def _measure(path: Path, options: argparse.Namespace) -> None:
         run_stages(config, stages_until(config, "mine"), SilentReporter())
         context = Context(config, SilentReporter(), Path(folder) / "work")
         context.folder.mkdir()
-        collection = read_collected(context.stage("collect"))
-        work = preparation.prepare(context, collection, find_base_model(config.base_model), context.stage("mine"))
+        work = preparation.prepare(training_task(context, find_base_model(config.base_model), context.run.mined))
         turns: dict[str, list[Turn]] = {STOCK: [], STOCK_BF16: [], OURS: []}
         pairs = _labelled_pairs(work.rows.dataset)
         batch = round(config.training.groups_per_batch * len(pairs) / len(work.rows.dataset))

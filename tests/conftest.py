@@ -183,10 +183,10 @@ def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dic
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_collection: Path, tiny_encoder: Path) -> Path:
     """The folder of a finished run on the toy collection, packaged with its corpus."""
-    from crossforge_train.config import load_config
-    from crossforge_train.recipe import STAGES
+    from crossforge_train.config.loading import load_config
     from crossforge_train.reporting import SilentReporter
-    from crossforge_train.stages import run_stages
+    from crossforge_train.stages.recipe import STAGES
+    from crossforge_train.stages.runner import run_stages
 
     folder = tmp_path_factory.mktemp("run")
     config = load_config(

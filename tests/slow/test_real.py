@@ -15,14 +15,15 @@ from crossforge import Reranker
 from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
-from crossforge_train.config import FirstStageConfig, load_config
+from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge_train.config.loading import load_config
 from crossforge_train.evaluation.metrics import mean, measure_rankings
-from crossforge_train.evaluation.report import read_report
 from crossforge_train.grafting.graft import graft
-from crossforge_train.mine import fit_first_stage
-from crossforge_train.recipe import STAGES
+from crossforge_train.report.files import read_report
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.stages.mine import fit_first_stage
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.runner import run_stages
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,6 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import read_json
 from crossforge.retrievers.analysis import Analyzer
-from crossforge_train.adaptation.config import DocumentsSource
 from crossforge_train.adaptation.documents import read_placed
 from crossforge_train.adaptation.makers.keywords import KeywordMaker
 from crossforge_train.adaptation.makers.questions import QuestionMaker
@@ -25,6 +24,9 @@ from crossforge_train.adaptation.pseudo_queries import Span, without
 from crossforge_train.adaptation.reader import read_adapted
 from crossforge_train.adaptation.texts import sentences
 from crossforge_train.collections.collection import PSEUDO_QUERY, judged_by_people
+from crossforge_train.config import documents
+from crossforge_train.config.documents import DocumentsSource
+from crossforge_train.run_folder import RunFolder
 
 Command = Callable[..., Outcome]
 
@@ -301,8 +303,8 @@ def test_adapt_goes_from_documents_to_a_package(crossforge: Command, adapted: tu
     card = (run / "package" / "README.md").read_text()
     assert "no person judged any of them" in card
     assert "no person judged these queries" in card
-    counts = read_json(run / "collect" / "counts.json")
-    assert counts["judged_by_people"] == []
+    counts = RunFolder(run).collected.counts
+    assert counts.judged_by_people == []
     # The package searches whole documents.
     lines = (run / "package" / "first_stage" / "documents.jsonl").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == [one["text"] for one in made_up_documents()]
@@ -339,14 +341,11 @@ def test_adapting_starts_from_a_package_replays_and_merges(
     )  # fmt: skip
     assert found.status in (0, 2), found.err
     run = tmp_path / "runs" / "warm"
-    counts = read_json(run / "collect" / "counts.json")
-    shares = counts["training_queries_by_source"]
+    counts = RunFolder(run).collected.counts
+    shares = counts.training_queries_by_source
     assert 12 < shares["toy"] < 36  # a half of 48
-    assert (
-        counts["queries"]["test"]
-        == sum(counts["queries"].values()) - counts["queries"]["train"] - counts["queries"]["dev"]
-    )
-    assert counts["judged_by_people"] == ["train"]
+    assert counts.queries["test"] == sum(counts.queries.values()) - counts.queries["train"] - counts.queries["dev"]
+    assert counts.judged_by_people == ["train"]
     assert read_json(run / "finetune" / "history.json")["start_share"] == 0.5  # pseudo-queries do not choose
     assert "50% of the weights" in (run / "package" / "README.md").read_text()
     lines = (run / "package" / "first_stage" / "documents.jsonl").read_text().splitlines()
@@ -375,7 +374,7 @@ def test_a_cross_encoder_is_distilled(
 
 
 def test_two_replayed_collections_of_one_name_are_refused(docs: Path) -> None:
-    from crossforge_train.config import CollectionConfig
+    from crossforge_train.config.collection import CollectionConfig
 
     part = {"beir": "some/where"}
     with pytest.raises(ValueError, match="two sources of replay are called where"):
@@ -430,18 +429,17 @@ def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
     assert "(22 queries)" in verdict.out
     assert "no person judged" not in verdict.out
     crossforge("adapt", docs, "--base", run / "package", "--out", run, *settings("mining.teacher=null"), "--quiet")
-    counts = read_json(run / "collect" / "counts.json")
-    assert counts["queries"]["dev"] == 22
-    assert counts["judged_by_people"] == ["dev"]
+    counts = RunFolder(run).collected.counts
+    assert counts.queries["dev"] == 22
+    assert counts.judged_by_people == ["dev"]
     assert "people judged queries of dev" in (run / "package" / "README.md").read_text()
     assert "no person judged these queries" in (run / "package" / "README.md").read_text()  # those of test
 
 
 def test_every_key_of_documents_stands_in_the_documentation() -> None:
-    from crossforge_train.adaptation import config
 
     documentation = (Path(__file__).parents[2] / "docs" / "adaptation.md").read_text()
-    models = [config.DocumentsSource, config.GeneratorConfig, config.EndpointConfig, config.Quotas]
+    models = [documents.DocumentsSource, documents.GeneratorConfig, documents.EndpointConfig, documents.Quotas]
     keys = {key for model in models for key in model.model_fields}
     shown = {key for key in keys if any(form in documentation for form in (f"`{key}`", f"{key}:", f"documents.{key}`"))}
     assert sorted(keys - shown) == []

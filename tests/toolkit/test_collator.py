@@ -7,10 +7,10 @@ import torch
 
 from crossforge.batching import CPU_TOKEN_BUDGET
 from crossforge.tokenization import PairTokenizer
+from crossforge_train.config.training import TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training import collator
 from crossforge_train.training.collator import GroupCollator, batch_collator
-from crossforge_train.training.config import TrainingConfig
 
 ROWS = [
     {"query": "bread dough", "documents": ["oven flour", "boat sail wind harbour anchor " * 3, "a"],

@@ -9,12 +9,15 @@ from conftest import toy_config, write_collection, write_lines
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
-from crossforge_train import collect
-from crossforge_train.collect import load_collection, read_collected
 from crossforge_train.collections.corpus import ArrowCorpus
-from crossforge_train.config import CollectionConfig, Config, load_config
+from crossforge_train.config.collection import CollectionConfig
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages import collect
+from crossforge_train.stages.collect import load_collection
+from crossforge_train.stages.runner import run_stages
 
 
 def pairs_file(folder: Path, rows: int = 60) -> Path:
@@ -82,11 +85,11 @@ def test_leaking_queries_are_counted_whatever_becomes_of_them(
     write_lines(folder / "queries.jsonl", queries)
     config = load_config(toy_config(tmp_path, folder, tiny_encoder), [f"collection.leaks={leaks}"])
     run_stages(config, [collect.STAGE], SilentReporter())
-    counts = read_json(config.folder / "collect" / "counts.json")
-    assert counts["leaking_queries"] == {"train": 1}
-    assert counts["queries"]["train"] + counts["queries"]["dev"] == train
-    assert counts["queries"]["test"] == test
-    same = [pair["same query"] for pair in counts["leakage_left"] if pair["splits"] != ["test", "dev"]]
+    counts = RunFolder(config.folder).collected.counts
+    assert counts.leaking_queries == {"train": 1}
+    assert counts.queries["train"] + counts.queries["dev"] == train
+    assert counts.queries["test"] == test
+    same = [pair.same_query for pair in counts.leakage_left if pair.splits != ["test", "dev"]]
     assert sum(sum(count) for count in same) == (2 if leaks == "keep" else 0)
 
 
@@ -106,7 +109,7 @@ def test_the_stage_keeps_documents_in_arrow_and_is_fingerprinted_by_its_files(
 ) -> None:
     config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder))
     run_stages(config, [collect.STAGE], SilentReporter())
-    found = read_collected(config.folder / "collect")
+    found = RunFolder(config.folder).collected.collection()
     assert isinstance(found.corpus, ArrowCorpus)
     assert found.corpus == load_collection(config.collection, config.seed).collection.corpus
     record = read_json(config.folder / "stages" / "collect.json")["depends_on"]

@@ -11,13 +11,13 @@ from conftest import TOPICS, Outcome, error_line, make_documents, toy_config
 from crossforge.errors import InputError
 from crossforge.files import read_jsonl
 from crossforge_train.collections.beir import read_beir
-from crossforge_train.config import load_config
+from crossforge_train.config.loading import load_config
 from crossforge_train.evaluation.diagnostics import OUTRANKED
-from crossforge_train.evaluation.report import read_report
-from crossforge_train.package import RegressionError
-from crossforge_train.recipe import STAGES
+from crossforge_train.report.files import read_report
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.stages.package import RegressionError
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.runner import run_stages
 
 Command = Callable[..., Outcome]
 

@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from crossforge.errors import InputError
-from crossforge_train.collections import sources
-from crossforge_train.config import Config, load_config
-from crossforge_train.section import Section
+from crossforge_train.config import sources
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.config.section import Section
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = {"name": "mine", "collection": {"builtin": "pydocs"}}

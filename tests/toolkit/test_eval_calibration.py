@@ -6,13 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossforge.calibration import Calibrator
-from crossforge_train.evaluation.calibration import (
-    fit_calibrator,
-    fit_isotonic,
-    fit_platt,
-    measure_reliability,
-    pooled,
-)
+from crossforge_train.evaluation.calibration import fit_calibrator, fit_isotonic, fit_platt, measure_reliability, pooled
 from crossforge_train.evaluation.scoring import ScoredQuery
 from crossforge_train.evaluation.threshold import choose_threshold, measure_threshold
 

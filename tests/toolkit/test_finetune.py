@@ -21,17 +21,19 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.tokenization import PairTokenizer
-from crossforge_train import finetune as finetune_module
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
-from crossforge_train.config import Config, load_config
-from crossforge_train.finetune import trained_with
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.config.training import LongDocuments
 from crossforge_train.mining.groups import Group, read_groups
-from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages, stage_record
+from crossforge_train.run_folder import FinetunedFolder, RunFolder
+from crossforge_train.stages import finetune as finetune_module
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.records import read_record
+from crossforge_train.stages.runner import run_stages
 from crossforge_train.training import lora, preparation, start
-from crossforge_train.training.config import LongDocuments
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.rows import make_rows
 
@@ -42,7 +44,7 @@ COLLECT, MINE, FINETUNE, *_ = STAGES
 def no_export() -> Any:
     """The ONNX export takes longer than everything else here and is no part of what is tested."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crossforge_train.packaging.checkpoint.export_onnx", lambda model, folder: None)
+        patch.setattr("crossforge_train.model_export.export_onnx", lambda model, folder: None)
         yield
 
 
@@ -91,7 +93,9 @@ def interrupt_after(checkpoints: int, config: Config, monkeypatch: pytest.Monkey
         with pytest.raises(KeyboardInterrupt):
             trained(config)
     assert not (config.folder / "finetune").exists()
-    assert stage_record(config.folder, "finetune")["finished"] is False
+    record = read_record(RunFolder(config.folder), "finetune")
+    assert record is not None
+    assert not record.finished
     return config.folder / "finetune.partial" / "checkpoints"
 
 
@@ -213,7 +217,7 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
         "training.learning_rate", "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
-    assert saved["max_seq_length"] == trained_with(folder).max_length == picked["max_length"]
+    assert saved["max_seq_length"] == FinetunedFolder(folder).history.training.max_length == picked["max_length"]
 
     killed = prepared(*AUTO, name="killed")
     interrupt_after(1, killed, monkeypatch)
@@ -476,7 +480,7 @@ def test_the_beginning_or_the_window_that_matches_best_is_trained_on(
 
 
 def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossforge_train.mine.is_bi_encoder", lambda folder: False)
+    monkeypatch.setattr("crossforge_train.stages.mine.is_bi_encoder", lambda folder: False)
     with pytest.raises(InputError, match=r"distillation_weight needs a teacher, .* set mining\.teacher"):
         trained(prepared("training.distillation_weight=1", "mining.teacher=auto"))
 
@@ -493,7 +497,7 @@ def test_training_starts_from_the_bi_encoder(prepared: Callable[..., Config], mo
     assert history["training"]["learning_rate"] <= 5e-5
     assert history["training"]["head_learning_rate"] == history["training"]["learning_rate"]
     assert any(name.startswith("bert.encoder.layer.2.") for name in weights)  # two of the bi-encoder, one to compare
-    assert not (config.folder / "finetune" / start.START_FOLDER).exists()
+    assert not RunFolder(config.folder).finetuned.working_files.start.exists()
 
 
 def test_by_itself_training_takes_the_teacher_if_there_is_one(prepared: Callable[..., Config]) -> None:

@@ -6,8 +6,8 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.collections.collection import Collection
-from crossforge_train.config import FirstStageConfig
-from crossforge_train.mine import fit_first_stage
+from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge_train.stages.mine import fit_first_stage
 
 CORPUS = {
     "a": Document("a", "the boat in the wind", title="Sails"),

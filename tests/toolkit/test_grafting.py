@@ -18,10 +18,10 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
-from crossforge_train.config import Config
+from crossforge_train.config.run import Config
 from crossforge_train.grafting.graft import graft, obstacle
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import Context
+from crossforge_train.stages.stage import Context
 from crossforge_train.training import start
 from crossforge_train.training.start import starting_model
 

@@ -8,10 +8,10 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.inspection.ceiling import ceiling_facts
-from crossforge_train.collections.inspection.report import Inspection, collection_facts
-from crossforge_train.collections.inspection.texts import document_facts, split_facts
-from crossforge_train.collections.inspection.tokens import token_facts, token_warnings
+from crossforge_train.inspection.ceiling import ceiling_facts
+from crossforge_train.inspection.report import Inspection, collection_facts
+from crossforge_train.inspection.texts import document_facts, split_facts
+from crossforge_train.inspection.tokens import token_facts, token_warnings
 
 
 def made(texts: dict[str, str], queries: dict[str, str], **splits: dict) -> Collection:

@@ -11,14 +11,14 @@ import pytest
 from conftest import Outcome, error_line, toy_config
 
 from crossforge.errors import InputError
-from crossforge_train.collect import read_collected
 from crossforge_train.collections.beir import write_qrels
 from crossforge_train.collections.judgements import read_judgements, with_judgements
-from crossforge_train.config import load_config
+from crossforge_train.config.loading import load_config
 from crossforge_train.mining.groups import read_groups
-from crossforge_train.recipe import STAGES
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.runner import run_stages
 
 Command = Callable[..., Outcome]
 
@@ -67,12 +67,12 @@ def test_the_next_run_honours_what_was_said(mined: Path, tmp_path: Path) -> None
 
 
 def test_judgements_of_a_test_query_count_in_its_split(mined: Path, tmp_path: Path) -> None:
-    before = read_collected(mined / "collect")
+    before = RunFolder(mined).collected.collection()
     query_id = next(iter(before.qrels("test")))
     doc_id = next(one for one in before.corpus if one not in before.qrels("test")[query_id])
     write_qrels(mined / "judgements.tsv", {query_id: {doc_id: 2}, "gone": {doc_id: 1}})
     run_stages(load_config(tmp_path / "config.yaml"), STAGES[:1], SilentReporter())
-    after = read_collected(mined / "collect")
+    after = RunFolder(mined).collected.collection()
     assert after.qrels("test")[query_id][doc_id] == 2
     assert {split: set(after.qrels(split)) for split in after.splits} == {
         split: set(before.qrels(split)) for split in before.splits
@@ -122,7 +122,7 @@ def test_judgements_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_no_judgements_change_nothing(mined: Path) -> None:
-    collection = read_collected(mined / "collect")
+    collection = RunFolder(mined).collected.collection()
     assert with_judgements(collection, {}) == collection
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import losses as theirs
 
+from crossforge_train.config.training import Distillation, Loss
 from crossforge_train.losses.listwise import group_softmax, kl
 from crossforge_train.losses.matrix import Objective
 from crossforge_train.losses.pointwise import binary_cross_entropy
 from crossforge_train.losses.registry import DISTILLATIONS, LOSSES
-from crossforge_train.training.config import Distillation, Loss
 
 PADDED = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
 DOCS = Path(__file__).parents[2] / "docs" / "losses.md"

@@ -13,18 +13,20 @@ from hypothesis import strategies as st
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
-from crossforge_train.collect import STAGE as COLLECT
 from crossforge_train.collections.beir import beir_files, write_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.collections.splits import normalized
-from crossforge_train.config import Config, MiningConfig
-from crossforge_train.mine import STAGE as MINE
+from crossforge_train.config.mining import MiningConfig
+from crossforge_train.config.run import Config
 from crossforge_train.mining.copies import CopyDetector
+from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE
 from crossforge_train.mining.groups import Group, read_groups, write_groups
 from crossforge_train.mining.negatives import Candidates, Mined, Miner
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import Context
+from crossforge_train.stages.collect import STAGE as COLLECT
+from crossforge_train.stages.mine import STAGE as MINE
+from crossforge_train.stages.stage import Context
 
 WORDS = ["oven", "dough", "boat", "sail", "seed", "soil", "bike", "chain", "chord", "piano", "pawn", "rook"]
 Run = dict[str, list[Candidate]]
@@ -150,7 +152,7 @@ def test_every_positive_has_one_full_group_unless_the_corpus_is_too_small(
         usable = [one for one in collection.corpus if one not in positives and not copies.is_copy(one, positives)]
         assert len(group.doc_ids) == 1 + min(config.negatives, len(usable))
     short = sum(len(group.doc_ids) <= config.negatives for group in mined.groups)
-    assert mined.counts.get("groups with too few negatives: the corpus is too small", 0) == short
+    assert mined.counts.too_few == short
 
 
 @given(cases(), configs(), SEEDS)
@@ -316,7 +318,7 @@ def test_doubtful_documents_are_left_out_unless_somebody_judged_them() -> None:
     config = MiningConfig(negatives=3, choice="top")
     mined = Miner(collection, "train", Candidates(run, {}), config, 0).mine_query("q", {"d1", "d3"})
     assert list(mined.groups[0].doc_ids) == ["d0", "d3", "d2", "d4"]
-    assert mined.counts["dropped: above the teacher's margin"] == 1
+    assert mined.counts.dropped[ABOVE_MARGIN] == 1
 
 
 def test_without_the_safeguard_copies_are_mined() -> None:
@@ -347,7 +349,7 @@ def test_random_documents_fill_up_what_the_first_stage_leaves_open() -> None:
     mined = mine(collection, {"q": [Candidate("d3", 1.0)]}, MiningConfig(negatives=4), 0)
     assert mined.groups[0].doc_ids[1] == "d3"
     assert len(mined.groups[0].doc_ids) == 5
-    assert mined.counts["groups filled up with random negatives"] == 1
+    assert mined.counts.filled_up == 1
 
 
 def test_a_group_is_full_where_most_of_the_corpus_copies_the_positive() -> None:
@@ -368,10 +370,10 @@ def test_counts_say_what_was_dropped() -> None:
     corpus = {**collection.corpus, "d1": Document("d1", collection.corpus["d0"].text.upper())}
     collection = Collection("plain", corpus, collection.queries, collection.splits)
     counts = mine(collection, run, MiningConfig(negatives=2, choice="top"), 0).counts
-    assert counts["groups"] == 2
-    assert counts["dropped: known positive"] == 2  # each group passes over the other one's positive
-    assert counts["dropped: copy of a positive"] == 2
-    assert counts["negatives: first stage"] == 4
+    assert counts.groups == 2
+    assert counts.dropped[KNOWN_POSITIVE] == 2  # each group passes over the other one's positive
+    assert counts.dropped[COPY] == 2
+    assert counts.negatives["first stage"] == 4
 
 
 def test_max_queries_bounds_the_queries_by_a_seeded_draw() -> None:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from crossforge.documents import Document
 from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge_train.collect import load_collection
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.judgements import with_judgements
 from crossforge_train.collections.readers.mix import mixed, source_counts, weighted
 from crossforge_train.collections.readers.tables import read_rows
-from crossforge_train.config import CollectionConfig
+from crossforge_train.config.collection import CollectionConfig
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.report import write_suspects
+from crossforge_train.stages.collect import load_collection
 
 
 def made(name: str, **splits: dict) -> Collection:

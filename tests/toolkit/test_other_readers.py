@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from test_readers import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
 
-from crossforge_train.collections.readers.registry import source_depends_on
-from crossforge_train.collections.sources import AnySource
+from crossforge_train.collections.readers.reader import source_depends_on
+from crossforge_train.config.sources import AnySource
 
 TREC_DOCUMENTS = """<DOC>
 <DOCNO> FT-1 </DOCNO>

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from crossforge.files import read_json
 from crossforge.loading import token_limit
+from crossforge_train import precision
 from crossforge_train.collections.beir import read_beir
+from crossforge_train.config.training import TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mining.groups import Group
+from crossforge_train.precision import faster_in_bf16
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.training import precision
 from crossforge_train.training.collator import GroupCollator
-from crossforge_train.training.config import TrainingConfig
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
     Head,
@@ -33,7 +34,6 @@ from crossforge_train.training.picks import (
     pick_merge,
     pick_precision,
 )
-from crossforge_train.training.precision import faster_in_bf16
 from crossforge_train.training.range_test import MULTIPLES, left_as_it_was, losses_by_rate, safe_multiple
 
 

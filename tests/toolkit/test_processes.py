@@ -13,8 +13,8 @@ from conftest import toy_config
 from crossforge.errors import InputError
 from crossforge.files import read_json
 from crossforge_train import processes
+from crossforge_train.config.training import PickedTraining
 from crossforge_train.training.arguments import arguments
-from crossforge_train.training.config import PickedTraining
 
 PICKED = PickedTraining(
     precision="fp32",

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from crossforge.errors import InputError
 from crossforge_train.collections.beir import read_beir, write_beir
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.readers.registry import read_source, source_depends_on
-from crossforge_train.collections.sources import AnySource
+from crossforge_train.collections.readers.reader import read_source, source_depends_on
+from crossforge_train.config.sources import AnySource
 
 DOCUMENTS = [{"_id": "d1", "title": "One", "text": "first, text"}, {"_id": "d2", "title": "", "text": 'sec"ond'}]
 QUERIES = [{"_id": "q1", "text": "what", "thread": "a"}, {"_id": "q2", "text": "why", "thread": "b"}]

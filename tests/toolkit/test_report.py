@@ -9,12 +9,13 @@ from conftest import make_documents
 
 from crossforge.errors import InputError
 from crossforge.runs import read_run
-from crossforge_train.collect import read_collected
 from crossforge_train.collections.beir import read_beir
-from crossforge_train.evaluation.markdown import markdown
 from crossforge_train.evaluation.metrics import mean, measure_rankings, trec_order
-from crossforge_train.evaluation.page import page
-from crossforge_train.evaluation.report import Report, read_report, write_report
+from crossforge_train.evaluation.outcome import Report
+from crossforge_train.report.files import read_report, write_report
+from crossforge_train.report.markdown import markdown
+from crossforge_train.report.page import page
+from crossforge_train.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_the_card_quotes_no_document_and_no_query(report: Report, toy_collection
 
 def test_the_runs_give_the_figures_of_the_table_again(report: Report, toy_run: Path) -> None:
     (split,) = report.splits
-    qrels = read_collected(toy_run / "collect").qrels("test")
+    qrels = RunFolder(toy_run).collected.collection().qrels("test")
     for system in split.systems:
         file = toy_run / "evaluate" / "runs" / f"test.{system.name.replace(',', '').replace(' ', '-')}.trec"
         values = measure_rankings(list(system.means), qrels, trec_order(read_run(file)))

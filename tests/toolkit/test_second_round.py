@@ -7,13 +7,13 @@ from conftest import toy_config
 
 from crossforge import Reranker
 from crossforge.files import read_json
-from crossforge_train.collect import read_collected
 from crossforge_train.collections.collection import positives
-from crossforge_train.config import load_config
+from crossforge_train.config.loading import load_config
 from crossforge_train.mining.groups import read_groups
-from crossforge_train.recipe import stages_until
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.runner import run_stages
 
 
 def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
@@ -30,7 +30,7 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) ->
     folder = config.folder
 
     # The hard negatives are what the first model ranks highest among the candidates that may be negatives.
-    collection = read_collected(folder / "collect")
+    collection = RunFolder(folder).collected.collection()
     first = Reranker(folder / "finetune" / "model")
     groups = read_groups(folder / "mine-2" / "groups.jsonl")
     group = next(group for group in groups if all(rank > 0 for rank in group.ranks[1:3]))

@@ -9,12 +9,7 @@ from hypothesis import strategies as st
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.splits import (
-    carve,
-    connected,
-    drawn_shares,
-    normalized,
-)
+from crossforge_train.collections.splits import carve, connected, drawn_shares, normalized
 
 DOC_IDS = [f"d{number}" for number in range(8)]
 QUERY_IDS = [f"q{number}" for number in range(14)]

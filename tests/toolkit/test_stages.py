@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from crossforge.errors import InputError
-from crossforge_train.config import Config
+from crossforge_train.config.run import Config
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import Context, Stage, require_free_space, run_stages, stage_record
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.records import read_record
+from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.stage import Context, Stage, require_free_space
 
 
 class Recorder(SilentReporter):
@@ -69,6 +72,11 @@ class Fakes:
         return (self.config.folder / name / "result").read_text()
 
 
+def finished(fakes: Fakes, name: str) -> bool:
+    record = read_record(RunFolder(fakes.config.folder), name)
+    return record is not None and record.finished
+
+
 @pytest.fixture
 def fakes(tmp_path: Path) -> Fakes:
     return Fakes(tmp_path)
@@ -78,7 +86,7 @@ def test_stages_run_in_order_and_leave_finished_records(fakes: Fakes) -> None:
     assert fakes.go() == ["one", "two", "three"]
     for name in fakes.inputs:
         assert fakes.result(name) == "1"
-        assert stage_record(fakes.config.folder, name)["finished"] is True
+        assert finished(fakes, name)
         assert not (fakes.config.folder / f"{name}.partial").exists()
 
 
@@ -118,7 +126,7 @@ def test_a_stage_that_raises_leaves_the_former_result_and_is_not_finished(
     with pytest.raises(error):
         fakes.go()
     assert fakes.result("two") == "1"
-    assert stage_record(fakes.config.folder, "two")["finished"] is False
+    assert not finished(fakes, "two")
     fakes.before_writing = {}
     assert fakes.go() == ["two", "three"]
     assert fakes.result("two") == "2"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
-from crossforge_train.config import load_config
-from crossforge_train.recipe import STAGES
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.sweep import Range
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
-from crossforge_train.sweep.config import Range
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.runner import run_stages
 from crossforge_train.sweep.proposals import Trial, propose
 from crossforge_train.sweep.runner import Sweep, run_sweep
 from crossforge_train.training.progress import TrainingProgress
@@ -33,7 +33,7 @@ SPACE = {
 
 @pytest.fixture(autouse=True)
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossforge_train.packaging.checkpoint.export_onnx", lambda model, folder: None)
+    monkeypatch.setattr("crossforge_train.model_export.export_onnx", lambda model, folder: None)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossforge.runs import Candidate
+from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, choose_fusion_weight
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, spread_of_scores
-from crossforge_train.evaluation.tuning import FUSION_WEIGHTS, choose_fusion_weight
 
 DOC_IDS = [f"d{number}" for number in range(12)]
 

@@ -5,12 +5,12 @@ from conftest import toy_config
 
 from crossforge import InputError
 from crossforge.service.judgements import JudgementLog
-from crossforge_train.collect import read_collected
 from crossforge_train.collections.typed_queries import read_typed_queries
-from crossforge_train.config import load_config
-from crossforge_train.recipe import STAGES
+from crossforge_train.config.loading import load_config
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages import run_stages
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.runner import run_stages
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def collect(tmp_path, toy_collection, tiny_encoder):
 
     def run():
         run_stages(config, STAGES[:1], SilentReporter())
-        return read_collected(config.folder / "collect")
+        return RunFolder(config.folder).collected.collection()
 
     run.log = JudgementLog(config.folder / "judgements.tsv")
     return run

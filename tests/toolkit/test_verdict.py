@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossforge_train.config import EvaluationConfig
+from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import measure_rankings
 from crossforge_train.evaluation.significance import randomization_p_value
 from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems, overall_verdict, system_results

@@ -13,6 +13,8 @@ from crossforge.errors import InputError
 JUDGEMENTS_FILE = "judgements.tsv"
 # Beside the judgements: the texts of queries that were typed, in BEIR's form.
 QUERIES_FILE = "judged_queries.jsonl"
+# Marks the folder of a run.
+RUN_FILE = "run.json"
 _HEADER = "query-id\tcorpus-id\tscore\n"
 
 
@@ -45,6 +47,12 @@ class JudgementLog:
                 self._known.add(query_id)
             header = "" if self._path.is_file() else _HEADER
             _append(self._path, f"{header}{query_id}\t{doc_id}\t{int(relevant)}\n")
+
+
+def judgements_of_run(package: Path) -> Path | None:
+    """The judgements of the run whose folder a package lies in; None if it lies elsewhere."""
+    run = package.resolve().parent
+    return run / JUDGEMENTS_FILE if (run / RUN_FILE).is_file() else None
 
 
 def typed_query_id(query: str) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import opened_text, read_lines
-from crossforge_train.adaptation.config import DocumentColumns
 from crossforge_train.collections.readers.assembly import Placed, documents_of, plain_documents
 from crossforge_train.collections.readers.tables import Row, read_rows
-from crossforge_train.collections.sources import CorpusColumns
+from crossforge_train.config.documents import DocumentColumns
+from crossforge_train.config.sources import CorpusColumns
 
 _CORPUS_FILES = ("corpus.jsonl", "corpus.jsonl.gz")
 _TEXT_SUFFIXES = (".md", ".markdown", ".txt")

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from crossforge.batching import blocks
 from crossforge.documents import Document
-from crossforge_train.adaptation.config import DocumentsSource
 from crossforge_train.adaptation.consistency import brought_back
 from crossforge_train.adaptation.makers.titles import title_key
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, QueryMaker, Span, without
 from crossforge_train.adaptation.texts import size
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.splits import drawn_shares
+from crossforge_train.config.documents import DocumentsSource
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 MADE, TWICE, TOO_LITTLE, NOT_BACK, SPLIT, KEPT = (

@@ -15,11 +15,11 @@ from crossforge.files import read_lines
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge_train.adaptation.config import DocumentsSource
 from crossforge_train.adaptation.drawing import draw_queries
 from crossforge_train.adaptation.reader import makers
 from crossforge_train.collections.splits import fingerprint, normalized
-from crossforge_train.mining.report import JUDGING_COLUMNS
+from crossforge_train.config.documents import DocumentsSource
+from crossforge_train.judging import JUDGING_COLUMNS
 
 # People type key words and questions; titles and sentences would be found in their own documents word for word.
 _QUOTAS = {"title": 0, "sentence": 0, "keywords": 1, "question": 1}

@@ -11,7 +11,6 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
-from crossforge_train.adaptation.config import DocumentsSource
 from crossforge_train.adaptation.documents import corpus_files, read_placed
 from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
 from crossforge_train.adaptation.makers.endpoint import endpoint_maker
@@ -26,6 +25,8 @@ from crossforge_train.collections.beir import beir_files, read_judged
 from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import distinct, some
+from crossforge_train.collections.readers.reader import Reader
+from crossforge_train.config.documents import DocumentsSource
 
 JUDGED = "judged"
 # Fewer judged queries choose nothing.
@@ -130,3 +131,6 @@ def _with_judged(collection: Collection, folder: Path) -> Collection:
         queries={**collection.queries, **{query_id: judged.queries[query_id] for query_id in known}},
         splits={**collection.splits, DEV: known},
     )
+
+
+READER = Reader(read_adapted, depends_on)

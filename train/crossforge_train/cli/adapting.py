@@ -53,9 +53,12 @@ def adapt(
 
 def corpus_values(corpus: Path, run: Path) -> list[str]:
     """What a recipe is told of a corpus and the folder of its run, as `--set` would tell it."""
+    from crossforge_train.run_folder import RunFolder
+
+    judged = RunFolder(run).judged
     values = {"runs": run.parent, "name": run.name, "collection.documents.corpus": corpus}
-    if _is_judged(run):
-        values["collection.documents.judged"] = judged_folder(run)
+    if (judged / "qrels").is_dir():
+        values["collection.documents.judged"] = judged
     return [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
 
 
@@ -70,15 +73,6 @@ def run_folder(corpus: Path, out: Path | None) -> Path:
     if not corpus.exists():
         raise InputError(f"{corpus}: no such file or folder")
     return out.absolute() if out else Path("runs") / f"adapt-{_NO_NAME.sub('-', corpus_name(corpus))}"
-
-
-def judged_folder(run: Path) -> Path:
-    """Where `crossforge judge CORPUS` puts queries and judgements."""
-    return run / "judged"
-
-
-def _is_judged(run: Path) -> bool:
-    return (judged_folder(run) / "qrels").is_dir()
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"adapt": adapt}

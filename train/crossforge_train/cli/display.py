@@ -21,7 +21,9 @@ from crossforge_train.reporting import Advance, Reporter, SilentReporter
 if TYPE_CHECKING:
     from crossforge.explanation import Explanation
     from crossforge.results import RankedResults, Result
-    from crossforge_train.evaluation.report import Report
+    from crossforge_train.evaluation.outcome import Report
+    from crossforge_train.mining.counts import MiningCounts
+    from crossforge_train.mining.report import MiningReport, RankBand
     from crossforge_train.sweep.runner import Sweep
 
 # Into a file or a pipe, rich would squeeze every table into 80 columns.
@@ -103,8 +105,8 @@ class RichReporter:
 
 def show_report(report: Report) -> None:
     """One table a test split, with its verdict."""
-    from crossforge_train.evaluation.tables import table_header, table_rows, verdict_lines, warning_lines
     from crossforge_train.evaluation.verdict import CORRECTION_RULE
+    from crossforge_train.report.tables import table_header, table_rows, verdict_lines, warning_lines
 
     for split in report.splits:
         table = Table(title=f"test split: {split.split}", title_justify="left", title_style="bold")
@@ -122,26 +124,50 @@ def show_report(report: Report) -> None:
     console.print(f"[dim]{report.counting_rule}; p values are {CORRECTION_RULE}[/]", soft_wrap=True)
 
 
-def show_mining(report: Mapping[str, Any]) -> None:
+def show_mining(report: MiningReport) -> None:
     """What became of the candidates, and from which ranks the negatives come."""
-    table = Table(title=f"{report['groups']:,} groups for {report['queries']:,} queries", title_justify="left")
+    table = Table(title=f"{report.groups:,} groups for {report.queries:,} queries", title_justify="left")
     table.add_column("candidates")
     table.add_column("count", justify="right")
-    for name, count in report["counts"].items():
-        if name != "groups":
-            table.add_row(escape(name), f"{count:,}")
+    for name, count in _mining_rows(report.counts):
+        table.add_row(escape(name), f"{count:,}")
     table.add_section()
-    table.add_row("seen altogether", f"{report['candidates_seen']:,}")
-    table.add_row("queries without a candidate", f"{report['share_of_queries_without_a_candidate']:.1%}")
+    table.add_row("seen altogether", f"{report.counts.candidates_seen:,}")
+    table.add_row("queries without a candidate", f"{report.share_without_candidate:.1%}")
     console.print(table)
-    total = max(1, sum(report["ranks"].values()))
+    bands = [(_band(band), band.negatives) for band in report.ranks] + [("not retrieved", report.not_retrieved)]
+    total = max(1, sum(count for _, count in bands))
     ranks = Table(title="negatives by their rank in the first stage", title_justify="left")
     for title in ("rank", "count", ""):
         ranks.add_column(title, justify="right" if title == "count" else "left")
-    for name, count in report["ranks"].items():
+    for name, count in bands:
         ranks.add_row(name, f"{count:,}", "█" * round(40 * count / total))
     console.print(ranks)
-    console.print(f"{report['suspects']:,} negatives that may be relevant: suspects.tsv, for `crossforge judge`\n")
+    console.print(f"{report.suspects:,} negatives that may be relevant: suspects.tsv, for `crossforge judge`\n")
+
+
+_DROPPED = {
+    "known_positive": "known positive",
+    "copy_of_a_positive": "copy of a positive",
+    "above_margin": "above the teacher's margin",
+}
+
+
+def _mining_rows(counts: MiningCounts) -> list[tuple[str, int]]:
+    """What became of the candidates, in words; what did not happen is left out."""
+    rows = [
+        *((f"negatives: {source}", count) for source, count in sorted(counts.negatives.items())),
+        *((f"dropped: {_DROPPED.get(reason, reason)}", count) for reason, count in sorted(counts.dropped.items())),
+        ("relabelled: above the teacher's margin", counts.relabelled),
+        ("groups filled up with random negatives", counts.filled_up),
+        ("groups with too few negatives: the corpus is too small", counts.too_few),
+        ("groups left out: query too long for the teacher", counts.unreadable),
+    ]
+    return [(name, count) for name, count in rows if count]
+
+
+def _band(band: RankBand) -> str:
+    return f"{band.first} and below" if band.last is None else f"{band.first}–{band.last}"
 
 
 def show_sweep(sweep: Sweep) -> None:

@@ -57,7 +57,7 @@ def evaluate(
         return run_until(config, overrides or [], StageName.evaluate, fresh, output)
     if config is not None or reranker is None or collection is None:
         raise InputError("give either a config, or both --reranker and --collection")
-    from crossforge_train.evaluation.named import measure_reranker
+    from crossforge_train.evaluation.comparison import measure_reranker
 
     found = Reranker(reranker)
     bench = _bench(collection, split, depth, max_queries, None, output)
@@ -85,7 +85,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> int:
     """Set systems side by side on the same queries and candidates; exit status 2 if one is worse than the baseline."""
-    from crossforge_train.evaluation.named import compare_named
+    from crossforge_train.evaluation.comparison import compare_named
 
     output = Output(quiet, as_json)
     bench = _bench(collection, split, depth, max_queries, candidates, output)
@@ -101,14 +101,15 @@ def _bench(
     folder: Path, split: str, depth: int, max_queries: int | None, candidates: Path | None, output: Output
 ) -> Bench:
     from crossforge_train.collections.storage import read_folder
-    from crossforge_train.config import EvaluationConfig, FirstStageConfig
+    from crossforge_train.config.evaluation import EvaluationConfig
+    from crossforge_train.config.first_stage import FirstStageConfig
     from crossforge_train.evaluation.systems import read_candidates, set_up_bench
-    from crossforge_train.mine import fit_first_stage
+    from crossforge_train.first_stage import fit_first_stage
 
     config, first_stage = EvaluationConfig(depth=depth), FirstStageConfig()
     collection = read_folder(folder)
     queries = collection.split_queries(split)
-    retriever = fit_first_stage(collection, first_stage)
+    retriever = fit_first_stage(collection.corpus.values(), first_stage)
     run = (
         read_candidates(candidates, collection)
         if candidates
@@ -118,8 +119,9 @@ def _bench(
 
 
 def _show(bench: Bench, measured: Measured, title: str, folder: Path | None, output: Output) -> int:
-    from crossforge_train.evaluation.report import make_report, write_details, write_report
+    from crossforge_train.evaluation.outcome import make_report
     from crossforge_train.evaluation.systems import RerankerSystem
+    from crossforge_train.report.files import write_details, write_report
 
     rerankers = [system.pipeline.reranker for system in measured.systems if isinstance(system, RerankerSystem)]
     backend = rerankers[0].backend_name if rerankers else "no reranker"

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from crossforge.errors import InputError
-from crossforge_train.cli.adapting import RECIPE, OutOption, RecipeOption, corpus_values, judged_folder, run_folder
+from crossforge_train.cli.adapting import RECIPE, OutOption, RecipeOption, corpus_values, run_folder
 from crossforge_train.cli.display import console
 from crossforge_train.cli.training import SetOption
 
 if TYPE_CHECKING:
-    from crossforge_train.adaptation.config import DocumentsSource
+    from crossforge_train.config.documents import DocumentsSource
 
 _ANSWERS = {"r": 1, "relevant": 1, "y": 1, "yes": 1, "n": 0, "no": 0, "not": 0, "not relevant": 0}
 _OTHERS = {"s": "s", "skip": "s", "q": "q", "quit": "q"}
@@ -49,7 +49,9 @@ def judge(
     overrides: SetOption = None,
 ) -> None:
     """Judge documents one at a time; the next run of the same config honours what was said."""
-    if (place / "run.json").is_file():
+    from crossforge_train.run_folder import RunFolder
+
+    if RunFolder(place).is_run:
         _judge_run(place, file, limit)
     elif file is not None or (place.is_dir() and not _holds_documents(place)):
         raise InputError(f"{place}: not the folder of a run (no run.json in it), nor one of documents")
@@ -63,10 +65,10 @@ COMMANDS: dict[str, Callable[..., Any]] = {"judge": judge}
 
 
 def _judge_run(run: Path, file: Path | None, limit: int | None) -> None:
-    from crossforge.service.judgements import JUDGEMENTS_FILE
-    from crossforge_train.mining.report import SUSPECTS_FILE
+    from crossforge_train.run_folder import RunFolder
 
-    _judge_rows(read_table(file or run / "mine" / SUSPECTS_FILE), run / JUDGEMENTS_FILE, limit)
+    found = RunFolder(run)
+    _judge_rows(read_table(file or found.mined.suspects_file), found.judgements, limit)
 
 
 def documents_source(recipe: Path, values: list[str]) -> DocumentsSource:
@@ -75,7 +77,7 @@ def documents_source(recipe: Path, values: list[str]) -> DocumentsSource:
     Raises:
         InputError: it is no recipe for documents alone.
     """
-    from crossforge_train.config import load_config
+    from crossforge_train.config.loading import load_config
 
     source = load_config(recipe, values).collection.documents
     if source is None:
@@ -93,22 +95,23 @@ def _judge_corpus(
     from crossforge_train.collections.beir import write_beir
     from crossforge_train.collections.collection import Collection
     from crossforge_train.collections.judgements import read_judgements
-    from crossforge_train.stages import claim
+    from crossforge_train.run_folder import RunFolder
 
     documents = read_corpus(source)
-    claim(run)
-    folder, package = judged_folder(run), run / "package"
+    found = RunFolder(run)
+    found.claim()
+    folder, package = found.judged, found.package.path
     asked = written_queries(written) if written else proposed_queries(documents, source, proposed)
     known = _queries_of(folder)
     write_beir(folder, Collection(folder.name, documents, {**known, **asked}, {}))
     reranker = Reranker(package) if package.is_dir() else None
     target = folder / "qrels" / f"{JUDGED}.tsv"
     _judge_rows(rows_to_judge(documents, asked, reranker, depth), target, limit)
-    found = sum(any(judged.values()) for judged in read_judgements(target).values())
+    answered = sum(any(judged.values()) for judged in read_judgements(target).values())
     console.print(
-        f"{found} queries with a relevant document; `crossforge adapt` chooses on them from {ENOUGH_JUDGED} on"
+        f"{answered} queries with a relevant document; `crossforge adapt` chooses on them from {ENOUGH_JUDGED} on"
     )
-    if reranker and found:
+    if reranker and answered:
         console.print(
             f"verdict: crossforge evaluate --reranker {package} --collection {folder} --split {JUDGED}", soft_wrap=True
         )
@@ -161,7 +164,7 @@ def read_table(path: Path) -> Iterator[dict[str, str]]:
         InputError: the file is missing, or a line or the header does not fit.
     """
     from crossforge_train.collections.readers.tables import read_rows
-    from crossforge_train.mining.report import JUDGING_COLUMNS
+    from crossforge_train.judging import JUDGING_COLUMNS
 
     for row in read_rows(path):
         if missing := [name for name in JUDGING_COLUMNS if name not in row.values]:

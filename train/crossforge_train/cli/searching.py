@@ -145,12 +145,14 @@ def _package_facts(folder: Path) -> dict[str, Any]:
 
 
 def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> dict[str, Any]:
-    from crossforge_train.collect import load_collection
-    from crossforge_train.collections.inspection.report import Inspection, collection_facts
     from crossforge_train.collections.storage import is_collection, read_folder
-    from crossforge_train.config import EvaluationConfig, FirstStageConfig, load_config
-    from crossforge_train.mine import fit_first_stage
-    from crossforge_train.training.config import TrainingConfig
+    from crossforge_train.config.evaluation import EvaluationConfig
+    from crossforge_train.config.first_stage import FirstStageConfig
+    from crossforge_train.config.loading import load_config
+    from crossforge_train.config.training import TrainingConfig
+    from crossforge_train.first_stage import fit_first_stage
+    from crossforge_train.inspection.report import Inspection, collection_facts
+    from crossforge_train.stages.collect import load_collection
 
     missing = ""
     if target.is_file():
@@ -168,7 +170,7 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
         collection, seed = read_folder(target), 42
         first_stage, training, depth = FirstStageConfig(), TrainingConfig(), EvaluationConfig().depth
     wanted = Inspection(depth, max_queries, model, max_length or training.most_tokens, seed)
-    facts = collection_facts(collection, fit_first_stage(collection, first_stage), wanted)
+    facts = collection_facts(collection, fit_first_stage(collection.corpus.values(), first_stage), wanted)
     return {**facts, "warnings": [*facts["warnings"], *([missing] if missing else [])]}
 
 

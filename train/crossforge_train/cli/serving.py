@@ -17,7 +17,6 @@ from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, RetrieveAndRe
 from crossforge_train.cli.display import error_console
 from crossforge_train.cli.searching import PackageArgument, first_stage
 
-_JUDGEMENTS_FILE, _RUN_FILE = "judgements.tsv", "run.json"
 # Seconds in which requests that are under way may end after the service was told to stop.
 _GRACE = 30
 
@@ -48,6 +47,7 @@ def serve(
 
         from crossforge.service.app import create_app
         from crossforge.service.batches import SharedReranker
+        from crossforge.service.judgements import judgements_of_run
         from crossforge.service.settings import KEY_VARIABLE, Limits, Settings
     except ModuleNotFoundError as error:
         raise InputError(
@@ -58,7 +58,7 @@ def serve(
     if key is not None and not key.strip():
         raise InputError(f"{KEY_VARIABLE} is set and empty; give it a key, or unset it to let everybody in")
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
-    settings = Settings(limits, key, judgements or _judgements_of_run(package))
+    settings = Settings(limits, key, judgements or judgements_of_run(Path(package)))
     reranker = SharedReranker(package, backend=cast(BackendName, backend), max_passages=passages)
     reranker.warmup()
     search = None
@@ -100,9 +100,3 @@ def _name(package: str) -> str:
     if not folder.is_dir():
         return package
     return folder.parent.name if folder.name == "package" else folder.name
-
-
-def _judgements_of_run(package: str) -> Path | None:
-    """The file that `crossforge judge` writes, where the package still lies in the folder of its run."""
-    run = Path(package).resolve().parent
-    return run / _JUDGEMENTS_FILE if (run / _RUN_FILE).is_file() else None

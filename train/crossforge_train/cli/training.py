@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crossforge_train import processes
 from crossforge_train.cli.display import Output, console, show_json, show_mining, show_report
+
+if TYPE_CHECKING:
+    from crossforge_train.run_folder import EvaluatedFolder, MinedFolder
 
 _REGRESSION_STATUS = 2
 
@@ -72,10 +75,11 @@ COMMANDS: dict[str, Callable[..., int]] = {
 
 def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, output: Output) -> int:
     """Run the stages of a config up to one of them, show what came out, and return the exit status."""
-    from crossforge_train.config import load_config
-    from crossforge_train.package import RegressionError
-    from crossforge_train.recipe import stages_until
-    from crossforge_train.stages import run_stages
+    from crossforge_train.config.loading import load_config
+    from crossforge_train.run_folder import RunFolder
+    from crossforge_train.stages.package import RegressionError
+    from crossforge_train.stages.recipe import stages_until
+    from crossforge_train.stages.runner import run_stages
 
     config = load_config(path, overrides)
     wanted = stages_until(config, until.value)
@@ -88,11 +92,12 @@ def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, o
         processes.part()
     if not processes.is_main():
         return 0
-    facts: dict[str, Any] = {"folder": str(config.folder / until.value)}
+    run = RunFolder(config.folder)
+    facts: dict[str, Any] = {"folder": str(run.stage(until.value))}
     if until in (StageName.evaluate, StageName.package):
-        facts = {**facts, **_show_report(config.folder / StageName.evaluate.value, output)}
+        facts = {**facts, **_show_report(run.evaluated, output)}
     if until is StageName.mine:
-        facts = {**facts, **_show_mining(config.folder / StageName.mine.value, output)}
+        facts = {**facts, **_show_mining(run.mined, output)}
     if refusal:
         raise refusal
     if output.as_json:
@@ -102,23 +107,19 @@ def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, o
     return exit_status(facts.get("verdict"))
 
 
-def _show_report(folder: Path, output: Output) -> dict[str, Any]:
-    from crossforge_train.evaluation.report import read_report
-
-    report = read_report(folder)
+def _show_report(evaluated: EvaluatedFolder, output: Output) -> dict[str, Any]:
+    report = evaluated.report
     if not output.as_json:
         show_report(report)
-        console.print(f"report: [bold]{folder / 'report.html'}[/]", soft_wrap=True)
+        console.print(f"report: [bold]{evaluated.page}[/]", soft_wrap=True)
     return asdict(report)
 
 
-def _show_mining(folder: Path, output: Output) -> dict[str, Any]:
-    from crossforge.files import read_json
-
-    report: dict[str, Any] = read_json(folder / "report.json")
+def _show_mining(mined: MinedFolder, output: Output) -> dict[str, Any]:
+    report = mined.report
     if not output.as_json:
         show_mining(report)
-    return report
+    return asdict(report)
 
 
 def exit_status(verdict: str | None) -> int:

@@ -19,6 +19,7 @@ from crossforge_train.collections.readers.assembly import (
     plain_documents,
     some,
 )
+from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import checked_id, read_rows, whole_number
 
 QRELS_HEADER = ("query-id", "corpus-id", "score")
@@ -119,3 +120,6 @@ def read_qrels(path: Path) -> Iterator[Judgement]:
         if len(row) < len(QRELS_HEADER):
             raise InputError(f"{where}: expected query-id, corpus-id and a number, tab-separated")
         yield Judgement(where, row[0], row[1], whole_number(row[2], where))
+
+
+READER = Reader(read_beir, lambda folder: file_hashes(beir_files(folder)))

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Collection as Values
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.collections.splits import fingerprint, group_values, nearly_same, normalized
-
-Policy = Literal["drop", "move", "keep"]
+from crossforge_train.config.collection import Policy
 
 # query id -> what makes two queries one: normalized texts, or groups
 Marks = Mapping[str, Values[str]]
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """How many queries two splits have in common, counted in the first of them and in the second.
+
+    Attributes:
+        splits: the two splits.
+        same_query: queries with the same text but for case, spacing and punctuation.
+        nearly_the_same_query: queries whose text nearly stands in the other split.
+        same_relevant_text: queries with a relevant text in common, which need not be wrong: a FAQ has one answer to
+            many questions.
+    """
+
+    splits: Sequence[str]
+    same_query: Sequence[int]
+    nearly_the_same_query: Sequence[int]
+    same_relevant_text: Sequence[int]
 
 
 class Settled(NamedTuple):
@@ -53,25 +71,18 @@ def settle_leaks(
     return Settled(again.collection, len(leaking) + again.leaking)
 
 
-def leakage(collection: Collection) -> list[dict[str, Any]]:
-    """For each two splits, how many queries of the first and of the second stand in the other one too.
-
-    Counted are queries with the same text but for case, spacing and punctuation; those with nearly the same text; and
-    those with a relevant text in common, which need not be wrong: a FAQ has one answer to many questions.
-
-    Returns:
-        For each two splits their names under `splits`, and under the kinds of leakage two counts in the same order.
-    """
+def leakage(collection: Collection) -> list[Leakage]:
+    """What each two splits of a collection have in common."""
     texts = {split: _texts(collection, split) for split in collection.splits}
     answers = {split: _answers(collection, split) for split in collection.splits}
     near = _neighbours(sorted({text for marks in texts.values() for found in marks.values() for text in found}))
     return [
-        {
-            "splits": [first, second],
-            "same query": _both_ways(texts[first], texts[second]),
-            "nearly the same query": _nearly(texts[first], texts[second], near),
-            "same relevant text": _both_ways(answers[first], answers[second]),
-        }
+        Leakage(
+            [first, second],
+            _both_ways(texts[first], texts[second]),
+            _nearly(texts[first], texts[second], near),
+            _both_ways(answers[first], answers[second]),
+        )
         for first, second in combinations(collection.splits, 2)
     ]
 

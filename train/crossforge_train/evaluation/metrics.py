@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import ir_measures
 import numpy as np
 
-from crossforge.errors import InputError
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Qrels
+from crossforge_train.measures import parse_measure
 
 # Printed wherever figures are: it decides what a mean is a mean of.
 COUNTING_RULE = "queries without a relevant document are left out; queries that retrieved nothing count as 0"
@@ -72,22 +72,6 @@ def ideal_order(judgements: Mapping[str, int], doc_ids: Sequence[str]) -> list[s
 def judged_queries(qrels: Qrels) -> dict[str, dict[str, int]]:
     """The judgements of the queries that have at least one relevant document."""
     return {query_id: dict(found) for query_id, found in qrels.items() if any(value > 0 for value in found.values())}
-
-
-def parse_measure(name: str) -> ir_measures.Measure:
-    """A measure from its name, such as nDCG@10, RR@10, AP or R@100.
-
-    Raises:
-        InputError: there is no such measure, or its parameters are missing or senseless.
-    """
-    try:
-        measure = ir_measures.parse_measure(name)
-        measure.validate_params()
-        if measure.params.get("cutoff", 1) < 1:
-            raise ValueError("a cutoff is 1 or more")
-    except (ValueError, NameError, SyntaxError, KeyError, TypeError, AssertionError):
-        raise InputError(f"unknown or incomplete measure {name!r}; examples: nDCG@10, RR@10, AP, P@5, R@100") from None
-    return measure
 
 
 def mean(values: Mapping[str, float]) -> float:

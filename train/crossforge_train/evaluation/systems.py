@@ -14,7 +14,7 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.runs import Candidate, Run, read_run
 from crossforge_train.collections.collection import Collection, Qrels, require_documents
 from crossforge_train.collections.draws import seeded_draw
-from crossforge_train.config import EvaluationConfig
+from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD, ScoredQuery, rankings, score_queries, spread_of_scores
 from crossforge_train.reporting import Reporter

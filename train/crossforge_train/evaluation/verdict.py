@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from crossforge_train.config import EvaluationConfig
+from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import PerQuery, mean
 from crossforge_train.evaluation.significance import bootstrap_interval, holm_adjusted, randomization_p_value
 

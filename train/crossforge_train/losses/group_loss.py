@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from crossforge_train.config.training import TrainingConfig
 from crossforge_train.losses.registry import DISTILLATIONS, LOSSES
-from crossforge_train.training.config import TrainingConfig
 
 
 class GroupLoss(nn.Module):

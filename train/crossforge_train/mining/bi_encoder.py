@@ -16,8 +16,8 @@ from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection
 from crossforge_train.libraries import quieten
 from crossforge_train.mining.groups import Group
+from crossforge_train.precision import Precision, autocast, use_bf16
 from crossforge_train.reporting import Advance, Reporter
-from crossforge_train.training.precision import Precision, autocast, use_bf16
 
 _DIGITS = 4  # written to a file that is to be the same on every run
 _CHUNK = 256

@@ -105,9 +105,7 @@ def mine_with_teacher(
 def _readable(mined: Mined, teacher: CrossEncoderTeacher) -> Mined:
     """Without the groups whose query fills the teacher by itself."""
     kept = [group for group in mined.groups if teacher.can_read(group.query_id)]
-    return Mined(
-        kept, {**mined.counts, "groups left out: query too long for the teacher": len(mined.groups) - len(kept)}
-    )
+    return Mined(kept, replace(mined.counts, unreadable=len(mined.groups) - len(kept)))
 
 
 def _above(groups: Sequence[Group], teacher: CrossEncoderTeacher, margin: float | None) -> set[str]:
@@ -117,7 +115,7 @@ def _above(groups: Sequence[Group], teacher: CrossEncoderTeacher, margin: float 
 def _relabelled(mined: Mined, relevant: set[str]) -> Mined:
     """By query, so that a document is not relevant in one of its groups and a negative in another."""
     groups = [_with_labels(group, relevant) for group in mined.groups]
-    return Mined(groups, {**mined.counts, "relabelled: above the teacher's margin": len(relevant)})
+    return Mined(groups, replace(mined.counts, relabelled=len(relevant)))
 
 
 def _with_labels(group: Group, relevant: set[str]) -> Group:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Collection as Ids
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from dataclasses import dataclass
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection, Qrels, positives
 from crossforge_train.collections.splits import normalized
-from crossforge_train.config import MiningConfig
+from crossforge_train.config.mining import MiningConfig
 from crossforge_train.mining.copies import CopyDetector
+from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE, MiningCounts, summed
 from crossforge_train.mining.groups import Group
 
 FIRST_STAGE = "first stage"
-WITHOUT_CANDIDATE = "queries without a candidate"
-ABOVE_MARGIN = "dropped: above the teacher's margin"
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Mined:
     """Groups, and counts of what happened to the candidates."""
 
     groups: list[Group]
-    counts: Mapping[str, int]
+    counts: MiningCounts
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,10 @@ class Miner:
             query_id: the query.
             doubtful: documents that a teacher takes for relevant to it; they are no negatives unless judged 0.
         """
-        counts: Counter[str] = Counter()
+        counts = MiningCounts()
         known = self._judged[normalized(self._queries[query_id])]
         miner = _QueryMiner(query_id, self._corpus_ids, self._config, known, self._candidates, doubtful, self._copies)
-        counts[WITHOUT_CANDIDATE] += not self._candidates.first_stage.get(query_id)
+        counts.queries_without_candidate += not self._candidates.first_stage.get(query_id)
         groups = []
         for positive in positives(self._qrels[query_id]):
             draw = random.Random(f"{self._seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
@@ -91,13 +89,9 @@ class Miner:
 
 
 def joined(parts: Iterable[Mined]) -> Mined:
-    """All groups, in order, and the sums of all counts that are not 0, by name."""
-    groups: list[Group] = []
-    counts: Counter[str] = Counter()
-    for part in parts:
-        groups += part.groups
-        counts.update(part.counts)
-    return Mined(groups, {name: count for name, count in sorted(counts.items()) if count})
+    """All groups, in order, and the sums of all counts."""
+    found = list(parts)
+    return Mined([group for part in found for group in part.groups], summed(part.counts for part in found))
 
 
 def _judged_by_text(collection: Collection, qrels: Qrels) -> dict[str, dict[str, int]]:
@@ -134,7 +128,7 @@ class _QueryMiner:
         self._doubtful = doubtful
         self._copies = copies
 
-    def group(self, positive: str, draw: random.Random, counts: Counter[str]) -> Group:
+    def group(self, positive: str, draw: random.Random, counts: MiningCounts) -> Group:
         """The group of one positive; `counts` takes up what was dropped and what was filled up."""
         config, chosen = self._config, {positive: "positive"}
         self._take(self._judged_negatives(), config.hard, "judged", chosen, counts)
@@ -147,10 +141,10 @@ class _QueryMiner:
             self._take(ranked, min(config.hard, len(chosen) - 1 + band.negatives), FIRST_STAGE, chosen, counts)
         self._take(self._ordered(self._first_stage, draw), config.hard, FIRST_STAGE, chosen, counts)
         if len(chosen) - 1 < config.hard:
-            counts["groups filled up with random negatives"] += 1
+            counts.filled_up += 1
         self._take(self._random_documents(draw), config.negatives, "random", chosen, counts)
-        counts["groups"] += 1
-        counts["groups with too few negatives: the corpus is too small"] += len(chosen) - 1 < config.negatives
+        counts.groups += 1
+        counts.too_few += len(chosen) - 1 < config.negatives
         doc_ids = list(chosen)
         return Group(
             query_id=self._query_id,
@@ -161,7 +155,7 @@ class _QueryMiner:
         )
 
     def _take(
-        self, ranked: Iterable[str], wanted: int, source: str, chosen: dict[str, str], counts: Counter[str]
+        self, ranked: Iterable[str], wanted: int, source: str, chosen: dict[str, str], counts: MiningCounts
     ) -> None:
         """Choose from `ranked` until there are `wanted` negatives."""
         for doc_id in ranked:
@@ -170,16 +164,16 @@ class _QueryMiner:
             if doc_id in chosen:
                 continue
             if reason := self._reason_against(doc_id):
-                counts[reason] += 1
+                counts.dropped[reason] += 1
             else:
                 chosen[doc_id] = source
-                counts[f"negatives: {source}"] += 1
+                counts.negatives[source] += 1
 
     def _reason_against(self, doc_id: str) -> str | None:
         if self._labels.get(doc_id, 0) > 0:
-            return "dropped: known positive"
+            return KNOWN_POSITIVE
         if self._copies is not None and self._copies.is_copy(doc_id, self._positives):
-            return "dropped: copy of a positive"
+            return COPY
         return ABOVE_MARGIN if doc_id in self._doubtful and doc_id not in self._labels else None
 
     def _judged_negatives(self) -> list[str]:

@@ -4,50 +4,129 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossforge.files import write_tsv
+from crossforge.errors import InputError
+from crossforge.files import read_json, write_json, write_tsv
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.mix import original_query
+from crossforge_train.judging import JUDGING_COLUMNS
+from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE, MiningCounts
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.negatives import WITHOUT_CANDIDATE
 
-SUSPECTS_FILE = "suspects.tsv"
-# Columns of every table of documents that a person may judge.
-JUDGING_COLUMNS = ("query_id", "doc_id", "query", "title", "text")
-_RANK_BANDS = ((1, 10), (11, 20), (21, 50), (51, 100), (101, 10_000))
+_RANK_BANDS = ((1, 10), (11, 20), (21, 50), (51, 100), (101, None))
+_COUNTS_IN_0_1 = {
+    "groups": "groups",
+    "queries_without_candidate": "queries without a candidate",
+    "filled_up": "groups filled up with random negatives",
+    "too_few": "groups with too few negatives: the corpus is too small",
+    "unreadable": "groups left out: query too long for the teacher",
+    "relabelled": "relabelled: above the teacher's margin",
+}
+_DROPPED_IN_0_1 = {
+    KNOWN_POSITIVE: "dropped: known positive",
+    COPY: "dropped: copy of a positive",
+    ABOVE_MARGIN: "dropped: above the teacher's margin",
+}
 _SUSPECTS = 500
 
 
-def mining_report(groups: Sequence[Group], counts: Mapping[str, int], analyzer: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RankBand:
+    """How many negatives come from some ranks of the first stage.
+
+    Attributes:
+        first: the first rank.
+        last: the last one; None where the band is open.
+        negatives: from these ranks.
+    """
+
+    first: int
+    last: int | None
+    negatives: int
+
+
+@dataclass(frozen=True)
+class MiningReport:
+    """What was mined.
+
+    Attributes:
+        analyzer: how the first stage turns texts into terms.
+        groups: how many.
+        queries: how many they belong to.
+        counts: what became of the candidates.
+        ranks: where the negatives stand in the first stage.
+        not_retrieved: negatives that the first stage did not retrieve.
+        suspects: negatives that may be relevant, written for `crossforge judge`.
+    """
+
+    analyzer: str
+    groups: int
+    queries: int
+    counts: MiningCounts
+    ranks: Sequence[RankBand]
+    not_retrieved: int
+    suspects: int
+
+    @property
+    def share_without_candidate(self) -> float:
+        """Share of the queries for which the first stage found nothing."""
+        return self.counts.queries_without_candidate / max(1, self.queries)
+
+
+def mining_report(groups: Sequence[Group], counts: MiningCounts, analyzer: str, suspects: int) -> MiningReport:
     """Groups, what became of the candidates, and from which ranks of the first stage the negatives come."""
-    queries = len({group.query_id for group in groups})
-    seen = sum(count for name, count in counts.items() if name.startswith(("negatives: ", "dropped: ")))
-    return {
-        "analyzer": analyzer,
-        "groups": len(groups),
-        "queries": queries,
-        "candidates_seen": seen,
-        "share_of_queries_without_a_candidate": counts.get(WITHOUT_CANDIDATE, 0) / max(1, queries),
-        "counts": dict(counts),
-        "ranks": rank_histogram(groups),
-    }
-
-
-def rank_histogram(groups: Sequence[Group]) -> dict[str, int]:
-    """How many negatives come from which ranks of the first stage."""
     ranks = [rank for group in groups for rank, label in zip(group.ranks, group.labels, strict=True) if label <= 0]
-    bands: Counter[str] = Counter({_band(*band): 0 for band in _RANK_BANDS})
-    bands["not retrieved"] = 0
-    for rank in ranks:
-        bands[next((_band(first, last) for first, last in _RANK_BANDS if first <= rank <= last), "not retrieved")] += 1
-    return dict(bands)
+    bands = [
+        RankBand(first, last, sum(first <= rank and (last is None or rank <= last) for rank in ranks))
+        for first, last in _RANK_BANDS
+    ]
+    queries = len({group.query_id for group in groups})
+    return MiningReport(analyzer, len(groups), queries, counts, bands, ranks.count(0), suspects)
 
 
-def _band(first: int, last: int) -> str:
-    return f"{first}–{last}" if last < _RANK_BANDS[-1][1] else f"{first} and below"
+def write_mining_report(path: Path, report: MiningReport) -> None:
+    """Write a report as JSON."""
+    write_json(path, asdict(report))
+
+
+def read_mining_report(path: Path) -> MiningReport:
+    """Read what `write_mining_report` wrote, in this version or an earlier one.
+
+    Raises:
+        InputError: the file is missing or holds something else.
+    """
+    found = read_json(path)
+    try:
+        if isinstance(found["ranks"], dict):
+            return _of_version_0_1(found)
+        counts = found["counts"]
+        sums = {name: Counter(counts[name]) for name in ("negatives", "dropped")}
+        return MiningReport(
+            **{**found, "counts": MiningCounts(**{**counts, **sums}), "ranks": [RankBand(**b) for b in found["ranks"]]}
+        )
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: not a report of mining; mine again with --fresh") from None
+
+
+def _of_version_0_1(found: Mapping[str, Any]) -> MiningReport:
+    """Version 0.1 had sentences for names: "dropped: known positive"."""
+    counts, ranks = found["counts"], list(found["ranks"].values())
+    dropped = {name: counts.get(sentence, 0) for name, sentence in _DROPPED_IN_0_1.items()}
+    named = {name: counts.get(sentence, 0) for name, sentence in _COUNTS_IN_0_1.items()}
+    negatives = {name[11:]: count for name, count in counts.items() if name.startswith("negatives: ")}
+    return MiningReport(
+        found["analyzer"],
+        found["groups"],
+        found["queries"],
+        MiningCounts(negatives=Counter(negatives), dropped=Counter(dropped), **named),
+        [RankBand(first, last, count) for (first, last), count in zip(_RANK_BANDS, ranks[:-1], strict=True)],
+        ranks[-1],
+        found["suspects"],
+    )
 
 
 def write_suspects(path: Path, groups: Sequence[Group], collection: Collection, retriever: Retriever) -> int:

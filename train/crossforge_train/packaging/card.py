@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from crossforge_train.config import Config
-from crossforge_train.training.config import PickedTraining
+from crossforge_train.collections.counts import Counts
+from crossforge_train.config.run import Config
+from crossforge_train.config.training import PickedTraining
+from crossforge_train.training.history import History
 
 _CARD = """---
 library_name: sentence-transformers
@@ -53,50 +52,43 @@ beginning otherwise. Probabilities are calibrated on dev queries of this collect
 """
 
 
-def model_card(
-    config: Config,
-    training: PickedTraining,
-    counts: Mapping[str, Any],
-    history: Mapping[str, Any],
-    results: str,
-    version: str,
-) -> str:
+def model_card(config: Config, counts: Counts, history: History, results: str, version: str) -> str:
     """The text of `README.md` in the package."""
-    mining = config.mining
+    mining, training = config.mining, history.training
     return _CARD.format(
         name=config.name,
         version=version,
         base_model=config.base_model,
-        collection=counts["name"],
+        collection=counts.name,
         results=results,
-        documents=counts["documents"],
-        queries=", ".join(f"{split} {count:,}" for split, count in counts["queries"].items()),
+        documents=counts.documents,
+        queries=", ".join(f"{split} {count:,}" for split, count in counts.queries.items()),
         pseudo=_pseudo(counts),
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
         teacher=_teacher(mining.teacher, training),
         objective=_objective(training),
-        groups=history["groups"],
+        groups=history.groups,
         epochs=training.epochs,
         learning_rate=training.learning_rate,
         head_learning_rate=training.head_learning_rate,
         groups_per_batch=training.groups_per_batch,
         max_length=training.max_length,
-        precision=history["precision"],
+        precision=training.precision,
         seed=config.seed,
         evaluations=training.evaluations,
         metric=config.evaluation.metric,
         merged=_merged(history),
-        best_dev=history["best_dev"],
-        first_stage_dev=history["first_stage_dev"],
+        best_dev=history.best_dev,
+        first_stage_dev=history.first_stage_dev,
     )
 
 
-def _pseudo(counts: Mapping[str, Any]) -> str:
-    if "pseudo_queries" not in counts:
+def _pseudo(counts: Counts) -> str:
+    if not counts.pseudo_queries:
         return ""
-    kinds = ", ".join(f"{kind} {found['kept']:,}" for kind, found in counts["pseudo_queries"].items() if found["kept"])
-    judged = " and ".join(counts["judged_by_people"])
+    kinds = ", ".join(f"{kind} {found['kept']:,}" for kind, found in counts.pseudo_queries.items() if found["kept"])
+    judged = " and ".join(counts.judged_by_people)
     by_people = f"; people judged queries of {judged}" if judged else "; no person judged any of them"
     return f", made from the documents ({kinds}){by_people}"
 
@@ -109,8 +101,8 @@ def _objective(training: PickedTraining) -> str:
     return " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in terms.items() if weight)
 
 
-def _merged(history: Mapping[str, Any]) -> str:
-    share = history.get("start_share", 0)
+def _merged(history: History) -> str:
+    share = history.start_share
     return f", with {share:.0%} of the weights that training started from mixed in again" if share else ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crossforge.errors import InputError
-from crossforge_train.sweep.config import Candidates, Range
+from crossforge_train.config.sweep import Candidates, Range
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge.files import read_json
-from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE
-from crossforge_train.config import Config, load_config
-from crossforge_train.finetune import HISTORY_FILE
-from crossforge_train.recipe import stages_until
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter
-from crossforge_train.stages import claim, reuse, run_stages
+from crossforge_train.run_folder import COLLECT, FINETUNE, RunFolder
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.runner import reuse, run_stages
 from crossforge_train.sweep.proposals import Trial, propose
-
-SWEEP_FOLDER = "sweep"
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
     count = trials or config.sweep.trials
     done: list[Trial] = []
     proposed = propose(config.sweep.space, done, config.seed)
-    run_stages(config, stages_until(config, "collect"), reporter)
+    run_stages(config, stages_until(config, COLLECT), reporter)
     while True:
         reporter.note(f"trial {len(done) + 1} of {count}: {', '.join(settings(proposed))}")
         done.append(_run_trial(path, [*overrides, *settings(proposed)], config, proposed, len(done) + 1, reporter))
@@ -82,27 +79,28 @@ def _run_trial(
 ) -> Trial:
     try:
         config = load_config(path, overrides).model_copy(update={"runs": _folder(base), "name": _name(number)})
-        stages = stages_until(config, "finetune")
+        stages = stages_until(config, FINETUNE)
         _copy_judgements(base, config)
         reuse(config, stages, [base.folder, *(_folder(base) / _name(earlier) for earlier in range(1, number))])
         run_stages(config, stages, reporter)
     except InputError as error:
         reporter.note(f"trial {number} failed: {error}")
         return Trial(number, values, reason=str(error))
-    history = read_json(config.folder / config.last_finetune / HISTORY_FILE)
-    return Trial(number, values, history["best_dev"], history["first_stage_dev"])
+    history = RunFolder(config.folder).last_finetuned(config.mining.rounds).history
+    return Trial(number, values, history.best_dev, history.first_stage_dev)
 
 
 def _copy_judgements(base: Config, config: Config) -> None:
     """Judgements by hand stand beside the stages of the run that they were made for."""
-    for name in (JUDGEMENTS_FILE, QUERIES_FILE):
-        if (base.folder / name).is_file():
-            claim(config.folder)
-            shutil.copy2(base.folder / name, config.folder / name)
+    own, theirs = RunFolder(config.folder), RunFolder(base.folder)
+    for source, target in ((theirs.judgements, own.judgements), (theirs.typed_queries, own.typed_queries)):
+        if source.is_file():
+            own.claim()
+            shutil.copy2(source, target)
 
 
 def _folder(config: Config) -> Path:
-    return config.folder / SWEEP_FOLDER
+    return RunFolder(config.folder).sweep
 
 
 def _name(number: int) -> str:

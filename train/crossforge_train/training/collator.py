@@ -11,7 +11,7 @@ import torch
 
 from crossforge.batching import CPU_TOKEN_BUDGET, token_budget_batches
 from crossforge.tokenization import PairTokenizer
-from crossforge_train.training.config import TrainingConfig
+from crossforge_train.config.training import TrainingConfig
 
 _GPU_TOKENS = 32768  # padded tokens of a micro-batch
 

@@ -17,8 +17,8 @@ from crossforge_train.collections.collection import Qrels
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.scoring import cut_share, rankings, score_queries, spread_of_scores
 from crossforge_train.reporting import Reporter
+from crossforge_train.training.history import DEV_METRIC
 
-METRIC_NAME = "dev_metric"
 _SHUFFLES = 5
 
 
@@ -44,7 +44,7 @@ class DevEvaluator(BaseEvaluator):
 
     def __init__(self, pipeline: RetrieveAndRerank, dev: DevSet, reporter: Reporter) -> None:
         super().__init__()
-        self.primary_metric = METRIC_NAME
+        self.primary_metric = DEV_METRIC
         self._pipeline = pipeline
         self._dev = dev
         self._reporter = reporter
@@ -68,7 +68,7 @@ class DevEvaluator(BaseEvaluator):
                 "and training.head_learning_rate, or set training.precision to fp32"
             )
         return {
-            METRIC_NAME: self._quality(rankings(scored, dev.run, 0.0)),
+            DEV_METRIC: self._quality(rankings(scored, dev.run, 0.0)),
             "dev_spread": spread_of_scores(scored),
             "dev_cut": cut_share(scored),
         }

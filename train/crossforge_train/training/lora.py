@@ -9,21 +9,11 @@ import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from crossforge.errors import InputError
-from crossforge_train.section import Section
+from crossforge_train.config.lora import LoraConfig
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-class LoraConfig(Section):
-    """The section `training.lora`: adapters on all linear layers but the head, which is trained whole."""
-
-    rank: int = Field(16, ge=1, description="rank of the adapters")
-    alpha: float = Field(32, gt=0, description="their scale is alpha / rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="of what goes into an adapter")
 
 
 def require_lora(config: LoraConfig | None) -> None:

@@ -8,7 +8,7 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from crossforge.backends.last_layer import shorten_last_layer
-from crossforge_train.training.config import TrainingConfig
+from crossforge_train.config.training import TrainingConfig
 from crossforge_train.training.lora import add_adapters
 
 # What transformers puts on an encoder to classify. The pooler is part of it: a bi-encoder averages its tokens and has

@@ -17,11 +17,9 @@ from crossforge.files import read_json, write_json
 from crossforge.loading import pair_tokenizer
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection
+from crossforge_train.config.training import AUTO, AUTO_MAX_LENGTH, PickedTraining, TrainingConfig
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
-from crossforge_train.training.config import AUTO, AUTO_MAX_LENGTH, PickedTraining, TrainingConfig
-
-PICKED_FILE = "picked.json"
 
 Value = TypeVar("Value", float, str, float | list[float])
 # What the head of the model is before it is trained: random, such that it gives a bi-encoder's cosines, or trained.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 from datasets import Dataset
 from sentence_transformers import CrossEncoder
@@ -16,23 +14,17 @@ from crossforge.loading import Parts, pair_tokenizer, token_limit
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge.runs import read_run
 from crossforge.tokenization import PairTokenizer
-from crossforge_train.collect import dev_split
-from crossforge_train.collections.collection import Collection, judged_by_people
+from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
-from crossforge_train.config import Config
+from crossforge_train.config.run import Config
+from crossforge_train.config.training import PickedTraining, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.mine import GROUPS_FILE, INDEX_FOLDER, run_file
-from crossforge_train.mining.groups import stream_groups
-from crossforge_train.stages import Context
+from crossforge_train.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.collator import batch_collator
-from crossforge_train.training.config import PickedTraining, TrainingConfig
 from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
-    PICKED_FILE,
     Head,
     Pick,
     Picker,
@@ -46,10 +38,10 @@ from crossforge_train.training.picks import (
     pick_merge,
     pick_precision,
 )
-from crossforge_train.training.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.range_test import drawn_batches, left_as_it_was, losses_by_rate, safe_multiple
-from crossforge_train.training.rows import ROWS_FILE, Rows, make_rows
+from crossforge_train.training.rows import Rows, make_rows
 from crossforge_train.training.start import StartingModel, fitting_pairs, starting_model
+from crossforge_train.training.task import TrainingTask
 
 _TIMED_LENGTH = 128
 
@@ -58,6 +50,7 @@ _TIMED_LENGTH = 128
 class Work:
     """What a training run is made of."""
 
+    task: TrainingTask
     start: StartingModel
     model: CrossEncoder
     pipeline: RetrieveAndRerank
@@ -66,51 +59,48 @@ class Work:
     training: PickedTraining
 
 
-def prepare(context: Context, collection: Collection, base_model: Path, mined: Path) -> Work:
+def prepare(task: TrainingTask) -> Work:
     """The model (with a fresh head if it has none), the training rows, and the dev evaluator around the model.
 
     Raises:
         InputError: no query can be read, or the config wants a teacher where there is none.
     """
-    config, reporter = context.config, context.reporter
-    picker = Picker(context.folder / PICKED_FILE, config.training, reporter)
-    groups = partial(stream_groups, mined / GROUPS_FILE)
+    config, reporter, base_model, collection = task.config, task.reporter, task.base_model, task.collection
+    picker = Picker(task.files.picked, config.training, reporter)
     limit = token_limit(base_model)
     max_length = int(
-        picker.pick("max_length", lambda: pick_max_length(pair_lengths(groups(), collection, base_model, limit), limit))
+        picker.pick(
+            "max_length", lambda: pick_max_length(pair_lengths(task.groups(), collection, base_model, limit), limit)
+        )
     )
-    start = starting_model(context, base_model, fitting_pairs(groups(), collection, config.seed), max_length)
+    start = starting_model(task, fitting_pairs(task.groups(), collection, config.seed), max_length)
     set_seed(config.seed)  # before a fresh head is initialised
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
-    pipeline = _pipeline(context, collection, base_model, model, max_length, bf16=bf16)
+    pipeline = _pipeline(task, model, max_length, bf16=bf16)
     rows = make_rows(
-        groups(), collection, config.collection.train, pipeline, config.training.long_documents,
-        path=context.folder / ROWS_FILE, reporter=reporter,
+        task.groups(), collection, config.collection.train, pipeline, config.training.long_documents,
+        path=task.files.rows, reporter=reporter,
     )  # fmt: skip
     if rows.cut:
         read = "the window that matches best" if config.training.long_documents == "best_window" else "the beginning"
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
-    by_people = judged_by_people(collection, dev_split(config.collection))
+    by_people = judged_by_people(collection, config.collection.dev_split)
     picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
     _pick_the_others(picker, config, model, pipeline, rows.dataset, start.head, bf16=bf16)
-    evaluator = DevEvaluator(pipeline, _dev_set(context, collection), reporter)
-    return Work(start, model, pipeline, rows, evaluator, picker.training())
+    evaluator = DevEvaluator(pipeline, _dev_set(task), reporter)
+    return Work(task, start, model, pipeline, rows, evaluator, picker.training())
 
 
-def _pipeline(
-    context: Context, collection: Collection, base_model: Path, model: CrossEncoder, max_length: int, *, bf16: bool
-) -> RetrieveAndRerank:
+def _pipeline(task: TrainingTask, model: CrossEncoder, max_length: int, *, bf16: bool) -> RetrieveAndRerank:
     """The path that an app would run, around the model that is trained."""
-    config = context.config
     parts = Parts(
-        pair_tokenizer(base_model, max_length),
+        pair_tokenizer(task.base_model, max_length),
         TorchBackend(model.model, autocast=bf16),
-        Manifest(config.base_model, max_length),
+        Manifest(task.config.base_model, max_length),
     )
-    retriever = TfidfRetriever.load(context.stage("mine") / INDEX_FOLDER)
-    reranker = Reranker.from_parts(parts)
-    return RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
+    passages = task.config.evaluation.passages
+    return RetrieveAndRerank(task.collection.corpus, task.retriever, Reranker.from_parts(parts), passages=passages)
 
 
 def _pick_the_others(
@@ -142,14 +132,14 @@ def _pick_the_others(
     picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, head))
 
 
-def _dev_set(context: Context, collection: Collection) -> DevSet:
-    config = context.config
-    split = dev_split(config.collection)
-    query_ids = seeded_draw(sorted(collection.qrels(split)), config.training.dev_queries, config.seed)
+def _dev_set(task: TrainingTask) -> DevSet:
+    config, collection = task.config, task.collection
+    qrels = collection.qrels(config.collection.dev_split)
+    query_ids = seeded_draw(sorted(qrels), config.training.dev_queries, config.seed)
     return DevSet(
         queries={query_id: collection.queries[query_id] for query_id in query_ids},
-        qrels={query_id: collection.qrels(split)[query_id] for query_id in query_ids},
-        run=read_run(run_file(context.stage("mine"), split)),
+        qrels={query_id: qrels[query_id] for query_id in query_ids},
+        run=task.dev_run,
         depth=config.training.dev_depth,
         metric=config.evaluation.metric,
     )

@@ -15,7 +15,8 @@ from transformers import TrainerCallback
 from crossforge.errors import InputError
 from crossforge_train import processes
 from crossforge_train.reporting import Reporter
-from crossforge_train.training.dev_evaluator import METRIC_NAME, DevEvaluator
+from crossforge_train.training.dev_evaluator import DevEvaluator
+from crossforge_train.training.history import DEV_METRIC
 
 
 class TrainingProgress(TrainerCallback):
@@ -87,7 +88,7 @@ class TrainingProgress(TrainerCallback):
             InputError: the loss is no number.
         """
         found = logs or {}
-        self._dev = found.get(f"eval_{METRIC_NAME}", self._dev)
+        self._dev = found.get(f"eval_{DEV_METRIC}", self._dev)
         self._loss = found.get("loss", self._loss)
         if "loss" in found and not math.isfinite(found["loss"]):
             raise InputError(

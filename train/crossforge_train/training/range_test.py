@@ -20,8 +20,8 @@ from accelerate.utils import send_to_device
 from datasets import Dataset
 from torch import nn
 
+from crossforge_train.precision import autocast
 from crossforge_train.training.model import HEAD
-from crossforge_train.training.precision import autocast
 
 BATCHES = 4
 MULTIPLES = (1 / 4, 1 / 2, 1, 2)  # with the batches 16 steps

@@ -17,11 +17,10 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection, positives
+from crossforge_train.config.training import LongDocuments
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
-from crossforge_train.training.config import LongDocuments
 
-ROWS_FILE = "rows.arrow"
 _SCHEMA = pa.schema(
     [("query_id", pa.large_string()), ("doc_ids", pa.large_list(pa.large_string())),
      ("label", pa.large_list(pa.int64())), ("teacher", pa.large_list(pa.float64()))]

@@ -16,13 +16,12 @@ from crossforge.loading import holds_reranker
 from crossforge_train import processes
 from crossforge_train.base_model import is_bi_encoder
 from crossforge_train.collections.collection import Collection
+from crossforge_train.config.training import AUTO
 from crossforge_train.mining.groups import Group
-from crossforge_train.packaging.checkpoint import save_checkpoint
-from crossforge_train.stages import Context
-from crossforge_train.training.config import AUTO
+from crossforge_train.model_export import save_checkpoint
 from crossforge_train.training.picks import Head
+from crossforge_train.training.task import TrainingTask
 
-START_FOLDER = "start"
 _GROUPS = 64  # whose first positive and last negative the graft is fitted to
 _FAITHFUL = 0.8  # correlation of its scores with the bi-encoder's cosines
 
@@ -40,32 +39,28 @@ class StartingModel:
     head: Head
 
 
-def starting_model(
-    context: Context, base_model: Path, pairs: Sequence[tuple[str, str]], max_length: int
-) -> StartingModel:
-    """The model to train: `base_model`, or a graft of it in the stage's folder, made once.
+def starting_model(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_length: int) -> StartingModel:
+    """The model to train: the base model, or a graft of it among the working files, made once.
 
     Args:
-        context: the stage that trains.
-        base_model: its folder.
+        task: the training.
         pairs: queries and documents to fit a graft to, see `fitting_pairs`.
         max_length: tokens of a pair that are read.
 
     Raises:
         InputError: the config asks for a graft and none can be made.
     """
-    start = context.config.training.start
+    start, base_model = task.config.training.start, task.base_model
     if start == "fresh_head" or not is_bi_encoder(base_model):
         if start == "bi_encoder":
             raise InputError(f"training.start is bi_encoder, and {base_model} is none; take auto")
         return _as_it_is(base_model)
-    made = context.folder / START_FOLDER
-    why_not = processes.from_main(lambda: _graft(made, context, base_model, pairs, max_length))
+    why_not = processes.from_main(lambda: _graft(task, pairs, max_length))
     if not why_not:
-        return StartingModel(made, "grafted")
+        return StartingModel(task.files.start, "grafted")
     if start != AUTO:
         raise InputError(f"training.start: {base_model} cannot be the start, for {why_not}; take auto")
-    context.reporter.note(f"training starts with a fresh head, not with the bi-encoder's cosines: {why_not}")
+    task.reporter.note(f"training starts with a fresh head, not with the bi-encoder's cosines: {why_not}")
     return _as_it_is(base_model)
 
 
@@ -85,23 +80,24 @@ def _as_it_is(base_model: Path) -> StartingModel:
     return StartingModel(base_model, "trained" if holds_reranker(base_model) else "fresh")
 
 
-def _graft(made: Path, context: Context, bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -> str:
+def _graft(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_length: int) -> str:
     """Write the graft, if there is none from before; gives what stood in the way, or an empty text."""
     from crossforge_train.grafting.graft import graft, obstacle
 
-    if made.is_dir():
+    bi_encoder = task.base_model
+    if task.files.start.is_dir():
         return ""
     if why_not := obstacle(bi_encoder):
         return why_not
-    set_seed(context.config.seed)
-    with context.reporter.bar("building in the bi-encoder's cosines", 1) as advance:
+    set_seed(task.config.seed)
+    with task.reporter.bar("building in the bi-encoder's cosines", 1) as advance:
         found = graft(bi_encoder, pairs, max_length)
         advance()
     if found.correlation < _FAITHFUL:
         return f"the scores would follow them with a correlation of {found.correlation:.2f} only"
-    context.reporter.note(
+    task.reporter.note(
         f"training starts from the bi-encoder: scores follow its cosines, correlation {found.correlation:.2f}"
     )
-    with written_atomically(made) as beside:
+    with written_atomically(task.files.start) as beside:
         save_checkpoint(found.model, bi_encoder, beside, max_length)
     return ""

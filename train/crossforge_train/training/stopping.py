@@ -10,9 +10,9 @@ from typing import Any
 from transformers import TrainerCallback
 
 from crossforge.errors import InputError
-from crossforge_train.training.dev_evaluator import METRIC_NAME
+from crossforge_train.training.history import DEV_METRIC
 
-_DEV = f"eval_{METRIC_NAME}"
+_DEV = f"eval_{DEV_METRIC}"
 _WINDOW = 0.2  # share of the steps whose losses are averaged
 _ENOUGH = 5  # logged losses in a window; fewer say nothing
 _GAIN = 0.02  # a loss that fell by less than this share has not moved

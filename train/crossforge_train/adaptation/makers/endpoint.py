@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge_train.adaptation.config import EndpointConfig
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
+from crossforge_train.config.documents import EndpointConfig
 
 _TRY_AGAIN = (408, 409, 425, 429)  # and every 5xx
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds

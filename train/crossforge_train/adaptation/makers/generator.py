@@ -13,8 +13,8 @@ from typing import Any
 
 from crossforge.batching import blocks
 from crossforge.errors import InputError
-from crossforge_train.adaptation.config import GeneratorConfig
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
+from crossforge_train.config.documents import GeneratorConfig
 from crossforge_train.libraries import quieten
 
 

@@ -18,14 +18,16 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
-from crossforge.files import read_jsonl
+from crossforge.files import read_jsonl, sha256
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.near_copies import near_copies
 from crossforge_train.collections.pydocs.api import LIBRARIES, documented_objects
 from crossforge_train.collections.pydocs.docstrings import remove_name, split_docstring
+from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.splits import connected, drawn_shares, normalized
 
 QUESTIONS_FILE = Path(__file__).parent / "questions.jsonl"
@@ -172,3 +174,11 @@ def _read_questions(by_name: dict[str, str]) -> list[tuple[str, list[str]]]:
         if answers:
             found.append((row["query"], answers))
     return found
+
+
+def _depends_on(_: Any) -> dict[str, Any]:
+    made_by = {path.name: sha256(path) for path in sorted(QUESTIONS_FILE.parent.glob("*.*"))}
+    return {"libraries": library_versions(), "made_by": made_by}
+
+
+READER = Reader(lambda _: build_pydocs(), _depends_on)

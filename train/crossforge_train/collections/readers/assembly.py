@@ -18,7 +18,7 @@ from crossforge_train.collections.readers.tables import (
     text_cell,
     title_cell,
 )
-from crossforge_train.collections.sources import CorpusColumns, QrelsColumns, QueryColumns
+from crossforge_train.config.sources import CorpusColumns, QrelsColumns, QueryColumns
 
 Item = TypeVar("Item")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
+from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import read_rows
-from crossforge_train.collections.sources import FilesSource
+from crossforge_train.config.sources import FilesSource
 
 
 def read_files(source: FilesSource) -> Collection:
@@ -32,3 +33,6 @@ def read_files(source: FilesSource) -> Collection:
 def files_of(source: FilesSource) -> list[Path]:
     """What is read."""
     return [source.corpus, source.queries, *source.qrels.values()]
+
+
+READER = Reader(read_files, lambda source: file_hashes(files_of(source)))

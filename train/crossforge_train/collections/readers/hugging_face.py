@@ -11,9 +11,10 @@ from crossforge.files import sha256
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
 from crossforge_train.collections.readers.labelled import read_labelled
+from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.tables import Row
-from crossforge_train.collections.sources import DatasetsSource, PairColumns
-from crossforge_train.stages import versions
+from crossforge_train.config.sources import DatasetsSource, PairColumns
+from crossforge_train.versions import versions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -89,3 +90,6 @@ def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
         place = f"{source.path}, {config}" if config else source.path
         raise InputError(f"{place}: not a data set that can be loaded ({' '.join(str(error).split())})") from None
     return loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+
+
+READER = Reader(read_datasets, depends_on)

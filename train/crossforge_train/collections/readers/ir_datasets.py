@@ -9,8 +9,9 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import Judgement, Placed, Query, assemble, some
+from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.tables import checked_id
-from crossforge_train.stages import versions
+from crossforge_train.versions import versions
 
 
 def read_ir_datasets(ids: Mapping[str, str]) -> Collection:
@@ -78,3 +79,6 @@ def _queries(ids: Mapping[str, str], datasets: Mapping[str, Any]) -> Iterator[Qu
 def _judgements(name: str, dataset: Any) -> Iterator[Judgement]:
     for number, found in enumerate(_fetched(name, dataset.qrels_iter), start=1):
         yield Judgement(f"ir_datasets {name}, judgement {number}", found.query_id, found.doc_id, int(found.relevance))
+
+
+READER = Reader(read_ir_datasets, depends_on)

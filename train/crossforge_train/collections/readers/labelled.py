@@ -17,8 +17,9 @@ from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import some
+from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import Row, label_cell, other_cells, read_rows, text_cell, title_cell
-from crossforge_train.collections.sources import PairColumns, PairsSource, TripleColumns, TriplesSource
+from crossforge_train.config.sources import PairColumns, PairsSource, TripleColumns, TriplesSource
 
 _ID_DIGITS = 20
 
@@ -101,3 +102,6 @@ def _content_id(kind: str, *parts: str) -> str:
 
 def _merged(field: str, values: list[Any]) -> tuple[str, Any]:
     return field, values[0] if len(values) == 1 else sorted(values, key=str)
+
+
+READER = Reader(read_labelled_files, lambda source: file_hashes(files_of(source)))

@@ -9,11 +9,12 @@ from dataclasses import replace
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.readers.reader import Reader, read_source, source_depends_on
 from crossforge_train.collections.splits import drawn_shares
+from crossforge_train.config.collection import TARGET
 
 _SEPARATOR = "/"
 _COPY = "#"
-TARGET = "target"  # what the ids of a collection begin with that others are replayed beside
 
 
 def mixed(parts: Mapping[str, Collection]) -> Collection:
@@ -115,3 +116,9 @@ def _prefixed_qrels(name: str, qrels: Qrels) -> dict[str, Mapping[str, int]]:
         _prefixed(name, query_id): {_prefixed(name, doc_id): label for doc_id, label in judged.items()}
         for query_id, judged in qrels.items()
     }
+
+
+READER = Reader(
+    lambda parts: mixed({part.label: read_source(part) for part in parts}),
+    lambda parts: {"mix": [source_depends_on(part) for part in parts]},
+)

@@ -13,8 +13,9 @@ from crossforge.errors import InputError
 from crossforge.files import read_lines
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import Judgement, Placed, Query, assemble, some
+from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import checked_id, whole_number
-from crossforge_train.collections.sources import TrecSource
+from crossforge_train.config.sources import TrecSource
 
 _TAG = re.compile(r"<[^<>]*>")
 _TITLE_TAGS = ("title", "headline", "hl", "ti", "h3")
@@ -150,3 +151,6 @@ def _without(content: str, tag: str) -> str:
 
 def _plain(markup: str) -> str:
     return " ".join(html.unescape(_TAG.sub(" ", markup)).split())
+
+
+READER = Reader(read_trec, lambda source: file_hashes(files_of(source)))

@@ -1,0 +1,61 @@
+"""The config section `collection`."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import Field, model_validator
+
+from crossforge_train.config.sources import AnySource, MixedSource, Split
+
+Policy = Literal["drop", "move", "keep"]
+TARGET: Final = "target"  # what the ids of a collection begin with that others are replayed beside
+_CARVED_DEV, _CARVED_TEST = "dev", "test"
+
+
+class CollectionConfig(AnySource):
+    """Where documents, queries and judgements come from, and which split serves for what."""
+
+    train: Split = Field("train", description="split to train on")
+    dev: Split | float = Field(
+        0.1, description="split to choose on, or the share of train's queries to carve out for it"
+    )
+    test: tuple[Split, ...] | float = Field(
+        ("test",), description="splits to prove the result on, or a share of train's queries; used for nothing else"
+    )
+    group_by: str | None = Field(
+        None, description="field of the queries (entity, thread, customer) that no two splits may have in common"
+    )
+    leaks: Policy = Field(
+        "drop", description="what becomes of queries of train and dev that stand in a held-out split: drop, move, keep"
+    )
+
+    replay: tuple[MixedSource, ...] = Field(
+        (), description="labelled collections of other domains whose training queries are mixed in, each with a weight"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> CollectionConfig:
+        for name, share in (("dev", self.dev), ("test", self.test)):
+            if isinstance(share, float) and not 0 < share < 1:
+                raise ValueError(f"{name} is a share of the train split, between 0 and 1, not {share}")
+        return self
+
+    @model_validator(mode="after")
+    def _replays_beside_one(self) -> CollectionConfig:
+        labels = [part.label for part in self.replay]
+        if self.replay and self.mix:
+            raise ValueError("replay goes with a single source; with mix, name the collections there")
+        if twice := next((label for label in labels if labels.count(label) > 1 or label == TARGET), None):
+            raise ValueError(f"two sources of replay are called {twice}, or one like the target: give each a name")
+        return self
+
+    @property
+    def dev_split(self) -> str:
+        """The name of the split that choices are made on."""
+        return self.dev if isinstance(self.dev, str) else _CARVED_DEV
+
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        """The names of the splits that prove the result."""
+        return (_CARVED_TEST,) if isinstance(self.test, float) else self.test

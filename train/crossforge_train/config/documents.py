@@ -1,0 +1,127 @@
+"""The source `documents:` of a `collection:` section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from crossforge_train.config.section import Section
+
+Quota = Annotated[float, Field(ge=0, le=100)]
+
+
+class DocumentColumns(Section):
+    """Columns of the documents."""
+
+    id: str | None = Field(None, description="the document's id; null: _id, doc_id, id, or its number")
+    title: str = Field("title", description="its title; a corpus need not have the column")
+    text: str = Field("text", description="its text")
+
+
+class GeneratorConfig(Section):
+    """A seq2seq or causal model that writes queries, through transformers."""
+
+    model: str = Field(description="folder, or hub id")
+    prompt: str = Field(
+        "Write a short search query that the following text answers.\n\n{text}\n\nQuery:",
+        description="what the model is given; {text} stands for the document",
+    )
+    queries: int = Field(1, ge=1, le=10, description="queries a document")
+    max_document_tokens: int = Field(256, ge=16, description="tokens of the document in the prompt")
+    max_new_tokens: int = Field(32, ge=4, le=256, description="tokens of a query")
+    temperature: float = Field(0.7, ge=0, le=2, description="of sampling; 0 takes the likeliest query")
+    batch: int = Field(8, ge=1, description="documents at a time")
+    cache: Path = Field(Path("runs/generated"), description="folder that keeps what was generated")
+
+    @model_validator(mode="after")
+    def _prompts(self) -> GeneratorConfig:
+        _check_prompt(self.prompt, self.queries, self.temperature)
+        return self
+
+
+class EndpointConfig(Section):
+    """An endpoint that speaks OpenAI's chat completions."""
+
+    url: str = Field(pattern=r"^https?://", description="up to and without /chat/completions")
+    model: str = Field(description="what the endpoint calls the model")
+    key_variable: str = Field("OPENAI_API_KEY", description="environment variable that holds the key, if there is one")
+    prompt: str = Field(
+        "Write a short search query that the following text answers. Answer with the query alone.\n\n{text}",
+        description="what the model is given; {text} stands for the document",
+    )
+    queries: int = Field(1, ge=1, le=10, description="queries a document")
+    max_document_characters: int = Field(2000, ge=100, description="characters of the document in the prompt")
+    max_new_tokens: int = Field(64, ge=4, description="tokens of an answer")
+    temperature: float = Field(0.7, ge=0, le=2, description="of sampling")
+    concurrency: int = Field(4, ge=1, le=64, description="requests at a time")
+    timeout: float = Field(60, gt=0, description="seconds for one request")
+    retries: int = Field(3, ge=0, le=10, description="further tries of a request that failed")
+    cache: Path = Field(Path("runs/generated"), description="folder that keeps what was generated")
+
+    @model_validator(mode="after")
+    def _prompts(self) -> EndpointConfig:
+        _check_prompt(self.prompt, self.queries, self.temperature)
+        return self
+
+
+def _check_prompt(prompt: str, queries: int, temperature: float) -> None:
+    if "{text}" not in prompt:
+        raise ValueError("prompt holds no {text}, for which the document is put in")
+    if queries > 1 and not temperature:
+        raise ValueError(f"queries is {queries}, but at temperature 0 they would all be the same")
+
+
+class Quotas(Section):
+    """For each kind of pseudo-query its share of all; a kind that gives fewer leaves its places to the others."""
+
+    title: Quota = Field(1, description="titles and headings")
+    sentence: Quota = Field(1, description="sentences lifted out of their documents")
+    keywords: Quota = Field(1, description="key phrases of a document")
+    question: Quota = Field(1, description="questions that definitions answer")
+    generator: Quota = Field(0, description="what a model generates")
+    endpoint: Quota = Field(0, description="what an endpoint generates")
+
+
+def _path_alone(value: Any) -> Any:
+    return {"corpus": value} if isinstance(value, str | Path) else value
+
+
+class DocumentsSource(Section):
+    """Documents only: queries are made from them."""
+
+    corpus: Path = Field(description="a table, a text file, a BEIR folder, or a folder of .md and .txt files")
+    columns: DocumentColumns = DocumentColumns()
+    queries: int = Field(4000, ge=10, description="pseudo-queries in all, at most")
+    per_document: int = Field(2, ge=1, le=10, description="pseudo-queries of one kind that a document gives, at most")
+    quotas: Quotas = Quotas()
+    kept_in: float = Field(
+        0.25, ge=0, le=1, description="share of the training queries whose words stay in their document"
+    )
+    consistency: int | None = Field(
+        20, ge=1, description="rank to which a pseudo-query must bring its document back; null: none need to"
+    )
+    consistency_model: str | None = Field(
+        None, description="a SentenceTransformer that may bring it back where the first stage does not"
+    )
+    dev: float = Field(0.05, gt=0, lt=0.5, description="share of the documents whose queries are for dev")
+    test: float = Field(0.1, gt=0, lt=0.5, description="share of the documents whose queries are for test")
+    judged: Path | None = Field(
+        None, description="folder that `crossforge judge` wrote; from 20 queries on they are dev"
+    )
+    seed: int = Field(0, description="decides the draws of pseudo-queries")
+    generator: GeneratorConfig | None = Field(None, description="the model of quotas.generator")
+    endpoint: EndpointConfig | None = Field(None, description="the endpoint of quotas.endpoint")
+
+    @model_validator(mode="after")
+    def _fits(self) -> DocumentsSource:
+        if not any(self.quotas.model_dump().values()):
+            raise ValueError("quotas are all 0: no pseudo-query is left")
+        for kind in ("generator", "endpoint"):
+            if bool(getattr(self.quotas, kind)) != (getattr(self, kind) is not None):
+                raise ValueError(f"{kind} and quotas.{kind} belong together: give both or neither")
+        return self
+
+
+DocumentsKey = Annotated[DocumentsSource | None, BeforeValidator(_path_alone)]

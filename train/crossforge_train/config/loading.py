@@ -1,0 +1,54 @@
+"""Reads a config file and applies what the command line overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from crossforge.errors import InputError
+from crossforge_train.config.run import Config
+from crossforge_train.config.wording import explain
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML config and apply `a.b=value` overrides.
+
+    Raises:
+        InputError: the file is missing or malformed, or a key is unknown or holds a wrong value.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such config file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name a config file in it") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a config is a mapping of sections such as 'collection:' and 'training:'")
+    values = {key: {} if value is None else value for key, value in values.items()}  # a section with nothing in it
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error)}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    *parents, leaf = key.strip().split(".")
+    if not separator or not leaf:
+        raise InputError(f"--set {override}: expected section.key=value, such as training.epochs=2")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {override}: {parent} is a single value, not a section")
+    try:
+        values[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override}: {text!r} is not a value") from None

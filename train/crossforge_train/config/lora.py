@@ -1,0 +1,15 @@
+"""The config section `training.lora`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from crossforge_train.config.section import Section
+
+
+class LoraConfig(Section):
+    """The section `training.lora`: adapters on all linear layers but the head, which is trained whole."""
+
+    rank: int = Field(16, ge=1, description="rank of the adapters")
+    alpha: float = Field(32, gt=0, description="their scale is alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="of what goes into an adapter")

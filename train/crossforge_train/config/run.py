@@ -1,0 +1,65 @@
+"""`Config`: a whole run."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from crossforge_train.config.collection import CollectionConfig
+from crossforge_train.config.evaluation import EvaluationConfig
+from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge_train.config.mining import MiningConfig
+from crossforge_train.config.package import PackageConfig
+from crossforge_train.config.section import Section
+from crossforge_train.config.sweep import SweepConfig
+from crossforge_train.config.training import TrainingConfig
+
+_NOT_SEARCHED = {"training.dev_queries", "training.dev_depth", "training.report_to"}
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder under `runs`")
+    runs: Path = Field(Path("runs"), description="folder that holds the runs")
+    seed: int = 42
+    base_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    collection: CollectionConfig
+    first_stage: FirstStageConfig = FirstStageConfig()
+    mining: MiningConfig = MiningConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    package: PackageConfig = PackageConfig()
+    sweep: SweepConfig = SweepConfig()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Config:
+        if self.training.uses_teacher and self.mining.teacher is None:
+            raise ValueError("training.distillation_weight needs a teacher: set mining.teacher")
+        if self.evaluation.metric not in self.evaluation.measures:
+            raise ValueError(f"evaluation.metric {self.evaluation.metric} is not among evaluation.measures")
+        searchable = _searchable_keys()
+        for key in self.sweep.space:
+            if key not in searchable:
+                close = difflib.get_close_matches(key, searchable, n=1, cutoff=0.5)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise ValueError(f"sweep.space: {key} is no key that a sweep can search{hint}")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where this run's stages write."""
+        return self.runs / self.name
+
+
+def _searchable_keys() -> list[str]:
+    """Keys that change the reranker and leave the dev queries, and how they are measured, as they are."""
+    sections: dict[str, type[Section]] = {
+        "first_stage": FirstStageConfig,
+        "mining": MiningConfig,
+        "training": TrainingConfig,
+    }
+    keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
+    return ["base_model", *(key for key in keys if key not in _NOT_SEARCHED)]

@@ -1,0 +1,206 @@
+"""What a `collection:` section may name as its source: one pydantic model a kind of source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from crossforge_train.config.documents import DocumentsKey
+from crossforge_train.config.section import Section
+
+Split = str
+
+
+def _one_split(value: Any) -> Any:
+    """A single file stands for the training split."""
+    return {"train": value} if isinstance(value, str | Path) else value
+
+
+def _one_file(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+SplitFiles = Annotated[dict[Split, Path], BeforeValidator(_one_split), Field(min_length=1)]
+SeveralFiles = Annotated[tuple[Path, ...], BeforeValidator(_one_file), Field(min_length=1)]
+
+
+class CorpusColumns(Section):
+    """Columns of a corpus."""
+
+    id: str = Field("_id", description="the document's id")
+    title: str = Field("title", description="its title; a corpus need not have the column")
+    text: str = Field("text", description="its text")
+
+
+class QueryColumns(Section):
+    """Columns of queries."""
+
+    id: str = Field("_id", description="the query's id")
+    text: str = Field("text", description="its text")
+
+
+class QrelsColumns(Section):
+    """Columns of judgements."""
+
+    query: str = Field("query-id", description="the query's id")
+    document: str = Field("corpus-id", description="the document's id")
+    label: str = Field("score", description="a whole number, 0 = not relevant; without the column every row is 1")
+
+
+class PairColumns(Section):
+    """Columns of (query, relevant text) pairs."""
+
+    query: str = Field("query", description="the query's text")
+    text: str = Field("text", description="the document's text")
+    title: str = Field("title", description="its title; the rows need not have the column")
+
+
+class TripleColumns(PairColumns):
+    """Columns of (query, text, label) triples."""
+
+    label: str = Field("label", description="a whole number, 0 = judged and not relevant")
+
+
+class FilesSource(Section):
+    """Corpus, queries and judgements in separate tables."""
+
+    corpus: Path = Field(description="table of documents")
+    queries: Path = Field(description="table of queries")
+    qrels: SplitFiles = Field(description="table of judgements for each split")
+    corpus_columns: CorpusColumns = CorpusColumns()
+    query_columns: QueryColumns = QueryColumns()
+    qrels_columns: QrelsColumns = QrelsColumns()
+
+
+def _files_alone(value: Any) -> Any:
+    return {"files": value} if isinstance(value, str | Path) else value
+
+
+class PairsSource(Section):
+    """Rows of a query and a text that is relevant to it."""
+
+    files: SplitFiles = Field(description="table of pairs for each split")
+    columns: PairColumns = PairColumns()
+
+
+class TriplesSource(Section):
+    """Rows of a query, a text, and how relevant it is."""
+
+    files: SplitFiles = Field(description="table of triples for each split")
+    columns: TripleColumns = TripleColumns()
+
+
+class TrecSource(Section):
+    """A TREC test collection."""
+
+    documents: SeveralFiles = Field(description="files of documents")
+    topics: SeveralFiles = Field(description="files of topics")
+    qrels: SplitFiles = Field(description="file of judgements for each split")
+    topic_field: Literal["title", "description", "narrative"] = Field(
+        "title", description="the part of a topic that is its query"
+    )
+
+
+class DatasetsSource(Section):
+    """A data set of the `datasets` library: rows are pairs or triples, or three configurations hold a collection."""
+
+    path: str = Field(description="a folder, or a hub id")
+    config: str | None = Field(None, description="configuration that holds pairs or triples")
+    revision: str | None = Field(None, description="commit or tag of a hub id")
+    columns: TripleColumns = TripleColumns()
+    corpus: str | None = Field(None, description="configuration that holds the documents")
+    queries: str | None = Field(None, description="configuration that holds the queries")
+    qrels: str | None = Field(None, description="configuration that holds the judgements")
+    corpus_columns: CorpusColumns = CorpusColumns()
+    query_columns: QueryColumns = QueryColumns()
+    qrels_columns: QrelsColumns = QrelsColumns()
+
+    @model_validator(mode="after")
+    def _whole(self) -> DatasetsSource:
+        named = [self.corpus, self.queries, self.qrels]
+        if any(named) and not all(named):
+            raise ValueError("corpus, queries and qrels belong together: give all three or none of them")
+        if self.corpus and self.config:
+            raise ValueError("config is for rows of pairs or triples; corpus, queries and qrels name configurations")
+        return self
+
+
+class Source(Section):
+    """Exactly one of the kinds of source."""
+
+    builtin: Literal["pydocs"] | None = Field(None, description="a collection that comes with crossforge")
+    beir: Path | None = Field(None, description="a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv")
+    files: FilesSource | None = Field(None, description="corpus, queries and qrels as JSONL, CSV, TSV or Parquet")
+    pairs: Annotated[PairsSource | None, BeforeValidator(_files_alone)] = Field(
+        None, description="a table of queries and relevant texts, or one for each split"
+    )
+    triples: Annotated[TriplesSource | None, BeforeValidator(_files_alone)] = Field(
+        None, description="a table of queries, texts and labels, or one for each split"
+    )
+    trec: TrecSource | None = Field(None, description="TREC documents, topics and qrels")
+    datasets: Annotated[
+        DatasetsSource | None, BeforeValidator(lambda value: {"path": value} if isinstance(value, str) else value)
+    ] = Field(None, description="a folder or hub id of the `datasets` library")
+    ir_datasets: Annotated[dict[Split, str] | None, BeforeValidator(_one_split)] = Field(
+        None, description="an id of the `ir_datasets` library, or one for each split"
+    )
+
+    documents: DocumentsKey = Field(None, description="documents alone, from which pseudo-queries are made")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Source:
+        if len(self._named()) != 1:
+            raise ValueError(f"give exactly one of {', '.join(self._kinds())}")
+        return self
+
+    def chosen(self) -> tuple[str, Any]:
+        """The kind of source that was named, and its settings."""
+        (kind,) = self._named()
+        return kind, getattr(self, kind)
+
+    def _named(self) -> list[str]:
+        return [kind for kind in self._kinds() if getattr(self, kind) is not None]
+
+    @classmethod
+    def _kinds(cls) -> list[str]:
+        return list(Source.model_fields)
+
+
+class MixedSource(Source):
+    """One source of several."""
+
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="opens its ids; the last part of the path that it is read from, if left out",
+    )
+    weight: float = Field(1.0, gt=0, le=100, description="how often each of its training queries stands in train")
+
+    @property
+    def label(self) -> str:
+        """What its ids begin with."""
+        kind, settings = self.chosen()
+        place = getattr(settings, "path", settings)
+        return self.name or (Path(place).name if kind != "builtin" and isinstance(place, str | Path) else kind)
+
+
+class AnySource(Source):
+    """Exactly one of the kinds of source, or several of them mixed."""
+
+    mix: Annotated[tuple[MixedSource, ...], Field(min_length=2)] | None = Field(
+        None, description="several sources, each with a weight"
+    )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> AnySource:
+        labels = [part.label for part in self.mix or ()]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two sources of mix are called {twice}: give each a name")
+        return self
+
+    @classmethod
+    def _kinds(cls) -> list[str]:
+        return [*Source.model_fields, "mix"]

@@ -1,0 +1,82 @@
+"""Words what is wrong with a config: one clause a key, with the nearest right key or value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from crossforge_train.config.run import Config
+
+_LITERALS = re.compile(r"'([^']*)'")  # how pydantic's message names the values that a key may have
+
+
+def explain(error: ValidationError) -> str:
+    """Everything that is wrong with a config, in one line."""
+    # A value that may have several types gives one problem for each of them, all for one key.
+    problems: dict[str, str] = {}
+    for problem in error.errors():
+        location = _key_parts(problem["loc"])
+        message = _explain_one(problem["type"], location, problem["msg"], problem["input"])
+        problems.setdefault(".".join(location) or message, message)
+    return "; ".join(problems.values())
+
+
+def _key_parts(location: Sequence[int | str]) -> list[str]:
+    """The parts of a location that are keys of the file: pydantic adds the names of types."""
+    parts: list[str] = []
+    kind: Any = Config
+    for part in location:
+        fields = getattr(kind, "model_fields", {})
+        if fields:
+            parts.append(str(part))
+            kind = _value_type(fields[part].annotation) if part in fields else None
+        elif get_origin(kind) is tuple and isinstance(part, int) and _is_section(get_args(kind)[0]):
+            parts[-1] += f"[{part}]"
+            kind = get_args(kind)[0]
+        elif get_origin(kind) is dict and part != "[key]":
+            parts.append(str(part))
+            kind = None
+        else:
+            break
+    return parts
+
+
+def _value_type(annotation: Any) -> Any:
+    """What may stand under a key: of `X | None` the X, of `Annotated[X, …]` the X."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
+    return annotation
+
+
+def _is_section(kind: Any) -> bool:
+    return hasattr(kind, "model_fields")
+
+
+def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -> str:
+    key = ".".join(location)
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {'.'.join([*location[:-1], close[0]])}?" if close else f"known here: {', '.join(known)}"
+        return f"unknown key {key}; {hint}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind == "literal_error" and (close := difflib.get_close_matches(str(value), _LITERALS.findall(message), 1, 0.5)):
+        return f"{key}: no value {value!r}; did you mean {close[0]}?"
+    message = message.removeprefix("Value error, ")
+    if not key:
+        return message
+    return f"{key}: {message}" if kind == "value_error" else f"{key}: {message} (found {value!r})"
+
+
+def _known_keys(parents: Iterable[str]) -> list[str]:
+    section: Any = Config
+    for parent in parents:
+        kind = _value_type(section.model_fields[parent.partition("[")[0]].annotation)
+        section = get_args(kind)[0] if get_origin(kind) is tuple else kind
+    return list(section.model_fields)

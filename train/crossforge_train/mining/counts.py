@@ -1,0 +1,59 @@
+"""`MiningCounts`: what became of the candidates that mining looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# Why a candidate is no negative.
+KNOWN_POSITIVE, COPY, ABOVE_MARGIN = "known_positive", "copy_of_a_positive", "above_margin"
+
+
+@dataclass
+class MiningCounts:
+    """What became of the candidates; filled in while mining.
+
+    Attributes:
+        groups: that were made.
+        negatives: by source, how many of its candidates became negatives.
+        dropped: by reason, how many candidates were passed over.
+        queries_without_candidate: for which the first stage found nothing.
+        filled_up: groups whose candidates did not suffice, so that random negatives took their place.
+        too_few: groups with fewer negatives than wanted, since the corpus is too small.
+        unreadable: groups left out, since their query is too long for the teacher.
+        relabelled: candidates above the teacher's margin that count as relevant.
+    """
+
+    groups: int = 0
+    negatives: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    queries_without_candidate: int = 0
+    filled_up: int = 0
+    too_few: int = 0
+    unreadable: int = 0
+    relabelled: int = 0
+
+    @property
+    def candidates_seen(self) -> int:
+        """Candidates that were looked at: those taken and those dropped."""
+        return self.negatives.total() + self.dropped.total()
+
+    def add(self, other: MiningCounts) -> None:
+        """Add what another part of the queries gave."""
+        self.groups += other.groups
+        self.negatives += other.negatives
+        self.dropped += other.dropped
+        self.queries_without_candidate += other.queries_without_candidate
+        self.filled_up += other.filled_up
+        self.too_few += other.too_few
+        self.unreadable += other.unreadable
+        self.relabelled += other.relabelled
+
+
+def summed(parts: Iterable[MiningCounts]) -> MiningCounts:
+    """The sums over all parts."""
+    total = MiningCounts()
+    for part in parts:
+        total.add(part)
+    return total

@@ -1,0 +1,69 @@
+"""The files of a report, written and read in one place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from crossforge.errors import InputError
+from crossforge.files import read_json, write_json, write_tsv, written_atomically
+from crossforge.runs import write_run
+from crossforge_train.collections.collection import Collection
+from crossforge_train.evaluation.metrics import as_run
+from crossforge_train.evaluation.outcome import Report
+from crossforge_train.evaluation.split_report import Measured
+from crossforge_train.judging import JUDGING_COLUMNS
+from crossforge_train.report.markdown import markdown
+from crossforge_train.report.page import page
+
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+UNJUDGED = "unjudged"  # tables of documents that somebody should judge: they quote whole texts
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write `report.json`, `report.md` and `report.html`: the same facts for machines, for cards and for people."""
+    write_json(folder / REPORT_FILE, asdict(report))
+    for name, text in (("report.md", markdown(report)), (PAGE_FILE, page(report))):
+        with written_atomically(folder / name) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+
+def read_report(folder: Path) -> Report:
+    """What `write_report` wrote.
+
+    Raises:
+        InputError: there is none, or one of another version.
+    """
+    try:
+        return TypeAdapter(Report).validate_python(read_json(folder / REPORT_FILE))
+    except ValidationError:
+        raise InputError(f"{folder / REPORT_FILE}: not a report of this version; evaluate again with --fresh") from None
+
+
+def write_details(folder: Path, measured: Measured, collection: Collection) -> None:
+    """Write the order and the values of every query of one split for each system, and the likely unjudged positives."""
+    split = measured.report.split
+    for system in measured.systems:
+        tag = system.name.replace(",", "").replace(" ", "-").replace("/", "-")
+        write_run(folder / "runs" / f"{split}.{tag}.trec", as_run(system.rankings), tag)
+    values = [
+        (query_id, name, measure, f"{value:.6f}")
+        for name, by_measure in measured.values.items()
+        for measure, by_query in by_measure.items()
+        for query_id, value in by_query.items()
+    ]
+    write_tsv(folder / f"per_query.{split}.tsv", ("query", "system", "measure", "value"), values)
+    if measured.report.details is not None:
+        _write_unjudged(folder / f"{UNJUDGED}.{split}.tsv", measured, collection)
+
+
+def _write_unjudged(path: Path, measured: Measured, collection: Collection) -> None:
+    details = measured.report.details
+    rows = []
+    for found in details.diagnosis.unjudged if details else ():
+        document = collection.corpus[found.doc_id]
+        judged = (found.query_id, found.doc_id, collection.queries[found.query_id], document.title, document.text)
+        rows.append((*judged, f"{found.probability:.4f}", str(found.rank)))
+    write_tsv(path, (*JUDGING_COLUMNS, "probability", "rank"), rows)

@@ -1,0 +1,56 @@
+"""`report.md`, which also stands in the model card. It quotes no document and no query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crossforge_train.evaluation.outcome import Report
+from crossforge_train.evaluation.split_report import Details, SplitReport
+from crossforge_train.evaluation.verdict import CORRECTION_RULE
+from crossforge_train.report.tables import number, table_header, table_rows, verdict_lines, warning_lines
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown."""
+    parts = [f"Verdict: **{report.verdict}**", ""]
+    for split in report.splits:
+        parts += _split(split, report.metric)
+    parts += [_how_measured(report), ""]
+    return "\n".join(parts)
+
+
+def _split(split: SplitReport, metric: str) -> list[str]:
+    header = table_header(split, metric)
+    lines = [*verdict_lines(split, metric), *warning_lines(split, metric)]
+    parts = [f"**{split.split}**, {split.subject}:", "", *(f"- {line}" for line in lines), ""]
+    parts += [_row(header), _row(["---"] * len(header)), *map(_row, table_rows(split, metric)), ""]
+    return parts + (_details(split.details) if split.details else [])
+
+
+def _details(details: Details) -> list[str]:
+    reliability, threshold = details.reliability, details.threshold
+    causes = ", ".join(f"{count} {cause}" for cause, count in details.diagnosis.causes.items() if count)
+    lines = [
+        f"- Probabilities ({reliability.method}): expected calibration error {number(reliability.ece)}, log loss "
+        f"{number(reliability.log_loss)} (always the base rate: {number(reliability.base_log_loss)}).",
+        f"- Relevant documents: {causes}.",
+    ]
+    if threshold:
+        lines.append(
+            f'- "Nothing relevant here", where no probability reaches {number(threshold.threshold)}: precision '
+            f"{number(threshold.precision)}, recall {number(threshold.recall)}."
+        )
+    return [*lines, ""]
+
+
+def _how_measured(report: Report) -> str:
+    weight = "" if report.tuned is None else f" Fusion weight, chosen on dev: {report.tuned.fusion_weight:g}."
+    return (
+        f"Each query's first {report.depth} candidates of the first stage are reranked ({report.backend} backend); "
+        f"{report.counting_rule}. Intervals are bootstrapped over queries; p is from a paired randomization test, "
+        f"{CORRECTION_RULE}.{weight}"
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

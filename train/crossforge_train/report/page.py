@@ -1,0 +1,85 @@
+"""`report.html`: one page that needs nothing else."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from crossforge_train.evaluation.outcome import Report
+from crossforge_train.evaluation.split_report import SplitReport
+from crossforge_train.evaluation.threshold import THRESHOLD_RULE
+from crossforge_train.evaluation.verdict import CORRECTION_RULE
+from crossforge_train.report import plots
+from crossforge_train.report.tables import (
+    number,
+    signed,
+    table_header,
+    table_rows,
+    verdict_lines,
+    warning_lines,
+    with_article,
+)
+
+_TEMPLATE = "page.html.j2"
+_SHOWN_LOST = 15
+
+
+def page(report: Report) -> str:
+    """The report as HTML; every text from outside is escaped."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(number=number, signed=signed, with_article=with_article)
+    template = environment.from_string(files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"))
+    training = plots.training_plot(report.training, report.metric) if report.training else None
+    rendered: str = template.render(
+        report=report,
+        splits=[(split, _parts(split, report.metric)) for split in report.splits],
+        training_plot=training and Markup(training),  # noqa: S704 - made by us, and it holds no text from outside
+        correction_rule=CORRECTION_RULE,
+        threshold_rule=THRESHOLD_RULE,
+        shown_lost=_SHOWN_LOST,
+    )
+    return rendered
+
+
+def _parts(split: SplitReport, metric: str) -> dict[str, Any]:
+    """What the template does not work out for itself: cells, sentences and drawings."""
+    return {
+        "header": table_header(split, metric),
+        "rows": table_rows(split, metric),
+        "verdicts": verdict_lines(split, metric),
+        "warnings": warning_lines(split, metric),
+        "plots": _plots(split, metric),
+    }
+
+
+def _plots(split: SplitReport, metric: str) -> list[tuple[str, str, Any]]:
+    """(title, explanation, drawing) of each plot."""
+    from markupsafe import Markup
+
+    found = [
+        (
+            "Gain by query",
+            f"{split.subject} against {split.baseline}, each bar a query.",
+            plots.gains_plot(split.gains, metric),
+        )
+    ]
+    if details := split.details:
+        curve, reliability = details.depth_curve, details.reliability
+        found += [
+            ("Rerank depth", f"Over {curve.queries} queries.", plots.depth_plot(curve, metric)),
+            (
+                "Reliability",
+                f"Expected calibration error {number(reliability.ece)}, log loss {number(reliability.log_loss)} "
+                f"(always the base rate: {number(reliability.base_log_loss)}); beside the points: how many candidates.",
+                plots.reliability_plot(reliability),
+            ),
+            ("Scores", "Logits of relevant and of other candidates.", plots.histogram_plot(reliability.histogram)),
+        ]
+        if details.latency:
+            found.append(
+                ("Latency", "Median of single queries on this machine.", plots.latency_plot(details.latency, metric))
+            )
+    return [(title, text, Markup(svg)) for title, text, svg in found]  # noqa: S704 - made by us

@@ -1,0 +1,168 @@
+"""Stage `collect`: reads and checks the collection, fixes its splits, and stores it with the documents in Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crossforge.errors import InputError
+from crossforge.files import sha256
+from crossforge_train.collections.collection import Collection, judged_by_people
+from crossforge_train.collections.counts import Counts
+from crossforge_train.collections.judgements import read_judgements, with_judgements
+from crossforge_train.collections.leaks import leakage, settle_leaks
+from crossforge_train.collections.readers.mix import source_counts, weighted, with_replay
+from crossforge_train.collections.readers.reader import read_source, source_depends_on
+from crossforge_train.collections.splits import carve, require_groups
+from crossforge_train.collections.typed_queries import read_typed_queries, with_typed_queries
+from crossforge_train.config.collection import TARGET, CollectionConfig
+from crossforge_train.config.run import Config
+from crossforge_train.run_folder import COLLECT, CollectedFolder, RunFolder
+from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.versions import versions
+
+_DONE = {"drop": "were dropped", "move": "were moved there", "keep": "were left there"}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A collection with all splits in place.
+
+    Attributes:
+        collection: the collection.
+        leaking: for train (and dev, if it was given) how many of its queries stood in a held-out split.
+    """
+
+    collection: Collection
+    leaking: Mapping[str, int]
+
+
+def load_collection(config: CollectionConfig, seed: int) -> Collected:
+    """Read the collection and put all its splits in place.
+
+    Raises:
+        InputError: it cannot be read, is malformed, or lacks a split that the config names.
+    """
+    collection = read_source(config)
+    if config.replay:
+        replayed = {part.label: read_source(part) for part in config.replay}
+        collection = with_replay(collection, replayed, config.train)
+    _require_splits(config, collection)
+    if config.group_by:
+        require_groups(collection, config.group_by)
+    train, dev, tests = config.train, config.dev_split, config.test_splits
+    if isinstance(config.test, float):
+        # A draw of its own: the same one for dev and test would leave dev what test has taken already.
+        collection = carve(
+            collection, config.test, f"{seed}:test", source=train, name=tests[0], group_by=config.group_by
+        )
+    leaking: dict[str, int] = {}
+    held_out = list(tests)
+    for split in [train] if isinstance(config.dev, float) else [dev, train]:
+        collection, leaking[split] = settle_leaks(
+            collection, source=split, held_out=held_out, policy=config.leaks, group_by=config.group_by
+        )
+        held_out.append(split)
+    if isinstance(config.dev, float):
+        collection = carve(collection, config.dev, seed, source=train, name=dev, group_by=config.group_by)
+    return Collected(_weighted(config, collection, seed), leaking)
+
+
+def _require_splits(config: CollectionConfig, collection: Collection) -> None:
+    dev, tests = config.dev_split, config.test_splits
+    if len({config.train, dev, *tests}) < 2 + len(tests):
+        raise InputError(
+            f"collection: train, dev and test must be different splits, not {config.train}, {dev}, {', '.join(tests)}"
+        )
+    carved = {
+        "dev": dev if isinstance(config.dev, float) else None,
+        "test": tests[0] if isinstance(config.test, float) else None,
+    }
+    for key, split in carved.items():
+        if split in collection.splits:
+            raise InputError(
+                f"collection.{key}: {collection.name} has a split {split!r} already; name it in place of a share"
+            )
+    for split in (config.train, dev, *tests):
+        if split not in carved.values() and split not in collection.splits:
+            raise InputError(
+                f"collection {collection.name} has no split {split!r}; it has {', '.join(collection.splits)} "
+                "(collection.dev and collection.test may each be a share of train's queries, such as 0.1)"
+            )
+
+
+def _weighted(config: CollectionConfig, collection: Collection, seed: int) -> Collection:
+    parts = config.mix or config.replay
+    if not parts:
+        return collection
+    weights = {part.label: part.weight for part in parts}
+    return weighted(collection, config.train, {TARGET: 1.0, **weights} if config.replay else weights, seed)
+
+
+def _depends_on(config: Config) -> Mapping[str, Any]:
+    settings, judged = config.collection, RunFolder(config.folder).judgements
+    draws = isinstance(settings.dev, float) or isinstance(settings.test, float) or bool(settings.mix or settings.replay)
+    return {
+        "collection": settings.model_dump(mode="json", exclude_none=True),
+        "crossforge": versions("crossforge"),
+        "seed": config.seed if draws else None,
+        "judgements": sha256(judged) if judged.is_file() else None,
+        **source_depends_on(settings),
+        "replay": [source_depends_on(part) for part in settings.replay],
+    }
+
+
+def _run(context: Context) -> None:
+    settings, reporter, run = context.config.collection, context.reporter, context.run
+    written = CollectedFolder(context.folder)
+    with reporter.bar("reading the collection", 2) as advance:
+        collected = load_collection(settings, context.config.seed)
+        # After the splits are made: a judgement must not move a query from one into another.
+        collection, judgements = with_typed_queries(
+            collected.collection,
+            read_judgements(run.judgements),
+            read_typed_queries(run.typed_queries),
+            settings.train,
+        )
+        collected = replace(collected, collection=with_judgements(collection, judgements))
+        advance()
+        written.save(collected.collection)
+        advance()
+    written.save_counts(_counts(settings, collected))
+    _tell(context, collected)
+
+
+def _counts(config: CollectionConfig, collected: Collected) -> Counts:
+    collection = collected.collection
+    made = bool(collection.made)
+    return Counts(
+        name=collection.name,
+        documents=len(collection.corpus),
+        queries={split: len(qrels) for split, qrels in collection.splits.items()},
+        leaks=config.leaks,
+        leaking_queries=dict(collected.leaking),
+        leakage_left=leakage(collection),
+        pseudo_queries=collection.made,
+        judged_by_people=[split for split in collection.splits if judged_by_people(collection, split)] if made else [],
+        training_queries_by_source=source_counts(collection.qrels(config.train)) if config.mix or config.replay else {},
+    )
+
+
+def _tell(context: Context, collected: Collected) -> None:
+    collection, config = collected.collection, context.config.collection
+    queries = ", ".join(f"{split} {len(qrels):,}" for split, qrels in collection.splits.items())
+    context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
+    for kind, found in collection.made.items():
+        context.reporter.note(f"{kind}: " + ", ".join(f"{what} {count:,}" for what, count in found.items() if count))
+    if config.mix or config.replay:
+        shares = source_counts(collection.qrels(config.train))
+        context.reporter.note("training queries: " + ", ".join(f"{name} {count:,}" for name, count in shares.items()))
+    for split, count in collected.leaking.items():
+        if count:
+            context.reporter.note(
+                f"{count} queries of {split} also stand in a held-out split and {_DONE[config.leaks]}"
+            )
+
+
+STAGE = Stage(COLLECT, _depends_on, _run)

@@ -1,0 +1,140 @@
+"""Stage `evaluate`: chooses fusion weight, calibrator and threshold on dev, then measures the test splits once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crossforge.backends.choice import BackendName
+from crossforge.errors import InputError, PackageError
+from crossforge.files import sha256
+from crossforge.loading import find_folder, holds_reranker
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge_train.base_model import find_base_model, model_hash
+from crossforge_train.collections.collection import Collection
+from crossforge_train.config.run import Config
+from crossforge_train.evaluation.dev_choices import tune
+from crossforge_train.evaluation.outcome import TrainingCurves, make_report
+from crossforge_train.evaluation.proof import measure_shipped
+from crossforge_train.evaluation.systems import (
+    BASE_MODEL,
+    INCUMBENT,
+    Bench,
+    System,
+    bm25_retriever,
+    bm25_systems,
+    opened,
+    opened_system,
+    reranker_system,
+    set_up_bench,
+)
+from crossforge_train.run_folder import EVALUATE, EvaluatedFolder
+from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.training.history import History
+from crossforge_train.versions import versions
+
+
+def _depends_on(config: Config) -> Mapping[str, Any]:
+    evaluation = config.evaluation
+    return {
+        "evaluation": evaluation.model_dump(),
+        "incumbent": _incumbent_hash(evaluation.incumbent) if evaluation.incumbent else None,
+        "test": config.collection.test_splits,
+        "seed": config.seed,
+        "versions": versions("crossforge", "ir_measures", "onnxruntime"),
+    }
+
+
+def _incumbent_hash(reference: str) -> Mapping[str, str]:
+    """What the run file, or the files of the reranker, hash to: a path stays the same when its content changes."""
+    if Path(reference).is_file():
+        return {reference: sha256(Path(reference))}
+    try:
+        folder = find_folder(reference)
+    except PackageError as error:
+        raise InputError(f"evaluation.incumbent: {error} (nor a TREC run file of that name)") from None
+    return model_hash(folder)
+
+
+def _run(context: Context) -> None:
+    config, settings, run = context.config, context.config.evaluation, context.run
+    written, finetuned = EvaluatedFolder(context.folder), run.last_finetuned(config.mining.rounds)
+    collection, retriever = run.collected.collection(), run.mined.retriever()
+    reranker = Reranker(finetuned.model, backend=backend_for(settings.backend))
+    tuned = tune(dev_bench(context, collection, retriever), reranker)
+    bm25 = bm25_retriever(collection, retriever) if _measures_bm25(config) else None
+    rivals = _rivals(config)
+    splits = []
+    for split in config.collection.test_splits:
+        on = _bench(context, collection, retriever, split, settings.max_queries)
+        others = [*(bm25_systems(on, bm25) if bm25 else ()), *_measured(on, rivals)]
+        measured = measure_shipped(on, reranker, tuned.fusion_weight, others, tuned.calibrator, tuned.threshold)
+        written.save_details(measured, collection)
+        splits.append(measured.report)
+    written.save_report(
+        make_report(
+            config.name, run.collected.counts.name, settings.metric, settings.depth, reranker.backend_name, splits,
+            tuned, training_curves(finetuned.history),
+        )
+    )  # fmt: skip
+
+
+def training_curves(history: History) -> TrainingCurves:
+    """What a report shows of a training."""
+    losses, measured = history.losses(), history.dev_metrics()
+    return TrainingCurves(
+        [step for step, _ in losses],
+        [loss for _, loss in losses],
+        [step for step, _ in measured],
+        [value for _, value in measured],
+        history.first_stage_dev,
+        history.best_step,
+    )
+
+
+def dev_bench(context: Context, collection: Collection, retriever: TfidfRetriever) -> Bench:
+    """The bench on which is chosen what ships."""
+    config = context.config
+    return _bench(context, collection, retriever, config.collection.dev_split, config.evaluation.max_dev_queries)
+
+
+def _bench(context: Context, collection: Collection, retriever: TfidfRetriever, split: str, limit: int | None) -> Bench:
+    config, run = context.config, context.run.mined.run(split)
+    return set_up_bench(collection, split, run, retriever, config.evaluation, config.seed, context.reporter, limit)
+
+
+def _measures_bm25(config: Config) -> bool:
+    return config.evaluation.bm25 and config.first_stage.weighting != "bm25"  # then it is the first stage itself
+
+
+def _rivals(config: Config) -> dict[str, Reranker | Path]:
+    """What else could be shipped, opened once for all splits: the base model if it ranks, and what is in use."""
+    rivals: dict[str, Reranker | Path] = {}
+    base_model = find_base_model(config.base_model)
+    if holds_reranker(base_model):
+        rivals[BASE_MODEL] = Reranker(base_model)
+    if config.evaluation.incumbent:
+        rivals[INCUMBENT] = opened(config.evaluation.incumbent)
+    return rivals
+
+
+def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[System]:
+    """The rivals as they would ship; the base model by itself, whatever its package says."""
+    return [
+        reranker_system(bench, name, found, 0.0)
+        if name == BASE_MODEL and isinstance(found, Reranker)
+        else opened_system(bench, name, found)
+        for name, found in rivals.items()
+    ]
+
+
+def backend_for(asked: BackendName) -> BackendName:
+    """What `evaluation.backend` means on this machine."""
+    import torch
+
+    return "torch" if asked == "auto" and torch.cuda.is_available() else asked
+
+
+STAGE = Stage(EVALUATE, _depends_on, _run)

@@ -1,0 +1,139 @@
+"""Stage `finetune`: trains a cross-encoder on the groups and exports its best checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossforge.errors import InputError
+from crossforge.files import remove
+from crossforge.loading import holds_reranker
+from crossforge_train import processes
+from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
+from crossforge_train.config.run import Config
+from crossforge_train.config.training import AUTO
+from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
+from crossforge_train.libraries import quieten
+from crossforge_train.run_folder import FINETUNE, FinetunedFolder, MinedFolder
+from crossforge_train.stages.stage import Context, Stage, require_free_space
+from crossforge_train.training.history import History
+from crossforge_train.training.lora import merge_adapters, require_lora
+from crossforge_train.training.task import TrainingTask
+from crossforge_train.training.tracking import require_trackers
+from crossforge_train.versions import versions
+
+if TYPE_CHECKING:
+    from crossforge_train.training.preparation import Work
+
+
+def _depends_on(config: Config) -> Mapping[str, Any]:
+    # Here, so that a missing library shows before the first stage runs.
+    require_trackers(config.training.report_to)
+    require_lora(config.training.lora)
+    _require_merge(config)
+    return {
+        "training": config.training.model_dump(exclude={"report_to"}),
+        "base_model": weights_hash(config.base_model),
+        "metric": config.evaluation.metric,
+        "passages": config.evaluation.passages,
+        "seed": config.seed,
+        "versions": versions("crossforge", "torch", "transformers", "sentence-transformers"),
+    }
+
+
+def _require_merge(config: Config) -> None:
+    """Raise if weights are to be mixed in of a start that ranks nothing."""
+    training, base_model = config.training, find_base_model(config.base_model)
+    grafts = is_bi_encoder(base_model) and training.start != "fresh_head"
+    if training.merge not in (AUTO, ()) and not (grafts or holds_reranker(base_model)):
+        raise InputError(
+            f"training.merge mixes in what training starts from, and {config.base_model} starts with a fresh head"
+        )
+
+
+def _run(context: Context) -> None:
+    finetune(context, find_base_model(context.config.base_model), context.run.mined)
+
+
+def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:
+    """Train a model on the groups of a stage."""
+    quieten()
+    # Imported late, like everything that brings torch: reading a config and mining start without it.
+    from crossforge_train.training import preparation, trainer
+
+    require_free_space(context.folder, 20 * _weights_size(base_model), "fine-tuning")
+    written = FinetunedFolder(context.folder)
+    work = preparation.prepare(training_task(context, base_model, mined))
+    history = trainer.train(work)
+    if work.training.lora:
+        merge_adapters(work.model.model)
+    if processes.is_main():
+        _require_ranking(history)
+        if work.training.merge and work.start.head != "fresh":
+            history = _merged(context, work, history)
+        _save(context, work.model.model, base_model, work.training.max_length)
+        written.save_history(history)
+        for left in asdict(written.working_files).values():
+            remove(left)
+
+
+def training_task(context: Context, base_model: Path, mined: MinedFolder) -> TrainingTask:
+    """What a training in the stage's folder takes."""
+    config, run, written = context.config, context.run, FinetunedFolder(context.folder)
+    return TrainingTask(
+        config=config,
+        reporter=context.reporter,
+        collection=run.collected.collection(),
+        base_model=base_model,
+        groups=mined.groups,
+        retriever=run.mined.retriever(),
+        dev_run=run.mined.run(config.collection.dev_split),
+        files=written.working_files,
+        tensorboard=written.tensorboard,
+    )
+
+
+def _require_ranking(history: History) -> None:
+    spread = history.last("eval_dev_spread")
+    if spread is None or spread < CONSTANT_SPREAD:
+        raise InputError(
+            "training failed: the model gives every document of a query the same score, so it ranks nothing; "
+            "raise training.head_learning_rate or training.epochs, or give it a teacher (mining.teacher: base, "
+            "training.distillation_weight: 1)"
+        )
+
+
+def _merged(context: Context, work: Work, history: History) -> History:
+    """Mix in weights of what training started from, one share or the best on dev."""
+    from crossforge_train.training.history import DEV_METRIC
+    from crossforge_train.training.merging import merge_with_start
+
+    merge = work.training.merge
+    # A list may find that none is best, one share is mixed in whatever dev says.
+    shares, known = ((merge,), {}) if isinstance(merge, float) else (merge, {0.0: history.best_dev})
+    share, measured = merge_with_start(
+        work.model.model, work.start.folder, shares, known, lambda: work.evaluator(work.model)[DEV_METRIC]
+    )
+    figures = ", ".join(f"{tried:g}: {value:.4f}" for tried, value in measured.items())
+    context.reporter.note(f"dev by the share of the starting weights: {figures}; {share:g} is kept")
+    return history.with_merged(share, measured[share])
+
+
+def _save(context: Context, model: Any, base_model: Path, max_length: int) -> None:
+    from crossforge_train.model_export import export_onnx, save_checkpoint
+
+    folder = FinetunedFolder(context.folder).model
+    remove(folder)
+    with context.reporter.bar("exporting to ONNX", 1) as advance:
+        save_checkpoint(model, base_model, folder, max_length)
+        export_onnx(model, folder)
+        advance()
+
+
+def _weights_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+STAGE = Stage(FINETUNE, _depends_on, _run, resumes=True, parallel=True)

@@ -1,0 +1,151 @@
+"""Stage `mine`: indexes the corpus, retrieves candidates for every split, and mines groups with hard negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crossforge.errors import InputError
+from crossforge.files import sha256
+from crossforge.loading import find_folder
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import Run, read_run
+from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
+from crossforge_train.collections.collection import Collection, require_documents
+from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.config.mining import MiningConfig, MiningSource
+from crossforge_train.config.run import Config
+from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.mining.negatives import Candidates, Mined, Miner
+from crossforge_train.mining.report import mining_report, write_suspects
+from crossforge_train.run_folder import MINE, MinedFolder
+from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.versions import versions
+
+_AUTO, _BASE = "auto", "base"
+
+
+def _depends_on(config: Config) -> Mapping[str, Any]:
+    mining, training = config.mining, config.training
+    embeds = _teacher(config) == _BASE or any(source.dense for source in mining.sources)
+    return {
+        "first_stage": config.first_stage.model_dump(),
+        "mining": mining.model_dump(mode="json", exclude={"rounds"}),
+        "teacher": _teacher_hash(config),
+        "embedding": {"max_length": training.most_tokens, "precision": training.precision} if embeds else None,
+        "sources": {source.name: _source_hash(source) for source in mining.sources},
+        "seed": config.seed,
+        "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
+    }
+
+
+def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 0.1 mined anew when `mining.rounds` changed, which only adds stages."""
+    return {**depends_on, "mining": config.mining.model_dump(mode="json")}
+
+
+def _teacher_hash(config: Config) -> Mapping[str, str] | None:
+    teacher = _teacher(config)
+    if teacher is None:
+        return None
+    if teacher == _BASE:
+        return weights_hash(config.base_model)
+    return model_hash(find_folder(teacher, local_files_only=False))
+
+
+def _teacher(config: Config) -> str | None:
+    if config.mining.teacher != _AUTO:
+        return config.mining.teacher
+    return _BASE if is_bi_encoder(find_base_model(config.base_model)) else None
+
+
+def _source_hash(source: MiningSource) -> Mapping[str, str]:
+    if source.run is None:
+        return weights_hash(str(source.dense))
+    if not source.run.is_file():
+        raise InputError(f"mining.sources: {source.run}: no such TREC run file")
+    return {source.run.name: sha256(source.run)}
+
+
+def _run(context: Context) -> None:
+    config, reporter, written = context.config, context.reporter, MinedFolder(context.folder)
+    collection = context.run.collected.collection()
+    splits = (config.collection.dev_split, *config.collection.test_splits)
+    with reporter.bar("indexing and retrieving", len(splits)) as advance:
+        retriever = fit_first_stage(collection.corpus.values(), config.first_stage)
+        written.save_retriever(retriever)
+        for split in splits:
+            run = retriever.search(collection.split_queries(split), config.first_stage.depth)
+            written.save_run(split, run, config.first_stage.weighting)
+            advance()
+    queries = training_queries(config, collection)
+    run = retriever.search(queries, config.first_stage.depth, ties_by_id=True)
+    others = {source.name: _retrieved(context, collection, list(queries), source) for source in config.mining.sources}
+    mined = mine_candidates(context, collection, Candidates(run, others), config.mining)
+    write_mined(context, collection, retriever, mined)
+
+
+def training_queries(config: Config, collection: Collection) -> dict[str, str]:
+    """Query id -> text of the training queries that are mined."""
+    query_ids = sorted(collection.qrels(config.collection.train))
+    drawn = seeded_draw(query_ids, config.mining.max_queries, config.seed)
+    return {query_id: collection.queries[query_id] for query_id in drawn}
+
+
+def mine_candidates(context: Context, collection: Collection, candidates: Candidates, settings: MiningConfig) -> Mined:
+    """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
+    config, query_ids = context.config, list(candidates.first_stage)
+    miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
+    teacher_name = _teacher(config)
+    if teacher_name is None:
+        return miner.mine(query_ids)
+    if teacher_name == _BASE:
+        return _with_base_model(context, collection, miner.mine(query_ids))
+    from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
+
+    teacher = CrossEncoderTeacher(Reranker(teacher_name, local_files_only=False), collection, context.reporter)
+    relabel = settings.above_margin == "relabel"
+    return mine_with_teacher(miner, query_ids, teacher, settings.teacher_margin, relabel=relabel)
+
+
+def write_mined(context: Context, collection: Collection, retriever: TfidfRetriever, mined: Mined) -> None:
+    """Write groups, report and suspects into the stage's folder."""
+    written = MinedFolder(context.folder)
+    written.save_groups(mined.groups)
+    suspects = write_suspects(written.suspects_file, mined.groups, collection, retriever)
+    report = mining_report(mined.groups, mined.counts, str(retriever.analyzer), suspects)
+    written.save_report(report)
+    context.reporter.note(f"{report.groups:,} groups for {report.queries:,} queries")
+
+
+def _retrieved(context: Context, collection: Collection, query_ids: Sequence[str], source: MiningSource) -> Run:
+    """What another source than the first stage found for the training queries."""
+    if source.run is not None:
+        return _known_candidates(source.run, collection, query_ids)
+    from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
+
+    training, depth = context.config.training, context.config.mining.window
+    model = BiEncoder(find_base_model(str(source.dense)), training.most_tokens, training.precision)
+    return dense_run(collection, query_ids, model, depth, context.reporter)
+
+
+def _known_candidates(path: Path, collection: Collection, query_ids: Sequence[str]) -> Run:
+    run = read_run(path)
+    known = {query_id: run[query_id] for query_id in query_ids if query_id in run}
+    if not known:
+        raise InputError(f"{path}: none of the training queries stands in this run")
+    require_documents(known, collection, path)
+    return known
+
+
+def _with_base_model(context: Context, collection: Collection, mined: Mined) -> Mined:
+    from crossforge_train.mining.bi_encoder import BiEncoder, with_cosines
+
+    training = context.config.training
+    model = BiEncoder(find_base_model(context.config.base_model), training.most_tokens, training.precision)
+    return Mined(with_cosines(mined.groups, collection, model, context.reporter), mined.counts)
+
+
+STAGE = Stage(MINE, _depends_on, _run, formerly=_formerly)

@@ -1,0 +1,131 @@
+"""Stage `package`: puts model, calibration, proof and card into one folder, and checks it by loading it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection as Documents
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import crossforge
+from crossforge.documents import Document
+from crossforge.errors import CrossforgeError, InputError
+from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
+from crossforge.pipeline import save_first_stage
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge_train.collections.collection import Collection
+from crossforge_train.config.run import Config
+from crossforge_train.evaluation.outcome import Report
+from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.packaging.card import model_card
+from crossforge_train.packaging.quantization import pack_int8
+from crossforge_train.packaging.verify import measure_agreement
+from crossforge_train.report.markdown import markdown
+from crossforge_train.report.tables import with_article
+from crossforge_train.run_folder import COLLECT, PACKAGE, PackageFolder
+from crossforge_train.stages.evaluate import dev_bench
+from crossforge_train.stages.records import read_record
+from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.versions import versions
+
+_SAMPLE = 16
+
+
+class RegressionError(CrossforgeError):
+    """The reranker is worse than what it would replace, and packaging it was not allowed."""
+
+    exit_status = 2
+
+
+def _depends_on(config: Config) -> Mapping[str, Any]:
+    return {"package": config.package.model_dump(), "versions": versions("crossforge")}
+
+
+def _run(context: Context) -> None:
+    config, run, written = context.config, context.run, PackageFolder(context.folder)
+    report = run.evaluated.report
+    if report.verdict == "REGRESSION" and not config.package.allow_regression:
+        raise RegressionError(_why_not(report))
+    finetuned = run.last_finetuned(config.mining.rounds)
+    shutil.copytree(finetuned.model, written.path, dirs_exist_ok=True)
+    run.evaluated.copy_publishable(written.evaluation.path)
+    collection, retriever = run.collected.collection(), run.mined.retriever()
+    if config.package.int8:
+        context.reporter.note(pack_int8(written.path, dev_bench(context, collection, retriever)))
+    if config.package.include_corpus:
+        documents, whole = _first_stage(context, collection, retriever)
+        save_first_stage(written.first_stage, documents, whole)
+    card = model_card(config, run.collected.counts, finetuned.history, markdown(report), crossforge.__version__)
+    written.card.write_text(card, encoding="utf-8")
+    with context.reporter.bar("checking the package", 1) as advance:
+        agreement = measure_agreement(written.path, _sample_pairs(collection, config.collection.dev_split))
+        _write_manifest(context, written.path, report, agreement)
+        read_manifest(written.path)
+        advance()
+
+
+def _first_stage(
+    context: Context, collection: Collection, retriever: TfidfRetriever
+) -> tuple[Documents[Document], TfidfRetriever]:
+    """The documents as apps search them, and their index: anew where the run's has queries lifted out of it."""
+    if collection.served is None:
+        return collection.corpus.values(), retriever
+    whole = replace(collection, corpus=collection.served, splits={})
+    return whole.corpus.values(), fit_first_stage(whole.corpus.values(), context.config.first_stage)
+
+
+def _why_not(report: Report) -> str:
+    worse = {
+        with_article(found.baseline)
+        for split in report.splits
+        for found in split.comparisons
+        if found.decisive and found.verdict == "REGRESSION"
+    }
+    return (
+        f"verdict REGRESSION: the reranker is worse than {' and '.join(sorted(worse))}, so it is not packaged "
+        "(package.allow_regression: true packages it all the same)"
+    )
+
+
+def _sample_pairs(collection: Collection, split: str) -> list[tuple[str, str]]:
+    pairs = (
+        (collection.queries[query_id], collection.corpus[doc_id].full_text)
+        for query_id, judgements in collection.qrels(split).items()
+        for doc_id in judgements
+    )
+    return list(islice(pairs, _SAMPLE))
+
+
+def _write_manifest(context: Context, folder: Path, report: Report, agreement: Mapping[str, float]) -> None:
+    config, tuned = context.config, report.tuned
+    if tuned is None:
+        raise InputError(f"{context.run.evaluated.path}: nothing was chosen on dev; evaluate again with --fresh")
+    write_manifest(
+        folder,
+        Manifest(
+            base_model=config.base_model,
+            max_length=context.run.last_finetuned(config.mining.rounds).history.training.max_length,
+            calibrator=tuned.calibrator,
+            threshold=tuned.threshold,
+            fusion_weight=tuned.fusion_weight,
+            verdict={split.split: split.verdict for split in report.splits},
+            metrics={
+                split.split: {system.name: dict(system.means) for system in split.systems} for split in report.splits
+            },
+            data_hash=_data_hash(context),
+            agreement=agreement,
+            versions=versions("crossforge", "torch", "transformers", "sentence-transformers", "onnxruntime"),
+            files=file_table(folder),
+        ),
+    )
+
+
+def _data_hash(context: Context) -> str:
+    record = read_record(context.run, COLLECT)
+    return record.fingerprint if record else ""
+
+
+STAGE = Stage(PACKAGE, _depends_on, _run)

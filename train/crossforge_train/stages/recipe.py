@@ -1,0 +1,19 @@
+"""The stages of a run, in order."""
+
+from crossforge_train.config.run import Config
+from crossforge_train.stages import collect, evaluate, finetune, mine, package, second_round
+from crossforge_train.stages.stage import Stage
+
+STAGES = (collect.STAGE, mine.STAGE, finetune.STAGE, evaluate.STAGE, package.STAGE)
+
+
+def stages_until(config: Config, last: str) -> list[Stage]:
+    """The stages that a config wants, up to `last`; with the first round of a stage goes its second."""
+    wanted: list[Stage] = []
+    for stage in STAGES:
+        wanted.append(stage)
+        if stage is finetune.STAGE and config.mining.rounds == 2:
+            wanted += [second_round.MINE, second_round.FINETUNE]
+        if stage.name == last:
+            break
+    return wanted

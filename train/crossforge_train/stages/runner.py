@@ -1,0 +1,124 @@
+"""Runs stages: what is done already, for the same inputs, is not done again.
+
+A stage reads the folders of the stages before it and writes its own. It works in a folder beside that, which is renamed
+when all of it is there; its record says what the folder was made from and is marked finished last, so a stage that was
+killed never looks finished.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from crossforge.files import remove, written_atomically
+from crossforge_train import processes
+from crossforge_train.config.run import Config
+from crossforge_train.reporting import Reporter
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.records import (
+    Wanted,
+    finished_in,
+    is_finished,
+    read_record,
+    wanted_records,
+    write_record,
+)
+from crossforge_train.stages.stage import Context, Stage
+
+
+def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, fresh: bool = False) -> None:
+    """Run the stages in order, skipping those that are finished for the same inputs.
+
+    Args:
+        config: the run.
+        stages: from the first to the last that is wanted.
+        reporter: shows progress.
+        fresh: do all of them again.
+
+    Raises:
+        InputError: the run's folder holds something else.
+    """
+    run = RunFolder(config.folder)
+    processes.from_main(run.claim)
+    # All before the first one runs: what is wrong with the base model shows now and not after minutes of mining.
+    records = processes.from_main(lambda: wanted_records(config, stages))
+    for stage, wanted in zip(stages, records, strict=True):
+        if _is_done(run, stage.name, wanted, fresh):
+            reporter.skipped(stage.name)
+        else:
+            _run(stage, config, reporter, wanted, fresh)
+
+
+def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> None:
+    """Take over the stages that another run has finished for the same inputs; their files are linked, not copied.
+
+    Args:
+        config: the run that takes them over.
+        stages: from the first to the last that is wanted.
+        others: folders of runs, looked at in this order.
+
+    Raises:
+        InputError: the run's folder holds something else.
+    """
+    run = RunFolder(config.folder)
+    run.claim()
+    for stage, wanted in zip(stages, wanted_records(config, stages), strict=True):
+        if is_finished(run, stage.name, wanted):
+            continue
+        source = next((other for other in map(RunFolder, others) if is_finished(other, stage.name, wanted)), None)
+        if source is None:
+            return
+        with written_atomically(run.stage(stage.name)) as beside:
+            shutil.copytree(source.stage(stage.name), beside, copy_function=_link)
+        shutil.copy2(source.record(stage.name), _made(run.record(stage.name)))
+
+
+def _link(source: str, target: str) -> None:
+    # Stages are replaced whole and never written into, so both runs can have the same file.
+    try:
+        os.link(source, target)
+    except OSError:  # the file system knows no hard links
+        shutil.copy2(source, target)
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _is_done(run: RunFolder, stage: str, wanted: Wanted, fresh: bool) -> bool:
+    return processes.from_main(lambda: not fresh and is_finished(run, stage, wanted))
+
+
+def _run(stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh: bool) -> None:
+    started, run = time.monotonic(), RunFolder(config.folder)
+    processes.from_main(lambda: _open(stage, run, wanted, fresh))
+    reporter.started(stage.name)
+    context = Context(config, reporter, run.partial(stage.name))
+    if stage.parallel:
+        stage.run(context)
+    else:
+        processes.from_main(lambda: stage.run(context))
+    seconds = round(time.monotonic() - started, 1)
+    processes.from_main(lambda: _close(stage, run, wanted, seconds))
+    reporter.finished(stage.name, seconds)
+
+
+def _open(stage: Stage, run: RunFolder, wanted: Wanted, fresh: bool) -> None:
+    """Make the folder that the stage works in, with what a killed attempt left if it goes on from that."""
+    left = read_record(run, stage.name)
+    goes_on = stage.resumes and not fresh and left is not None and not left.finished and wanted.fits(left)
+    if not goes_on:
+        remove(run.partial(stage.name))
+    write_record(run, stage.name, wanted.record)
+    run.partial(stage.name).mkdir(parents=True, exist_ok=True)
+
+
+def _close(stage: Stage, run: RunFolder, wanted: Wanted, seconds: float) -> None:
+    target = run.stage(stage.name)
+    remove(target)
+    run.partial(stage.name).rename(target)
+    write_record(run, stage.name, finished_in(seconds, wanted.record))

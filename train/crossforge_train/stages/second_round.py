@@ -1,0 +1,62 @@
+"""Stages `mine-2` and `finetune-2`: mines what the reranker of the first round gets wrong, and trains on from there.
+
+Candidates are those of the first stage in the order of that reranker, its hardest mistakes first; everything that keeps
+relevant documents out of the negatives holds as in the first round, a teacher's margin above all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.runs import Candidate, Run
+from crossforge_train.collections.collection import Collection
+from crossforge_train.config.run import Config
+from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
+from crossforge_train.mining.negatives import Candidates
+from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
+from crossforge_train.stages.finetune import finetune
+from crossforge_train.stages.mine import mine_candidates, training_queries, write_mined
+from crossforge_train.stages.stage import Context, Stage
+
+
+def _mine(context: Context) -> None:
+    config = context.config
+    collection = context.run.collected.collection()
+    retriever = context.run.mined.retriever()
+    hardest = _hardest_first(context, collection, retriever)
+    # The other sources and the bands of ranks were for the first round; the order is now the reranker's own.
+    settings = config.mining.model_copy(update={"choice": "top", "skip_top": 0, "bands": (), "sources": ()})
+    write_mined(context, collection, retriever, mine_candidates(context, collection, Candidates(hardest, {}), settings))
+
+
+def _hardest_first(context: Context, collection: Collection, retriever: TfidfRetriever) -> Run:
+    """The training queries' candidates within the window, by falling logit of the first round's reranker."""
+    config = context.config
+    reranker = Reranker(context.run.finetuned.model)
+    pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
+    queries, window = training_queries(config, collection), config.mining.window
+    run = retriever.search(queries, window, ties_by_id=True)
+    scored = score_queries(pipeline, queries, run, window, context.reporter, "reranking the training queries")
+    return {query_id: _by_logit(found) for query_id, found in scored.items()}
+
+
+def _by_logit(found: ScoredQuery) -> list[Candidate]:
+    scores = dict(zip(found.doc_ids, found.logits, strict=True))
+    return [Candidate(doc_id, float(scores[doc_id])) for doc_id in found.ranking(0.0)]
+
+
+def _finetune(context: Context) -> None:
+    finetune(context, context.run.finetuned.model, context.run.mined_again)
+
+
+def _nothing_more(config: Config) -> Mapping[str, Any]:
+    """What a second round depends on stands in the fingerprints of the stages before it already."""
+    return {"rounds": config.mining.rounds}
+
+
+MINE = Stage(MINE_AGAIN, _nothing_more, _mine)
+FINETUNE = Stage(FINETUNE_AGAIN, _nothing_more, _finetune, resumes=True, parallel=True)

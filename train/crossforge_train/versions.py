@@ -1,0 +1,16 @@
+"""Versions of installed packages."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of installed packages, for fingerprints and manifests."""
+    found: dict[str, str] = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
