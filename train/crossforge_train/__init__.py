@@ -1,1 +1,63 @@
-"""crossforge_train: from a collection to a proven, packaged reranker."""
+"""crossforge_train: from documents to a proven, packaged reranker.
+
+import crossforge_train as ct
+
+run = ct.run(ct.load_config("configs/quickstart.yaml"))
+print(run.report.verdict, run.package)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossforge_train.api.adapting import adapt
+    from crossforge_train.api.collection import Collection
+    from crossforge_train.api.measuring import Measurement, compare, evaluate
+    from crossforge_train.api.report import Report
+    from crossforge_train.api.running import Run, load_config, run
+    from crossforge_train.config.run import Config
+    from crossforge_train.run_folder import RunFolder
+    from crossforge_train.stages.package import RegressionError
+
+# Looked up on first use: reading one name does not import what all of them need.
+_HOMES = {
+    "Collection": "api.collection",
+    "Config": "config.run",
+    "Measurement": "api.measuring",
+    "RegressionError": "stages.package",
+    "Report": "api.report",
+    "Run": "api.running",
+    "RunFolder": "run_folder",
+    "adapt": "api.adapting",
+    "compare": "api.measuring",
+    "evaluate": "api.measuring",
+    "load_config": "api.running",
+    "run": "api.running",
+}
+
+__all__ = [
+    "Collection",
+    "Config",
+    "Measurement",
+    "RegressionError",
+    "Report",
+    "Run",
+    "RunFolder",
+    "adapt",
+    "compare",
+    "evaluate",
+    "load_config",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'crossforge_train' has no attribute {name!r}")
+    return getattr(import_module(f"crossforge_train.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

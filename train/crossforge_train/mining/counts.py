@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 # Why a candidate is no negative.
@@ -26,8 +25,8 @@ class MiningCounts:
     """
 
     groups: int = 0
-    negatives: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
+    negatives: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
     queries_without_candidate: int = 0
     filled_up: int = 0
     too_few: int = 0
@@ -37,13 +36,21 @@ class MiningCounts:
     @property
     def candidates_seen(self) -> int:
         """Candidates that were looked at: those taken and those dropped."""
-        return self.negatives.total() + self.dropped.total()
+        return sum(self.negatives.values()) + sum(self.dropped.values())
+
+    def take(self, source: str) -> None:
+        """Count a candidate of a source that became a negative."""
+        self.negatives[source] = self.negatives.get(source, 0) + 1
+
+    def drop(self, reason: str) -> None:
+        """Count a candidate that was passed over."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def add(self, other: MiningCounts) -> None:
         """Add what another part of the queries gave."""
         self.groups += other.groups
-        self.negatives += other.negatives
-        self.dropped += other.dropped
+        self.negatives = _sums(self.negatives, other.negatives)
+        self.dropped = _sums(self.dropped, other.dropped)
         self.queries_without_candidate += other.queries_without_candidate
         self.filled_up += other.filled_up
         self.too_few += other.too_few
@@ -57,3 +64,7 @@ def summed(parts: Iterable[MiningCounts]) -> MiningCounts:
     for part in parts:
         total.add(part)
     return total
+
+
+def _sums(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {name: left.get(name, 0) + right.get(name, 0) for name in {**left, **right}}

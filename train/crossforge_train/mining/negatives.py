@@ -164,10 +164,10 @@ class _QueryMiner:
             if doc_id in chosen:
                 continue
             if reason := self._reason_against(doc_id):
-                counts.dropped[reason] += 1
+                counts.drop(reason)
             else:
                 chosen[doc_id] = source
-                counts.negatives[source] += 1
+                counts.take(source)
 
     def _reason_against(self, doc_id: str) -> str | None:
         if self._labels.get(doc_id, 0) > 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,11 +102,8 @@ def read_mining_report(path: Path) -> MiningReport:
     try:
         if isinstance(found["ranks"], dict):
             return _of_version_0_1(found)
-        counts = found["counts"]
-        sums = {name: Counter(counts[name]) for name in ("negatives", "dropped")}
-        return MiningReport(
-            **{**found, "counts": MiningCounts(**{**counts, **sums}), "ranks": [RankBand(**b) for b in found["ranks"]]}
-        )
+        ranks = [RankBand(**band) for band in found["ranks"]]
+        return MiningReport(**{**found, "counts": MiningCounts(**found["counts"]), "ranks": ranks})
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: not a report of mining; mine again with --fresh") from None
 
@@ -122,7 +118,7 @@ def _of_version_0_1(found: Mapping[str, Any]) -> MiningReport:
         found["analyzer"],
         found["groups"],
         found["queries"],
-        MiningCounts(negatives=Counter(negatives), dropped=Counter(dropped), **named),
+        MiningCounts(negatives=negatives, dropped=dropped, **named),
         [RankBand(first, last, count) for (first, last), count in zip(_RANK_BANDS, ranks[:-1], strict=True)],
         ranks[-1],
         found["suspects"],

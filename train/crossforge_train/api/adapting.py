@@ -1,0 +1,76 @@
+"""`adapt`: from documents alone to a packaged reranker."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from crossforge.errors import InputError
+from crossforge_train.adaptation.reader import corpus_name
+from crossforge_train.api.running import Run, load_config, run
+from crossforge_train.reporting import Reporter
+from crossforge_train.run_folder import PACKAGE, RunFolder
+
+RECIPE = Path(str(files("crossforge_train.adaptation"))) / "adapt.yaml"
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def adapt(
+    corpus: str | Path,
+    *,
+    base: str | None = None,
+    out: str | Path | None = None,
+    recipe: str | Path = RECIPE,
+    overrides: Sequence[str] = (),
+    until: str = PACKAGE,
+    fresh: bool = False,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Adapt a reranker to documents without queries or judgements: make pseudo-queries, train, prove, package.
+
+    Args:
+        corpus: documents: JSONL, CSV, TSV, Parquet or text file, BEIR folder, or folder of .md and .txt files.
+        base: start from this encoder or reranker: a folder, package or hub id.
+        out: folder of the run; `runs/adapt-CORPUS` if None.
+        recipe: a config whose `collection.documents` reads the corpus.
+        overrides: `section.key=value`, as `--set` takes them.
+        until: the last stage to run.
+        fresh: do finished stages again.
+        reporter: shows progress; nothing is shown by default.
+
+    Raises:
+        InputError: the documents cannot be read, or give too few queries.
+        RegressionError: as for `run`.
+
+    >>> import crossforge_train as ct
+    >>> ct.adapt("docs.jsonl").package  # doctest: +SKIP
+    """
+    where = Path(corpus)
+    values = corpus_values(where, run_path(where, Path(out) if out else None))
+    if base:
+        values.append(f"base_model={json.dumps(base)}")
+    config = load_config(recipe, [*values, *overrides])
+    return run(config, until=until, fresh=fresh, reporter=reporter)
+
+
+def corpus_values(corpus: Path, run: Path) -> list[str]:
+    """What a recipe is told of a corpus and the folder of its run, as `--set` would tell it."""
+    judged = RunFolder(run).judged
+    values = {"runs": run.parent, "name": run.name, "collection.documents.corpus": corpus}
+    if (judged / "qrels").is_dir():
+        values["collection.documents.judged"] = judged
+    return [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
+
+
+def run_path(corpus: Path, out: Path | None) -> Path:
+    """Where the run of a corpus stands.
+
+    Raises:
+        InputError: there is no such corpus.
+    """
+    if not corpus.exists():
+        raise InputError(f"{corpus}: no such file or folder")
+    return out.absolute() if out else Path("runs") / f"adapt-{_NO_NAME.sub('-', corpus_name(corpus))}"

@@ -1,0 +1,181 @@
+"""`Collection` from what Python users hold: pairs, data frames, data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossforge.files import written_atomically
+from crossforge_train.collections import collection as plain
+from crossforge_train.collections.beir import write_beir
+from crossforge_train.collections.readers.assembly import (
+    assemble,
+    documents_of,
+    judgements_of,
+    queries_of,
+    some,
+)
+from crossforge_train.collections.readers.labelled import read_labelled
+from crossforge_train.collections.readers.tables import Row
+from crossforge_train.collections.storage import read_folder
+from crossforge_train.config.sources import CorpusColumns, PairColumns, QrelsColumns, QueryColumns, TripleColumns
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+    from pandas import DataFrame
+
+_TRAIN = "train"
+_DOCUMENTS = CorpusColumns(id="doc_id")
+_QUERIES = QueryColumns(id="query_id")
+_JUDGEMENTS = QrelsColumns(query="query_id", document="doc_id", label="relevance")
+
+
+class Collection(plain.Collection):
+    """Documents, queries, and per split the judgements of which documents are relevant.
+
+    Every split named in a config (`train` and `test`, unless it names others) has to be there; `dev` is carved out of
+    `train` by default.
+    """
+
+    @classmethod
+    def from_beir(cls, folder: str | Path) -> Collection:
+        """Read a folder in BEIR layout: `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`.
+
+        Raises:
+            InputError: a file is missing or malformed.
+        """
+        return _of(read_folder(Path(folder)))
+
+    @classmethod
+    def from_pairs(
+        cls, pairs: Iterable[tuple[str, str]] | Mapping[str, Iterable[tuple[str, str]]], *, name: str = "pairs"
+    ) -> Collection:
+        """Make a collection of (query, relevant text) pairs; the texts are its documents.
+
+        Args:
+            pairs: all of them, which makes them the split `train`, or those of each split.
+            name: what reports call it.
+
+        Raises:
+            InputError: there is no pair, or a query or a text is empty.
+
+        >>> from crossforge_train import Collection
+        >>> collection = Collection.from_pairs([("how to bake bread", "Bread bakes at 230 degrees.")])
+        >>> len(collection.corpus), len(collection.queries)
+        (1, 1)
+        """
+        splits = pairs if isinstance(pairs, Mapping) else {_TRAIN: pairs}
+        rows = {
+            split: some(
+                (
+                    Row(f"{name}, {split}, pair {number}", {"query": query, "text": text})
+                    for number, (query, text) in enumerate(found, start=1)
+                ),
+                f"{name}, {split}: no pairs in it",
+            )
+            for split, found in splits.items()
+        }
+        return _of(read_labelled(name, rows, PairColumns()))
+
+    @classmethod
+    def from_dataframe(
+        cls, documents: DataFrame, queries: DataFrame, judgements: DataFrame, *, name: str = "collection"
+    ) -> Collection:
+        """Make a collection of three data frames; columns that are not named here are kept as metadata.
+
+        Args:
+            documents: columns `doc_id`, `text`, and optionally `title`.
+            queries: columns `query_id` and `text`.
+            judgements: columns `query_id` and `doc_id`, and optionally `relevance` (a whole number, 0 is judged and not
+                relevant; 1 where the column is missing) and `split` (`train` where it is missing).
+            name: what reports call it.
+
+        Raises:
+            InputError: a column is missing, an id stands twice, or a judgement points nowhere.
+
+        >>> import pandas as pd
+        >>> from crossforge_train import Collection
+        >>> collection = Collection.from_dataframe(
+        ...     pd.DataFrame({"doc_id": ["d1", "d2"], "text": ["Bread bakes at 230 degrees.", "Sails catch wind."]}),
+        ...     pd.DataFrame({"query_id": ["q1"], "text": ["how hot an oven for bread"]}),
+        ...     pd.DataFrame({"query_id": ["q1"], "doc_id": ["d1"], "split": ["test"]}),
+        ... )
+        >>> collection.splits
+        {'test': {'q1': {'d1': 1}}}
+        """
+        return _of(
+            assemble(
+                name,
+                some(documents_of(_rows(documents, "documents"), _DOCUMENTS), "documents: no rows in the data frame"),
+                queries_of(_rows(queries, "queries"), _QUERIES),
+                {
+                    split: judgements_of(_rows(found, f"judgements, {split}"), _JUDGEMENTS)
+                    for split, found in _by_split(judgements).items()
+                },
+            )
+        )
+
+    @classmethod
+    def from_dataset(cls, rows: Dataset | DatasetDict, *, name: str = "dataset") -> Collection:
+        """Make a collection of a `datasets` table of pairs (`query`, `text`) or triples (with a `label` too).
+
+        Args:
+            rows: one table, which makes it the split `train`, or one for each split.
+            name: what reports call it.
+
+        Raises:
+            InputError: a column is missing, or a query or a text is empty.
+        """
+        splits = rows if isinstance(rows, Mapping) else {_TRAIN: rows}
+        labelled = any("label" in table.column_names for table in splits.values())
+        tables = {
+            split: (Row(f"{name}, {split}, row {number}", row) for number, row in enumerate(table, start=1))
+            for split, table in splits.items()
+        }
+        return _of(read_labelled(name, tables, TripleColumns() if labelled else PairColumns()))
+
+    def to_beir(self, folder: str | Path) -> Path:
+        """Write the collection in BEIR layout, which a config reads: `collection={"beir": folder}`.
+
+        The folder is replaced, but only by a whole one.
+
+        Returns:
+            The folder.
+        """
+        target = Path(folder)
+        with written_atomically(target) as beside:
+            write_beir(beside, self)
+        return target
+
+
+def _of(found: plain.Collection) -> Collection:
+    return Collection(**vars(found))
+
+
+def _rows(table: DataFrame, where: str) -> Iterator[Row]:
+    """Rows as the readers take them; a missing value is None, whatever pandas holds in its place."""
+    columns = list(map(str, table.columns))
+    present = table.notna()
+    for number, (values, known) in enumerate(
+        zip(table.itertuples(index=False, name=None), present.itertuples(index=False, name=None), strict=True), start=1
+    ):
+        cells: dict[str, Any] = {
+            column: _plain(value) if there else None
+            for column, value, there in zip(columns, values, known, strict=True)
+        }
+        yield Row(f"{where}, row {number}", cells)
+
+
+def _plain(value: Any) -> Any:
+    """A Python value in place of numpy's."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _by_split(judgements: DataFrame) -> dict[str, DataFrame]:
+    if "split" not in judgements.columns:
+        return {_TRAIN: judgements}
+    return {
+        str(split): found.drop(columns="split")
+        for split, found in judgements.groupby("split", sort=False, dropna=False)
+    }
