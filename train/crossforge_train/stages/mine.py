@@ -32,7 +32,8 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     embeds = _teacher(config) == _BASE or any(source.dense for source in mining.sources)
     return {
         "first_stage": config.first_stage.model_dump(),
-        "mining": mining.model_dump(mode="json", exclude={"rounds"}),
+        # A second round adds stages and changes nothing here.
+        "mining": {**mining.model_dump(mode="json"), "rounds": 1},
         "teacher": _teacher_hash(config),
         "embedding": {"max_length": training.most_tokens, "precision": training.precision} if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
@@ -42,8 +43,8 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 
 def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Version 0.1 mined anew when `mining.rounds` changed, which only adds stages."""
-    return {**depends_on, "mining": config.mining.model_dump(mode="json")}
+    """Version 0.1 told the first round of two from a single one."""
+    return {**depends_on, "mining": {**depends_on["mining"], "rounds": 2}}
 
 
 def _teacher_hash(config: Config) -> Mapping[str, str] | None:
