@@ -31,8 +31,8 @@ COLLECTION = {"corpus": "corpus", "queries": "queries", "qrels": "judged"}
 READ = """
 import json, sys
 from crossforge.errors import InputError
-from crossforge_train.collections.readers.registry import read_source
-from crossforge_train.collections.sources import AnySource
+from crossforge_train.collections.readers.reader import read_source
+from crossforge_train.config.sources import AnySource
 
 for line in sys.stdin:
     try:

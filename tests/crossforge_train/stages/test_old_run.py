@@ -22,7 +22,7 @@ from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
-ARCHIVE = Path(__file__).parents[1] / "data" / "run-0.1.tar.xz"
+ARCHIVE = Path(__file__).parents[2] / "data" / "run-0.1.tar.xz"
 
 
 class Notes:

@@ -20,7 +20,7 @@ from crossforge_train.losses.pointwise import binary_cross_entropy
 from crossforge_train.losses.registry import DISTILLATIONS, LOSSES
 
 PADDED = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
-DOCS = Path(__file__).parents[2] / "docs" / "losses.md"
+DOCS = Path(__file__).parents[3] / "docs" / "losses.md"
 
 
 class Stub(CrossEncoder):

@@ -11,7 +11,7 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.config.section import Section
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MINIMAL = {"name": "mine", "collection": {"builtin": "pydocs"}}
 
 
@@ -262,7 +262,7 @@ def test_an_override_into_a_section_left_empty_in_the_file_works(tmp_path: Path)
 
 
 def test_every_key_of_a_source_stands_in_the_documentation() -> None:
-    documentation = (Path(__file__).parents[2] / "docs" / "collections.md").read_text()
+    documentation = (Path(__file__).parents[3] / "docs" / "collections.md").read_text()
     models = [value for value in vars(sources).values() if isinstance(value, type) and issubclass(value, Section)]
     keys = {key for model in models for key in model.model_fields}
     assert len(keys) > 25
@@ -270,7 +270,7 @@ def test_every_key_of_a_source_stands_in_the_documentation() -> None:
 
 
 def test_every_key_stands_in_the_documentation() -> None:
-    documentation = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
+    documentation = (Path(__file__).parents[3] / "docs" / "config.md").read_text()
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
     keys = [
         f"{name}.{key}" if hasattr(section, "model_fields") else name

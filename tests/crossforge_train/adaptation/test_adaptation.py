@@ -438,7 +438,7 @@ def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
 
 def test_every_key_of_documents_stands_in_the_documentation() -> None:
 
-    documentation = (Path(__file__).parents[2] / "docs" / "adaptation.md").read_text()
+    documentation = (Path(__file__).parents[3] / "docs" / "adaptation.md").read_text()
     models = [documents.DocumentsSource, documents.GeneratorConfig, documents.EndpointConfig, documents.Quotas]
     keys = {key for model in models for key in model.model_fields}
     shown = {key for key in keys if any(form in documentation for form in (f"`{key}`", f"{key}:", f"documents.{key}`"))}
