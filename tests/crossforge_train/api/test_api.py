@@ -144,8 +144,8 @@ def test_a_frame_that_does_not_fit_is_named(frames: tuple[pd.DataFrame, pd.DataF
 
 
 def test_a_config_in_python_is_checked_like_a_file() -> None:
-    with pytest.raises(InputError, match=r"^config: .*unknown key colection; did you mean collection\?"):
-        ct.load_config({"name": "mine", "colection": {}})
+    with pytest.raises(InputError, match=r"^config: .*unknown key collections; did you mean collection\?"):
+        ct.load_config({"name": "mine", "collections": {}})
     values: dict = {"name": "mine", "collection": {"beir": "folder"}, "training": None}
     assert ct.load_config(values, ["training.epochs=2"]).training.epochs == 2
     assert values["training"] is None  # what was passed in stays as it was
