@@ -15,7 +15,7 @@ from crossforge.documents import Document
 from crossforge.errors import CrossforgeError, InputError
 from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
 from crossforge.pipeline import save_first_stage
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.outcome import Report
@@ -72,8 +72,8 @@ def _run(context: Context) -> None:
 
 
 def _first_stage(
-    context: Context, collection: Collection, retriever: TfidfRetriever
-) -> tuple[Documents[Document], TfidfRetriever]:
+    context: Context, collection: Collection, retriever: StoredRetriever
+) -> tuple[Documents[Document], StoredRetriever]:
     """The documents as apps search them, and their index: anew where the run's has queries lifted out of it."""
     if collection.served is None:
         return collection.corpus.values(), retriever
