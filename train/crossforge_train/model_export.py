@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.backends.last_layer import shorten_last_layer
-from crossforge.backends.onnx import MODEL_FILE
+from crossforge.backends.model_files import MODEL_FILE
 from crossforge.files import read_json, write_json
 from crossforge.loading import uses_segments
 

@@ -4,7 +4,7 @@ import math
 import random
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import losses as theirs
 
-from crossforge_train.config.training import Distillation, Loss
+from crossforge_train import registries
 from crossforge_train.losses.listwise import group_softmax, kl
 from crossforge_train.losses.matrix import Objective
 from crossforge_train.losses.pointwise import binary_cross_entropy
-from crossforge_train.losses.registry import DISTILLATIONS, LOSSES
 
+LOSSES, DISTILLATIONS = (
+    {name: registry.load(name) for name in registry.built_in}
+    for registry in (registries.LOSSES, registries.DISTILLATIONS)
+)
 PADDED = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
 DOCS = Path(__file__).parents[3] / "docs" / "losses.md"
 
@@ -113,9 +116,7 @@ def test_the_losses_over_pairs_are_those_of_sentence_transformers(seed: int) -> 
     assert LOSSES["group_softmax"](logits, binary, ones).item() == pytest.approx(classes.item(), rel=1e-5)
 
 
-def test_the_config_and_the_docs_name_the_losses_of_the_registry() -> None:
-    assert list(get_args(Loss)) == list(LOSSES)
-    assert list(get_args(Distillation)) == list(DISTILLATIONS)
+def test_the_docs_name_the_losses_of_the_registry() -> None:
     lines = DOCS.read_text().splitlines()
     named = [match[1] for line in lines if (match := re.match(r"\| `(\w+)` \|", line))]
     assert sorted(named) == sorted([*LOSSES, *DISTILLATIONS])

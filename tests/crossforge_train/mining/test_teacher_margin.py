@@ -22,9 +22,10 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.mining import MiningConfig
 from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
-from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
+from crossforge_train.mining.cross_encoder import CrossEncoderTeacher
 from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, joined
+from crossforge_train.mining.teacher import mine_with_teacher
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.mine import STAGE as MINE
