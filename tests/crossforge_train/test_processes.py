@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import toy_config
+from support import toy_config
 
 from crossforge.errors import InputError
 from crossforge.files import read_json

@@ -9,8 +9,8 @@ import pytest
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
 pytest.importorskip("haystack", reason="haystack-ai is not installed: crossforge[integrations]")
 
-from conftest import TOY_QUERY as QUERY
 from haystack import Document, Pipeline
+from support import TOY_QUERY as QUERY
 
 from crossforge import InputError
 from crossforge.integrations.haystack import CrossforgeRanker

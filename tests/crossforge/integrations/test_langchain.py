@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("langchain_core", reason="langchain-core is not installed: crossforge[integrations]")
 
-from conftest import TOY_QUERY as QUERY
 from langchain_core.documents import Document
+from support import TOY_QUERY as QUERY
 
 from crossforge import InputError
 from crossforge.integrations.langchain import CrossforgeCrossEncoder, CrossforgeReranker, CrossforgeRetriever

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("llama_index.core", reason="llama-index-core is not installed: crossforge[integrations]")
 
-from conftest import TOY_QUERY as QUERY
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
+from support import TOY_QUERY as QUERY
 
 from crossforge import InputError
 from crossforge.integrations.llama_index import CrossforgeRerank

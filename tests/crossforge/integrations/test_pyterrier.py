@@ -6,7 +6,7 @@ pytest.importorskip("pyterrier", reason="python-terrier is not installed: crossf
 
 import pandas as pd
 import pyterrier as pt
-from conftest import TOY_QUERY as QUERY
+from support import TOY_QUERY as QUERY
 
 from crossforge.integrations.pyterrier import CrossforgeTransformer
 

@@ -310,13 +310,10 @@ def test_judgements_of_what_is_not_there_are_refused(limited, client, tmp_path):
 
 def test_sixteen_callers_lose_nothing_and_share_rounds(toy_package, toy_reranker):
     expected = {query: [i for i, _ in ranked_by_query(toy_reranker, query)] for query in ("bread", "sail", "soil")}
-    seconds = []
 
     def ask(number):
         query = list(expected)[number % 3]
-        start = time.perf_counter()
         answer = client.post("/rerank", json={"query": query, "texts": TEXTS * 4})
-        seconds.append(time.perf_counter() - start)
         return [found["index"] for found in answer.json()] == expected[query]
 
     with TestClient(make_app(toy_package)) as client, ThreadPoolExecutor(16) as pool:
@@ -326,7 +323,6 @@ def test_sixteen_callers_lose_nothing_and_share_rounds(toy_package, toy_reranker
     rounds = float(text.split("crossforge_round_callers_count ")[1].split()[0])
     assert callers == 160
     assert rounds < 160
-    assert np.percentile(seconds, 95) < 5
 
 
 def ranked_by_query(reranker, query):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_adaptation import docs, made_up_documents  # noqa: F401 - a fixture
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -252,7 +251,7 @@ def test_an_answer_of_another_shape_is_told(server: _Server, config: Callable[..
 def test_generated_queries_are_one_more_kind(
     server: _Server,
     config: Callable[..., EndpointConfig],
-    docs: Path,  # noqa: F811
+    docs: Path,
 ) -> None:
     quotas = {"title": 0, "sentence": 0, "keywords": 0, "question": 0, "endpoint": 1}
     source = DocumentsSource(

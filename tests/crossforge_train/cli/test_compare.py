@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TOPICS, Outcome, error_line, make_documents, toy_config
+from support import TOPICS, Command, error_line, make_documents, toy_config
 
 from crossforge.errors import InputError
 from crossforge.files import read_jsonl
@@ -18,8 +17,6 @@ from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.package import RegressionError
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
-
-Command = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")

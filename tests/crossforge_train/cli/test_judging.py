@@ -4,11 +4,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome, error_line, toy_config
+from support import Command, error_line, toy_config
 
 from crossforge.errors import InputError
 from crossforge_train.collections.beir import write_qrels
@@ -19,8 +18,6 @@ from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
-
-Command = Callable[..., Outcome]
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What people judged on the page of `crossforge serve` reaches the next training, and no held-out query does."""
 
 import pytest
-from conftest import toy_config
+from support import toy_config
 
 from crossforge import InputError
 from crossforge.service.judgements import JudgementLog

@@ -11,6 +11,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from support import Recorder
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -20,7 +21,6 @@ from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.grafting.graft import graft, obstacle
-from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.stage import Context
 from crossforge_train.training import start
 from crossforge_train.training.start import starting_model
@@ -127,15 +127,7 @@ def test_other_poolings_are_told_apart(tmp_path: Path, tiny_encoder: Path) -> No
     assert obstacle(bi_encoder_with(tmp_path / "cls", tiny_encoder, "cls")) == "it pools by cls, not mean"
 
 
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Notes) -> Path:
+def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Recorder) -> Path:
     config = Config.model_validate(
         {"name": "toy", "base_model": str(base_model), "collection": {"beir": "unread"}, "training": {"start": kind}}
     )
@@ -146,7 +138,7 @@ def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
     tmp_path: Path, tiny_encoder: Path, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "_FAITHFUL", 1.1)
-    notes = Notes()
+    notes = Recorder()
     assert begin(tmp_path, tiny_encoder, "auto", pairs, notes) == tiny_encoder
     assert "starts with a fresh head" in notes.notes[-1]
     assert "correlation" in notes.notes[-1]
@@ -159,20 +151,20 @@ def test_a_graft_is_made_once_and_alike(
 ) -> None:
     monkeypatch.setattr(start, "_FAITHFUL", 0.2)
     first, again = tmp_path / "first", tmp_path / "again"
-    made = begin(first, tiny_encoder, "auto", pairs, Notes())
-    twin = begin(again, tiny_encoder, "bi_encoder", pairs, Notes())
+    made = begin(first, tiny_encoder, "auto", pairs, Recorder())
+    twin = begin(again, tiny_encoder, "bi_encoder", pairs, Recorder())
     assert (made / "model.safetensors").read_bytes() == (twin / "model.safetensors").read_bytes()
     (made / "mark").touch()
-    assert (begin(first, tiny_encoder, "auto", pairs, Notes()) / "mark").is_file()
+    assert (begin(first, tiny_encoder, "auto", pairs, Recorder()) / "mark").is_file()
 
 
 def test_a_fresh_head_is_to_be_had(tmp_path: Path, tiny_encoder: Path, pairs: Pairs) -> None:
-    assert begin(tmp_path, tiny_encoder, "fresh_head", pairs, Notes()) == tiny_encoder
+    assert begin(tmp_path, tiny_encoder, "fresh_head", pairs, Recorder()) == tiny_encoder
 
 
 def test_what_is_no_bi_encoder_starts_as_it_is(tmp_path: Path, tiny_encoder: Path, pairs: Pairs) -> None:
     plain = shutil.copytree(tiny_encoder, tmp_path / "plain")
     (plain / "modules.json").unlink()
-    assert begin(tmp_path, plain, "auto", pairs, Notes()) == plain
+    assert begin(tmp_path, plain, "auto", pairs, Recorder()) == plain
     with pytest.raises(InputError, match=r"training\.start is bi_encoder, and .*plain is none"):
-        begin(tmp_path, plain, "bi_encoder", pairs, Notes())
+        begin(tmp_path, plain, "bi_encoder", pairs, Recorder())

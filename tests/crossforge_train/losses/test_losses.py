@@ -224,6 +224,7 @@ def test_a_group_without_a_positive_gives_no_nan() -> None:
     for name, objective in LOSSES.items():
         logits = torch.zeros(1, 3, requires_grad=True)
         loss = objective(logits, torch.zeros(1, 3), torch.ones(1, 3))
+        assert torch.isfinite(loss), name
         if loss.requires_grad:
             loss.backward()
             assert torch.isfinite(logits.grad).all(), name

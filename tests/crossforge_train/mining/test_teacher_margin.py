@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from conftest import toy_config
 from hypothesis import given
 from hypothesis import strategies as st
+from support import toy_config
 
 from crossforge.calibration import Calibrator
 from crossforge.documents import Document
@@ -27,6 +27,7 @@ from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, joined
 from crossforge_train.mining.teacher import mine_with_teacher
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.mine import STAGE as MINE
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
@@ -166,6 +167,8 @@ def test_sources_of_a_config_reach_the_groups(tmp_path: Path, toy_collection: Pa
     config = load_config(path)
     run_stages(config, STAGES[:2], SilentReporter())
     groups: list[Group] = read_groups(config.folder / "mine" / "groups.jsonl")
+    queries = RunFolder(config.folder).collected.collection().qrels("train")
+    assert [group.query_id for group in groups] == sorted(queries)
     assert all(list(group.sources[1:]) == ["run other.trec", "dense tiny", "first stage"] for group in groups)
 
 

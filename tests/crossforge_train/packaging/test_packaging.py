@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import toy_config
+from support import toy_config
 
 from crossforge.backends.choice import EXACT, open_backend
 from crossforge.calibration import Calibrator
@@ -28,6 +28,7 @@ from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.stage import Context
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
+SYSTEMS = ["first stage", "BM25", "BM25, whole corpus", "reranker alone", "as shipped"]
 MAX_LENGTH = 48
 PICKED = {
     "merge": [],
@@ -59,6 +60,7 @@ def test_the_package_holds(toy_package: Path, name: str) -> None:
 
 def test_nothing_half_done_is_left_in_the_package(toy_package: Path) -> None:
     names = [path.name for path in toy_package.rglob("*")]
+    assert "reranker.json" in names
     assert [name for name in names if "checkpoint" in name or name.endswith((".writing", ".bin", ".pt", ".data"))] == []
 
 
@@ -161,7 +163,9 @@ def test_the_per_query_values_have_the_reported_means(toy_package: Path) -> None
         line.split("\t") for line in (toy_package / "evaluation" / "per_query.test.tsv").read_text().splitlines()[1:]
     ]
     split = facts(toy_package, "evaluation/report.json")["splits"][0]
+    assert [system["name"] for system in split["systems"]] == SYSTEMS
     for system in split["systems"]:
+        assert list(system["means"]) == ["nDCG@10", "RR@10", "R@10"]
         for measure, mean in system["means"].items():
             values = [float(value) for _, name, kind, value in rows if (name, kind) == (system["name"], measure)]
             assert len(values) == split["queries"] == 24

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import make_documents
+from support import make_documents
 
 from crossforge.errors import InputError
 from crossforge.runs import read_run
@@ -92,9 +92,11 @@ def test_the_card_quotes_no_document_and_no_query(report: Report, toy_collection
 def test_the_runs_give_the_figures_of_the_table_again(report: Report, toy_run: Path) -> None:
     (split,) = report.splits
     qrels = RunFolder(toy_run).collected.collection().qrels("test")
+    assert len(split.systems) == 5
     for system in split.systems:
         file = toy_run / "evaluate" / "runs" / f"test.{system.name.replace(',', '').replace(' ', '-')}.trec"
         values = measure_rankings(list(system.means), qrels, trec_order(read_run(file)))
+        assert len(values) == 3
         assert {name: mean(found) for name, found in values.items()} == pytest.approx(dict(system.means))
 
 

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from conftest import toy_config, write_collection, write_lines
+from support import toy_config, write_collection, write_lines
 
 from crossforge.errors import InputError
 from crossforge.files import read_json

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import toy_config
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
+from support import Recorder, toy_config
 from transformers import AutoModelForSequenceClassification
 
 from crossforge.documents import Document
@@ -188,20 +188,10 @@ AUTO = tuple(
 )
 
 
-class Notes(SilentReporter):
-    """Remembers the notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reporter = Notes()
+    reporter = Recorder()
     config = prepared(*AUTO, name="whole")
     run_stages(config, (COLLECT, MINE, FINETUNE), reporter)
     folder = config.folder / "finetune"
@@ -436,7 +426,7 @@ def test_a_model_of_another_loss_scores_in_raw_logits(prepared: Callable[..., Co
 
 
 def test_the_share_of_documents_that_are_cut_is_told(prepared: Callable[..., Config]) -> None:
-    config, notes = prepared("training.max_length=16", "training.long_documents=first_window"), Notes()
+    config, notes = prepared("training.max_length=16", "training.long_documents=first_window"), Recorder()
     run_stages(config, (COLLECT, MINE, FINETUNE), notes)
     shares = read_json(config.folder / "finetune" / "history.json")["cut_documents"]
     assert min(shares.values()) > 0.5

@@ -8,46 +8,19 @@ debugging text was taken out.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support import Recorder
 
 from crossforge import Reranker
 from crossforge.files import read_json
 from crossforge_train.config.loading import load_config
-from crossforge_train.reporting import Advance
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
 ARCHIVE = Path(__file__).parents[2] / "data" / "run-0.1.tar.xz"
-
-
-class Notes:
-    """Remembers which stages ran, and what was noted."""
-
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.skipped_stages: list[str] = []
-        self.notes: list[str] = []
-
-    def started(self, stage: str) -> None:
-        self.ran.append(stage)
-
-    def finished(self, stage: str, seconds: float) -> None:
-        pass
-
-    def skipped(self, stage: str) -> None:
-        self.skipped_stages.append(stage)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    @contextmanager
-    def bar(self, title: str, total: int) -> Iterator[Advance]:
-        yield lambda done=1, text="": None
 
 
 @pytest.fixture
@@ -65,16 +38,16 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(name: str, until: str, *overrides: str) -> Notes:
-    config, notes = load_config(Path(f"{name}.yaml"), overrides), Notes()
+def run(name: str, until: str, *overrides: str) -> Recorder:
+    config, notes = load_config(Path(f"{name}.yaml"), overrides), Recorder()
     run_stages(config, stages_until(config, until), notes)
     return notes
 
 
 def test_a_finished_run_is_skipped_and_read(old: Path) -> None:
     notes = run("finished", "package")
-    assert notes.ran == []
-    assert notes.skipped_stages == ["collect", "mine", "finetune", "evaluate", "package"]
+    assert notes.stages_that("started") == []
+    assert notes.stages_that("skipped") == ["collect", "mine", "finetune", "evaluate", "package"]
 
     found = RunFolder(Path("runs/finished"))
     assert len(found.collected.collection().corpus) == found.collected.counts.documents == 72
@@ -92,14 +65,14 @@ def test_a_finished_run_is_skipped_and_read(old: Path) -> None:
 
 def test_a_run_of_two_rounds_is_skipped(old: Path) -> None:
     notes = run("two-rounds", "finetune")
-    assert notes.ran == []
-    assert notes.skipped_stages == ["collect", "mine", "finetune", "mine-2", "finetune-2"]
+    assert notes.stages_that("started") == []
+    assert notes.stages_that("skipped") == ["collect", "mine", "finetune", "mine-2", "finetune-2"]
 
 
 def test_a_killed_training_goes_on(old: Path) -> None:
     notes = run("killed", "finetune")
-    assert notes.skipped_stages == ["collect", "mine"]
-    assert notes.ran == ["finetune"]
+    assert notes.stages_that("skipped") == ["collect", "mine"]
+    assert notes.stages_that("started") == ["finetune"]
     assert "going on from checkpoint-6" in notes.notes
     whole, resumed = (RunFolder(Path("runs") / name).finetuned.history for name in ("finished", "killed"))
     assert resumed.steps == whole.steps
@@ -108,5 +81,5 @@ def test_a_killed_training_goes_on(old: Path) -> None:
 
 def test_a_second_round_repeats_nothing_of_the_first(old: Path) -> None:
     notes = run("finished", "finetune", "mining.rounds=2")
-    assert notes.skipped_stages == ["collect", "mine", "finetune"]
-    assert notes.ran == ["mine-2", "finetune-2"]
+    assert notes.stages_that("skipped") == ["collect", "mine", "finetune"]
+    assert notes.stages_that("started") == ["mine-2", "finetune-2"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from conftest import toy_config
+from support import toy_config
 
 from crossforge import Reranker
 from crossforge.files import read_json

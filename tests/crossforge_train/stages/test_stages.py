@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import Recorder
 
 from crossforge.errors import InputError
 from crossforge_train.config.run import Config
@@ -14,22 +15,6 @@ from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.stages.stage import Context, Stage, require_free_space
-
-
-class Recorder(SilentReporter):
-    """Remembers what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    def started(self, stage: str) -> None:
-        self.said.append(("started", stage))
-
-    def finished(self, stage: str, seconds: float) -> None:
-        self.said.append(("finished", stage))
-
-    def skipped(self, stage: str) -> None:
-        self.said.append(("skipped", stage))
 
 
 class Fakes:
@@ -94,7 +79,7 @@ def test_finished_stages_are_skipped_and_said_to_be(fakes: Fakes) -> None:
     fakes.go()
     reporter = Recorder()
     run_stages(fakes.config, fakes.stages(), reporter)
-    assert reporter.said == [("skipped", "one"), ("skipped", "two"), ("skipped", "three")]
+    assert reporter.stages == [("skipped", "one"), ("skipped", "two"), ("skipped", "three")]
 
 
 def test_a_changed_input_runs_its_stage_and_all_later_ones_again(fakes: Fakes) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, error_line, toy_config
 from hypothesis import given
 from hypothesis import strategies as st
+from support import Command, error_line, toy_config
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
@@ -89,6 +89,7 @@ def test_a_sweep_is_repeatable_and_names_the_best_trial_first(swept: Callable[..
     one, two = sweep(swept(RATES, "one")), sweep(swept(RATES, "two"))
     assert facts(one) == facts(two)
     devs = [trial.dev for trial in one.trials]
+    assert len(devs) == 2
     assert devs == sorted(devs, reverse=True)
     for trial in one.trials:
         folder = Path(one.folder) / f"trial-{trial.number:03}"
@@ -116,6 +117,7 @@ def test_stages_that_do_not_differ_are_done_once(swept: Callable[..., Path]) -> 
     run_stages(config, STAGES[:2], SilentReporter())
     found = sweep(path)
     groups = config.folder / "mine" / "groups.jsonl"
+    assert len(found.trials) == 2
     for trial in found.trials:
         assert (Path(found.folder) / f"trial-{trial.number:03}" / "mine" / "groups.jsonl").samefile(groups)
 
@@ -208,7 +210,7 @@ def test_a_sweep_all_of_whose_trials_fail_says_why(swept: Callable[..., Path]) -
     ],
 )
 def test_a_wrong_space_is_told_in_one_line_that_names_the_key(
-    swept: Callable[..., Path], crossforge: Callable[..., Outcome], space: dict, message: str
+    swept: Callable[..., Path], crossforge: Command, space: dict, message: str
 ) -> None:
     path = swept(space)
     line = error_line(crossforge("sweep", path))
@@ -216,7 +218,7 @@ def test_a_wrong_space_is_told_in_one_line_that_names_the_key(
 
 
 def test_without_optuna_it_is_told_before_anything_runs(
-    swept: Callable[..., Path], crossforge: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    swept: Callable[..., Path], crossforge: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     path = swept(RATES)
@@ -224,7 +226,7 @@ def test_without_optuna_it_is_told_before_anything_runs(
     assert not load_config(path).folder.exists()
 
 
-def test_the_command_shows_a_table_and_json(swept: Callable[..., Path], crossforge: Callable[..., Outcome]) -> None:
+def test_the_command_shows_a_table_and_json(swept: Callable[..., Path], crossforge: Command) -> None:
     path = swept({"mining.random_negatives": [0, 50]})
     shown = crossforge("sweep", path, "--trials", 6, "--quiet")
     assert shown.status == 0

@@ -1,14 +1,12 @@
 """What a training run shows of itself: a made-up run, steps and all."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from support import Recorder
 
-from crossforge_train.reporting import SilentReporter
 from crossforge_train.training import progress
 from crossforge_train.training.progress import TrainingProgress
 
@@ -16,29 +14,6 @@ from crossforge_train.training.progress import TrainingProgress
 class Model(torch.nn.Module):
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         return features["input_ids"]
-
-
-class Screen(SilentReporter):
-    """Remembers bars and notes."""
-
-    def __init__(self) -> None:
-        self.bars: list[tuple[str, int]] = []
-        self.lines: list[str] = []
-        self.done: list[int] = []
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    @contextmanager
-    def bar(self, title: str, total: int) -> Iterator[Callable[..., None]]:
-        self.bars.append((title, total))
-
-        def advance(done: int = 1, text: str = "") -> None:
-            self.done.append(done)
-            self.lines.append(text)
-
-        yield advance
 
 
 @pytest.fixture
@@ -53,7 +28,7 @@ def batch(pairs: int) -> dict[str, torch.Tensor]:
 
 
 def test_the_line_names_the_measure_and_counts_pairs_truly(clock: SimpleNamespace) -> None:
-    screen, model = Screen(), Model()
+    screen, model = Recorder(), Model()
     evaluator: Any = SimpleNamespace(metric="nDCG@10", first_stage=0.48)
     state = SimpleNamespace(global_step=10, max_steps=30)
     with TrainingProgress(screen, evaluator, model) as shown:
@@ -72,7 +47,7 @@ def test_the_line_names_the_measure_and_counts_pairs_truly(clock: SimpleNamespac
     model(batch(100))  # not counted any more
     assert screen.bars == [("fine-tuning from step 10", 20)]
     measured = "loss 1.500, dev nDCG@10 0.520 (first stage 0.480), 2 pairs/s"  # the last line is what a log keeps
-    assert screen.lines == ["loss 1.500, 4 pairs/s", "loss 1.500, 2 pairs/s", measured]
-    assert screen.done == [1, 1, 0]
+    assert [text for _, text in screen.advances] == ["loss 1.500, 4 pairs/s", "loss 1.500, 2 pairs/s", measured]
+    assert [done for done, _ in screen.advances] == [1, 1, 0]
     assert shown.pairs_per_second == pytest.approx(10 / 4)
     assert screen.notes == ["step 12 of 30: loss 1.500, dev nDCG@10 0.520 (first stage 0.480), 2 pairs/s, 36 s left"]

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
+from support import Recorder
 
 from crossforge.backends.torch import TorchBackend
 from crossforge.documents import Document
@@ -31,14 +32,6 @@ DOCUMENTS = [
     Document("other", "piano tune"),
 ]
 QUERIES = {"q1": "bread dough", "q2": "piano", "endless": "bread " * 100}
-
-
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture
@@ -92,7 +85,7 @@ def test_of_a_long_document_the_passage_is_read_that_serving_would_read(
 def test_groups_whose_query_leaves_no_room_are_left_out_and_told_of(
     collection: Collection, pipeline: RetrieveAndRerank, tmp_path: Path
 ) -> None:
-    reporter = Notes()
+    reporter = Recorder()
     endless = Group("endless", ["short"], [1], [1])
     rows = rows_of([endless, *GROUPS, endless], collection, pipeline, tmp_path / "rows.arrow", reporter)
     assert [row["query"] for row in rows] == ["bread dough", "piano"]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_lines
-from test_readers import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
+from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
+from support import write_lines
 
 README = """---
 configs:

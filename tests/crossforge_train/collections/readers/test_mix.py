@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import write_collection
 from hypothesis import given
 from hypothesis import strategies as st
+from support import write_collection
 
 from crossforge.documents import Document
 from crossforge.retrievers.tfidf import TfidfRetriever

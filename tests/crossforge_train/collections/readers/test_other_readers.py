@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_readers import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
+from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
 
 from crossforge_train.collections.readers.reader import source_depends_on
 from crossforge_train.config.sources import AnySource

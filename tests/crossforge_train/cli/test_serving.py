@@ -11,7 +11,7 @@ import time
 import urllib.request
 
 import pytest
-from conftest import error_line
+from support import error_line
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: crossforge[serve]")
 
