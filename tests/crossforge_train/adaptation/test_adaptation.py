@@ -358,7 +358,7 @@ def test_adapting_starts_from_a_package_replays_and_merges(
 def test_merging_needs_a_start_that_ranks(crossforge: Command, docs: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     found = crossforge("adapt", docs, "--base", tiny_encoder, "--out", tmp_path / "runs" / "cold",
                        *settings("training.merge=[0.5]", "training.start=fresh_head"))  # fmt: skip
-    assert "training.merge mixes in what training starts from" in error_line(found)
+    assert "training.merge mixes in the starting weights" in error_line(found)
 
 
 def test_a_cross_encoder_is_distilled(

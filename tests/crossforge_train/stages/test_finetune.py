@@ -241,7 +241,7 @@ def test_what_saves_memory_changes_nothing_else(
 
 
 def test_a_batch_that_cannot_be_taken_in_equal_parts_is_refused(prepared: Callable[..., Config]) -> None:
-    with pytest.raises(InputError, match=r"training.accumulation: 4 groups per step cannot be split into 3 equal parts"):
+    with pytest.raises(InputError, match=r"accumulation: 4 groups per step cannot be split into 3 equal parts"):
         trained(prepared("training.accumulation=3"))
 
 
@@ -408,7 +408,7 @@ def test_too_little_disk_space_is_told_before_training(
     real = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=1000))
     told = resumed_from(monkeypatch)
-    with pytest.raises(InputError, match=r"0\.0 GB free, fine-tuning needs about"):
+    with pytest.raises(InputError, match=r"0\.0 GB free, but fine-tuning needs about"):
         trained(prepared())
     assert told == []
 
