@@ -274,7 +274,7 @@ def test_named_columns_are_used(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_documents_is_told(tmp_path: Path, crossforge: Command) -> None:
-    assert "no corpus.jsonl in it, and no .md or .txt file" in error_line(crossforge("adapt", tmp_path))
+    assert "contains no corpus.jsonl and no .md or .txt file" in error_line(crossforge("adapt", tmp_path))
     assert "no such file or folder" in error_line(crossforge("adapt", tmp_path / "none.jsonl"))
 
 
