@@ -1,4 +1,4 @@
-"""Keeps the libraries underneath from talking over a run's own progress."""
+"""Silences the underlying libraries, so that they do not clutter a run's progress output."""
 
 from __future__ import annotations
 

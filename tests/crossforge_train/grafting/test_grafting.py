@@ -109,7 +109,7 @@ def bi_encoder_with(folder: Path, tiny_encoder: Path, pooling: str) -> Path:
     ("key", "value", "problem"),
     [
         ("model_type", "roberta", "its architecture is roberta, not bert"),
-        ("type_vocab_size", 1, "it knows no segments"),
+        ("type_vocab_size", 1, "it has no segment embeddings"),
         ("position_embedding_type", "relative_key", "its positions are relative"),
         ("hidden_act", "relu", "its activation is relu, not gelu"),
     ],
@@ -142,7 +142,7 @@ def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
     assert begin(tmp_path, tiny_encoder, "auto", pairs, notes) == tiny_encoder
     assert "starts with a fresh head" in notes.notes[-1]
     assert "correlation" in notes.notes[-1]
-    with pytest.raises(InputError, match=r"training\.start: .* cannot be the start.*take auto"):
+    with pytest.raises(InputError, match=r"training\.start: .* cannot be grafted: .*use auto"):
         begin(tmp_path, tiny_encoder, "bi_encoder", pairs, notes)
 
 

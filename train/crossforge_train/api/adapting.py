@@ -33,16 +33,16 @@ def adapt(
 
     Args:
         corpus: documents: JSONL, CSV, TSV, Parquet or text file, BEIR folder, or folder of .md and .txt files.
-        base: start from this encoder or reranker: a folder, package or hub id.
+        base: encoder or reranker to start from: a folder, package or hub id; the recipe's if None.
         out: folder of the run; `runs/adapt-CORPUS` if None.
         recipe: a config whose `collection.documents` reads the corpus.
-        overrides: `section.key=value`, as `--set` takes them.
+        overrides: `section.key=value`, as for `--set`.
         until: the last stage to run.
-        fresh: do finished stages again.
-        reporter: shows progress; nothing is shown by default.
+        fresh: repeat finished stages, too.
+        reporter: shows progress; silent by default.
 
     Raises:
-        InputError: the documents cannot be read, or give too few queries.
+        InputError: the documents cannot be read, or yield too few queries.
         RegressionError: as for `run`.
 
     >>> import crossforge_train as ct
@@ -57,7 +57,7 @@ def adapt(
 
 
 def corpus_values(corpus: Path, run: Path) -> list[str]:
-    """What a recipe is told of a corpus and the folder of its run, as `--set` would tell it."""
+    """Overrides, as for `--set`, that point a recipe to a corpus and to the folder of its run."""
     judged = RunFolder(run).judged
     values = {"runs": run.parent, "name": run.name, "collection.documents.corpus": corpus}
     if (judged / "qrels").is_dir():
@@ -66,10 +66,10 @@ def corpus_values(corpus: Path, run: Path) -> list[str]:
 
 
 def run_path(corpus: Path, out: Path | None) -> Path:
-    """Where the run of a corpus stands.
+    """The folder of a corpus's run.
 
     Raises:
-        InputError: there is no such corpus.
+        InputError: the corpus does not exist.
     """
     if not corpus.exists():
         raise InputError(f"{corpus}: no such file or folder")

@@ -1,4 +1,4 @@
-"""Stage `package`: puts model, calibration, proof and card into one folder, and checks it by loading it."""
+"""Stage `package`: collects model, calibration, proof and card in one folder, and checks it by loading it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SAMPLE = 16
 
 
 class RegressionError(CrossforgeError):
-    """The reranker is worse than what it would replace, and packaging it was not allowed; `report` has the figures."""
+    """The reranker is worse than what it would replace and was not packaged; `report` has the figures."""
 
     exit_status = 2
 
@@ -74,7 +74,7 @@ def _run(context: Context) -> None:
 def _first_stage(
     context: Context, collection: Collection, retriever: StoredRetriever
 ) -> tuple[Documents[Document], StoredRetriever]:
-    """The documents as apps search them, and their index: anew where the run's has queries lifted out of it."""
+    """The documents that apps search, and their index; it is rebuilt if pseudo-queries were cut from the run's."""
     if collection.served is None:
         return collection.corpus.values(), retriever
     whole = replace(collection, corpus=collection.served, splits={})
@@ -90,7 +90,7 @@ def _why_not(report: Report) -> str:
     }
     return (
         f"verdict REGRESSION: the reranker is worse than {' and '.join(sorted(worse))}, so it is not packaged "
-        "(package.allow_regression: true packages it all the same)"
+        "(to package it anyway, set package.allow_regression: true)"
     )
 
 
