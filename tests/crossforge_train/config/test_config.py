@@ -267,15 +267,3 @@ def test_every_key_of_a_source_stands_in_the_documentation() -> None:
     keys = {key for model in models for key in model.model_fields}
     assert len(keys) > 25
     assert sorted(key for key in keys if f"`{key}`" not in documentation and f"{key}:" not in documentation) == []
-
-
-def test_every_key_stands_in_the_documentation() -> None:
-    documentation = (Path(__file__).parents[3] / "docs" / "config.md").read_text()
-    sections = {name: field.annotation for name, field in Config.model_fields.items()}
-    keys = [
-        f"{name}.{key}" if hasattr(section, "model_fields") else name
-        for name, section in sections.items()
-        for key in getattr(section, "model_fields", [""])
-    ]
-    assert len(keys) > 30
-    assert [key for key in keys if f"| `{key}` |" not in documentation] == []
