@@ -10,7 +10,7 @@ SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
 # Environments of clients whose dependencies do not agree with the toolkit's.
 CLIENTS ?= .venv-clients
 
-.PHONY: help train adapt test test-clients demo check docs build clean
+.PHONY: help train adapt test test-clients demo check docs reference build clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ check: .venv/installed-dev  ## Lint, type-check, and check imports, spelling and
 docs: .venv/installed-dev  ## Build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	.ci/check_site.sh site
+
+reference: .venv/installed-dev  ## Write docs/config.md anew from the config models
+	$(BIN)/python docs/reference.py
 
 build: .venv/installed-dev  ## Build wheel and sdist into dist/, check them, and try the wheel in an empty environment
 	.ci/check_wheel.sh $(BIN)/python dist

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.backends.choice import AUTO
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder, holds_reranker
@@ -44,6 +45,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "test": config.collection.test_splits,
         "seed": config.seed,
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
+        **BACKENDS.version(evaluation.backend),
     }
 
 
