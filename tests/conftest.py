@@ -13,6 +13,9 @@ from support import TOY_QUERY, Command, Outcome, make_tiny_encoder, toy_config, 
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Workers of pytest-xdist share the cores: left alone each of them would take all, and wait for the others.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 SHARED = Path(__file__).parents[2] / "shared" / "collections"
 

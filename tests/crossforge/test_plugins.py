@@ -69,11 +69,16 @@ def test_an_unknown_name_is_told_with_the_nearest_or_all_of_them(name: str, hint
         assert message(lambda call=call: call(name)) == f"no letter {name!r}; {hint}"
 
 
+def test_other_names_may_be_allowed_beside_the_plugins() -> None:
+    assert letters().require("auto", "auto", "off") == "auto"
+    assert message(lambda: letters().require("zzz", "auto")) == "no letter 'zzz'; have auto, decode, encode, nowhere"
+
+
 def test_a_third_party_adds_its_own(install: Install) -> None:
     found = install("mine = foreign:Mine", "class Mine: pass\n")
     assert "mine" in found
     assert list(found.plugins()) == [*LETTERS, "mine"]
-    assert found.plugins()["mine"] == Plugin("foreign:Mine", "from the package foreign")
+    assert found.plugins()["mine"] == Plugin("foreign:Mine", "from foreign 1.0", "foreign 1.0")
     assert "foreign" not in sys.modules
     assert found.load("mine") is sys.modules["foreign"].Mine
     assert message(lambda: found.require("mein")) == "no letter 'mein'; did you mean mine?"
@@ -99,6 +104,12 @@ def test_entry_points_of_another_group_are_not_taken(install: Install) -> None:
 def test_a_broken_third_party_is_named_only_when_it_is_used(install: Install, module: str, reason: str) -> None:
     found = install("mine = foreign:Mine", module)
     assert found.require("mine") == "mine"
-    assert message(lambda: found.load("mine")) == (
-        f"letter mine: the plug-in foreign:Mine cannot be imported ({reason})"
-    )
+    expected = f"letter mine: foreign:Mine of foreign 1.0 cannot be imported ({reason})"
+    assert message(lambda: found.load("mine")) == expected
+
+
+def test_a_fingerprint_names_the_version_of_a_third_party_alone(install: Install) -> None:
+    found = install("mine = foreign:Mine")
+    assert found.version("mine") == {"letter mine": "foreign 1.0"}
+    assert found.version("encode") == {}
+    assert found.version("zzz") == {}
