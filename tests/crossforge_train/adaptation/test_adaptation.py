@@ -139,7 +139,7 @@ def test_a_collection_is_made_of_documents_alone(docs: Path) -> None:
     assert not owners["dev"] & owners["test"]
     assert not any(judged_by_people(collection, split) for split in collection.splits)
     assert {fields[PSEUDO_QUERY] for fields in collection.query_fields.values()} == set(collection.made)
-    assert sum(found["kept"] for found in collection.made.values()) == len(collection.queries)
+    assert sum(found.kept for found in collection.made.values()) == len(collection.queries)
     assert len(set(collection.queries.values())) == len(collection.queries)
     assert [found.text for found in collection.served.values()] == [one["text"] for one in documents_with_definitions()]
 
@@ -179,28 +179,26 @@ def test_quotas_say_how_many_of_each_kind(docs: Path) -> None:
     made = read_adapted(
         DocumentsSource(corpus=docs, queries=80, quotas=quotas, consistency=None, test=0.2, dev=0.2)
     ).made
-    assert {kind: found["kept"] for kind, found in made.items()} == {"title": 20, "sentence": 60}
+    assert {kind: found.kept for kind, found in made.items()} == {"title": 20, "sentence": 60}
     lent = read_adapted(
         DocumentsSource(corpus=docs, queries=120, quotas={"title": 5, "sentence": 1, "keywords": 0, "question": 0},
                         consistency=None, test=0.2, dev=0.2)
     ).made  # fmt: skip
-    assert lent["title"]["kept"] == 90  # all that there are
-    assert lent["sentence"]["kept"] == 30
+    assert lent["title"].kept == 90  # all that there are
+    assert lent["sentence"].kept == 30
 
 
 def test_what_does_not_come_back_is_dropped_and_counted(docs: Path) -> None:
     strict, loose = (
         read_adapted(DocumentsSource(corpus=docs, consistency=k, dev=0.1, test=0.2)).made for k in (1, None)
     )
-    key = "dropped: its document does not come back"
-    assert sum(found.get(key, 0) for found in strict.values()) > 10
-    assert not any(key in found for found in loose.values())
+    assert sum(found.not_brought_back for found in strict.values()) > 10
+    assert not any(found.not_brought_back for found in loose.values())
 
 
 def test_a_model_may_bring_back_what_the_first_stage_does_not(docs: Path, tiny_encoder: Path) -> None:
-    key = "dropped: its document does not come back"
     alone, helped = (
-        sum(found.get(key, 0) for found in read_adapted(
+        sum(found.not_brought_back for found in read_adapted(
             DocumentsSource(corpus=docs, consistency=1, consistency_model=model, dev=0.1, test=0.2)
         ).made.values())
         for model in (None, str(tiny_encoder))

@@ -258,7 +258,7 @@ def test_generated_queries_are_one_more_kind(
         corpus=docs, endpoint=config(), quotas=quotas, queries=40, dev=0.2, test=0.2, consistency=None
     )
     collection = read_adapted(source)
-    assert collection.made["endpoint"]["kept"] == 40
+    assert collection.made["endpoint"].kept == 40
     assert len(server.requests) <= 64  # of 90 documents: no more are asked about than are wanted, but for a block
     assert read_adapted(source).queries == collection.queries
 

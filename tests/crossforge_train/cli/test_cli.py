@@ -248,22 +248,22 @@ def test_inspect_of_a_collection_gives_json(crossforge: Command, toy_collection:
     facts = crossforge("inspect", toy_collection, "--json").json
     assert facts["documents"] == 72
     assert facts["splits"]["test"]["queries"] == 24
-    assert "tokens" not in facts
-    assert facts["first stage"]["test"]["depths"]["100"]["recall"] > 0.9
+    assert facts["tokens"] is None
+    assert facts["first_stage"]["test"]["depths"]["100"]["recall"] > 0.9
 
 
 def test_inspect_of_a_config_looks_at_its_splits_and_its_base_model(crossforge: Command, config: Path) -> None:
     facts = crossforge("inspect", config, "--json").json
     assert set(facts["splits"]) == {"train", "dev", "test"}
     assert facts["tokens"]["max_length"] == 48
-    assert list(facts["first stage"]["dev"]["depths"]) == ["10", "20"]
+    assert list(facts["first_stage"]["dev"]["depths"]) == ["10", "20"]
     assert "nDCG@10 of the first stage itself" in crossforge("inspect", config).out
 
 
 def test_inspect_of_a_config_without_its_base_model_says_so(crossforge: Command, config: Path) -> None:
     config.write_text(config.read_text().replace("base_model: ", "base_model: ./none # "))
     facts = crossforge("inspect", config, "--json").json
-    assert "tokens" not in facts
+    assert facts["tokens"] is None
     assert "tokens were not looked at: base model ./none" in facts["warnings"][-1]
 
 

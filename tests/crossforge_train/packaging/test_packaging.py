@@ -64,6 +64,16 @@ def test_nothing_half_done_is_left_in_the_package(toy_package: Path) -> None:
     assert [name for name in names if "checkpoint" in name or name.endswith((".writing", ".bin", ".pt", ".data"))] == []
 
 
+def test_no_file_names_a_path_of_the_machine_that_made_it(toy_package: Path) -> None:
+    here = {str(Path(__file__).parents[3]), str(Path(json.__file__).parents[1]), str(toy_package.parents[1])}
+    named = {
+        path.relative_to(toy_package).as_posix()
+        for path in toy_package.rglob("*")
+        if path.is_file() and any(place.encode() in path.read_bytes() for place in here)
+    }
+    assert named <= {"README.md", "reranker.json"}  # the base model, as the config names it
+
+
 def test_the_config_has_one_label_and_names_the_sigmoid_for_every_reader(toy_package: Path) -> None:
     config = facts(toy_package, "config.json")
     assert len(config["id2label"]) == len(config["label2id"]) == 1

@@ -66,7 +66,7 @@ def test_a_missing_split_says_that_it_may_be_a_share(tmp_path: Path) -> None:
 
 def test_a_share_does_not_replace_a_split_that_is_there(tmp_path: Path) -> None:
     folder = write_collection(tmp_path / "given")
-    with pytest.raises(InputError, match=r"collection.test: given has a split 'test' already"):
+    with pytest.raises(InputError, match=r"collection.test: given already has a split 'test'"):
         collected(beir=folder, test=0.2)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,9 @@ from crossforge_train.cli.display import (
     show_results,
     show_side_by_side,
 )
+
+if TYPE_CHECKING:
+    from crossforge_train.inspection.report import CollectionFacts
 
 PackageArgument = Annotated[
     str, typer.Argument(help="A package, a cross-encoder folder or a hub id.", show_default=False)
@@ -103,12 +106,12 @@ def inspect(
 ) -> None:
     """Say what a package or a collection holds; a package's files are checked against their hashes."""
     if (target / MANIFEST_FILE).is_file():
-        facts = _package_facts(target)
-        show_json(facts) if as_json else show_facts(facts, f"reranker package {target}")
+        packaged = _package_facts(target)
+        show_json(packaged) if as_json else show_facts(packaged, f"reranker package {target}")
         return
     facts = _collection_facts(target, model, max_length, max_queries)
     if as_json:
-        show_json(facts)
+        show_json(asdict(facts))
     else:
         from crossforge_train.cli.collection_display import show_collection
 
@@ -146,7 +149,7 @@ def _package_facts(folder: Path) -> dict[str, Any]:
     return {**facts, "files": f"{len(files)}, {size / 1e6:.0f} MB, all hashes right"}
 
 
-def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> dict[str, Any]:
+def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> CollectionFacts:
     from crossforge_train.collections.storage import is_collection, read_folder
     from crossforge_train.config.evaluation import EvaluationConfig
     from crossforge_train.config.first_stage import FirstStageConfig
@@ -173,7 +176,7 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
         first_stage, training, depth = FirstStageConfig(), TrainingConfig(), EvaluationConfig().depth
     wanted = Inspection(depth, max_queries, model, max_length or training.most_tokens, seed)
     facts = collection_facts(collection, fit_first_stage(collection.corpus.values(), first_stage), wanted)
-    return {**facts, "warnings": [*facts["warnings"], *([missing] if missing else [])]}
+    return replace(facts, warnings=[*facts.warnings, missing]) if missing else facts
 
 
 def _base_model(name: str) -> tuple[Path | None, str]:
