@@ -2,7 +2,7 @@
 
 from itertools import pairwise, product
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge.batching import blocks, padding_share, token_budget_batches
@@ -11,7 +11,6 @@ LENGTHS = st.lists(st.integers(1, 12), max_size=40)
 BUDGETS = st.integers(1, 40)
 
 
-@settings(deadline=None)
 @given(LENGTHS, BUDGETS)
 def test_every_position_stands_in_exactly_one_batch(lengths, budget):
     batches = token_budget_batches(lengths, budget)
@@ -19,7 +18,6 @@ def test_every_position_stands_in_exactly_one_batch(lengths, budget):
     assert all(batches)
 
 
-@settings(deadline=None)
 @given(LENGTHS, BUDGETS)
 def test_only_a_single_item_may_exceed_the_budget(lengths, budget):
     for batch in token_budget_batches(lengths, budget):
@@ -27,7 +25,6 @@ def test_only_a_single_item_may_exceed_the_budget(lengths, budget):
         assert padded <= budget or len(batch) == 1
 
 
-@settings(deadline=None)
 @given(LENGTHS, BUDGETS)
 def test_longest_come_first_and_ties_keep_their_order(lengths, budget):
     order = [position for batch in token_budget_batches(lengths, budget) for position in batch]
@@ -38,7 +35,6 @@ def cost(lengths, batches):
     return sum(len(batch) * max(lengths[position] for position in batch) + 64 for batch in batches)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=8), st.integers(300, 1000))
 def test_no_other_split_of_the_sorted_lengths_is_cheaper(lengths, budget):
     order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
@@ -49,7 +45,6 @@ def test_no_other_split_of_the_sorted_lengths_is_cheaper(lengths, budget):
             assert cost(lengths, token_budget_batches(lengths, budget)) <= cost(lengths, split)
 
 
-@settings(deadline=None)
 @given(LENGTHS, BUDGETS)
 def test_padding_share_lies_between_zero_and_one(lengths, budget):
     share = padding_share(lengths, token_budget_batches(lengths, budget))

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge.calibration import Calibrator, descending, fuse
@@ -42,7 +42,6 @@ def test_probabilities_stay_apart_where_float32_would_round_them_to_one():
     assert low < high < 1
 
 
-@settings(deadline=None)
 @given(SCORES, st.randoms())
 def test_weight_zero_gives_the_rerankers_order(scores, draw):
     first_stage = np.array(draw.sample(range(100), len(scores)), dtype=np.float64)
@@ -50,7 +49,6 @@ def test_weight_zero_gives_the_rerankers_order(scores, draw):
     assert descending(fuse(reranker, first_stage, 0)).tolist() == descending(reranker).tolist()
 
 
-@settings(deadline=None)
 @given(SCORES, st.randoms())
 def test_weight_one_gives_the_first_stages_order(scores, draw):
     reranker = logits(*draw.sample(range(100), len(scores)))

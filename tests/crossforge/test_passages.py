@@ -23,7 +23,6 @@ def tokenizer(tiny_encoder):
     return PairTokenizer(tiny_encoder / "tokenizer.json", 32)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 400), SIZES, OVERLAPS)
 def test_windows_cover_everything(length, size, overlap):
     bounds = window_bounds(length, size, overlap)
@@ -32,13 +31,11 @@ def test_windows_cover_everything(length, size, overlap):
     assert bounds[-1][1] == length
 
 
-@settings(deadline=None)
 @given(st.integers(0, 400), SIZES, OVERLAPS)
 def test_every_window_is_full_unless_the_text_is_shorter(length, size, overlap):
     assert {end - start for start, end in window_bounds(length, size, overlap)} == {min(length, size)}
 
 
-@settings(deadline=None)
 @given(st.integers(0, 400), SIZES, OVERLAPS)
 def test_windows_move_forward_and_overlap_by_at_least_the_share(length, size, overlap):
     bounds = window_bounds(length, size, overlap)
@@ -60,7 +57,7 @@ def test_a_document_that_just_fits_is_not_cut(tokenizer):
     assert len(PassageWindows(tokenizer).split(QUERY, longer)) == 2
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from([*WORDS, "zx9", "q", "breads", "naïve", "面包", "🥖", "…"]), min_size=1, max_size=150),
     st.sampled_from(["", "Baking", "old bread and new bread"]),

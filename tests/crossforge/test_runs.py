@@ -14,7 +14,7 @@ RUNS = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(RUNS)
 def test_a_run_comes_back_exactly(tmp_path_factory, run):
     path = tmp_path_factory.mktemp("runs") / "r.trec"

@@ -72,7 +72,7 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def named_in_text(page: str) -> set[str]:
     """What stands in backticks outside the examples."""
     text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    return set(re.findall(r"`([a-z_.]+)`", text))
+    return set(re.findall(r"`([a-z_.]+)(?:`|: )", text))
 
 
 def test_every_key_of_documents_stands_in_the_documentation() -> None:

@@ -33,14 +33,14 @@ def pairs(found):
     return [list(zip(positions.tolist(), scores.tolist(), strict=True)) for positions, scores in found]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.integers(0, 10_000), st.integers(0, 50), st.integers(1, 200))
 def test_the_best_are_those_of_the_whole_table_for_any_size_of_block(seed, k, block):
     queries, postings = problem(seed)
     assert pairs(best_documents(queries, postings, k, block=block)) == by_sorting(queries, postings, k)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.integers(0, 10_000), st.integers(0, 20), st.integers(1, 200), st.randoms(use_true_random=False))
 def test_ties_in_another_order_are_those_of_a_corpus_in_that_order(seed, k, block, shuffle):
     queries, postings = problem(seed)

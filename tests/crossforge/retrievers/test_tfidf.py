@@ -48,7 +48,7 @@ def fit_or_skip(texts):
     return TfidfRetriever.fit(as_documents(texts), Analyzer())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(CORPORA, TEXTS)
 def test_scores_equal_scikit_learn(texts, query):
     found = fit_or_skip(texts).search({"q": query}, len(texts))["q"]
@@ -58,7 +58,7 @@ def test_scores_equal_scikit_learn(texts, query):
         assert candidate.score == pytest.approx(expected[int(candidate.doc_id)], abs=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(CORPORA, TEXTS, st.integers(1, 15))
 def test_the_k_best_are_exact_and_ties_stand_in_corpus_order(texts, query, k):
     found = fit_or_skip(texts).search({"q": query}, k)["q"]
@@ -73,7 +73,7 @@ def test_the_k_best_are_exact_and_ties_stand_in_corpus_order(texts, query, k):
         assert not any(texts[position] == texts[other] and position < other for other in chosen)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(CORPORA, TEXTS, st.integers(1, 15))
 def test_a_smaller_k_gives_the_beginning_of_a_larger(texts, query, k):
     retriever = fit_or_skip(texts)
@@ -234,7 +234,7 @@ def bm25_by_the_formula(texts, query, k1=0.9, b=0.4):
     return scores
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(CORPORA, TEXTS)
 def test_bm25_scores_equal_the_formula(texts, query):
     assume(any(Analyzer().terms(text) for text in texts))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge.documents import Document
@@ -22,7 +22,6 @@ CORPORA = st.dictionaries(TEXTS, st.tuples(TEXTS, TEXTS, METADATA), max_size=12)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 8192])
-@settings(deadline=None)
 @given(CORPORA)
 def test_a_corpus_is_the_mapping_that_it_was_made_of(
     tmp_path_factory: pytest.TempPathFactory, batch: int, documents: dict[str, Document]

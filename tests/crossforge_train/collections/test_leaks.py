@@ -1,7 +1,7 @@
 """Leaks between splits: what is dropped, moved, kept and counted."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge.documents import Document
@@ -119,7 +119,6 @@ def marks(collection: Collection, split: str) -> set[str]:
     }
 
 
-@settings(deadline=None)
 @given(GROUPED, st.sampled_from(["drop", "move"]))
 def test_what_was_settled_has_no_text_and_no_group_in_two_splits(drawn: tuple, policy: str) -> None:
     collection = grouped(drawn, splits=True)
@@ -133,7 +132,6 @@ def test_what_was_settled_has_no_text_and_no_group_in_two_splits(drawn: tuple, p
     assert set(found.collection.qrels("test")) >= set(collection.qrels("test"))
 
 
-@settings(deadline=None)
 @given(GROUPED, st.integers(0, 20))
 def test_a_carved_split_shares_no_text_document_or_group_with_the_rest(drawn: tuple, seed: int) -> None:
     collection = grouped(drawn, splits=False)

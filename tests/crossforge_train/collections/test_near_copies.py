@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge_train.collections import near_copies as module
@@ -23,7 +23,6 @@ LETTERS = st.text("abc ", max_size=12).map(lambda text: " ".join(text.split()))
 
 
 @pytest.mark.parametrize("block", [1, 7, 2_000_000])
-@settings(deadline=None)  # the first call imports scikit-learn
 @given(st.data(), st.sampled_from([0.3, 0.5, 0.8, 0.9, 1.0]), st.sampled_from(["words", "characters"]))
 def test_the_pairs_are_those_of_comparing_all_with_all(
     block: int, data: st.DataObject, threshold: float, shingles: Shingles

@@ -55,7 +55,7 @@ def test_the_method_with_the_lower_held_out_loss_is_chosen(truth: callable, quer
     assert min(found.log_losses, key=found.log_losses.__getitem__) == method
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(-30, 30), st.booleans()), min_size=2, max_size=40))
 def test_no_calibrator_is_certain_or_turns_the_order_round(pairs: list[tuple[int, bool]]) -> None:
     logits = np.array([logit for logit, _ in pairs], dtype=np.float32)
@@ -91,7 +91,7 @@ def test_the_calibration_error_of_a_small_case() -> None:
 LISTS = st.lists(st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=1, max_size=5), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LISTS)
 def test_no_other_threshold_tells_the_lists_apart_better(lists: list) -> None:
     scored = {f"q{n}": scored_query([logit for logit, _ in found]) for n, found in enumerate(lists)}

@@ -40,7 +40,7 @@ def dev_set(seed: int, reranker_signal: float, first_stage_signal: float, querie
     return scored, run, qrels
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(-2, 3), st.floats(-2, 3))
 def test_the_chosen_weight_is_the_same_each_time_and_a_share(seed: int, reranker: float, first: float) -> None:
     scored, run, qrels = dev_set(seed, reranker, first)
@@ -72,7 +72,7 @@ def test_a_perfect_reranker_ships_alone_and_a_useless_one_not_at_all() -> None:
     assert choose_fusion_weight(scored, run, qrels, "nDCG@10", 0) > 0.5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(-2, 3), st.floats(-2, 3))
 def test_on_pseudo_queries_the_first_stage_weighs_at_least_half_of_what_is_best_on_them(
     seed: int, reranker: float, first: float

@@ -179,7 +179,7 @@ labels = st.sampled_from([0.0, 1.0, 2.0, 3.0, 500.0])
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=st.lists(numbers, min_size=5, max_size=5), targets=st.lists(labels, min_size=5, max_size=5), cell=numbers)
 def test_what_stands_in_the_padding_changes_nothing_and_every_gradient_is_finite(
     name: str, values: list[float], targets: list[float], cell: float
@@ -203,7 +203,7 @@ _BY_PLACE = {"margin_mse", "list_mle", "p_list_mle", "cross_entropy", "multiple_
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES.keys() - _BY_PLACE))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(order=st.permutations(range(4)), seed=st.integers(0, 99))
 def test_the_order_of_documents_changes_nothing(name: str, order: list[int], seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
@@ -234,7 +234,7 @@ EVERY = {**LOSSES, **{f"distillation: {name}": found for name, found in DISTILLA
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     values=st.lists(numbers, min_size=4, max_size=4),
     targets=st.lists(labels, min_size=4, max_size=4),

@@ -235,7 +235,7 @@ def mined_from_files(folder: Path, mining: MiningConfig, seed: int) -> bytes:
         return (config.folder / "mine" / "groups.jsonl").read_bytes()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases(), configs(), SEEDS, st.randoms(use_true_random=False))
 def test_the_order_of_lines_decides_nothing_even_where_documents_score_alike(
     tmp_path_factory: pytest.TempPathFactory, case: Case, config: MiningConfig, seed: int, shuffle: random.Random

@@ -1,5 +1,6 @@
 """Fine-tuning: resuming, determinism, and runs that fail with advice. A tiny model, the real trainer."""
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -439,11 +440,13 @@ def test_nothing_is_told_of_cut_documents_where_all_are_read(uninterrupted: tupl
     assert uninterrupted[0]["cut_documents"] == {"training": 0.0, "dev": 0.0}
 
 
-def test_a_teacher_alone_can_be_learned_from(prepared: Callable[..., Config]) -> None:
+def test_a_teacher_alone_can_be_learned_from(prepared: Callable[..., Config], uninterrupted: tuple) -> None:
     config = prepared("training.label_weight=0", "training.distillation_weight=1", "training.distillation=margin_mse",
                       "mining.teacher=base")  # fmt: skip
-    history, _ = trained(config)
-    assert history["steps"] > 0
+    history, weights = trained(config)
+    assert len(curve(history)) == history["steps"] > 0
+    assert all(map(math.isfinite, curve(history)))
+    assert not torch.equal(weights["classifier.weight"], uninterrupted[1]["classifier.weight"])
 
 
 def test_the_beginning_or_the_window_that_matches_best_is_trained_on(
@@ -504,4 +507,5 @@ def test_a_bi_encoder_is_its_own_teacher(prepared: Callable[..., Config], tiny_e
     config = prepared(f"base_model={embeds}", "mining.teacher=auto")
     run_stages(config, (COLLECT, MINE), SilentReporter())
     groups = read_groups(config.folder / "mine" / "groups.jsonl")
+    assert len(groups) > 20
     assert all(len(group.teacher) == len(group.doc_ids) for group in groups)

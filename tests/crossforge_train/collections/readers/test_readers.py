@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read, write_table
 
@@ -175,7 +175,6 @@ def test_triples_have_labels_and_the_highest_one_counts(tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6).filter(str.strip)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.integers(0, 3)), min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_change_what_triples_hold(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int]], shuffle: random.Random
