@@ -17,6 +17,7 @@ from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.counting import count_corpus, count_known
 from crossforge.retrievers.postings import best_documents
+from crossforge.retrievers.registry import LEXICAL
 from crossforge.retrievers.weighting import Weighting, Weights, fit_weights, read_weights
 from crossforge.runs import Candidate
 
@@ -37,6 +38,8 @@ class TfidfRetriever:
         postings: weights of the documents, shape (terms, documents): a query touches only the rows of its own terms.
         title_weight: how often a word of a title counted.
     """
+
+    kind = LEXICAL
 
     def __init__(
         self,
@@ -88,6 +91,16 @@ class TfidfRetriever:
         weights = fit_weights(weighting, counts)
         doc_ids = [document.doc_id for document in documents]
         return cls(doc_ids, analyzer, terms, weights, weights.of_documents(counts).tocsc().T, title_weight)
+
+    @property
+    def name(self) -> str:
+        """See `Retriever`."""
+        return "BM25" if self._weights.settings()["name"] == "bm25" else "TF-IDF"
+
+    @property
+    def description(self) -> str:
+        """See `StoredRetriever`."""
+        return str(self.analyzer)
 
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
         """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved.

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossforge import Document, InputError, Reranker, RetrieveAndRerank, TfidfRetriever
+from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
 from crossforge.manifest import MANIFEST_FILE, read_manifest
 from crossforge.pipeline import FIRST_STAGE_FOLDER, load_first_stage
+from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.cli.display import (
     as_dict,
     error_console,
@@ -119,11 +121,11 @@ def inspect(
 COMMANDS: dict[str, Callable[..., Any]] = {"search": search, "rerank": rerank, "inspect": inspect}
 
 
-def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], TfidfRetriever]:
+def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], StoredRetriever]:
     """The corpus and its index: of the file that was named, or of the package itself."""
     if corpus:
         documents = read_documents(corpus)
-        return documents, TfidfRetriever.fit(documents)
+        return documents, fit_retriever(documents)
     folder = Path(package) / FIRST_STAGE_FOLDER
     if Path(package).is_dir() and not folder.is_dir():
         raise InputError(f"{package}: holds no corpus of its own; name one with --corpus FILE")

@@ -7,11 +7,12 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
-from crossforge.backends.choice import BackendName
+from crossforge.backends.choice import AUTO
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
 from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, RetrieveAndRerank
 from crossforge_train.cli.display import error_console
@@ -32,7 +33,7 @@ def serve(
         int, typer.Option(help="How many candidates of the first stage are reranked.", min=1)
     ] = DEFAULT_DEPTH,
     passages: Annotated[int, typer.Option(help="Passages that are read of a long document.", min=1)] = 1,
-    backend: Annotated[str, typer.Option(help="auto, onnx, onnx-int8, openvino, openvino-bf16 or torch.")] = "auto",
+    backend: Annotated[str, typer.Option(help=f"{AUTO}, {', '.join(BACKENDS.built_in)}, or a plug-in.")] = AUTO,
     judgements: Annotated[
         Path | None,
         typer.Option(help="Where thumbs up and down go. Default: judgements.tsv of the run that the package lies in."),
@@ -59,7 +60,7 @@ def serve(
         raise InputError(f"{KEY_VARIABLE} is set and empty; give it a key, or unset it to let everybody in")
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
     settings = Settings(limits, key, judgements or judgements_of_run(Path(package)))
-    reranker = SharedReranker(package, backend=cast(BackendName, backend), max_passages=passages)
+    reranker = SharedReranker(package, backend=backend, max_passages=passages)
     reranker.warmup()
     search = None
     if corpus or (Path(package) / FIRST_STAGE_FOLDER).is_dir():
