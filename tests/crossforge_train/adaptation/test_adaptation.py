@@ -279,6 +279,7 @@ def test_adapt_goes_from_documents_to_a_package(crossforge: Command, adapted: tu
     assert "no person judged these queries" in card
     counts = RunFolder(run).collected.counts
     assert counts.judged_by_people == []
+    assert f"title: {counts.pseudo_queries['title'].made} made, {counts.pseudo_queries['title'].kept} kept" in found.err
     # The package searches whole documents.
     lines = (run / "package" / "first_stage" / "documents.jsonl").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == [one["text"] for one in documents_with_definitions()]
