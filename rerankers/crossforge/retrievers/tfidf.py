@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _FORMAT = "crossforge-tfidf-3"
+_NAMES: Mapping[str, str] = {"tfidf": "TF-IDF", "bm25": "BM25"}
 
 
 class TfidfRetriever:
@@ -88,6 +89,11 @@ class TfidfRetriever:
         weights = fit_weights(weighting, counts)
         doc_ids = [document.doc_id for document in documents]
         return cls(doc_ids, analyzer, terms, weights, weights.of_documents(counts).tocsc().T, title_weight)
+
+    @property
+    def name(self) -> str:
+        """What screens and reports call it: "TF-IDF" or "BM25"."""
+        return _NAMES[self._weights.settings()["name"]]
 
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
         """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved.
