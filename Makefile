@@ -10,7 +10,7 @@ SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
 # Environments of clients whose dependencies do not agree with the toolkit's.
 CLIENTS ?= .venv-clients
 
-.PHONY: help train adapt test test-clients demo check clean
+.PHONY: help train adapt collections test test-clients demo check clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,10 @@ train: .venv/installed  ## Train, prove and package a reranker: make train [CONF
 
 adapt: .venv/installed  ## Adapt to documents without labels: make adapt CORPUS=docs.jsonl
 	$(BIN)/crossforge adapt $(or $(CORPUS),$(error give the documents: make adapt CORPUS=docs.jsonl))
+
+collections: .venv/installed  ## Download the public collections that configs/*.yaml read
+	$(BIN)/pip install --quiet -e ".[ir-datasets]"
+	$(BIN)/crossforge fetch all
 
 test: .venv/installed-dev  ## Run the tests
 	$(BIN)/pytest $(SELECTED)
