@@ -10,7 +10,7 @@ SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
 # Environments of clients whose dependencies do not agree with the toolkit's.
 CLIENTS ?= .venv-clients
 
-.PHONY: help train adapt collections test test-clients demo check clean
+.PHONY: help train adapt collections test test-clients demo check docs build clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,11 +34,24 @@ test-clients: .venv/installed-dev  ## Test other libraries on a package, some in
 demo: runs/quickstart/package  ## Search for "LangSmith": TF-IDF order and reranked order side by side
 	$(BIN)/crossforge search $< LangSmith --corpus examples/langsmith.jsonl --passages 2 --compare
 
-check: .venv/installed-dev  ## Lint and type-check
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy benchmarks
+check: .venv/installed-dev  ## Lint, type-check, and check imports, spelling and docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/typos
+	$(MAKE) docs
 
-clean:  ## Remove the environment and all runs
-	rm -rf .venv $(CLIENTS) runs
+docs: .venv/installed-dev  ## Build the documentation site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	.ci/check_site.sh site
+
+build: .venv/installed-dev  ## Build wheel and sdist into dist/, check them, and try the wheel in an empty environment
+	.ci/check_wheel.sh $(BIN)/python dist
+
+clean:  ## Remove the environment, all runs, and what was built
+	rm -rf .venv $(CLIENTS) runs dist site
 
 runs/quickstart/package:
 	$(MAKE) train

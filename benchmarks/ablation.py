@@ -12,13 +12,12 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
+from crossforge_train import registries
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.config.loading import load_config
-from crossforge_train.config.training import Loss
 from crossforge_train.run_folder import FINETUNE, RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import reuse, run_stages
@@ -43,7 +42,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "a second round": ["mining.rounds=2"],
 }
 LOSSES: Mapping[str, Sequence[str]] = {
-    loss: [f"training.loss={loss}", NO_TEACHER, "training.merge=[]"] for loss in get_args(Loss)
+    loss: [f"training.loss={loss}", NO_TEACHER, "training.merge=[]"] for loss in registries.LOSSES.plugins()
 }
 
 

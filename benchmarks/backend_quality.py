@@ -11,11 +11,10 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
-from crossforge.backends.choice import BackendName
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import PackageError
 from crossforge.reranker import Reranker
 from crossforge_train.config.loading import load_config
@@ -27,8 +26,7 @@ from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 
-EXACT: BackendName = "onnx"
-BACKENDS = (EXACT, *(name for name in get_args(BackendName) if name not in (EXACT, "auto")))
+EXACT = "onnx"
 DEPTH = 10
 
 
@@ -43,7 +41,7 @@ def main() -> None:
     print(f"| backend | {config.evaluation.metric} | difference | max logit difference | top 10 in common | pairs/s |")
     print("|---" * 6 + "|")
     exact: dict[str, ScoredQuery] = {}
-    for name in BACKENDS:
+    for name in (EXACT, *(name for name in BACKENDS.plugins() if name != EXACT)):
         try:
             reranker = Reranker(model, backend=name)
         except PackageError as error:

@@ -24,8 +24,9 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.config.mining import MiningConfig
-from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
+from crossforge_train.mining.cross_encoder import CrossEncoderTeacher
 from crossforge_train.mining.negatives import Candidates, Miner
+from crossforge_train.mining.teacher import mine_with_teacher
 from crossforge_train.reporting import SilentReporter
 
 SEED = 7

@@ -1,52 +1,20 @@
-"""A tiny random encoder and a small collection, made on the fly: no test needs a network or a download."""
+"""A tiny encoder, a small collection and a run on both, made on the fly: no test needs a network."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import random
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import TOY_QUERY, Command, Outcome, make_tiny_encoder, toy_config, write_collection
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 SHARED = Path(__file__).parents[2] / "shared" / "collections"
-
-TOPICS = {
-    "baking": "bread dough oven flour yeast crust loaf knead butter pastry",
-    "sailing": "boat sail wind harbour anchor rudder mast tide crew deck",
-    "gardening": "soil seed plant prune water compost root bloom weed shade",
-    "cycling": "bike pedal chain wheel brake saddle gear helmet road climb",
-    "music": "chord melody rhythm guitar piano tune song bass tempo note",
-    "chess": "pawn rook bishop knight queen king castle check gambit endgame",
-}
-FILLER = [
-    "the",
-    "a",
-    "of",
-    "in",
-    "with",
-    "for",
-    "and",
-    "on",
-    "is",
-    "are",
-    "how",
-    "why",
-    "when",
-    "old",
-    "new",
-    "good",
-    "many",
-    "some",
-]
 
 
 @pytest.fixture(scope="session")
@@ -55,46 +23,6 @@ def shared_collections() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real collections at {SHARED}")
     return SHARED
-
-
-def make_documents(per_topic: int = 12, seed: int = 0) -> list[dict[str, str]]:
-    """Documents that each hold words of one topic; every title is distinct."""
-    draw = random.Random(seed)
-    documents = []
-    for topic, words in TOPICS.items():
-        for number in range(per_topic):
-            chosen = draw.sample(words.split(), 5) + draw.choices(FILLER, k=8)
-            draw.shuffle(chosen)
-            documents.append({"_id": f"{topic}-{number}", "title": f"{topic} {number}", "text": " ".join(chosen)})
-    return documents
-
-
-def make_queries(documents: list[dict[str, str]], count: int, seed: int) -> list[tuple[str, str]]:
-    """(query text, id of the document that it was made from) pairs, distinct texts."""
-    draw = random.Random(seed)
-    found: dict[str, str] = {}
-    while len(found) < count:
-        document = draw.choice(documents)
-        words = [word for word in document["text"].split() if word not in FILLER]
-        found.setdefault(" ".join(draw.sample(words, 3)), document["_id"])
-    return list(found.items())
-
-
-def write_collection(folder: Path, *, train: int = 48, test: int = 24, seed: int = 0) -> Path:
-    """A small collection in BEIR layout."""
-    documents = make_documents(seed=seed)
-    queries = make_queries(documents, train + test, seed)
-    (folder / "qrels").mkdir(parents=True)
-    write_lines(folder / "corpus.jsonl", documents)
-    write_lines(folder / "queries.jsonl", [{"_id": f"q{n}", "text": text} for n, (text, _) in enumerate(queries)])
-    for split, rows in (("train", range(train)), ("test", range(train, train + test))):
-        lines = ["query-id\tcorpus-id\tscore", *(f"q{n}\t{queries[n][1]}\t1" for n in rows)]
-        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture(scope="session")
@@ -109,75 +37,6 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_tiny_encoder(folder)
     return folder
-
-
-def make_tiny_encoder(folder: Path) -> None:
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
-    words = sorted({*FILLER, *TOPICS, *" ".join(TOPICS.values()).split()} - set(letters))
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokens = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
-    tokenizer = Tokenizer(models.WordPiece({token: n for n, token in enumerate(tokens)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=64, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]",
-        sep_token="[SEP]", mask_token="[MASK]",
-    )  # fmt: skip
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=96, initializer_range=0.15,
-    )  # fmt: skip
-    plain = folder.with_name(folder.name + "-plain")
-    BertModel(config).save_pretrained(plain)
-    fast.save_pretrained(plain)
-    transformer = Transformer(str(plain), max_seq_length=64)
-    SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu").save(str(folder))
-    # As real BERT tokenizers do, and this generic class does not unless it is told to.
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
-    settings["max_length"] = 8  # left over from when it was made, as in all-MiniLM-L6-v2
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dict) -> Path:
-    """A config file that runs in seconds; `sections` override or add keys."""
-    import yaml
-
-    values = {
-        "name": "toy",
-        "runs": str(folder / "runs"),
-        "base_model": str(base_model),
-        "collection": {"beir": str(collection), "dev": 0.25},
-        "mining": {"negatives": 3, "window": 20, "teacher": None},
-        "training": {
-            "max_length": 48,
-            "epochs": 1,
-            "distillation_weight": 0,
-            "groups_per_batch": 4,
-            "evaluations": 3,
-            "precision": "fp32",
-            "dev_depth": 10,
-            "learning_rate": 2e-3,
-            "head_learning_rate": 1e-2,
-            "merge": [],
-        },
-        "evaluation": {"depth": 20, "permutations": 1000},
-    }
-    for name, section in sections.items():
-        values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -206,9 +65,6 @@ def toy_package(toy_run: Path) -> Path:
     return toy_run / "package"
 
 
-TOY_QUERY = "bread oven yeast"
-
-
 @pytest.fixture(scope="session")
 def toy_reranker(toy_package: Path) -> Any:
     """The reranker of `toy_package`."""
@@ -234,19 +90,8 @@ def toy_ranked(toy_reranker: Any, toy_texts: list[str]) -> Any:
     return ranked
 
 
-@dataclass
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
-def crossforge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def crossforge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command in this process."""
 
     from crossforge_train.cli import main
@@ -261,12 +106,3 @@ def crossforge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return Outcome(stopped.value.code or 0, captured.out, captured.err)
 
     return run
-
-
-def error_line(outcome: Outcome, status: int = 1) -> str:
-    """The one line of a command that failed for a reason that the user can mend."""
-    assert outcome.status == status
-    assert outcome.out == ""
-    assert outcome.err.startswith("error: ")
-    assert outcome.err.count("\n") == 1
-    return outcome.err.strip()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.backends.base import Backend
-from crossforge.backends.choice import BackendName, open_backend
+from crossforge.backends.choice import open_backend
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
 from crossforge.manifest import MANIFEST_FILE, Manifest, Verify, read_manifest
@@ -33,7 +33,7 @@ class Parts:
 def load_parts(
     reference: str | Path,
     *,
-    backend: BackendName,
+    backend: str,
     tolerance: float,
     verify: Verify,
     local_files_only: bool,

@@ -15,8 +15,8 @@ from crossforge.files import read_json, write_json, write_jsonl, written_atomica
 from crossforge.passages import PassageWindows
 from crossforge.reranker import Reranker, require_count, require_query
 from crossforge.results import RankedResults
-from crossforge.retrievers.base import Retriever
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import Retriever, StoredRetriever
+from crossforge.retrievers.choice import fit_retriever, load_retriever, save_retriever
 from crossforge.runs import Candidate
 
 DEFAULT_DEPTH = 100
@@ -59,9 +59,9 @@ class RetrieveAndRerank:
     def from_documents(
         cls, documents: Sequence[Document | Mapping[str, Any] | str], reranker: Reranker, **options: Any
     ) -> RetrieveAndRerank:
-        """Index documents with TF-IDF and put the reranker behind it; `options` as in the class."""
+        """Index documents with TF-IDF, the default, and put the reranker behind it; `options` as in the class."""
         found = as_documents(documents)
-        return cls(found, TfidfRetriever.fit(found), reranker, **options)
+        return cls(found, fit_retriever(found), reranker, **options)
 
     def __call__(self, query: str, k: int | None = 10) -> RankedResults:
         """The `k` best documents for a query (all reranked ones if None).
@@ -121,10 +121,10 @@ class RetrieveAndRerank:
         """Write corpus and index (not the reranker) to a folder that `load` reads.
 
         Raises:
-            InputError: the folder holds something else, or the first stage is not TF-IDF.
+            InputError: the folder holds something else, or the first stage is of no registered kind.
         """
-        if not isinstance(self._retriever, TfidfRetriever):
-            raise InputError("only the TF-IDF first stage can be saved")
+        if not isinstance(self._retriever, StoredRetriever):
+            raise InputError(f"{type(self._retriever).__name__}: this first stage cannot be saved; TF-IDF can")
         target = Path(folder)
         if target.is_dir() and any(target.iterdir()) and not (target / _SETTINGS_FILE).is_file():
             raise InputError(f"{target}: holds something else; choose an empty or a new folder")
@@ -140,8 +140,8 @@ class RetrieveAndRerank:
         return cls(documents, retriever, reranker, **read_json(Path(folder) / _SETTINGS_FILE))
 
 
-def save_first_stage(folder: Path, documents: Iterable[Document], retriever: TfidfRetriever) -> None:
-    """Write a corpus and its index: `documents.jsonl` and `tfidf/`."""
+def save_first_stage(folder: Path, documents: Iterable[Document], retriever: StoredRetriever) -> None:
+    """Write a corpus and its index: `documents.jsonl` and the folder of its kind, such as `tfidf/`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(
         folder / "documents.jsonl",
@@ -150,12 +150,12 @@ def save_first_stage(folder: Path, documents: Iterable[Document], retriever: Tfi
             for found in documents
         ),
     )
-    retriever.save(folder / "tfidf")
+    save_retriever(folder, retriever)
 
 
-def load_first_stage(folder: Path) -> tuple[list[Document], TfidfRetriever]:
+def load_first_stage(folder: Path) -> tuple[list[Document], StoredRetriever]:
     """Read what `save_first_stage` wrote."""
-    return read_documents(folder / "documents.jsonl"), TfidfRetriever.load(folder / "tfidf")
+    return read_documents(folder / "documents.jsonl"), load_retriever(folder)
 
 
 class Compressor:

@@ -1,6 +1,6 @@
 """Registries of plug-ins: a name, where the code is, one description. Nothing is imported until it is used.
 
-A package of a third party adds its own through Python entry points: the group is `crossforge.losses` for losses and so
+A third-party package registers its own through Python entry points: the group is `crossforge.losses` for losses and so
 on, the name is what a config says, and the value is `package.module:attribute`.
 """
 
@@ -26,10 +26,12 @@ class Plugin:
     Attributes:
         path: `package.module:attribute`.
         description: one line for help, errors and documentation.
+        version: of a third party's plug-in the package and its version; None for what comes with crossforge.
     """
 
     path: str
     description: str
+    version: str | None = None
 
 
 class Registry(Generic[Value]):
@@ -37,7 +39,7 @@ class Registry(Generic[Value]):
 
     Args:
         kind: what they are, in the plural: "losses". Entry points are looked up under `crossforge.KIND`.
-        noun: what one of them is called in error messages: "loss".
+        noun: what error messages call one of them: "loss".
         built_in: name -> the plug-ins that come with crossforge.
     """
 
@@ -47,27 +49,41 @@ class Registry(Generic[Value]):
         self.built_in = dict(built_in)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.built_in or name in self._others
+        return name in self.built_in or name in self.third_party
 
     @property
     def group(self) -> str:
         """The group of entry points in which third parties register theirs."""
         return f"crossforge.{self.kind}"
 
+    @cached_property
+    def third_party(self) -> Mapping[str, Plugin]:
+        """What installed packages register, by name. A built-in is never replaced."""
+        found: dict[str, Plugin] = {}
+        for point in entry_points(group=self.group):
+            if point.name not in self.built_in:
+                version = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown package"
+                found.setdefault(point.name, Plugin(point.value, f"from {version}", version))
+        return found
+
     def plugins(self) -> dict[str, Plugin]:
         """All of them by name, those of third parties last."""
-        return {**self.built_in, **self._others}
+        return {**self.built_in, **self.third_party}
 
-    def require(self, name: str) -> str:
+    def require(self, name: str, *also: str) -> str:
         """The name, if there is such a plug-in.
+
+        Args:
+            name: what was asked for.
+            also: other names that are allowed where it stands, such as "auto".
 
         Raises:
             InputError: there is none; the nearest name is given.
         """
-        if name in self:
+        if name in also or name in self:
             return name
-        known = list(self.plugins())
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        known = [*also, *self.plugins()]
+        close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else f"have {', '.join(known)}"
         raise InputError(f"no {self.noun} {name!r}; {hint}")
 
@@ -75,24 +91,22 @@ class Registry(Generic[Value]):
         """Import a plug-in.
 
         Raises:
-            InputError: there is none of that name, or one of a third party cannot be imported.
+            InputError: there is none of that name, or a third party's cannot be imported.
         """
         if name in self.built_in:
             return cast(Value, _imported(self.built_in[name].path))
-        path = self._others[self.require(name)].path
+        found = self.third_party[self.require(name)]
         try:
-            return cast(Value, _imported(path))
+            return cast(Value, _imported(found.path))
         except (ImportError, AttributeError) as error:
-            raise InputError(f"{self.noun} {name}: the plug-in {path} cannot be imported ({error})") from None
+            raise InputError(
+                f"{self.noun} {name}: {found.path} of {found.version} cannot be imported ({error})"
+            ) from None
 
-    @cached_property
-    def _others(self) -> dict[str, Plugin]:
-        """What installed packages register. A name that is taken stays what it is: nobody replaces a built-in."""
-        return {
-            found.name: Plugin(found.value, f"from the package {found.dist.name}" if found.dist else "from elsewhere")
-            for found in entry_points(group=self.group)
-            if found.name not in self.built_in
-        }
+    def version(self, name: str) -> dict[str, str]:
+        """Name -> the package that registered it and its version, for fingerprints; empty for a built-in."""
+        found = None if name in self.built_in else self.third_party.get(name)
+        return {f"{self.noun} {name}": str(found.version)} if found else {}
 
 
 def _imported(path: str) -> object:

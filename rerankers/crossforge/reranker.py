@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge.backends.choice import EXACT, BackendName
+from crossforge.backends.choice import AUTO, EXACT
 from crossforge.batching import CPU_TOKEN_BUDGET, token_budget_batches
 from crossforge.calibration import descending, fuse
 from crossforge.documents import Document, as_documents, refuse_duplicate_ids
@@ -57,7 +57,7 @@ class Reranker:
         self,
         reference: str | Path,
         *,
-        backend: BackendName = "auto",
+        backend: str = AUTO,
         tolerance: float = EXACT,
         verify: Verify = "full",
         local_files_only: bool = True,

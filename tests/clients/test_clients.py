@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from clients.check import CLIENTS, check
-from conftest import FILLER, TOPICS
+from support import FILLER, TOPICS
 
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
 

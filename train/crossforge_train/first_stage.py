@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from crossforge.documents import Document
-from crossforge.retrievers.analysis import Analyzer
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.config.first_stage import FirstStageConfig
 
 
-def fit_first_stage(documents: Collection[Document], config: FirstStageConfig) -> TfidfRetriever:
-    """Index documents as the config says."""
-    analyzer = None if config.analyzer == "auto" else Analyzer(config.analyzer, config.language)
-    return TfidfRetriever.fit(documents, analyzer, weighting=config.weighting, title_weight=config.title_weight)
+def fit_first_stage(documents: Collection[Document], config: FirstStageConfig) -> StoredRetriever:
+    """Index documents as the config says.
+
+    Raises:
+        InputError: a setting is wrong, or there is nothing to index.
+    """
+    return fit_retriever(documents, config.kind, config.settings)

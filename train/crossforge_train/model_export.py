@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.backends.last_layer import shorten_last_layer
-from crossforge.backends.onnx import MODEL_FILE
+from crossforge.backends.model_files import MODEL_FILE
 from crossforge.files import read_json, write_json
 from crossforge.loading import uses_segments
 
@@ -117,6 +117,21 @@ def export_onnx(model: Any, folder: Path) -> None:
             external_data=False,
             verbose=False,
         )
+    _drop_traces(folder / MODEL_FILE)
+
+
+def _drop_traces(path: Path) -> None:
+    """Take out where in the code each node was made: stack traces with the paths of the machine that exported it."""
+    import onnx
+
+    model = onnx.load(path)
+    for holder in (model.graph, *model.functions):
+        del holder.metadata_props[:]
+        for node in holder.node:
+            del node.metadata_props[:]
+    for value in model.graph.value_info:
+        del value.metadata_props[:]
+    onnx.save(model, path)
 
 
 def _logits_only(model: Any, inputs: tuple[str, ...]) -> Any:

@@ -14,7 +14,8 @@ from pathlib import Path
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.pipeline import FIRST_STAGE_FOLDER
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.choice import load_retriever, save_retriever
 from crossforge.runs import Run, read_run, write_run
 from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE, RUN_FILE
 from crossforge_train.collections import storage
@@ -72,13 +73,13 @@ class MinedFolder:
 
     path: Path
 
-    def save_retriever(self, retriever: TfidfRetriever) -> None:
+    def save_retriever(self, retriever: StoredRetriever) -> None:
         """Write the index."""
-        retriever.save(self._index)
+        save_retriever(self.path, retriever)
 
-    def retriever(self) -> TfidfRetriever:
+    def retriever(self) -> StoredRetriever:
         """The first stage."""
-        return TfidfRetriever.load(self._index)
+        return load_retriever(self.path)
 
     def save_run(self, split: str, run: Run, tag: str) -> None:
         """Write what the first stage found for a split."""
@@ -112,10 +113,6 @@ class MinedFolder:
 
     def _run(self, split: str) -> Path:
         return self.path / f"run.{split}.trec"
-
-    @property
-    def _index(self) -> Path:
-        return self.path / "tfidf"
 
     @property
     def _groups(self) -> Path:

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from crossforge.backends.base import Backend
-from crossforge.backends.onnx import INT8_FILE, MODEL_FILE, OnnxBackend
-from crossforge.backends.openvino import OpenVinoBackend
-from crossforge.backends.torch import TorchBackend
-from crossforge.errors import InputError, PackageError
+from crossforge.backends.model_files import MODEL_FILE
+from crossforge.backends.registry import BACKENDS
+from crossforge.errors import PackageError
 
-BackendName = Literal["auto", "onnx", "onnx-int8", "openvino", "openvino-bf16", "torch"]
+AUTO = "auto"
 
 # Two exact fp32 backends differ by rounding only.
 EXACT = 1e-4
 
 # Fastest first. OpenVINO in fp32 is for those who ask for it: it starts slower and is not faster everywhere.
 _FASTER = ("openvino-bf16", "onnx-int8")
-_MAKERS: Mapping[str, Callable[[Path], Backend]] = {
-    "onnx": lambda folder: OnnxBackend(_existing(folder / MODEL_FILE)),
-    "onnx-int8": lambda folder: OnnxBackend(_existing(folder / INT8_FILE)),
-    "openvino": lambda folder: OpenVinoBackend(_existing(folder / MODEL_FILE)),
-    "openvino-bf16": lambda folder: OpenVinoBackend(_existing(folder / MODEL_FILE), bf16=True),
-    "torch": TorchBackend.load,
-}
 
 
-def open_backend(folder: Path, name: BackendName, agreement: Mapping[str, float], tolerance: float) -> Backend:
+def open_backend(folder: Path, name: str, agreement: Mapping[str, float], tolerance: float) -> Backend:
     """The backend of a model folder.
 
     Args:
@@ -42,23 +33,12 @@ def open_backend(folder: Path, name: BackendName, agreement: Mapping[str, float]
         PackageError: the backend cannot be had for this folder, on this machine.
         InputError: there is no backend of that name.
     """
-    if name != "auto":
-        if name not in _MAKERS:
-            raise InputError(f"no backend {name!r}; have auto, {', '.join(_MAKERS)}")
-        return _MAKERS[name](folder)
+    if BACKENDS.require(name, AUTO) != AUTO:
+        return BACKENDS.load(name)(folder)
     for faster in _FASTER:
         if agreement.get(faster, float("inf")) <= tolerance:
             try:
-                return _MAKERS[faster](folder)
+                return BACKENDS.load(faster)(folder)
             except PackageError:  # not installed here, or not for this CPU
                 continue
-    return _MAKERS["onnx" if (folder / MODEL_FILE).is_file() else "torch"](folder)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        way_out = (
-            'this folder runs with backend="torch" only' if path.name == Path(MODEL_FILE).name else "see package.int8"
-        )
-        raise PackageError(f"{path}: missing; {way_out}")
-    return path
+    return BACKENDS.load("onnx" if (folder / MODEL_FILE).is_file() else "torch")(folder)

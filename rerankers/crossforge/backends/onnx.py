@@ -8,30 +8,38 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.model_files import INT8_FILE, int8_file, model_file
 from crossforge.errors import PackageError
-
-MODEL_FILE = "onnx/model.onnx"
-INT8_FILE = "onnx/model_int8.onnx"
 
 
 class OnnxBackend:
     """Runs `onnx/model.onnx` or `onnx/model_int8.onnx` of a package on the CPU."""
 
-    def __init__(self, model_file: Path) -> None:
+    def __init__(self, path: Path) -> None:
         import onnxruntime
 
-        self.name = "onnx-int8" if model_file.name == Path(INT8_FILE).name else "onnx"
+        self.name = "onnx-int8" if path.name == Path(INT8_FILE).name else "onnx"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                str(model_file), sess_options=options, providers=["CPUExecutionProvider"]
+                str(path), sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises its own classes, which are not exported
-            raise PackageError(f"{model_file}: ONNX Runtime cannot load it ({error})") from None
+            raise PackageError(f"{path}: ONNX Runtime cannot load it ({error})") from None
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """See `Backend.logits`."""
         (output,) = self._session.run(["logits"], {name: batch[name] for name in self._inputs})
         return np.asarray(output, dtype=np.float32)[:, 0]
+
+
+def open_fp32(folder: Path) -> OnnxBackend:
+    """The backend `onnx` of a package."""
+    return OnnxBackend(model_file(folder))
+
+
+def open_int8(folder: Path) -> OnnxBackend:
+    """The backend `onnx-int8` of a package."""
+    return OnnxBackend(int8_file(folder))

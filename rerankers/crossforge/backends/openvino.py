@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.model_files import model_file
 from crossforge.errors import PackageError
 
 _DEVICE = "CPU"
@@ -19,7 +20,7 @@ class OpenVinoBackend:
     """Runs `onnx/model.onnx` of a package on the CPU.
 
     Args:
-        model_file: the ONNX model.
+        path: the ONNX model.
         bf16: compute in half precision; logits then differ from fp32 by some hundredths, by tenths in a model that
             training started from a bi-encoder.
 
@@ -27,12 +28,12 @@ class OpenVinoBackend:
         PackageError: OpenVINO is not installed, cannot load the model, or bf16 is asked of a CPU that has none.
     """
 
-    def __init__(self, model_file: Path, *, bf16: bool = False) -> None:
+    def __init__(self, path: Path, *, bf16: bool = False) -> None:
         try:
             import openvino
         except ImportError:
             raise PackageError(
-                f'{model_file}: the openvino backend is not installed: pip install "crossforge[openvino]"'
+                f'{path}: the openvino backend is not installed: pip install "crossforge[openvino]"'
             ) from None
         self.name = "openvino-bf16" if bf16 else "openvino"
         core = openvino.Core()
@@ -41,9 +42,9 @@ class OpenVinoBackend:
         # "f32" has to be said: OpenVINO takes bf16 by itself where the CPU has it.
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32"}
         try:
-            self._model = core.compile_model(str(model_file), _DEVICE, hints)
+            self._model = core.compile_model(str(path), _DEVICE, hints)
         except RuntimeError as error:
-            raise PackageError(f"{model_file}: OpenVINO cannot load it ({error})") from None
+            raise PackageError(f"{path}: OpenVINO cannot load it ({error})") from None
         self._inputs = [port.get_any_name() for port in self._model.inputs]
         self._requests = threading.local()
 
@@ -57,3 +58,13 @@ class OpenVinoBackend:
         if not hasattr(self._requests, "own"):
             self._requests.own = self._model.create_infer_request()
         return self._requests.own
+
+
+def open_fp32(folder: Path) -> OpenVinoBackend:
+    """The backend `openvino` of a package."""
+    return OpenVinoBackend(model_file(folder))
+
+
+def open_bf16(folder: Path) -> OpenVinoBackend:
+    """The backend `openvino-bf16` of a package."""
+    return OpenVinoBackend(model_file(folder), bf16=True)

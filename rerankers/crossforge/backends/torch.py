@@ -89,5 +89,8 @@ class TorchBackend:
         return {name: torch.from_numpy(array).to(self._model.device) for name, array in batch.items()}
 
 
+open_fp32 = TorchBackend.load
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

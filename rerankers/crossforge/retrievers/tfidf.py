@@ -17,6 +17,7 @@ from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.counting import count_corpus, count_known
 from crossforge.retrievers.postings import best_documents
+from crossforge.retrievers.registry import LEXICAL
 from crossforge.retrievers.weighting import Weighting, Weights, fit_weights, read_weights
 from crossforge.runs import Candidate
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _FORMAT = "crossforge-tfidf-3"
-_NAMES: Mapping[str, str] = {"tfidf": "TF-IDF", "bm25": "BM25"}
 
 
 class TfidfRetriever:
@@ -38,6 +38,8 @@ class TfidfRetriever:
         postings: weights of the documents, shape (terms, documents): a query touches only the rows of its own terms.
         title_weight: how often a word of a title counted.
     """
+
+    kind = LEXICAL
 
     def __init__(
         self,
@@ -92,8 +94,13 @@ class TfidfRetriever:
 
     @property
     def name(self) -> str:
-        """What screens and reports call it: "TF-IDF" or "BM25"."""
-        return _NAMES[self._weights.settings()["name"]]
+        """See `Retriever`."""
+        return "BM25" if self._weights.settings()["name"] == "bm25" else "TF-IDF"
+
+    @property
+    def description(self) -> str:
+        """See `StoredRetriever`."""
+        return str(self.analyzer)
 
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
         """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved.

@@ -1,21 +1,20 @@
 """Public collections, read by our readers from stand-ins for what the libraries download."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from conftest import Outcome, error_line
+from support import Command, error_line
 
 from crossforge_train.collections import public
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.places import FETCHABLE, NOT_FETCHABLE, PLACE
 
 datasets = pytest.importorskip("datasets")
-Command = Callable[..., Outcome]
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 

@@ -1,12 +1,9 @@
 """Options that a command would ignore are refused in one line, and each command offers only options that it uses."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome, error_line, toy_config
-
-Command = Callable[..., Outcome]
+from support import Command, error_line, toy_config
 
 # Words in capitals stand for the places below.
 REFUSED = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from crossforge.documents import Document
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Run
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
 from crossforge_train.base_model import find_base_model
@@ -28,7 +28,7 @@ def brought_back(queries: Sequence[PseudoQuery], corpus: Mapping[str, Document],
     retriever that was trained on the queries.
     """
     texts = {query.query_id: query.text for query in queries}
-    found = _found(queries, TfidfRetriever.fit(corpus.values()).search(texts, k, ties_by_id=True))
+    found = _found(queries, fit_retriever(corpus.values()).search(texts, k, ties_by_id=True))
     missed = [query for query in queries if query.query_id not in found]
     if model is None or not missed:
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from crossforge.batching import blocks
 from crossforge.documents import Document
@@ -13,22 +14,17 @@ from crossforge_train.adaptation.makers.titles import title_key
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, QueryMaker, Span, without
 from crossforge_train.adaptation.texts import size
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 from crossforge_train.collections.splits import drawn_shares
 from crossforge_train.config.documents import DocumentsSource
 
 TRAIN, DEV, TEST = "train", "dev", "test"
-MADE, TWICE, TOO_LITTLE, NOT_BACK, SPLIT, KEPT = (
-    "made",
-    "dropped: made twice",
-    "dropped: too little of the document would be left",
-    "dropped: its document does not come back",
-    "dropped: of documents of several splits",
-    "kept",
-)
 _BLOCK = 64  # documents a maker is given at a time
-# More than are wanted, for those that are dropped; and a second helping where that was not enough.
+# More than are wanted, to make up for those that are dropped; and a second helping where that was not enough.
 _SURPLUS, _HELPINGS = 1.3, 2
-_LEAST_SHARE, _LEAST = 0.4, 60  # of a document that is left, and bytes
+_LEAST_SHARE, _LEAST = 0.4, 60  # what must be left of a document, as a share and in bytes
+
+Dropped = Literal["twice", "too_little_left", "not_brought_back", "of_several_splits"]  # as in `PseudoQueryCounts`
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,16 @@ class Drawn:
     Attributes:
         splits: split -> its queries.
         lifted: document id -> what is lifted out of it.
-        counts: kind -> what became of its queries -> how many.
+        counts: kind -> what became of its queries.
     """
 
     splits: Mapping[str, Sequence[PseudoQuery]]
     lifted: Mapping[str, Sequence[Span]]
-    counts: Mapping[str, Mapping[str, int]]
+    counts: Mapping[str, PseudoQueryCounts]
 
 
 def draw_queries(corpus: Mapping[str, Document], makers: Sequence[QueryMaker], source: DocumentsSource) -> Drawn:
-    """Draw from all documents, in an order that follows from their ids and the seed.
+    """Draw from all documents, in an order that depends only on their ids and the seed.
 
     Args:
         corpus: the documents as they came.
@@ -83,7 +79,7 @@ class _Drawing:
         self._kept: set[str] = set()
 
     def take_more(self) -> bool:
-        """Take queries up to the quotas; says whether there was anything to take."""
+        """Take queries up to the quotas; False if none was left to take."""
         before = len(self._taken)
         for kind, wanted in self._wanted().items():
             self._take(kind, wanted)
@@ -98,21 +94,21 @@ class _Drawing:
             if query.query_id in back:
                 self._kept.add(query.query_id)
             else:
-                self._counts[query.kind][NOT_BACK] += 1
+                self._counts[query.kind]["not_brought_back"] += 1
         return True
 
     def result(self) -> Drawn:
-        """Split, and no more than wanted."""
+        """What was kept, split, and no more than wanted."""
         chosen = self._within_quotas()
         splits: dict[str, list[PseudoQuery]] = {TRAIN: [], DEV: [], TEST: []}
         for query in chosen:
             splits[self._split(query)].append(query)
-        for kind, counts in self._counts.items():
-            counts[KEPT] = sum(query.kind == kind for query in chosen)
-        return Drawn(splits, self._lifted(chosen), {kind: dict(counts) for kind, counts in self._counts.items()})
+        kept = Counter(query.kind for query in chosen)
+        counts = {kind: PseudoQueryCounts(**found, kept=kept[kind]) for kind, found in self._counts.items()}
+        return Drawn(splits, self._lifted(chosen), counts)
 
     def _wanted(self) -> dict[str, int]:
-        """For each kind that has more to give how many are taken of it next, some to spare."""
+        """How many to take next of each kind that has more to give, with some to spare."""
         quotas = self._source.quotas.model_dump()
         missing = (self._source.queries - len(self._kept)) * _SURPLUS
         whole = sum(quotas[kind] for kind in self._streams) or 1
@@ -121,13 +117,9 @@ class _Drawing:
     def _take(self, kind: str, wanted: int) -> None:
         counts, taken = self._counts[kind], 0
         for query in self._streams[kind]:
-            counts[MADE] += 1
-            if query.query_id in self._taken or self._is_said(query):
-                counts[TWICE] += 1
-            elif len({self._clusters[doc_id] for doc_id in query.doc_ids}) > 1:
-                counts[SPLIT] += 1
-            elif not self._leaves_enough(query):
-                counts[TOO_LITTLE] += 1
+            counts["made"] += 1
+            if reason := self._reason_to_drop(query):
+                counts[reason] += 1
             else:
                 self._taken[query.query_id] = query
                 for span in query.words:
@@ -137,12 +129,19 @@ class _Drawing:
                 return
         del self._streams[kind]
 
+    def _reason_to_drop(self, query: PseudoQuery) -> Dropped | None:
+        if query.query_id in self._taken or self._is_said(query):
+            return "twice"
+        if len({self._clusters[doc_id] for doc_id in query.doc_ids}) > 1:
+            return "of_several_splits"
+        return None if self._leaves_enough(query) else "too_little_left"
+
     def _is_said(self, query: PseudoQuery) -> bool:
         """Whether a query of another kind says the same."""
         return any(query._replace(kind=kind).query_id in self._taken for kind in self._counts)
 
     def _stream(self, maker: QueryMaker) -> Iterator[PseudoQuery]:
-        """First one query of each document, then a second one, as many as a document may give."""
+        """One query of each document, then a second one, up to the number that a document may give."""
         order = drawn_shares({doc_id: doc_id for doc_id in self._corpus}, f"{self._source.seed}:{maker.kind}")
         doc_ids = sorted(order, key=order.__getitem__)
         for number in range(self._source.per_document):
@@ -160,7 +159,7 @@ class _Drawing:
         return True
 
     def _within_quotas(self) -> list[PseudoQuery]:
-        """Of each kind as many as its quota says, and where that is fewer than wanted, others in their place."""
+        """Each kind up to its quota; where one falls short, others take its place."""
         quotas = self._source.quotas.model_dump()
         whole = sum(quotas[kind] for kind in self._counts)
         kept = [query for query in self._taken.values() if query.query_id in self._kept]
@@ -180,7 +179,7 @@ class _Drawing:
         return DEV if share < self._source.test + self._source.dev else TRAIN
 
     def _lifted(self, queries: Sequence[PseudoQuery]) -> dict[str, list[Span]]:
-        """By document what is lifted out of it: the words of all queries, but for the training queries that copy."""
+        """Document id -> what is lifted out: the words of all queries but those training queries that may copy."""
         copying = drawn_shares({query.query_id: query.query_id for query in queries}, f"{self._source.seed}:kept in")
         spans: dict[str, list[Span]] = {}
         for query in queries:

@@ -14,7 +14,7 @@ from crossforge.documents import Document
 from crossforge.files import read_lines
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.adaptation.drawing import draw_queries
 from crossforge_train.adaptation.reader import makers
 from crossforge_train.collections.splits import fingerprint, normalized
@@ -54,7 +54,7 @@ def rows_to_judge(
         reranker: orders the first stage's candidates; None if there is none yet.
         depth: documents of each system that are judged.
     """
-    run = TfidfRetriever.fit(corpus.values())
+    run = fit_retriever(corpus.values())
     found = run.search(queries, max(depth, _RERANKED), ties_by_id=True)
     orders = {query_id: [[one.doc_id for one in candidates]] for query_id, candidates in found.items() if candidates}
     if reranker is not None:

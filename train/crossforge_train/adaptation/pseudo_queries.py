@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from crossforge.documents import Document
+from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.collections.splits import fingerprint, normalized
+from crossforge_train.config.documents import DocumentsSource
 
 
 class Span(NamedTuple):
@@ -50,6 +52,10 @@ class QueryMaker(Protocol):
 
     def make(self, documents: Sequence[Document]) -> Iterator[list[PseudoQuery]]:
         """For each document its pseudo-queries in the order in which they are taken; the same on every call."""
+
+
+# (corpus, how its texts become terms, the source's settings) -> what makes one kind; its `kind` is its registered name.
+MakerFactory = Callable[[Mapping[str, Document], Analyzer, DocumentsSource], QueryMaker]
 
 
 def seeded(seed: int, kind: str, document: Document) -> random.Random:

@@ -13,13 +13,7 @@ from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
 from crossforge_train.adaptation.documents import corpus_files, read_placed
 from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
-from crossforge_train.adaptation.makers.endpoint import endpoint_maker
-from crossforge_train.adaptation.makers.generator import generator_maker
-from crossforge_train.adaptation.makers.keywords import KeywordMaker
-from crossforge_train.adaptation.makers.questions import QuestionMaker
-from crossforge_train.adaptation.makers.sentences import SentenceMaker
-from crossforge_train.adaptation.makers.titles import TitleMaker
-from crossforge_train.adaptation.pseudo_queries import QueryMaker
+from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
 from crossforge_train.base_model import weights_hash
 from crossforge_train.collections.beir import beir_files, read_judged
 from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
@@ -27,6 +21,7 @@ from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.config.documents import DocumentsSource
+from crossforge_train.registries import MAKERS
 
 JUDGED = "judged"
 # Fewer judged queries choose nothing.
@@ -77,23 +72,21 @@ def corpus_name(corpus: Path) -> str:
 
 
 def makers(corpus: Mapping[str, Document], source: DocumentsSource) -> list[QueryMaker]:
-    """Those whose quota is not 0."""
-    quotas, seed = source.quotas, source.seed
+    """Those whose quota is not 0, in the order of the registry.
+
+    Raises:
+        InputError: a third party's maker cannot be imported, or makes queries of another kind than its name.
+    """
     analyzer = choose_analyzer(document.full_text for document in corpus.values())
-    found: list[QueryMaker] = []
-    if quotas.title:
-        found.append(TitleMaker(corpus.values(), seed))
-    if quotas.sentence:
-        found.append(SentenceMaker(seed))
-    if quotas.keywords:
-        found.append(KeywordMaker(corpus.values(), analyzer, seed))
-    if quotas.question:
-        found.append(QuestionMaker(analyzer))
-    if source.generator is not None:
-        found.append(generator_maker(source.generator, seed))
-    if source.endpoint is not None:
-        found.append(endpoint_maker(source.endpoint))
-    return found
+    factories: dict[str, MakerFactory] = {kind: MAKERS.load(kind) for kind in _wanted_kinds(source)}
+    found = {kind: factory(corpus, analyzer, source) for kind, factory in factories.items()}
+    if other := next((kind for kind, maker in found.items() if maker.kind != kind), None):
+        raise InputError(f"maker {other}: makes queries of the kind {found[other].kind!r}; it must be its own name")
+    return list(found.values())
+
+
+def _wanted_kinds(source: DocumentsSource) -> list[str]:
+    return [kind for kind, quota in source.quotas if quota]
 
 
 def depends_on(source: DocumentsSource) -> dict[str, Any]:
@@ -104,6 +97,7 @@ def depends_on(source: DocumentsSource) -> dict[str, Any]:
     return {
         "files": {str(path): sha256(path) for path in files},
         "consistency_model": weights_hash(source.consistency_model) if source.consistency_model else None,
+        **{key: version for kind in _wanted_kinds(source) for key, version in MAKERS.version(kind).items()},
     }
 
 

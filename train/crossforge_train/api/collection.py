@@ -173,9 +173,9 @@ def _plain(value: Any) -> Any:
 
 
 def _by_split(judgements: DataFrame) -> dict[str, DataFrame]:
-    if "split" not in judgements.columns:
-        return {_TRAIN: judgements}
+    """The judgements of each split, with the columns that may be missing."""
+    defaults = {"relevance": 1, "split": _TRAIN}
+    whole = judgements.assign(**{key: value for key, value in defaults.items() if key not in judgements.columns})
     return {
-        str(split): found.drop(columns="split")
-        for split, found in judgements.groupby("split", sort=False, dropna=False)
+        str(split): found.drop(columns="split") for split, found in whole.groupby("split", sort=False, dropna=False)
     }

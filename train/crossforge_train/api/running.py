@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from crossforge.reranker import Reranker
 from crossforge_train import processes
 from crossforge_train.api.report import Report
-from crossforge_train.config.loading import load_config as _load_config
+from crossforge_train.config.loading import load_config as _read_config
+from crossforge_train.config.loading import make_config
 from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter, SilentReporter
 from crossforge_train.run_folder import PACKAGE, RunFolder
@@ -52,24 +54,31 @@ class Run:
         return Reranker(self.package)
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML config.
+def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML config, or check one that was written in Python.
 
     Args:
-        path: the file.
+        source: the file, or the sections by name.
         overrides: `section.key=value`, as `--set` takes them.
 
     Raises:
         InputError: the file is missing or malformed, or a key is unknown or holds a wrong value.
+
+    >>> import crossforge_train as ct
+    >>> config = ct.load_config({"name": "mine", "collection": {"beir": "path/to/folder"}}, ["training.epochs=2"])
+    >>> config.training.epochs
+    2.0
     """
-    return _load_config(Path(path), overrides)
+    if isinstance(source, Mapping):
+        return make_config(source, overrides)
+    return _read_config(Path(source), overrides)
 
 
 def run(config: Config, *, until: str = PACKAGE, fresh: bool = False, reporter: Reporter | None = None) -> Run:
     """Run a recipe: collect, mine, finetune, evaluate, package. What is done already is not done again.
 
     Args:
-        config: from `load_config`, or made in Python: `Config(name="mine", collection={"beir": folder})`.
+        config: from `load_config`.
         until: the last stage to run.
         fresh: do finished stages again.
         reporter: shows progress; nothing is shown by default.

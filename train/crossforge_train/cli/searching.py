@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossforge import Document, InputError, Reranker, RetrieveAndRerank, TfidfRetriever
+from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
 from crossforge.manifest import MANIFEST_FILE, read_manifest
 from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, load_first_stage
+from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.cli.display import (
     as_dict,
     error_console,
@@ -24,6 +26,9 @@ from crossforge_train.cli.display import (
     show_side_by_side,
 )
 from crossforge_train.cli.options import JsonOption, PackageArgument, refuse
+
+if TYPE_CHECKING:
+    from crossforge_train.inspection.report import CollectionFacts
 
 DepthOption = Annotated[int, typer.Option(help="Number of first-stage candidates to rerank.", min=1)]
 PassagesOption = Annotated[int, typer.Option(help="Passages of a long document to read.", min=1)]
@@ -110,14 +115,14 @@ def inspect(
     if (target / MANIFEST_FILE).is_file():
         why = f"only for a collection or a config; {target} is a reranker package"
         refuse(context, why, "model", "max_length", "max_queries")
-        facts = _package_facts(target)
-        show_json(facts) if as_json else show_facts(facts, f"reranker package {target}")
+        packaged = _package_facts(target)
+        show_json(packaged) if as_json else show_facts(packaged, f"reranker package {target}")
         return
     if target.is_dir() and model is None:
         refuse(context, "needs --model, whose tokenizer counts the tokens", "max_length")
     facts = _collection_facts(target, model, max_length, max_queries)
     if as_json:
-        show_json(facts)
+        show_json(asdict(facts))
     else:
         from crossforge_train.cli.collection_display import show_collection
 
@@ -127,11 +132,11 @@ def inspect(
 COMMANDS: dict[str, Callable[..., Any]] = {"search": search, "rerank": rerank, "inspect": inspect}
 
 
-def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], TfidfRetriever]:
+def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], StoredRetriever]:
     """The documents of a file, or of the package itself, and their index."""
     if corpus:
         documents = read_documents(corpus)
-        return documents, TfidfRetriever.fit(documents)
+        return documents, fit_retriever(documents)
     folder = Path(package) / FIRST_STAGE_FOLDER
     if Path(package).is_dir() and not folder.is_dir():
         raise InputError(f"{package}: has no corpus of its own; name one with --corpus FILE")
@@ -155,7 +160,7 @@ def _package_facts(folder: Path) -> dict[str, Any]:
     return {**facts, "files": f"{len(files)}, {size / 1e6:.0f} MB, all hashes right"}
 
 
-def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> dict[str, Any]:
+def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> CollectionFacts:
     from crossforge_train.collections.storage import is_collection, read_folder
     from crossforge_train.config.evaluation import EvaluationConfig
     from crossforge_train.config.first_stage import FirstStageConfig
@@ -182,7 +187,7 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
         first_stage, training, depth = FirstStageConfig(), TrainingConfig(), EvaluationConfig().depth
     wanted = Inspection(depth, max_queries, model, max_length or training.most_tokens, seed)
     facts = collection_facts(collection, fit_first_stage(collection.corpus.values(), first_stage), wanted)
-    return {**facts, "warnings": [*facts["warnings"], *([missing] if missing else [])]}
+    return replace(facts, warnings=[*facts.warnings, missing]) if missing else facts
 
 
 def _base_model(name: str) -> tuple[Path | None, str]:

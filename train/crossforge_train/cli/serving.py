@@ -7,11 +7,12 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
-from crossforge.backends.choice import BackendName
+from crossforge.backends.choice import AUTO
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
 from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, RetrieveAndRerank
 from crossforge_train.cli.display import error_console
@@ -35,7 +36,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8080,
     depth: DepthOption = DEFAULT_DEPTH,
     passages: PassagesOption = 1,
-    backend: Annotated[str, typer.Option(help="auto, onnx, onnx-int8, openvino, openvino-bf16 or torch.")] = "auto",
+    backend: Annotated[str, typer.Option(help=f"{AUTO}, {', '.join(BACKENDS.built_in)}, or a plug-in.")] = AUTO,
     judgements: Annotated[
         Path | None,
         typer.Option(help="File for judgements made on the page. Default: judgements.tsv of the package's run."),
@@ -65,7 +66,7 @@ def serve(
         raise InputError(f"{KEY_VARIABLE} is empty; set it to a key, or unset it to serve without one")
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
     settings = Settings(limits, key, judgements or judgements_of_run(Path(package)))
-    reranker = SharedReranker(package, backend=cast(BackendName, backend), max_passages=passages)
+    reranker = SharedReranker(package, backend=backend, max_passages=passages)
     reranker.warmup()
     search = None
     if searches:

@@ -10,6 +10,7 @@ from typing import Any
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Run
+from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 
 # query id -> document id -> relevance (0 = judged and not relevant)
 Qrels = Mapping[str, Mapping[str, int]]
@@ -27,7 +28,7 @@ class Collection:
         query_fields: query id -> what else its source says of it (entity, thread, customer); empty where it says
             nothing. A query with the field `pseudo_query` was made from a document and asked by nobody.
         served: the documents as apps search them, where the corpus holds them with queries lifted out.
-        made: for each kind of pseudo-query what became of it; empty where none were made.
+        made: kind of pseudo-query -> what became of those that were made; empty where none were.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Collection:
     splits: Mapping[str, Qrels]
     query_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     served: Mapping[str, Document] | None = None
-    made: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    made: Mapping[str, PseudoQueryCounts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.corpus:

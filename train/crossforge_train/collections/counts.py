@@ -10,6 +10,20 @@ from typing import Any
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.collections.leaks import Leakage
+from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
+
+# Version 0.1 wrote sentences where the fields' names stand now.
+_LEAKAGE_IN_0_1 = {
+    "same query": "same_query",
+    "nearly the same query": "nearly_the_same_query",
+    "same relevant text": "same_relevant_text",
+}
+_PSEUDO_QUERIES_IN_0_1 = {
+    "dropped: made twice": "twice",
+    "dropped: too little of the document would be left": "too_little_left",
+    "dropped: its document does not come back": "not_brought_back",
+    "dropped: of documents of several splits": "of_several_splits",
+}
 
 
 @dataclass(frozen=True)
@@ -20,11 +34,11 @@ class Counts:
         name: of the collection.
         documents: how many.
         queries: by split, how many.
-        leaks: what became of queries that stand in a held-out split too: drop, move or keep.
+        leaks: what is done with queries that are also in a held-out split: drop, move or keep.
         leaking_queries: by split, how many of its queries that were.
         leakage_left: for each two splits, what they still have in common.
-        pseudo_queries: by kind of pseudo-query, what became of those that were made.
-        judged_by_people: the splits whose queries are not all pseudo-queries; empty where there are none.
+        pseudo_queries: by kind, what became of those that were made.
+        judged_by_people: the splits whose queries are not all pseudo-queries; empty where no pseudo-queries were made.
         training_queries_by_source: of a mix, how many training queries each source gives.
     """
 
@@ -34,13 +48,13 @@ class Counts:
     leaks: str
     leaking_queries: Mapping[str, int]
     leakage_left: Sequence[Leakage]
-    pseudo_queries: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    judged_by_people: Sequence[str] = ()
+    pseudo_queries: Mapping[str, PseudoQueryCounts] = field(default_factory=dict)
+    judged_by_people: Sequence[str] = field(default_factory=list)
     training_queries_by_source: Mapping[str, int] = field(default_factory=dict)
 
 
 def write_counts(path: Path, counts: Counts) -> None:
-    """Write counts as JSON; what a collection has nothing of is left out."""
+    """Write counts as JSON, without the fields that say nothing about this collection."""
     optional = ("pseudo_queries", "judged_by_people", "training_queries_by_source")
     values = asdict(counts)
     write_json(path, {name: value for name, value in values.items() if value or name not in optional})
@@ -54,12 +68,15 @@ def read_counts(path: Path) -> Counts:
     """
     found: dict[str, Any] = read_json(path)
     try:
-        leakage = [Leakage(**{_field(name): value for name, value in pair.items()}) for pair in found["leakage_left"]]
-        return Counts(**{**found, "leakage_left": leakage})
+        leakage = [Leakage(**_renamed(pair, _LEAKAGE_IN_0_1)) for pair in found["leakage_left"]]
+        made = {
+            kind: PseudoQueryCounts(**_renamed(counts, _PSEUDO_QUERIES_IN_0_1))
+            for kind, counts in found.get("pseudo_queries", {}).items()
+        }
+        return Counts(**{**found, "leakage_left": leakage, "pseudo_queries": made})
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not the counts of a collection; collect again with --fresh") from None
 
 
-def _field(name: str) -> str:
-    """Version 0.1 wrote sentences, "same query", for the fields' names."""
-    return name.replace(" ", "_")
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in values.items()}

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from crossforge_train.config.plugins import OpenSection
 from crossforge_train.config.section import Section
+from crossforge_train.registries import MAKERS
 
 Quota = Annotated[float, Field(ge=0, le=100)]
 
@@ -73,15 +75,29 @@ def _check_prompt(prompt: str, queries: int, temperature: float) -> None:
         raise ValueError(f"queries is {queries}, but at temperature 0 they would all be the same")
 
 
-class Quotas(Section):
-    """For each kind of pseudo-query its share of all; a kind that gives fewer leaves its places to the others."""
+def _what_it_makes(kind: str) -> str:
+    return MAKERS.built_in[kind].description
 
-    title: Quota = Field(1, description="titles and headings")
-    sentence: Quota = Field(1, description="sentences lifted out of their documents")
-    keywords: Quota = Field(1, description="key phrases of a document")
-    question: Quota = Field(1, description="questions that definitions answer")
-    generator: Quota = Field(0, description="what a model generates")
-    endpoint: Quota = Field(0, description="what an endpoint generates")
+
+class Quotas(OpenSection):
+    """Each kind of pseudo-query's share of all; a kind that yields fewer leaves its places to the others.
+
+    The name of a third party's maker is a key like the others.
+    """
+
+    plugins = MAKERS
+
+    title: Quota = Field(1, description=_what_it_makes("title"))
+    sentence: Quota = Field(1, description=_what_it_makes("sentence"))
+    keywords: Quota = Field(1, description=_what_it_makes("keywords"))
+    question: Quota = Field(1, description=_what_it_makes("question"))
+    generator: Quota = Field(0, description=_what_it_makes("generator"))
+    endpoint: Quota = Field(0, description=_what_it_makes("endpoint"))
+
+    @classmethod
+    def plugin_type(cls, name: str) -> Any:
+        """A quota, whatever the maker."""
+        return Quota
 
 
 def _path_alone(value: Any) -> Any:

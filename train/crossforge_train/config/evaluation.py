@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
-from crossforge.backends.choice import BackendName
+from crossforge.backends.choice import AUTO
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
+from crossforge_train.config.plugins import OneOf
 from crossforge_train.config.section import Section
 from crossforge_train.measures import parse_measure
 
@@ -15,8 +19,8 @@ class EvaluationConfig(Section):
 
     metric: str = Field("nDCG@10", description="the measure that decides, by its ir_measures name")
     measures: tuple[str, ...] = Field(("nDCG@10", "RR@10", "R@10"), description="all measures that are reported")
-    backend: BackendName = Field(
-        "auto", description="what the reranker is measured on; auto: torch on a GPU, else what apps take by default"
+    backend: Annotated[str, OneOf(BACKENDS, AUTO)] = Field(
+        AUTO, description="what the reranker is measured on; auto: torch on a GPU, else what apps take by default"
     )
     depth: int = Field(100, ge=2, description="first-stage candidates that are reranked")
     depths: tuple[int, ...] = Field((10, 20, 50, 100, 200), description="rerank depths of the quality curve")

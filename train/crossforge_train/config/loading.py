@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,28 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a config is a mapping of sections such as 'collection:' and 'training:'")
-    values = {key: {} if value is None else value for key, value in values.items()}  # a section with nothing in it
+    return make_config(values, overrides, where=str(path))
+
+
+def make_config(values: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "config") -> Config:
+    """Check the values of a config, after `a.b=value` overrides.
+
+    Args:
+        values: sections by name, as in a file.
+        overrides: as `--set` takes them.
+        where: what an error names as the place of the mistake.
+
+    Raises:
+        InputError: a key is unknown or holds a wrong value.
+    """
+    # A copy, for overrides to go into; a section may be named with nothing in it.
+    found = {key: {} if value is None else copy.deepcopy(value) for key, value in values.items()}
     for override in overrides:
-        _apply(values, override)
+        _apply(found, override)
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(found)
     except ValidationError as error:
-        raise InputError(f"{path}: {explain(error)}") from None
+        raise InputError(f"{where}: {explain(error)}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

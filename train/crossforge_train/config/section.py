@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -9,3 +11,13 @@ class Section(BaseModel):
     """Settings that cannot change; a key that is not among them is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """The keys that may stand in the section."""
+        return list(cls.model_fields)
+
+    @classmethod
+    def value_type(cls, key: str) -> Any:
+        """The type of what stands under a key; None if there is no such key."""
+        return cls.model_fields[key].annotation if key in cls.model_fields else None

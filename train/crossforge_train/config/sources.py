@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from crossforge_train.config.documents import DocumentsKey
+from crossforge_train.config.plugins import OpenSection
 from crossforge_train.config.section import Section
+from crossforge_train.registries import READERS
 
 Split = str
 
@@ -127,32 +129,35 @@ class DatasetsSource(Section):
         return self
 
 
-class Source(Section):
-    """Exactly one of the kinds of source."""
+def _what_it_is(kind: str) -> str:
+    return READERS.built_in[kind].description
 
-    builtin: Literal["pydocs"] | None = Field(None, description="a collection that comes with crossforge")
-    beir: Path | None = Field(None, description="a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv")
-    files: FilesSource | None = Field(None, description="corpus, queries and qrels as JSONL, CSV, TSV or Parquet")
-    pairs: Annotated[PairsSource | None, BeforeValidator(_files_alone)] = Field(
-        None, description="a table of queries and relevant texts, or one for each split"
-    )
+
+class Source(OpenSection):
+    """Exactly one of the kinds of source: a built-in one, or the name of a third party's reader."""
+
+    plugins = READERS
+
+    builtin: Literal["pydocs"] | None = Field(None, description=_what_it_is("builtin"))
+    beir: Path | None = Field(None, description=_what_it_is("beir"))
+    files: FilesSource | None = Field(None, description=_what_it_is("files"))
+    pairs: Annotated[PairsSource | None, BeforeValidator(_files_alone)] = Field(None, description=_what_it_is("pairs"))
     triples: Annotated[TriplesSource | None, BeforeValidator(_files_alone)] = Field(
-        None, description="a table of queries, texts and labels, or one for each split"
+        None, description=_what_it_is("triples")
     )
-    trec: TrecSource | None = Field(None, description="TREC documents, topics and qrels")
+    trec: TrecSource | None = Field(None, description=_what_it_is("trec"))
     datasets: Annotated[
         DatasetsSource | None, BeforeValidator(lambda value: {"path": value} if isinstance(value, str) else value)
-    ] = Field(None, description="a folder or hub id of the `datasets` library")
+    ] = Field(None, description=_what_it_is("datasets"))
     ir_datasets: Annotated[dict[Split, str] | None, BeforeValidator(_one_split)] = Field(
-        None, description="an id of the `ir_datasets` library, or one for each split"
+        None, description=_what_it_is("ir_datasets")
     )
-
-    documents: DocumentsKey = Field(None, description="documents alone, from which pseudo-queries are made")
+    documents: DocumentsKey = Field(None, description=_what_it_is("documents"))
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Source:
         if len(self._named()) != 1:
-            raise ValueError(f"give exactly one of {', '.join(self._kinds())}")
+            raise ValueError(f"give exactly one of {', '.join([*self._built_in(), *self.plugin_keys()])}")
         return self
 
     def chosen(self) -> tuple[str, Any]:
@@ -161,10 +166,16 @@ class Source(Section):
         return kind, getattr(self, kind)
 
     def _named(self) -> list[str]:
-        return [kind for kind in self._kinds() if getattr(self, kind) is not None]
+        others = [name for name in self.model_extra or {} if getattr(self, name) is not None]
+        return [kind for kind in self._built_in() if getattr(self, kind) is not None] + others
 
     @classmethod
-    def _kinds(cls) -> list[str]:
+    def plugin_type(cls, name: str) -> Any:
+        """The settings that a third party's reader declares; anything if it declares none."""
+        return READERS.load(name).settings or Any
+
+    @classmethod
+    def _built_in(cls) -> list[str]:
         return list(Source.model_fields)
 
 
@@ -189,9 +200,7 @@ class MixedSource(Source):
 class AnySource(Source):
     """Exactly one of the kinds of source, or several of them mixed."""
 
-    mix: Annotated[tuple[MixedSource, ...], Field(min_length=2)] | None = Field(
-        None, description="several sources, each with a weight"
-    )
+    mix: Annotated[tuple[MixedSource, ...], Field(min_length=2)] | None = Field(None, description=_what_it_is("mix"))
 
     @model_validator(mode="after")
     def _names_differ(self) -> AnySource:
@@ -202,5 +211,5 @@ class AnySource(Source):
         return self
 
     @classmethod
-    def _kinds(cls) -> list[str]:
+    def _built_in(cls) -> list[str]:
         return [*Source.model_fields, "mix"]

@@ -7,28 +7,11 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from crossforge_train.config.lora import LoraConfig
+from crossforge_train.config.plugins import OneOf
 from crossforge_train.config.section import Section
 from crossforge_train.precision import Precision
+from crossforge_train.registries import DISTILLATIONS, LOSSES
 
-# The keys of `crossforge_train.losses.registry`, which is not imported here: it brings torch.
-Loss = Literal[
-    "group_softmax",
-    "cross_entropy",
-    "multiple_negatives",
-    "binary_cross_entropy",
-    "mse",
-    "margin_mse",
-    "ranknet",
-    "ndcg_loss1",
-    "ndcg_loss2",
-    "ndcg_loss2pp",
-    "lambda_rank",
-    "list_net",
-    "list_mle",
-    "p_list_mle",
-    "adr_mse",
-]
-Distillation = Literal["kl", "margin_mse", "mse", "ranknet"]
 LongDocuments = Literal["best_window", "first_window"]
 AUTO: Final = "auto"
 AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
@@ -47,12 +30,16 @@ class TrainingConfig(Section):
         description="of a base model that is a bi-encoder: bi_encoder builds its cosines in, as one more layer; "
         "fresh_head does not; auto: bi_encoder where the architecture allows it",
     )
-    loss: Loss = Field("group_softmax", description="what is minimised on the labels; see docs/losses.md")
+    loss: Annotated[str, OneOf(LOSSES)] = Field(
+        "group_softmax", description="what is minimised on the labels; see docs/losses.md"
+    )
     label_weight: float = Field(1.0, ge=0, description="weight of that loss; 0 trains on the teacher's scores alone")
     in_batch_negatives: int = Field(
         0, ge=0, description="documents of the batch's other queries that each group takes in as negatives"
     )
-    distillation: Distillation = Field("kl", description="what is minimised on the teacher's scores")
+    distillation: Annotated[str, OneOf(DISTILLATIONS)] = Field(
+        "kl", description="what is minimised on the teacher's scores"
+    )
     distillation_weight: Annotated[float, Field(ge=0)] | Auto = Field(
         AUTO, description="weight of that; auto: 1 where there is a teacher"
     )

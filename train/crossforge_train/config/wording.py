@@ -11,6 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from crossforge_train.config.run import Config
+from crossforge_train.config.section import Section
 
 _LITERALS = re.compile(r"'([^']*)'")  # how pydantic's message names the values that a key may have
 
@@ -31,10 +32,9 @@ def _key_parts(location: Sequence[int | str]) -> list[str]:
     parts: list[str] = []
     kind: Any = Config
     for part in location:
-        fields = getattr(kind, "model_fields", {})
-        if fields:
+        if _is_section(kind):
             parts.append(str(part))
-            kind = _value_type(fields[part].annotation) if part in fields else None
+            kind = _value_type(kind.value_type(str(part)))
         elif get_origin(kind) is tuple and isinstance(part, int) and _is_section(get_args(kind)[0]):
             parts[-1] += f"[{part}]"
             kind = get_args(kind)[0]
@@ -54,7 +54,7 @@ def _value_type(annotation: Any) -> Any:
 
 
 def _is_section(kind: Any) -> bool:
-    return hasattr(kind, "model_fields")
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -> str:
@@ -77,6 +77,6 @@ def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -
 def _known_keys(parents: Iterable[str]) -> list[str]:
     section: Any = Config
     for parent in parents:
-        kind = _value_type(section.model_fields[parent.partition("[")[0]].annotation)
+        kind = _value_type(section.value_type(parent.partition("[")[0]))
         section = get_args(kind)[0] if get_origin(kind) is tuple else kind
-    return list(section.model_fields)
+    return list(section.known_keys())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from crossforge.calibration import Calibrator
 from crossforge.documents import Document
@@ -14,21 +15,22 @@ from crossforge_train.evaluation.metrics import Rankings
 from crossforge_train.evaluation.scoring import ScoredQuery
 from crossforge_train.mining.copies import CopyDetector
 
-# A relevant document has arrived if it stands among so many.
-TOP = 10
+TOP = 10  # ranks at which a relevant document counts as found
 _NEAR_COPY = 0.8
 _UNJUDGED_RANKS = 3
 
-FOUND = f"among the first {TOP}"
-MISSED = "missed by the first stage"
-TOO_DEEP = "below the depth that is reranked"
-NEAR_COPY = "outranked by a near-copy of itself"
-CUT = "cut by max_length"
-OUTRANKED = "outranked by other documents"
+# What becomes of a relevant document; `report.causes` has the words for it.
+Cause = Literal["found", "missed", "too_deep", "near_copy", "cut", "outranked"]
+FOUND: Cause = "found"
+MISSED: Cause = "missed"
+TOO_DEEP: Cause = "too_deep"
+NEAR_COPY: Cause = "near_copy"
+CUT: Cause = "cut"
+OUTRANKED: Cause = "outranked"
+CAUSES = (FOUND, MISSED, TOO_DEEP, NEAR_COPY, CUT, OUTRANKED)
+
 # (query id, document id) -> the best logit of all its passages
 ReadInFull = Callable[[str, str], float]
-
-CAUSES = (FOUND, MISSED, TOO_DEEP, NEAR_COPY, CUT, OUTRANKED)
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,15 @@ class Lost:
     Attributes:
         query_id: the query.
         doc_id: the document.
-        cause: one of `CAUSES`, the first that holds.
+        cause: the first of `CAUSES` that holds.
         first_stage_rank: from 1; None if the first stage did not retrieve it.
         rank: in the order that ships, from 1; None likewise.
-        behind: for a near-copy, the document that stands before it.
+        behind: the near-copy that outranks it, if that is the cause.
     """
 
     query_id: str
     doc_id: str
-    cause: str
+    cause: Cause
     first_stage_rank: int | None
     rank: int | None
     behind: str | None = None
@@ -54,7 +56,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Unjudged:
-    """A document without a judgement that the reranker takes for relevant."""
+    """A document without a judgement that the reranker considers relevant."""
 
     query_id: str
     doc_id: str
@@ -72,7 +74,7 @@ class Diagnosis:
         unjudged: likely unjudged positives, the most probable first.
     """
 
-    causes: Mapping[str, int]
+    causes: Mapping[Cause, int]
     lost: Sequence[Lost]
     unjudged: Sequence[Unjudged]
 
@@ -86,8 +88,8 @@ class Subject:
         rankings: the order that ships.
         fusion_weight: share of the first stage in it.
         calibrator: logit to probability.
-        threshold: probability from which a document looks relevant; 0.5 if None.
-        read_in_full: scores a document that was cut once more, by all of its passages.
+        threshold: probability at which a document looks relevant; 0.5 if None.
+        read_in_full: rescores a document that was cut, by all of its passages.
     """
 
     scored: Mapping[str, ScoredQuery]
@@ -99,7 +101,7 @@ class Subject:
 
 
 def diagnose(subject: Subject, run: Run, qrels: Qrels, corpus: Mapping[str, Document]) -> Diagnosis:
-    """Follow each relevant document to where it is lost, and list unjudged documents that look relevant.
+    """Find where each relevant document is lost, and list the unjudged documents that look relevant.
 
     Args:
         subject: the reranker, with scores for the measured queries.
@@ -132,7 +134,8 @@ def _follow(
     ranking = subject.rankings[query_id]
     before = _rank(doc_id, [candidate.doc_id for candidate in candidates])
     rank = _rank(doc_id, ranking)
-    behind = None
+    behind: str | None = None
+    cause: Cause
     if rank is not None and rank <= TOP:
         cause = FOUND
     elif before is None or rank is None:
@@ -151,7 +154,7 @@ def _rank(doc_id: str, order: Sequence[str]) -> int | None:
 
 
 def _cut_decides(subject: Subject, query_id: str, doc_id: str) -> bool:
-    """Whether the document would be among the first ten if all of it were read, all else being equal."""
+    """Whether the document would be among the first ten if it were read in full, all else being equal."""
     found = subject.scored[query_id]
     position = list(found.doc_ids).index(doc_id)
     if not found.cut[position]:

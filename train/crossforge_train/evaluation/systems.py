@@ -10,7 +10,7 @@ from crossforge.errors import InputError
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.lexical import bm25_beside
 from crossforge.runs import Candidate, Run, read_run
 from crossforge_train.collections.collection import Collection, Qrels, require_documents
 from crossforge_train.collections.draws import seeded_draw
@@ -147,12 +147,9 @@ def first_stage_system(bench: Bench) -> System:
     )
 
 
-def bm25_retriever(collection: Collection, first_stage: Retriever) -> TfidfRetriever:
-    """The corpus indexed with BM25 weights, its texts analysed as the first stage does."""
-    documents = collection.corpus.values()
-    if not isinstance(first_stage, TfidfRetriever):
-        return TfidfRetriever.fit(documents, weighting="bm25")
-    return TfidfRetriever.fit(documents, first_stage.analyzer, weighting="bm25", title_weight=first_stage.title_weight)
+def bm25_retriever(collection: Collection, first_stage: Retriever) -> Retriever:
+    """The corpus indexed with BM25 weights, its texts read as a lexical first stage reads them."""
+    return bm25_beside(first_stage, collection.corpus.values())
 
 
 def bm25_systems(bench: Bench, retriever: Retriever) -> list[System]:

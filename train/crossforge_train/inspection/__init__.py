@@ -1,1 +1,1 @@
-"""What a collection holds, in numbers: before anything is trained on it."""
+"""What a collection holds, in numbers, before anything is trained on it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection, Qrels
@@ -13,50 +14,68 @@ _DEPTHS = (10, 20, 50, 100, 200, 500, 1000)
 _METRIC = "nDCG@10"
 
 
+@dataclass(frozen=True)
+class Ceiling:
+    """What a reranker of so many candidates has to work with.
+
+    Attributes:
+        recall: share of the relevant documents that are among them.
+        ideal_ndcg_10: nDCG@10 if they are ordered by their labels, which no reranker can beat.
+    """
+
+    recall: float
+    ideal_ndcg_10: float
+
+
+@dataclass(frozen=True)
+class CeilingFacts:
+    """What the first stage finds for one split.
+
+    Attributes:
+        queries: how many were searched.
+        of: how many there are with a relevant document.
+        ndcg_10: nDCG@10 of the first stage itself.
+        depths: number of candidates -> the ceiling, smallest number first.
+    """
+
+    queries: int
+    of: int
+    ndcg_10: float
+    depths: Mapping[int, Ceiling]
+
+
 def ceiling_facts(
     collection: Collection, retriever: Retriever, depth: int, max_queries: int, seed: int
-) -> dict[str, Any]:
-    """For each split nDCG@10 of the first stage, and at several depths its recall and the nDCG@10 of an ideal order.
-
-    The ideal order puts the candidates by their labels: no reranker of these candidates can do better.
+) -> dict[str, CeilingFacts]:
+    """Measure the first stage on each split that has a query with a relevant document.
 
     Args:
         collection: what to look at.
         retriever: the first stage over its corpus.
-        depth: the largest number of candidates that are reranked.
-        max_queries: measure so many queries of a split, by a seeded draw.
-        seed: of the draw.
+        depth: the largest number of candidates to rerank.
+        max_queries: the most queries of a split to search; more than these are sampled.
+        seed: of the sample.
     """
     depths = [*(found for found in _DEPTHS if found < depth), depth]
+    judged = {split: judged_queries(qrels) for split, qrels in collection.splits.items()}
     return {
-        split: {
-            "of": len(judged_queries(qrels)),
-            **_measured(collection, retriever, _drawn(qrels, max_queries, seed), depths),
-        }
-        for split, qrels in collection.splits.items()
-        if judged_queries(qrels)
+        split: _measured(collection, retriever, qrels, seeded_draw(list(qrels), max_queries, seed), depths)
+        for split, qrels in judged.items()
+        if qrels
     }
 
 
-def _drawn(qrels: Qrels, count: int, seed: int) -> Qrels:
-    judged = judged_queries(qrels)
-    return {key: judged[key] for key in seeded_draw(list(judged), count, seed)}
-
-
-def _measured(collection: Collection, retriever: Retriever, qrels: Qrels, depths: list[int]) -> dict[str, Any]:
-    run = retriever.search({key: collection.queries[key] for key in qrels}, depths[-1])
+def _measured(
+    collection: Collection, retriever: Retriever, judged: Qrels, drawn: Sequence[str], depths: Sequence[int]
+) -> CeilingFacts:
+    qrels = {key: judged[key] for key in drawn}
+    run = retriever.search({key: collection.queries[key] for key in drawn}, depths[-1])
     found = {key: [candidate.doc_id for candidate in candidates] for key, candidates in run.items()}
-    return {
-        "queries": len(qrels),
-        _METRIC: _mean(_METRIC, qrels, found),
-        "depths": {
-            str(depth): {
-                "recall": _mean(f"R@{depth}", qrels, found),
-                f"{_METRIC} of an ideal order": _mean(_METRIC, qrels, _ideal(qrels, found, depth)),
-            }
-            for depth in depths
-        },
+    ceilings = {
+        depth: Ceiling(_mean(f"R@{depth}", qrels, found), _mean(_METRIC, qrels, _ideal(qrels, found, depth)))
+        for depth in depths
     }
+    return CeilingFacts(len(qrels), len(judged), _mean(_METRIC, qrels, found), ceilings)
 
 
 def _ideal(qrels: Qrels, found: Rankings, depth: int) -> Rankings:

@@ -1,7 +1,8 @@
-"""How the texts look to a base model's tokenizer: how long, how much of them is cut, how much of them is unknown."""
+"""How a base model's tokenizer reads the texts: how long they are, how much is cut, how much is unknown."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,52 @@ import numpy as np
 from crossforge.files import read_json
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
-from crossforge_train.inspection.texts import percentiles
+from crossforge_train.inspection.texts import Percentiles, percentiles
 
 _DRAWN_PAIRS = 2000
 _MANY_UNKNOWN = 0.02
 _MANY_CUT = 0.25
-# Tokens a character from which a vocabulary has no words of a language. Where words are written without spaces, a token
-# a character is normal.
+# From so many tokens per character on, a vocabulary lacks the words of a language. Where words are written without
+# spaces, one token per character is normal.
 _SPELLED_OUT, _SPELLED_OUT_WITHOUT_SPACES = 0.6, 1.2
 _LONGEST_WORDS = 12  # characters between spaces, on average, in a language that has spaces
 
 
-def token_facts(collection: Collection, model: Path, max_length: int, seed: int) -> dict[str, Any]:
-    """Lengths of query and document together in tokens, and how well the tokenizer knows the language.
+@dataclass(frozen=True)
+class TokenFacts:
+    """How a tokenizer reads random pairs of a query and a document.
 
-    Measured on at most 2,000 pairs of a query and a document, drawn with the seed from all of them.
+    Attributes:
+        pairs: how many.
+        max_length: tokens that the model reads of a pair.
+        lengths: tokens of a pair, special ones included.
+        share_cut: share of the pairs that are longer than `max_length`.
+        share_unknown: share of the tokens that stand for something the vocabulary lacks.
+        tokens_per_word: where a word is anything between spaces.
+        tokens_per_character: not counting spaces.
+        characters_per_word: high where a language puts no spaces between words.
+    """
+
+    pairs: int
+    max_length: int
+    lengths: Percentiles
+    share_cut: float
+    share_unknown: float
+    tokens_per_word: float
+    tokens_per_character: float
+    characters_per_word: float
+
+
+def token_facts(collection: Collection, model: Path, max_length: int, seed: int) -> TokenFacts:
+    """Measure how long the pairs are, how much of them is cut, and how well the tokenizer knows the language.
+
+    At most 2,000 documents and 2,000 queries are sampled, and each document is paired with a random query.
 
     Args:
         collection: what to look at.
         model: a folder with a tokenizer.json.
-        max_length: tokens that the model reads of both together.
-        seed: of the draw.
+        max_length: tokens that the model reads of query and document together.
+        seed: of the sample.
 
     Raises:
         InputError: there is no tokenizer in the folder.
@@ -52,36 +78,36 @@ def token_facts(collection: Collection, model: Path, max_length: int, seed: int)
     tokens = [token for ids in (*encoded_documents, *encoded_queries) for token in ids]
     words = [word for text in (*documents, *queries) for word in text.split()]
     characters = sum(map(len, words))
-    return {
-        "pairs drawn": len(lengths),
-        "max_length": max_length,
-        "tokens of query and document": percentiles(lengths),
-        "share of pairs that is cut": sum(length > max_length for length in lengths) / len(lengths),
-        "share of unknown tokens": tokens.count(unknown) / max(1, len(tokens)),
-        "tokens a word": len(tokens) / max(1, len(words)),
-        "tokens a character": len(tokens) / max(1, characters),
-        "characters a word": characters / max(1, len(words)),
-    }
+    return TokenFacts(
+        pairs=len(lengths),
+        max_length=max_length,
+        lengths=percentiles(lengths),
+        share_cut=sum(length > max_length for length in lengths) / len(lengths),
+        share_unknown=tokens.count(unknown) / max(1, len(tokens)),
+        tokens_per_word=len(tokens) / max(1, len(words)),
+        tokens_per_character=len(tokens) / max(1, characters),
+        characters_per_word=characters / max(1, len(words)),
+    )
 
 
-def token_warnings(facts: dict[str, Any]) -> list[str]:
-    """What of these facts makes for a bad reranker, one line each."""
+def token_warnings(facts: TokenFacts) -> list[str]:
+    """Signs that this base model will make a poor reranker, one sentence each."""
     found: list[str] = []
-    if facts["share of unknown tokens"] > _MANY_UNKNOWN:
+    if facts.share_unknown > _MANY_UNKNOWN:
         found.append(
-            f"{facts['share of unknown tokens']:.1%} of the tokens are unknown to the base model: it was not made for "
-            "this language or domain, take another one"
+            f"{facts.share_unknown:.1%} of the tokens are unknown to the base model: it was not made for this "
+            "language or domain; choose another one"
         )
-    without_spaces = facts["characters a word"] > _LONGEST_WORDS
-    if facts["tokens a character"] > (_SPELLED_OUT_WITHOUT_SPACES if without_spaces else _SPELLED_OUT):
+    without_spaces = facts.characters_per_word > _LONGEST_WORDS
+    if facts.tokens_per_character > (_SPELLED_OUT_WITHOUT_SPACES if without_spaces else _SPELLED_OUT):
         found.append(
-            f"the base model needs {facts['tokens a character']:.1f} tokens a character: it spells this language out, "
-            "take one that was made for it"
+            f"the base model needs {facts.tokens_per_character:.1f} tokens per character: it spells this language "
+            "out; choose one that was made for it"
         )
-    if facts["share of pairs that is cut"] > _MANY_CUT:
+    if facts.share_cut > _MANY_CUT:
         found.append(
-            f"{facts['share of pairs that is cut']:.0%} of the documents are cut at {facts['max_length']} tokens: "
-            "raise training.max_length, or evaluation.passages"
+            f"{facts.share_cut:.0%} of the documents are cut at {facts.max_length} tokens: raise training.max_length "
+            "or evaluation.passages"
         )
     return found
 

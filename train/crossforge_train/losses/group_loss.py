@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from crossforge_train.config.training import TrainingConfig
-from crossforge_train.losses.registry import DISTILLATIONS, LOSSES
+from crossforge_train.losses.matrix import Objective
+from crossforge_train.registries import DISTILLATIONS, LOSSES
 
 
 class GroupLoss(nn.Module):
@@ -31,6 +32,8 @@ class GroupLoss(nn.Module):
         super().__init__()
         self.model = model
         self.config = config
+        self._objective: Objective = LOSSES.load(config.loss)
+        self._distance: Objective = DISTILLATIONS.load(config.distillation)
 
     def forward(
         self, features: list[Any], labels: Tensor, prompt: str | None = None, task: str | None = None
@@ -68,12 +71,10 @@ class GroupLoss(nn.Module):
     def _loss(self, logits: Tensor, labels: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         config, loss = self.config, logits.new_zeros(())
         if config.label_weight > 0:
-            loss = loss + config.label_weight * LOSSES[config.loss](logits, labels, mask)
+            loss = loss + config.label_weight * self._objective(logits, labels, mask)
         if config.uses_teacher:
-            distance = DISTILLATIONS[config.distillation]
-            loss = loss + float(config.distillation_weight) * distance(
-                logits, teacher / config.distillation_temperature, mask
-            )
+            targets = teacher / config.distillation_temperature
+            loss = loss + float(config.distillation_weight) * self._distance(logits, targets, mask)
         return loss
 
     def get_config_dict(self) -> dict[str, Any]:

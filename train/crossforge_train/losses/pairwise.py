@@ -58,11 +58,11 @@ def _lambda_loss(weights: Weights, *, equals: bool = False) -> Objective:
     return objective
 
 
-def _ndcg_loss1(gains: Tensor, discounts: Tensor) -> Tensor:
+def _bound1(gains: Tensor, discounts: Tensor) -> Tensor:
     return (gains / discounts)[:, :, None]
 
 
-def _ndcg_loss2(gains: Tensor, discounts: Tensor) -> Tensor:
+def _bound2(gains: Tensor, discounts: Tensor) -> Tensor:
     ranks = torch.arange(len(discounts), device=gains.device)
     apart = (ranks[:, None] - ranks[None, :]).abs()
     # Discounts of the distance itself and of the next one; one more than there are ranks, and nothing for distance 0.
@@ -71,18 +71,16 @@ def _ndcg_loss2(gains: Tensor, discounts: Tensor) -> Tensor:
     return change.fill_diagonal_(0.0) * differences(gains).abs()
 
 
-def _lambda_rank(gains: Tensor, discounts: Tensor) -> Tensor:
+def _swaps(gains: Tensor, discounts: Tensor) -> Tensor:
     inverse = 1 / discounts
     return (inverse[:, None] - inverse[None, :]).abs() * differences(gains).abs()
 
 
-def _ndcg_loss2pp(gains: Tensor, discounts: Tensor) -> Tensor:
-    return _MU * _ndcg_loss2(gains, discounts) + _lambda_rank(gains, discounts)
+def _bound2pp(gains: Tensor, discounts: Tensor) -> Tensor:
+    return _MU * _bound2(gains, discounts) + _swaps(gains, discounts)
 
 
-LAMBDA_LOSSES = {
-    "ndcg_loss1": _lambda_loss(_ndcg_loss1, equals=True),
-    "ndcg_loss2": _lambda_loss(_ndcg_loss2),
-    "ndcg_loss2pp": _lambda_loss(_ndcg_loss2pp),
-    "lambda_rank": _lambda_loss(_lambda_rank),
-}
+ndcg_loss1 = _lambda_loss(_bound1, equals=True)
+ndcg_loss2 = _lambda_loss(_bound2)
+ndcg_loss2pp = _lambda_loss(_bound2pp)
+lambda_rank = _lambda_loss(_swaps)

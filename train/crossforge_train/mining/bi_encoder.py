@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +12,18 @@ from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge.retrievers.postings import top_k
 from crossforge.runs import Candidate, Run
+from crossforge_train.base_model import find_base_model, weights_hash
 from crossforge_train.collections.collection import Collection
+from crossforge_train.config.run import Config
 from crossforge_train.libraries import quieten
 from crossforge_train.mining.groups import Group
+from crossforge_train.mining.teacher import TeacherKind
 from crossforge_train.precision import Precision, autocast, use_bf16
 from crossforge_train.reporting import Advance, Reporter
 
 _DIGITS = 4  # written to a file that is to be the same on every run
 _CHUNK = 256
 _QUERY_BLOCK, _DOCUMENT_BLOCK = 64, 20_000
-
-Vectors = Mapping[str, NDArray[np.float32]]
 
 
 class BiEncoder:
@@ -59,15 +59,46 @@ class BiEncoder:
         return vectors
 
 
-def with_cosines(groups: Sequence[Group], collection: Collection, model: BiEncoder, reporter: Reporter) -> list[Group]:
-    """The same groups with cosines between the embeddings of query and documents as teacher scores."""
-    query_ids = dict.fromkeys(group.query_id for group in groups)
-    doc_ids = dict.fromkeys(doc_id for group in groups for doc_id in group.doc_ids)
-    queries = {query_id: collection.queries[query_id] for query_id in query_ids}
-    documents = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
-    with reporter.bar("embedding with the teacher", len(queries) + len(documents)) as advance:
-        query_vectors, document_vectors = model.embed(queries, advance), model.embed(documents, advance)
-    return [replace(group, teacher=_cosines(group, query_vectors, document_vectors)) for group in groups]
+class CosineTeacher:
+    """A `Teacher` whose scores are cosines between the embeddings of query and documents.
+
+    A cosine is no probability, so that no candidate is above its margin.
+
+    Args:
+        model: embeds the texts.
+        collection: holds them.
+        reporter: shows progress.
+    """
+
+    def __init__(self, model: BiEncoder, collection: Collection, reporter: Reporter) -> None:
+        self._model = model
+        self._collection = collection
+        self._reporter = reporter
+        self._queries: dict[str, NDArray[np.float32]] = {}
+        self._documents: dict[str, NDArray[np.float32]] = {}
+
+    def can_read(self, query_id: str) -> bool:
+        """Always: query and documents are embedded by themselves."""
+        return True
+
+    def read(self, groups: Sequence[Group]) -> None:
+        """See `Teacher`."""
+        query_ids = dict.fromkeys(group.query_id for group in groups)
+        doc_ids = dict.fromkeys(doc_id for group in groups for doc_id in group.doc_ids)
+        queries = {key: self._collection.queries[key] for key in query_ids if key not in self._queries}
+        documents = {key: self._collection.corpus[key].full_text for key in doc_ids if key not in self._documents}
+        with self._reporter.bar("embedding with the teacher", len(queries) + len(documents)) as advance:
+            self._queries.update(self._model.embed(queries, advance))
+            self._documents.update(self._model.embed(documents, advance))
+
+    def scores(self, group: Group) -> list[float]:
+        """See `Teacher`."""
+        query = self._queries[group.query_id]
+        return [round(float(query @ self._documents[doc_id]), _DIGITS) for doc_id in group.doc_ids]
+
+    def above(self, group: Group, margin: float) -> list[str]:
+        """None."""
+        return []
 
 
 def dense_run(
@@ -96,6 +127,10 @@ def _embedded(documents: Sequence[Document], model: BiEncoder, advance: Advance)
     return np.stack([vectors[found.doc_id] for found in documents])
 
 
-def _cosines(group: Group, queries: Vectors, documents: Vectors) -> list[float]:
-    query = queries[group.query_id]
-    return [round(float(query @ documents[doc_id]), _DIGITS) for doc_id in group.doc_ids]
+def _open(config: Config, collection: Collection, reporter: Reporter) -> CosineTeacher:
+    training = config.training
+    model = BiEncoder(find_base_model(config.base_model), training.most_tokens, training.precision)
+    return CosineTeacher(model, collection, reporter)
+
+
+TEACHER = TeacherKind(_open, lambda config: weights_hash(config.base_model))

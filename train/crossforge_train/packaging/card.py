@@ -99,7 +99,7 @@ def model_card(
 def _pseudo(counts: Counts) -> str:
     if not counts.pseudo_queries:
         return ""
-    kinds = ", ".join(f"{kind} {found['kept']:,}" for kind, found in counts.pseudo_queries.items() if found["kept"])
+    kinds = ", ".join(f"{kind} {found.kept:,}" for kind, found in counts.pseudo_queries.items() if found.kept)
     judged = " and ".join(counts.judged_by_people)
     by_people = f"; people judged queries of {judged}" if judged else "; no person judged any of them"
     return f", made from the documents ({kinds}){by_people}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from crossforge.backends.onnx import INT8_FILE, MODEL_FILE
+from crossforge.backends.model_files import INT8_FILE, MODEL_FILE
 from crossforge.files import remove
 from crossforge.reranker import Reranker
 from crossforge_train.evaluation.metrics import mean, measure_rankings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossforge.backends.choice import EXACT, BackendName
+from crossforge.backends.choice import EXACT
 from crossforge.errors import PackageError
 from crossforge.reranker import Reranker
 from crossforge_train.libraries import quieten
@@ -34,7 +34,7 @@ def measure_agreement(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> di
     quieten()
     compared = [*_PAIRS, *pairs]
 
-    def difference(backend: BackendName) -> float:
+    def difference(backend: str) -> float:
         return float(np.abs(exact - Reranker(folder, backend=backend, verify="off").score_pairs(compared).logits).max())
 
     exact = Reranker(folder, backend="torch", verify="off").score_pairs(compared).logits
@@ -44,7 +44,7 @@ def measure_agreement(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> di
         raise PackageError(
             f"{folder}: ONNX logits differ from torch by {found['onnx']:.2g} (at most {most:.1g}); not packaged"
         )
-    others: tuple[BackendName, ...] = ("onnx-int8", "openvino", "openvino-bf16")
+    others: tuple[str, ...] = ("onnx-int8", "openvino", "openvino-bf16")
     for backend in others:
         with suppress(PackageError):
             found[backend] = difference(backend)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,6 +13,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json, write_tsv, written_atomically
 from crossforge.runs import write_run
 from crossforge_train.collections.collection import Collection
+from crossforge_train.evaluation.diagnostics import CUT, FOUND, MISSED, NEAR_COPY, OUTRANKED, TOO_DEEP, Cause
 from crossforge_train.evaluation.metrics import as_run
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Measured
@@ -20,6 +23,14 @@ from crossforge_train.report.page import page
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 UNJUDGED = "unjudged"  # tables of documents that somebody should judge: they quote whole texts
+_CAUSES_IN_0_1: Mapping[str, Cause] = {
+    "among the first 10": FOUND,
+    "missed by the first stage": MISSED,
+    "below the depth that is reranked": TOO_DEEP,
+    "outranked by a near-copy of itself": NEAR_COPY,
+    "cut by max_length": CUT,
+    "outranked by other documents": OUTRANKED,
+}
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -31,15 +42,36 @@ def write_report(folder: Path, report: Report) -> None:
 
 
 def read_report(folder: Path) -> Report:
-    """What `write_report` wrote.
+    """Read what `write_report` wrote, in this version or an earlier one.
 
     Raises:
-        InputError: there is none, or one of another version.
+        InputError: the file is missing or holds something else.
     """
+    found = read_json(folder / REPORT_FILE)
     try:
-        return TypeAdapter(Report).validate_python(read_json(folder / REPORT_FILE))
-    except ValidationError:
-        raise InputError(f"{folder / REPORT_FILE}: not a report of this version; evaluate again with --fresh") from None
+        return TypeAdapter(Report).validate_python(_with_named_causes(found))
+    except (ValidationError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{folder / REPORT_FILE}: not a report that this version reads; evaluate again with --fresh"
+        ) from None
+
+
+def _with_named_causes(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with names for causes where version 0.1 wrote sentences."""
+    return {**report, "splits": [_split_with_named_causes(split) for split in report["splits"]]}
+
+
+def _split_with_named_causes(split: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not split["details"]:
+        return split
+    diagnosis = split["details"]["diagnosis"]
+    causes = {_named(cause): count for cause, count in diagnosis["causes"].items()}
+    lost = [{**found, "cause": _named(found["cause"])} for found in diagnosis["lost"]]
+    return {**split, "details": {**split["details"], "diagnosis": {**diagnosis, "causes": causes, "lost": lost}}}
+
+
+def _named(cause: str) -> str:
+    return _CAUSES_IN_0_1.get(cause, cause)
 
 
 def write_details(folder: Path, measured: Measured, collection: Collection) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Details, SplitReport
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
+from crossforge_train.report.causes import cause_in_words
 from crossforge_train.report.tables import number, table_header, table_rows, verdict_lines, warning_lines
 
 
@@ -29,7 +30,7 @@ def _split(split: SplitReport, metric: str) -> list[str]:
 
 def _details(details: Details) -> list[str]:
     reliability, threshold = details.reliability, details.threshold
-    causes = ", ".join(f"{count} {cause}" for cause, count in details.diagnosis.causes.items() if count)
+    causes = ", ".join(f"{count} {cause_in_words(cause)}" for cause, count in details.diagnosis.causes.items() if count)
     lines = [
         f"- Probabilities ({reliability.method}): expected calibration error {number(reliability.ece)}, log loss "
         f"{number(reliability.log_loss)} (always the base rate: {number(reliability.base_log_loss)}).",

@@ -10,6 +10,7 @@ from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.evaluation.threshold import THRESHOLD_RULE
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report import plots
+from crossforge_train.report.causes import cause_in_words, loss_in_words
 from crossforge_train.report.tables import (
     number,
     signed,
@@ -30,7 +31,13 @@ def page(report: Report) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=number, signed=signed, with_article=with_article)
+    environment.filters.update(
+        number=number,
+        signed=signed,
+        with_article=with_article,
+        cause_in_words=cause_in_words,
+        loss_in_words=loss_in_words,
+    )
     template = environment.from_string(files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"))
     training = plots.training_plot(report.training, report.metric) if report.training else None
     rendered: str = template.render(

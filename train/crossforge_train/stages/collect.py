@@ -12,6 +12,7 @@ from crossforge_train.collections.collection import Collection, judged_by_people
 from crossforge_train.collections.counts import Counts
 from crossforge_train.collections.judgements import read_judgements, with_judgements
 from crossforge_train.collections.leaks import leakage, settle_leaks
+from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 from crossforge_train.collections.readers.mix import source_counts, weighted, with_replay
 from crossforge_train.collections.readers.reader import read_source, source_depends_on
 from crossforge_train.collections.splits import carve, require_groups
@@ -22,7 +23,7 @@ from crossforge_train.run_folder import COLLECT, CollectedFolder, RunFolder
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
-_DONE = {"drop": "were dropped", "move": "were moved there", "keep": "were left there"}
+_DONE = {"drop": "dropped", "move": "moved there", "keep": "kept in both"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Collected:
 
     Attributes:
         collection: the collection.
-        leaking: for train (and dev, if it was given) how many of its queries stood in a held-out split.
+        leaking: for train, and for dev if the collection came with one, how many queries were also in a held-out split.
     """
 
     collection: Collection
@@ -82,7 +83,7 @@ def _require_splits(config: CollectionConfig, collection: Collection) -> None:
     for key, split in carved.items():
         if split in collection.splits:
             raise InputError(
-                f"collection.{key}: {collection.name} has a split {split!r} already; name it in place of a share"
+                f"collection.{key}: {collection.name} already has a split {split!r}; give its name in place of a share"
             )
     for split in (config.train, dev, *tests):
         if split not in carved.values() and split not in collection.splits:
@@ -154,15 +155,27 @@ def _tell(context: Context, collected: Collected) -> None:
     queries = ", ".join(f"{split} {len(qrels):,}" for split, qrels in collection.splits.items())
     context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
     for kind, found in collection.made.items():
-        context.reporter.note(f"{kind}: " + ", ".join(f"{what} {count:,}" for what, count in found.items() if count))
+        context.reporter.note(f"{kind}: {_became(found)}")
     if config.mix or config.replay:
         shares = source_counts(collection.qrels(config.train))
         context.reporter.note("training queries: " + ", ".join(f"{name} {count:,}" for name, count in shares.items()))
     for split, count in collected.leaking.items():
         if count:
             context.reporter.note(
-                f"{count} queries of {split} also stand in a held-out split and {_DONE[config.leaks]}"
+                f"queries of {split} that are also in a held-out split: {count:,} {_DONE[config.leaks]}"
             )
+
+
+def _became(found: PseudoQueryCounts) -> str:
+    """What became of the pseudo-queries of one kind, in words."""
+    dropped = {
+        "made twice": found.twice,
+        "leaving too little of the document": found.too_little_left,
+        "not retrieving their document": found.not_brought_back,
+        "with documents of several splits": found.of_several_splits,
+    }
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
+    return f"{found.made:,} made, {found.kept:,} kept" + (f"; dropped: {reasons}" if reasons else "")
 
 
 STAGE = Stage(COLLECT, _depends_on, _run)

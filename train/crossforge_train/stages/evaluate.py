@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossforge.backends.choice import BackendName
+from crossforge.backends.choice import AUTO
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder, holds_reranker
 from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import Retriever
 from crossforge_train.base_model import find_base_model, model_hash
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
@@ -94,13 +94,13 @@ def training_curves(history: History) -> TrainingCurves:
     )
 
 
-def dev_bench(context: Context, collection: Collection, retriever: TfidfRetriever) -> Bench:
+def dev_bench(context: Context, collection: Collection, retriever: Retriever) -> Bench:
     """The bench on which is chosen what ships."""
     config = context.config
     return _bench(context, collection, retriever, config.collection.dev_split, config.evaluation.max_dev_queries)
 
 
-def _bench(context: Context, collection: Collection, retriever: TfidfRetriever, split: str, limit: int | None) -> Bench:
+def _bench(context: Context, collection: Collection, retriever: Retriever, split: str, limit: int | None) -> Bench:
     config, run = context.config, context.run.mined.run(split)
     return set_up_bench(collection, split, run, retriever, config.evaluation, config.seed, context.reporter, limit)
 
@@ -130,11 +130,11 @@ def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[Syste
     ]
 
 
-def backend_for(asked: BackendName) -> BackendName:
+def backend_for(asked: str) -> str:
     """What `evaluation.backend` means on this machine."""
     import torch
 
-    return "torch" if asked == "auto" and torch.cuda.is_available() else asked
+    return "torch" if asked == AUTO and torch.cuda.is_available() else asked
 
 
 STAGE = Stage(EVALUATE, _depends_on, _run)

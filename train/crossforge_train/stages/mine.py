@@ -8,11 +8,10 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import sha256
-from crossforge.loading import find_folder
-from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.registry import RETRIEVERS
 from crossforge.runs import Run, read_run
-from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
+from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
@@ -20,45 +19,44 @@ from crossforge_train.config.run import Config
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.mining.negatives import Candidates, Mined, Miner
 from crossforge_train.mining.report import mining_report, write_suspects
+from crossforge_train.mining.teacher import TeacherKind, mine_with_teacher
+from crossforge_train.registries import TEACHERS
 from crossforge_train.run_folder import MINE, MinedFolder
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
-_AUTO, _BASE = "auto", "base"
+_AUTO, _BASE, _CROSS_ENCODER = "auto", "base", "cross_encoder"
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     mining, training = config.mining, config.training
-    embeds = _teacher(config) == _BASE or any(source.dense for source in mining.sources)
+    teacher = _teacher(config)
+    embeds = teacher == _BASE or any(source.dense for source in mining.sources)
     return {
-        "first_stage": config.first_stage.model_dump(),
-        "mining": mining.model_dump(mode="json", exclude={"rounds"}),
-        "teacher": _teacher_hash(config),
+        "first_stage": config.first_stage.fingerprint(),
+        # A second round adds stages and changes nothing here.
+        "mining": {**mining.model_dump(mode="json"), "rounds": 1},
+        "teacher": TEACHERS.load(teacher).depends_on(config) if teacher else None,
         "embedding": {"max_length": training.most_tokens, "precision": training.precision} if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
+        **RETRIEVERS.version(config.first_stage.kind),
+        **(TEACHERS.version(teacher) if teacher else {}),
     }
 
 
 def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Version 0.1 mined anew when `mining.rounds` changed, which only adds stages."""
-    return {**depends_on, "mining": config.mining.model_dump(mode="json")}
-
-
-def _teacher_hash(config: Config) -> Mapping[str, str] | None:
-    teacher = _teacher(config)
-    if teacher is None:
-        return None
-    if teacher == _BASE:
-        return weights_hash(config.base_model)
-    return model_hash(find_folder(teacher, local_files_only=False))
+    """Version 0.1 told the first round of two from a single one."""
+    return {**depends_on, "mining": {**depends_on["mining"], "rounds": 2}}
 
 
 def _teacher(config: Config) -> str | None:
-    if config.mining.teacher != _AUTO:
-        return config.mining.teacher
-    return _BASE if is_bi_encoder(find_base_model(config.base_model)) else None
+    """Which kind of teacher there is; what is no kind's name is a reranker's folder or hub id."""
+    name = config.mining.teacher
+    if name == _AUTO:
+        return _BASE if is_bi_encoder(find_base_model(config.base_model)) else None
+    return name if name is None or name in TEACHERS else _CROSS_ENCODER
 
 
 def _source_hash(source: MiningSource) -> Mapping[str, str]:
@@ -78,7 +76,7 @@ def _run(context: Context) -> None:
         written.save_retriever(retriever)
         for split in splits:
             run = retriever.search(collection.split_queries(split), config.first_stage.depth)
-            written.save_run(split, run, config.first_stage.weighting)
+            written.save_run(split, run, config.first_stage.tag)
             advance()
     queries = training_queries(config, collection)
     run = retriever.search(queries, config.first_stage.depth, ties_by_id=True)
@@ -98,24 +96,21 @@ def mine_candidates(context: Context, collection: Collection, candidates: Candid
     """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
     config, query_ids = context.config, list(candidates.first_stage)
     miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
-    teacher_name = _teacher(config)
-    if teacher_name is None:
+    kind = _teacher(config)
+    if kind is None:
         return miner.mine(query_ids)
-    if teacher_name == _BASE:
-        return _with_base_model(context, collection, miner.mine(query_ids))
-    from crossforge_train.mining.cross_encoder import CrossEncoderTeacher, mine_with_teacher
-
-    teacher = CrossEncoderTeacher(Reranker(teacher_name, local_files_only=False), collection, context.reporter)
+    opened: TeacherKind = TEACHERS.load(kind)
+    teacher = opened.open(config, collection, context.reporter)
     relabel = settings.above_margin == "relabel"
     return mine_with_teacher(miner, query_ids, teacher, settings.teacher_margin, relabel=relabel)
 
 
-def write_mined(context: Context, collection: Collection, retriever: TfidfRetriever, mined: Mined) -> None:
+def write_mined(context: Context, collection: Collection, retriever: StoredRetriever, mined: Mined) -> None:
     """Write groups, report and suspects into the stage's folder."""
     written = MinedFolder(context.folder)
     written.save_groups(mined.groups)
     suspects = write_suspects(written.suspects_file, mined.groups, collection, retriever)
-    report = mining_report(mined.groups, mined.counts, str(retriever.analyzer), suspects)
+    report = mining_report(mined.groups, mined.counts, retriever.description, suspects)
     written.save_report(report)
     context.reporter.note(f"{report.groups:,} groups for {report.queries:,} queries")
 
@@ -138,14 +133,6 @@ def _known_candidates(path: Path, collection: Collection, query_ids: Sequence[st
         raise InputError(f"{path}: none of the training queries stands in this run")
     require_documents(known, collection, path)
     return known
-
-
-def _with_base_model(context: Context, collection: Collection, mined: Mined) -> Mined:
-    from crossforge_train.mining.bi_encoder import BiEncoder, with_cosines
-
-    training = context.config.training
-    model = BiEncoder(find_base_model(context.config.base_model), training.most_tokens, training.precision)
-    return Mined(with_cosines(mined.groups, collection, model, context.reporter), mined.counts)
 
 
 STAGE = Stage(MINE, _depends_on, _run, formerly=_formerly)

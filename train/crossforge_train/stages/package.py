@@ -15,7 +15,7 @@ from crossforge.documents import Document
 from crossforge.errors import CrossforgeError, InputError
 from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
 from crossforge.pipeline import save_first_stage
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.outcome import Report
@@ -35,9 +35,13 @@ _SAMPLE = 16
 
 
 class RegressionError(CrossforgeError):
-    """The reranker is worse than what it would replace, and packaging it was not allowed."""
+    """The reranker is worse than what it would replace, and packaging it was not allowed; `report` has the figures."""
 
     exit_status = 2
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(_why_not(report))
+        self.report = report
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
@@ -48,7 +52,7 @@ def _run(context: Context) -> None:
     config, run, written = context.config, context.run, PackageFolder(context.folder)
     report = run.evaluated.report
     if report.verdict == "REGRESSION" and not config.package.allow_regression:
-        raise RegressionError(_why_not(report))
+        raise RegressionError(report)
     finetuned = run.last_finetuned(config.mining.rounds)
     shutil.copytree(finetuned.model, written.path, dirs_exist_ok=True)
     run.evaluated.copy_publishable(written.evaluation.path)
@@ -75,8 +79,8 @@ def _run(context: Context) -> None:
 
 
 def _first_stage(
-    context: Context, collection: Collection, retriever: TfidfRetriever
-) -> tuple[Documents[Document], TfidfRetriever]:
+    context: Context, collection: Collection, retriever: StoredRetriever
+) -> tuple[Documents[Document], StoredRetriever]:
     """The documents as apps search them, and their index: anew where the run's has queries lifted out of it."""
     if collection.served is None:
         return collection.corpus.values(), retriever

@@ -11,7 +11,7 @@ from typing import Any
 
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
-from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.base import StoredRetriever
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
@@ -33,7 +33,7 @@ def _mine(context: Context) -> None:
     write_mined(context, collection, retriever, mine_candidates(context, collection, Candidates(hardest, {}), settings))
 
 
-def _hardest_first(context: Context, collection: Collection, retriever: TfidfRetriever) -> Run:
+def _hardest_first(context: Context, collection: Collection, retriever: StoredRetriever) -> Run:
     """The training queries' candidates within the window, by falling logit of the first round's reranker."""
     config = context.config
     reranker = Reranker(context.run.finetuned.model)

@@ -8,17 +8,26 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from crossforge.documents import Document
 from crossforge.errors import InputError
+from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
-from crossforge_train.config.documents import EndpointConfig
+from crossforge_train.config.documents import DocumentsSource, EndpointConfig
 
 _TRY_AGAIN = (408, 409, 425, 429)  # and every 5xx
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds
 _SHOWN = 200  # characters of what the endpoint complains of
+
+
+def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> GeneratedQueries:
+    """See `MakerFactory`."""
+    if source.endpoint is None:
+        raise InputError("collection.documents: quotas.endpoint needs the section endpoint")
+    return endpoint_maker(source.endpoint)
 
 
 def endpoint_maker(config: EndpointConfig) -> GeneratedQueries:

@@ -7,15 +7,24 @@ Sources: Bonifacio et al., "InPars: Data Augmentation for Information Retrieval 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from crossforge.batching import blocks
+from crossforge.documents import Document
 from crossforge.errors import InputError
+from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
-from crossforge_train.config.documents import GeneratorConfig
+from crossforge_train.config.documents import DocumentsSource, GeneratorConfig
 from crossforge_train.libraries import quieten
+
+
+def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> GeneratedQueries:
+    """See `MakerFactory`."""
+    if source.generator is None:
+        raise InputError("collection.documents: quotas.generator needs the section generator")
+    return generator_maker(source.generator, source.seed)
 
 
 def generator_maker(config: GeneratorConfig, seed: int) -> GeneratedQueries:

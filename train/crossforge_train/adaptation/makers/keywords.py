@@ -6,13 +6,14 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from crossforge.documents import Document
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, Span, seeded
+from crossforge_train.config.documents import DocumentsSource
 
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _SAMPLE = 20_000  # documents that say how rare a word is
@@ -122,3 +123,8 @@ def _places(document: Document, word: str) -> Iterator[Span]:
     for in_title, text in ((True, document.title), (False, document.text)):
         for found in pattern.finditer(text):
             yield Span(document.doc_id, in_title, found.start(), found.end())
+
+
+def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> KeywordMaker:
+    """See `MakerFactory`."""
+    return KeywordMaker(corpus.values(), analyzer, source.seed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from crossforge.documents import Document
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, of_text
 from crossforge_train.adaptation.texts import sentences
+from crossforge_train.config.documents import DocumentsSource
 
 _SUBJECT = r"(?:(?:the|an?)\s+)?(?P<subject>[^\W_][\w ()/'’-]{2,70}?)"
 _FEWEST_LEFT = 4  # words behind the definition's verb
@@ -81,3 +82,8 @@ def _question(sentence: str) -> tuple[str, int] | None:
         be = "are" if found["verb"].lower().startswith("are") else "is"
         return template.question.format(subject=subject, be=be), found.end("verb")
     return None
+
+
+def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> QuestionMaker:
+    """See `MakerFactory`."""
+    return QuestionMaker(analyzer)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from crossforge.documents import Document
+from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, of_text, seeded
 from crossforge_train.adaptation.texts import sentences, size
+from crossforge_train.config.documents import DocumentsSource
 
 _SHORTEST, _LONGEST = 30, 220  # bytes
 
@@ -36,3 +38,8 @@ class SentenceMaker:
             of_text(self.kind, " ".join(document.text[start:end].split()), document, start, end)
             for start, end in fitting
         ]
+
+
+def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> SentenceMaker:
+    """See `MakerFactory`."""
+    return SentenceMaker(source.seed)

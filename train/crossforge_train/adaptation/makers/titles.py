@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from crossforge.documents import Document
+from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, Span, of_text, seeded
 from crossforge_train.adaptation.texts import headings, size
 from crossforge_train.collections.splits import fingerprint, normalized
+from crossforge_train.config.documents import DocumentsSource
 
 _SHORTEST, _LONGEST = 8, 250  # bytes
 # A title of more documents than these ("Introduction") asks for none of them.
@@ -65,3 +67,8 @@ def _by_title(documents: Iterable[Document]) -> Mapping[str, dict[str, int]]:
         if first.setdefault(key, here) != here:
             sharing.setdefault(key, dict([first[key]]))[here[0]] = here[1]
     return sharing
+
+
+def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> TitleMaker:
+    """See `MakerFactory`."""
+    return TitleMaker(corpus.values(), source.seed)

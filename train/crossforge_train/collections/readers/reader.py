@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from crossforge.files import sha256
 from crossforge_train.collections.collection import Collection
+from crossforge_train.config.section import Section
 from crossforge_train.config.sources import Source
 from crossforge_train.registries import READERS
 
@@ -18,10 +19,13 @@ class Reader(NamedTuple):
     Attributes:
         read: settings of the source -> collection; raises `InputError` for bad input, with file and line.
         depends_on: settings of the source -> what decides the collection besides them: hashes of files, versions.
+        settings: of a third party's reader, the keys that stand under its name in a config; without it `read` is given
+            the value as YAML has it. Built-in readers have their settings in `Source`.
     """
 
     read: Callable[[Any], Collection]
     depends_on: Callable[[Any], Mapping[str, Any]]
+    settings: type[Section] | None = None
 
 
 def read_source(source: Source) -> Collection:
@@ -39,7 +43,7 @@ def source_depends_on(source: Source) -> Mapping[str, Any]:
     """Everything outside the config that decides what `read_source` gives, for fingerprints."""
     kind, settings = source.chosen()
     reader: Reader = READERS.load(kind)
-    return reader.depends_on(settings)
+    return {**reader.depends_on(settings), **READERS.version(kind)}
 
 
 def file_hashes(paths: Iterable[Path]) -> dict[str, Any]:

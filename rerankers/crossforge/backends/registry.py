@@ -1,0 +1,27 @@
+"""The backends by name. To add one: a file, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossforge.plugins import Plugin, Registry
+
+if TYPE_CHECKING:
+    from crossforge.backends.base import Backend
+
+_ROOM = "crossforge.backends"
+
+# Each opens a model folder; it raises `PackageError` if the folder or the machine lacks what it needs.
+BACKENDS: Registry[Callable[[Path], Backend]] = Registry(
+    "backends",
+    "backend",
+    {
+        "onnx": Plugin(f"{_ROOM}.onnx:open_fp32", "ONNX Runtime on the CPU, exact fp32"),
+        "onnx-int8": Plugin(f"{_ROOM}.onnx:open_int8", "ONNX Runtime on the CPU, for packages with an int8 model"),
+        "openvino": Plugin(f"{_ROOM}.openvino:open_fp32", "OpenVINO on the CPU, exact fp32"),
+        "openvino-bf16": Plugin(f"{_ROOM}.openvino:open_bf16", "OpenVINO on CPUs with native bf16"),
+        "torch": Plugin(f"{_ROOM}.torch:open_fp32", "PyTorch, exact fp32, on a GPU if there is one"),
+    },
+)

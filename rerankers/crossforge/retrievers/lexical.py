@@ -1,0 +1,44 @@
+"""The kind `lexical`: `TfidfRetriever` from the settings of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from crossforge.documents import Document
+from crossforge.retrievers.analysis import Analyzer
+from crossforge.retrievers.base import Retriever
+from crossforge.retrievers.tfidf import TfidfRetriever
+
+
+class LexicalKind:
+    """See `RetrieverKind`."""
+
+    @staticmethod
+    def fit(documents: Collection[Document], settings: Mapping[str, Any]) -> TfidfRetriever:
+        """Index documents.
+
+        Args:
+            documents: the corpus.
+            settings: `analyzer` ("auto", "word" or "char") and its `language`, `weighting` and `title_weight`; each may
+                be left out.
+
+        Raises:
+            InputError: a setting is wrong, or there is nothing to index.
+        """
+        options = dict(settings)
+        analyzer, language = options.pop("analyzer", "auto"), options.pop("language", "english")
+        return TfidfRetriever.fit(documents, None if analyzer == "auto" else Analyzer(analyzer, language), **options)
+
+    @staticmethod
+    def load(folder: Path) -> TfidfRetriever:
+        """Read an index."""
+        return TfidfRetriever.load(folder)
+
+
+def bm25_beside(first_stage: Retriever, documents: Collection[Document]) -> TfidfRetriever:
+    """The documents indexed with BM25 weights, their texts read as a lexical first stage reads them."""
+    if not isinstance(first_stage, TfidfRetriever):
+        return TfidfRetriever.fit(documents, weighting="bm25")
+    return TfidfRetriever.fit(documents, first_stage.analyzer, weighting="bm25", title_weight=first_stage.title_weight)

@@ -1,0 +1,65 @@
+"""What people judged on the page of `crossforge serve` reaches the next training, and no held-out query does."""
+
+import pytest
+from support import toy_config
+
+from crossforge import InputError
+from crossforge.service.judgements import JudgementLog
+from crossforge_train.collections.typed_queries import read_typed_queries
+from crossforge_train.config.loading import load_config
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.runner import run_stages
+
+
+@pytest.fixture
+def collect(tmp_path, toy_collection, tiny_encoder):
+    """Runs the first stage of a run and reads what it wrote."""
+    config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder))
+
+    def run():
+        run_stages(config, STAGES[:1], SilentReporter())
+        return RunFolder(config.folder).collected.collection()
+
+    run.log = JudgementLog(config.folder / "judgements.tsv")
+    return run
+
+
+def test_a_new_query_comes_into_training_with_its_judgements(collect):
+    before = collect()
+    collect.log.add("a query  nobody had", "baking-1", True)
+    collect.log.add("A query nobody had", "sailing-1", False)
+    collect.log.add("a query nobody had", "gone", True)
+    after = collect()
+    (new,) = set(after.qrels("train")) - set(before.qrels("train"))
+    assert after.queries[new] == "a query nobody had"
+    assert after.qrels("train")[new] == {"baking-1": 1, "sailing-1": 0}
+    assert {split: after.qrels(split) for split in ("dev", "test")} == {s: before.qrels(s) for s in ("dev", "test")}
+
+
+def test_a_query_without_a_relevant_document_teaches_nothing(collect):
+    before = collect()
+    collect.log.add("a query nobody had", "baking-1", False)
+    collect.log.add("another", "gone", True)
+    after = collect()
+    assert (after.queries, after.splits) == (before.queries, before.splits)
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_query_of_the_collection_is_judged_where_it_stands(collect, split):
+    before = collect()
+    query_id = next(iter(before.qrels(split)))
+    doc_id = next(one for one in before.corpus if one not in before.qrels(split)[query_id])
+    collect.log.add(before.queries[query_id].upper() + "?", doc_id, True)
+    after = collect()
+    assert after.qrels(split)[query_id] == {**before.qrels(split)[query_id], doc_id: 1}
+    assert after.queries == before.queries
+
+
+def test_a_malformed_line_is_named(tmp_path):
+    path = tmp_path / "judged_queries.jsonl"
+    path.write_text('{"_id": "a", "text": "b"}\n{"_id": 3}\n')
+    with pytest.raises(InputError, match="line 2"):
+        read_typed_queries(path)
+    assert read_typed_queries(tmp_path / "none") == {}

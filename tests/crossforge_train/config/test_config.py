@@ -1,0 +1,271 @@
+"""The config file: what it accepts, and what it says about what it does not accept."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crossforge.errors import InputError
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+
+ROOT = Path(__file__).parents[3]
+MINIMAL = {"name": "mine", "collection": {"builtin": "pydocs"}}
+
+
+def written(folder: Path, values: object) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    return path
+
+
+def problem(path: Path, overrides: tuple[str, ...] = ()) -> str:
+    with pytest.raises(InputError) as caught:
+        load_config(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_minimal_config_takes_every_default(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, MINIMAL))
+    assert config == Config(**MINIMAL)
+    assert config.folder == Path("runs/mine")
+
+
+@pytest.mark.parametrize("name", ["quickstart.yaml", "scifact.yaml"])
+def test_the_shipped_configs_load(name: str) -> None:
+    config = load_config(ROOT / "configs" / name)
+    assert config.name == Path(name).stem
+    assert config.training.uses_teacher
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong", "right"),
+    [
+        ("training", "learning_rte", "training.learning_rate"),
+        ("mining", "negative", "mining.negatives"),
+        ("evaluation", "metrics", "evaluation.metric"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_key_and_the_file(
+    tmp_path: Path, section: str, wrong: str, right: str
+) -> None:
+    path = written(tmp_path, {**MINIMAL, section: {wrong: 1}})
+    assert problem(path) == f"{path}: unknown key {section}.{wrong}; did you mean {right}?"
+
+
+def test_an_unknown_section_names_the_nearest_section(tmp_path: Path) -> None:
+    assert "unknown key trainning; did you mean training?" in problem(written(tmp_path, {**MINIMAL, "trainning": {}}))
+
+
+def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
+    found = problem(written(tmp_path, {**MINIMAL, "package": {"zzz": 1}}))
+    assert "known here: allow_regression, int8, include_corpus" in found
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("training", "epochs", "many"),
+        ("training", "epochs", 0),
+        ("training", "loss", "hinge"),
+        ("mining", "negatives", 2.5),
+        ("mining", "near_copy", 1.5),
+        ("first_stage", "depth", 0),
+        ("evaluation", "permutations", 10),
+        ("package", "include_corpus", "perhaps"),
+    ],
+)
+def test_a_wrong_value_names_key_file_and_value(tmp_path: Path, section: str, key: str, value: object) -> None:
+    path = written(tmp_path, {**MINIMAL, section: {key: value}})
+    found = problem(path)
+    assert found.startswith(f"{path}: {section}.{key}: ")
+    assert repr(value) in found
+
+
+def test_two_wrong_keys_are_both_named_on_one_line(tmp_path: Path) -> None:
+    found = problem(written(tmp_path, {**MINIMAL, "training": {"epochs": -1, "warmup": 2}}))
+    assert "training.epochs" in found
+    assert "training.warmup" in found
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a b", ".hidden", "a/b"])
+def test_a_name_that_is_no_plain_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+    assert "name" in problem(written(tmp_path, {**MINIMAL, "name": name}))
+
+
+def test_a_missing_name_is_said_to_be_missing(tmp_path: Path) -> None:
+    assert "name is missing" in problem(written(tmp_path, {"collection": {"builtin": "pydocs"}}))
+
+
+@pytest.mark.parametrize("collection", [{}, {"builtin": "pydocs", "beir": "somewhere"}])
+def test_a_collection_has_exactly_one_source(tmp_path: Path, collection: dict) -> None:
+    assert "exactly one of builtin" in problem(written(tmp_path, {"name": "mine", "collection": collection}))
+
+
+@pytest.mark.parametrize("dev", [0.0, 1.0, 1, -0.5, 3])
+def test_a_dev_share_outside_zero_and_one_is_refused(tmp_path: Path, dev: float) -> None:
+    assert "share" in problem(written(tmp_path, {"name": "mine", "collection": {"builtin": "pydocs", "dev": dev}}))
+
+
+def test_a_dev_of_the_wrong_type_is_named_by_its_key_once(tmp_path: Path) -> None:
+    found = problem(written(tmp_path, {"name": "mine", "collection": {"builtin": "pydocs", "dev": ["dev"]}}))
+    assert "collection.dev: " in found, "the key is collection.dev; there is no collection.dev.str"
+
+
+@pytest.mark.parametrize("test", [0.0, 1.0, 1, -0.5])
+def test_a_test_share_outside_zero_and_one_is_refused(tmp_path: Path, test: float) -> None:
+    assert "share" in problem(written(tmp_path, {"name": "mine", "collection": {"builtin": "pydocs", "test": test}}))
+
+
+FILES = {"corpus": "c.csv", "queries": "q.csv", "qrels": "j.csv"}
+
+
+@pytest.mark.parametrize(
+    ("collection", "message"),
+    [
+        ({"bier": "folder"}, "unknown key collection.bier; did you mean collection.beir?"),
+        (
+            {"files": {**FILES, "querys": "x"}},
+            "key collection.files.querys; did you mean collection.files.queries?",
+        ),
+        ({"files": {"corpus": "c.csv", "queries": "q.csv"}}, "collection.files.qrels is missing"),
+        ({"files": {**FILES, "qrels": {"train": 3}}}, "collection.files.qrels.train: "),
+        ({"files": {**FILES, "corpus_columns": {"txt": "a"}}}, "did you mean collection.files.corpus_columns.text?"),
+        ({"pairs": {"files": "p.csv", "columns": {"qury": "q"}}}, "did you mean collection.pairs.columns.query?"),
+        ({"pairs": 3}, "collection.pairs: "),
+        ({"trec": {"documents": [], "topics": "t", "qrels": "q"}}, "collection.trec.documents: "),
+        ({"datasets": {"path": "a/b", "corpus": "corpus"}}, "collection.datasets: corpus, queries and qrels belong"),
+        (
+            {"mix": [{"beir": "a"}, {"bier": "b"}]},
+            "collection.mix[1].bier; did you mean collection.mix[1].beir?",
+        ),
+        ({"mix": [{"beir": "a"}, {"beir": "b", "weight": "x"}]}, "collection.mix[1].weight: "),
+        ({"mix": [{"beir": "a"}, {"files": {"corpus": "c"}}]}, "collection.mix[1].files.queries is missing"),
+        ({"beir": "folder", "leaks": "ignore"}, "collection.leaks: "),
+    ],
+)
+def test_a_wrong_key_within_a_source_is_named_in_full(tmp_path: Path, collection: dict, message: str) -> None:
+    path = written(tmp_path, {"name": "mine", "collection": collection})
+    found = problem(path)
+    assert found.startswith(f"{path}: ")
+    assert message in found
+    assert "BeforeValidator" not in found
+
+
+def test_short_and_long_forms_of_a_source_mean_the_same(tmp_path: Path) -> None:
+    def source(collection: dict) -> object:
+        return load_config(written(tmp_path, {"name": "mine", "collection": collection})).collection.chosen()
+
+    assert source({"pairs": "p.csv"}) == source({"pairs": {"files": {"train": "p.csv"}}})
+    assert source({"datasets": "a/b"}) == source({"datasets": {"path": "a/b"}})
+    assert source({"ir_datasets": "x/train"}) == source({"ir_datasets": {"train": "x/train"}})
+    assert source({"files": FILES}) == source({"files": {**FILES, "qrels": {"train": "j.csv"}}})
+
+
+def test_distillation_needs_a_teacher(tmp_path: Path) -> None:
+    path = written(tmp_path, {**MINIMAL, "training": {"distillation_weight": 0.5}, "mining": {"teacher": None}})
+    assert problem(path) == f"{path}: training.distillation_weight needs a teacher: set mining.teacher"
+    assert load_config(path, ["mining.teacher=base"]).training.uses_teacher
+
+
+def test_a_training_that_learns_from_nothing_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, {**MINIMAL, "training": {"label_weight": 0, "distillation_weight": 0}})
+    assert problem(path).endswith("label_weight and distillation_weight are both 0: nothing is left to learn from")
+    teacher = ["training.distillation_weight=1", "mining.teacher=base"]
+    assert load_config(path, teacher).training.label_weight == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "right"),
+    [
+        ("training.loss", "listnet", "list_net"),
+        ("training.loss", "lambda", "lambda_rank"),
+        ("training.distillation", "margin", "margin_mse"),
+        ("training.long_documents", "best", "best_window"),
+        ("mining.choice", "stratify", "stratified"),
+    ],
+)
+def test_an_unknown_value_names_the_nearest_one(tmp_path: Path, key: str, wrong: str, right: str) -> None:
+    path = written(tmp_path, MINIMAL)
+    assert problem(path, (f"{key}={wrong}",)) == f"{path}: {key}: no value {wrong!r}; did you mean {right}?"
+
+
+def test_a_value_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
+    found = problem(written(tmp_path, {**MINIMAL, "training": {"loss": "zzz"}}))
+    assert "'group_softmax'" in found
+    assert "'adr_mse'" in found
+
+
+@pytest.mark.parametrize(
+    "mining", [{"negatives": 2, "random_negatives": 3}, {"skip_top": 50, "window": 50}], ids=["random", "window"]
+)
+def test_mining_settings_that_contradict_each_other_are_refused(tmp_path: Path, mining: dict) -> None:
+    assert ": mining: " in problem(written(tmp_path, {**MINIMAL, "mining": mining}))
+
+
+def test_the_deciding_metric_is_one_of_the_measures(tmp_path: Path) -> None:
+    found = problem(written(tmp_path, {**MINIMAL, "evaluation": {"metric": "AP"}}))
+    assert "evaluation.metric AP is not among evaluation.measures" in found
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    assert problem(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: no such config file"
+
+
+def test_a_folder_in_place_of_a_config_is_an_input_error(tmp_path: Path) -> None:
+    assert str(tmp_path) in problem(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["name: [", "a: b: c", "\tname: x"])
+def test_bad_yaml_is_told_on_one_line_with_its_place(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    found = problem(path)
+    assert found.startswith(f"{path}: not valid YAML")
+    assert "line 1" in found
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text"])
+def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    assert "a config is a mapping" in problem(written(tmp_path, text))
+
+
+def test_overrides_replace_and_add_keys(tmp_path: Path) -> None:
+    path = written(tmp_path, {**MINIMAL, "training": {"epochs": 1}})
+    config = load_config(
+        path, ["training.epochs=2.5", "evaluation.measures=[AP, nDCG@10]", "seed=7", "mining.max_queries=null"]
+    )
+    assert config.training.epochs == 2.5
+    assert config.evaluation.measures == ("AP", "nDCG@10")
+    assert config.seed == 7
+    assert config.mining.max_queries is None
+
+
+def test_the_last_of_two_overrides_counts(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, MINIMAL), ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=2", "training.=2", "name.first=2", "seed=[1"])
+def test_a_bad_override_is_named_as_it_was_given(tmp_path: Path, override: str) -> None:
+    assert problem(written(tmp_path, MINIMAL), (override,)).startswith(f"--set {override}: ")
+
+
+def test_an_override_of_an_unknown_key_names_the_nearest_one(tmp_path: Path) -> None:
+    assert "did you mean training.epochs?" in problem(written(tmp_path, MINIMAL), ("training.epoch=2",))
+
+
+def test_an_override_into_a_section_left_empty_in_the_file_works(tmp_path: Path) -> None:
+    path = written(tmp_path, "name: mine\ncollection: {builtin: pydocs}\ntraining:\n")
+    assert load_config(path, ["training.epochs=2"]).training.epochs == 2
+
+
+def test_every_key_stands_in_the_documentation() -> None:
+    documentation = (Path(__file__).parents[3] / "docs" / "config.md").read_text()
+    sections = {name: field.annotation for name, field in Config.model_fields.items()}
+    keys = [
+        f"{name}.{key}" if hasattr(section, "model_fields") else name
+        for name, section in sections.items()
+        for key in getattr(section, "model_fields", [""])
+    ]
+    assert len(keys) > 30
+    assert [key for key in keys if f"| `{key}` |" not in documentation] == []

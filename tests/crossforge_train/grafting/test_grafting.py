@@ -1,0 +1,170 @@
+"""Cross-encoders that begin as their bi-encoder."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from support import Recorder
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from crossforge.errors import InputError
+from crossforge.files import read_json, write_json
+from crossforge_train.collections.beir import read_beir
+from crossforge_train.collections.collection import Collection
+from crossforge_train.config.run import Config
+from crossforge_train.grafting.graft import graft, obstacle
+from crossforge_train.stages.stage import Context
+from crossforge_train.training import start
+from crossforge_train.training.start import starting_model
+
+LENGTH = 48
+
+Pairs = Sequence[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def collection(toy_collection: Path) -> Collection:
+    return read_beir(toy_collection)
+
+
+@pytest.fixture(scope="module")
+def pairs(collection: Collection) -> Pairs:
+    draw = random.Random(0)
+    documents = [found.full_text for found in collection.corpus.values()]
+    return [(query, draw.choice(documents)) for query in list(collection.queries.values())]
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tiny_encoder: Path, pairs: Pairs) -> torch.nn.Module:
+    torch.manual_seed(0)
+    model: torch.nn.Module = graft(tiny_encoder, pairs[::2], LENGTH).model
+    return model
+
+
+def logits(model: torch.nn.Module, tiny_encoder: Path, pairs: Pairs) -> Tensor:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    batch = tokenizer([q for q, _ in pairs], [d for _, d in pairs], padding=True, truncation=True, return_tensors="pt")
+    with torch.no_grad():
+        found: Tensor = model(**batch).logits[:, 0]
+    return found
+
+
+def test_scores_of_new_pairs_follow_the_cosines(
+    cross_encoder: torch.nn.Module, tiny_encoder: Path, pairs: Pairs
+) -> None:
+    new = pairs[1::2]
+    bi_encoder = SentenceTransformer(str(tiny_encoder), device="cpu")
+    queries, documents = (bi_encoder.encode([pair[n] for pair in new], convert_to_tensor=True) for n in (0, 1))
+    cosines = torch.cosine_similarity(queries, documents)
+    found = torch.corrcoef(torch.stack([cosines, logits(cross_encoder, tiny_encoder, new)]))[0, 1]
+    assert found > 0.4  # random weights and 32 dimensions; real ones are in the slow tests
+
+
+def test_it_is_an_ordinary_classifier(
+    cross_encoder: torch.nn.Module, tiny_encoder: Path, pairs: Pairs, tmp_path: Path
+) -> None:
+    cross_encoder.save_pretrained(tmp_path)  # type: ignore[operator]
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert loaded.config.num_hidden_layers == 3
+    assert loaded.config.num_labels == 1
+    torch.testing.assert_close(logits(loaded.eval(), tiny_encoder, pairs), logits(cross_encoder, tiny_encoder, pairs))
+
+
+def test_one_axis_says_which_text_a_token_belongs_to(cross_encoder: torch.nn.Module, tiny_encoder: Path) -> None:
+    segments = cross_encoder.bert.embeddings.token_type_embeddings.weight  # type: ignore[union-attr]
+    (differing,) = (segments[0] != segments[1]).nonzero().flatten().tolist()
+    batch = AutoTokenizer.from_pretrained(tiny_encoder)("bread oven", "pawn gambit bishop", return_tensors="pt")
+    with torch.no_grad():
+        states = cross_encoder(**batch, output_hidden_states=True).hidden_states[:-1]
+    wanted = (2.0 * batch["token_type_ids"][0, 1:] - 1).tolist()
+    # The first comes out of a LayerNorm as it may; each layer puts it right for the next one. [CLS] belongs to both.
+    for state, tolerance in zip(states, (0.5, 0.2, 0.2), strict=True):
+        assert state[0, 1:, differing].tolist() == pytest.approx(wanted, abs=tolerance)
+
+
+def test_every_weight_can_learn(cross_encoder: torch.nn.Module, tiny_encoder: Path, pairs: Pairs) -> None:
+    batch = AutoTokenizer.from_pretrained(tiny_encoder)(*pairs[0], return_tensors="pt")
+    cross_encoder.zero_grad()
+    cross_encoder(**batch).logits.sum().backward()
+    still = {name for name, value in cross_encoder.named_parameters() if value.grad is None or not value.grad.any()}
+    assert {name for name in still if "key.bias" not in name} == set()  # a key's bias never changes attention
+    cross_encoder.zero_grad()
+
+
+def bi_encoder_with(folder: Path, tiny_encoder: Path, pooling: str) -> Path:
+    transformer = Transformer(str(tiny_encoder), max_seq_length=64)
+    SentenceTransformer(modules=[transformer, Pooling(32, pooling)], device="cpu").save(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("model_type", "roberta", "its architecture is roberta, not bert"),
+        ("type_vocab_size", 1, "it knows no segments"),
+        ("position_embedding_type", "relative_key", "its positions are relative"),
+        ("hidden_act", "relu", "its activation is relu, not gelu"),
+    ],
+)
+def test_other_architectures_are_told_apart(
+    tmp_path: Path, tiny_encoder: Path, key: str, value: object, problem: str
+) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "other")
+    write_json(folder / "config.json", {**read_json(folder / "config.json"), key: value})
+    assert obstacle(folder) == problem
+
+
+def test_other_poolings_are_told_apart(tmp_path: Path, tiny_encoder: Path) -> None:
+    assert obstacle(tiny_encoder) == ""
+    assert obstacle(bi_encoder_with(tmp_path / "cls", tiny_encoder, "cls")) == "it pools by cls, not mean"
+
+
+def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Recorder) -> Path:
+    config = Config.model_validate(
+        {"name": "toy", "base_model": str(base_model), "collection": {"beir": "unread"}, "training": {"start": kind}}
+    )
+    return starting_model(Context(config, notes, folder), base_model, pairs, LENGTH).folder
+
+
+def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
+    tmp_path: Path, tiny_encoder: Path, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_FAITHFUL", 1.1)
+    notes = Recorder()
+    assert begin(tmp_path, tiny_encoder, "auto", pairs, notes) == tiny_encoder
+    assert "starts with a fresh head" in notes.notes[-1]
+    assert "correlation" in notes.notes[-1]
+    with pytest.raises(InputError, match=r"training\.start: .* cannot be the start.*take auto"):
+        begin(tmp_path, tiny_encoder, "bi_encoder", pairs, notes)
+
+
+def test_a_graft_is_made_once_and_alike(
+    tmp_path: Path, tiny_encoder: Path, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_FAITHFUL", 0.2)
+    first, again = tmp_path / "first", tmp_path / "again"
+    made = begin(first, tiny_encoder, "auto", pairs, Recorder())
+    twin = begin(again, tiny_encoder, "bi_encoder", pairs, Recorder())
+    assert (made / "model.safetensors").read_bytes() == (twin / "model.safetensors").read_bytes()
+    (made / "mark").touch()
+    assert (begin(first, tiny_encoder, "auto", pairs, Recorder()) / "mark").is_file()
+
+
+def test_a_fresh_head_is_to_be_had(tmp_path: Path, tiny_encoder: Path, pairs: Pairs) -> None:
+    assert begin(tmp_path, tiny_encoder, "fresh_head", pairs, Recorder()) == tiny_encoder
+
+
+def test_what_is_no_bi_encoder_starts_as_it_is(tmp_path: Path, tiny_encoder: Path, pairs: Pairs) -> None:
+    plain = shutil.copytree(tiny_encoder, tmp_path / "plain")
+    (plain / "modules.json").unlink()
+    assert begin(tmp_path, plain, "auto", pairs, Recorder()) == plain
+    with pytest.raises(InputError, match=r"training\.start is bi_encoder, and .*plain is none"):
+        begin(tmp_path, plain, "bi_encoder", pairs, Recorder())

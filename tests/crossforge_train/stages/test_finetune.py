@@ -1,0 +1,507 @@
+"""Fine-tuning: resuming, determinism, and runs that fail with advice. A tiny model, the real trainer."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from support import Recorder, toy_config
+from transformers import AutoModelForSequenceClassification
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge.files import read_json
+from crossforge.loading import Parts
+from crossforge.manifest import Manifest
+from crossforge.pipeline import RetrieveAndRerank
+from crossforge.reranker import Reranker
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.tokenization import PairTokenizer
+from crossforge_train.collections.beir import read_beir
+from crossforge_train.collections.collection import Collection
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.config.training import LongDocuments
+from crossforge_train.mining.groups import Group, read_groups
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import FinetunedFolder, RunFolder
+from crossforge_train.stages import finetune as finetune_module
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.records import read_record
+from crossforge_train.stages.runner import run_stages
+from crossforge_train.training import lora, preparation, start
+from crossforge_train.training.progress import TrainingProgress
+from crossforge_train.training.rows import make_rows
+
+COLLECT, MINE, FINETUNE, *_ = STAGES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_export() -> Any:
+    """The ONNX export takes longer than everything else here and is no part of what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crossforge_train.model_export.export_onnx", lambda model, folder: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory, toy_collection: Path, tiny_encoder: Path) -> Path:
+    """A config whose stages up to `mine` are done."""
+    path = toy_config(tmp_path_factory.mktemp("finetune"), toy_collection, tiny_encoder)
+    run_stages(load_config(path), (COLLECT, MINE), SilentReporter())
+    return path
+
+
+@pytest.fixture
+def prepared(config_file: Path, tmp_path: Path) -> Callable[..., Config]:
+    """Makes a config with a run folder of its own, in which all but fine-tuning is done."""
+
+    def make(*overrides: str, name: str = "runs") -> Config:
+        source = load_config(config_file).runs
+        shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("finetune*"))
+        return load_config(config_file, [f"runs={tmp_path / name}", *overrides])
+
+    return make
+
+
+def trained(config: Config) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    run_stages(config, (COLLECT, MINE, FINETUNE), SilentReporter())
+    folder = config.folder / "finetune"
+    return read_json(folder / "history.json"), load_file(folder / "model" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(config_file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    return trained(load_config(config_file))
+
+
+def interrupt_after(checkpoints: int, config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run until so many checkpoints are written, then press Ctrl-C; the folder of the checkpoints."""
+    saved = []
+
+    def on_save(self: TrainingProgress, args: Any, state: Any, control: Any, **_: Any) -> None:
+        saved.append(state.global_step)
+        if len(saved) == checkpoints:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_save", on_save)
+        with pytest.raises(KeyboardInterrupt):
+            trained(config)
+    assert not (config.folder / "finetune").exists()
+    record = read_record(RunFolder(config.folder), "finetune")
+    assert record is not None
+    assert not record.finished
+    return config.folder / "finetune.partial" / "checkpoints"
+
+
+def by_age(folder: Path) -> list[Path]:
+    """The checkpoints, oldest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def resumed_from(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the trainer is told to go on from, from now on."""
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer
+
+    told: list[str] = []
+    original = CrossEncoderTrainer.train
+
+    def train(self: Any, resume_from_checkpoint: str | None = None, **options: Any) -> Any:
+        told.append(Path(resume_from_checkpoint).name if resume_from_checkpoint else "")
+        return original(self, resume_from_checkpoint=resume_from_checkpoint, **options)
+
+    monkeypatch.setattr(CrossEncoderTrainer, "train", train)
+    return told
+
+
+def same(left: tuple[dict, dict], right: tuple[dict, dict]) -> None:
+    for key in ("best_dev", "best_step", "steps", "first_stage_dev"):
+        assert left[0][key] == right[0][key], key
+    assert left[1].keys() == right[1].keys()
+    for name, weights in left[1].items():
+        assert torch.equal(weights, right[1][name]), name
+
+
+def test_training_changes_the_model_and_keeps_its_best_checkpoint(uninterrupted: tuple, tiny_encoder: Path) -> None:
+    history, weights = uninterrupted
+    measured = [entry["eval_dev_metric"] for entry in history["log"] if "eval_dev_metric" in entry]
+    assert len(measured) == 3
+    assert history["best_dev"] == max(measured)
+    before = load_file(tiny_encoder / "model.safetensors")
+    changed = [not torch.equal(before[name], weights.get(f"bert.{name}", before[name])) for name in before]
+    assert any(changed)
+
+
+def test_the_checkpoints_are_gone_when_the_stage_is_done(uninterrupted: tuple, config_file: Path) -> None:
+    assert not (load_config(config_file).folder / "finetune" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_model(
+    prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch, checkpoints: int
+) -> None:
+    config = prepared()
+    folder = interrupt_after(checkpoints, config, monkeypatch)
+    newest = by_age(folder)[-1].name
+    told = resumed_from(monkeypatch)
+    found = trained(config)
+    assert told == [newest]
+    same(found, uninterrupted)
+
+
+def test_a_run_killed_after_its_last_step_trains_no_more(
+    prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = prepared()
+    interrupt_after(3, config, monkeypatch)
+    told = resumed_from(monkeypatch)
+    found = trained(config)
+    assert told == []
+    same(found, uninterrupted)
+
+
+# The rate of the tiny model, far too high, makes dev go down again.
+PATIENT = ("training.patience=1", "training.epochs=4", "training.evaluations=8", "training.learning_rate=0.02")
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_patience_ends_a_run_and_is_not_forgotten_when_it_is_killed(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, last: bool
+) -> None:
+    whole = trained(prepared(*PATIENT, name="whole"))
+    measured = [entry["eval_dev_metric"] for entry in whole[0]["log"] if "eval_dev_metric" in entry]
+    assert 2 <= len(measured) < 8
+    assert measured[-1] <= max(measured[:-1]) == whole[0]["best_dev"]
+    config = prepared(*PATIENT, name="killed")
+    interrupt_after(len(measured) if last else 1, config, monkeypatch)
+    same(trained(config), whole)
+
+
+AUTO = tuple(
+    f"training.{key}=auto"
+    for key in ("distillation_weight", "learning_rate", "head_learning_rate", "epochs", "merge", "max_length")
+)
+
+
+def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = Recorder()
+    config = prepared(*AUTO, name="whole")
+    run_stages(config, (COLLECT, MINE, FINETUNE), reporter)
+    folder = config.folder / "finetune"
+    whole = read_json(folder / "history.json"), load_file(folder / "model" / "model.safetensors")
+    picked = whole[0]["training"]
+    assert picked["epochs"] == 4  # few groups
+    assert picked["max_length"] in range(16, 65, 16)  # the base reads 64
+    assert 0 < picked["learning_rate"] <= 2e-4
+    assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
+    assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
+    assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
+        "training.max_length", "training.merge", "training.distillation_weight", "training.epochs",
+        "training.learning_rate", "training.head_learning_rate",
+    ]  # fmt: skip
+    saved = read_json(folder / "model" / "sentence_bert_config.json")
+    assert saved["max_seq_length"] == FinetunedFolder(folder).history.training.max_length == picked["max_length"]
+
+    killed = prepared(*AUTO, name="killed")
+    interrupt_after(1, killed, monkeypatch)
+    monkeypatch.setattr(preparation, "losses_by_rate", None)  # a run that goes on must not pick again
+    same(trained(killed), whole)
+
+
+def curve(history: dict[str, Any]) -> list[float]:
+    return [entry["loss"] for entry in history["log"] if "loss" in entry]
+
+
+@pytest.mark.parametrize("override", ["accumulation=2", "mini_batch=128", "gradient_checkpointing=true"])
+def test_what_saves_memory_changes_nothing_else(
+    prepared: Callable[..., Config], uninterrupted: tuple, override: str
+) -> None:
+    history, _ = trained(prepared(f"training.{override}"))
+    assert history["steps"] == uninterrupted[0]["steps"]
+    assert history["best_dev"] == pytest.approx(uninterrupted[0]["best_dev"], abs=0.01)
+    # The last batch of an epoch is smaller, and then the parts that it is taken in are not equal: as far as to there.
+    assert curve(history)[:-1] == pytest.approx(curve(uninterrupted[0])[:-1], abs=1e-3)
+
+
+def test_a_batch_that_cannot_be_taken_in_equal_parts_is_refused(prepared: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match=r"training.accumulation: 4 groups a step cannot be taken in 3 equal parts"):
+        trained(prepared("training.accumulation=3"))
+
+
+def test_adapters_are_trained_and_merged(
+    prepared: Callable[..., Config], uninterrupted: tuple, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapters = ("training.lora={rank: 4}", "training.learning_rate=0.01")
+    in_memory: list[torch.Tensor] = []
+    ids = torch.arange(5, 25).view(2, 10)
+
+    def save(context: Any, model: torch.nn.Module, *rest: Any) -> None:
+        in_memory.append(model.eval()(input_ids=ids).logits.detach())
+        original(context, model, *rest)
+
+    original = finetune_module._save
+    monkeypatch.setattr(finetune_module, "_save", save)
+    config = prepared(*adapters, name="whole")
+    whole = trained(config)
+    assert whole[1].keys() == uninterrupted[1].keys()  # no adapter is left
+    before = load_file(tiny_encoder / "model.safetensors")
+    for name, changed in (
+        ("encoder.layer.0.attention.self.query.weight", True),
+        ("embeddings.LayerNorm.weight", False),
+    ):
+        assert torch.equal(whole[1][f"bert.{name}"], before[name]) is not changed, name
+    reloaded = AutoModelForSequenceClassification.from_pretrained(config.folder / "finetune" / "model").eval()
+    assert torch.allclose(reloaded(input_ids=ids).logits, in_memory[0], atol=1e-6)
+
+    killed = prepared(*adapters, name="killed")
+    interrupt_after(1, killed, monkeypatch)
+    same(trained(killed), whole)
+
+
+def test_adapters_without_their_library_are_told_before_anything_runs(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"crossforge\[lora\]"):
+        trained(prepared("training.lora={}"))
+
+
+def test_frozen_embeddings_stay_as_they_were(
+    prepared: Callable[..., Config], uninterrupted: tuple, tiny_encoder: Path
+) -> None:
+    _, weights = trained(prepared("training.freeze_embeddings=true"))
+    name = "embeddings.word_embeddings.weight"
+    before = load_file(tiny_encoder / "model.safetensors")[name]
+    assert torch.equal(weights[f"bert.{name}"], before)
+    assert not torch.equal(uninterrupted[1][f"bert.{name}"], before)
+    assert not torch.equal(weights["classifier.weight"], uninterrupted[1]["classifier.weight"])
+
+
+def test_values_that_are_given_stay_as_given(uninterrupted: tuple, config_file: Path) -> None:
+    assert uninterrupted[0]["training"] == load_config(config_file).training.model_dump(mode="json")
+
+
+def test_a_loss_that_does_not_move_stops_the_run_with_advice(prepared: Callable[..., Config]) -> None:
+    config = prepared(
+        "training.learning_rate=1e-12", "training.head_learning_rate=1e-12", "training.epochs=20",
+        "training.evaluations=5",
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"stuck.*by step \d+ of \d+.*raise training.learning_rate") as caught:
+        trained(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_tensorboard_gets_the_curves(prepared: Callable[..., Config]) -> None:
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = prepared("training.report_to=[tensorboard]")
+    history, _ = trained(config)
+    found = accumulators.EventAccumulator(str(config.folder / "finetune" / "tensorboard"))
+    found.Reload()
+    measured = [event.value for event in found.Scalars("eval/dev_metric")]
+    assert measured == pytest.approx([e["eval_dev_metric"] for e in history["log"] if "eval_dev_metric" in e])
+    assert len(found.Scalars("train/loss")) == len([entry for entry in history["log"] if "loss" in entry])
+
+
+def test_a_tracker_that_is_not_installed_is_told_before_anything_runs(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossforge_train.training.tracking.find_spec", lambda name: None)
+    config = load_config(config_file, [f"runs={tmp_path}", "training.report_to=[wandb, mlflow]"])
+    with pytest.raises(InputError, match="names wandb, mlflow, which is not installed: pip install wandb mlflow"):
+        trained(config)
+    assert not (config.folder / "collect").exists()
+
+
+def test_another_tracker_is_no_reason_to_train_again(prepared: Callable[..., Config]) -> None:
+    config = prepared()
+    assert FINETUNE.depends_on(config) == FINETUNE.depends_on(
+        prepared("training.report_to=[tensorboard]", name="other")
+    )
+
+
+@pytest.mark.parametrize("content", [None, '{"global_step": 6, "log_his'])
+def test_a_half_written_checkpoint_is_ignored(
+    prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    config = prepared()
+    folder = interrupt_after(2, config, monkeypatch)
+    first, second = by_age(folder)
+    (second / "trainer_state.json").unlink()
+    if content is not None:
+        (second / "trainer_state.json").write_text(content)
+    told = resumed_from(monkeypatch)
+    found = trained(config)
+    assert told == [first.name]
+    same(found, uninterrupted)
+
+
+def test_checkpoints_of_other_settings_are_not_gone_on_from(
+    prepared: Callable[..., Config], config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = prepared()
+    interrupt_after(1, config, monkeypatch)
+    told = resumed_from(monkeypatch)
+    trained(load_config(config_file, [f"runs={config.runs}", "training.learning_rate=0.001"]))
+    assert told == [""]
+
+
+def test_the_same_config_gives_the_same_groups_and_the_same_metrics(
+    config_file: Path, uninterrupted: tuple, tmp_path: Path
+) -> None:
+    config = load_config(config_file, [f"runs={tmp_path}"])
+    same(trained(config), uninterrupted)
+    first, second = ((one.folder / "mine" / "groups.jsonl").read_bytes() for one in (load_config(config_file), config))
+    assert first == second
+
+
+def test_another_seed_gives_another_model(prepared: Callable[..., Config], uninterrupted: tuple) -> None:
+    _, weights = trained(prepared("seed=7"))
+    assert not torch.equal(weights["classifier.weight"], uninterrupted[1]["classifier.weight"])
+
+
+def test_a_model_that_ranks_nothing_is_refused_with_advice(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = preparation.load_model
+
+    def with_a_dead_head(*arguments: Any) -> Any:
+        model = original(*arguments)
+        torch.nn.init.zeros_(model.model.classifier.weight)
+        return model
+
+    monkeypatch.setattr(preparation, "load_model", with_a_dead_head)
+    config = prepared("training.learning_rate=1e-12", "training.head_learning_rate=1e-12")
+    with pytest.raises(InputError, match=r"the same score.*raise training.head_learning_rate") as caught:
+        trained(config)
+    assert "\n" not in str(caught.value)
+    assert not (config.folder / "finetune").exists()
+
+
+def test_a_run_that_diverges_is_stopped_with_advice(prepared: Callable[..., Config]) -> None:
+    config = prepared("training.learning_rate=1e30", "training.head_learning_rate=1e30", "training.warmup=0")
+    with pytest.raises(InputError, match=r"training diverged.*lower training.learning_rate") as caught:
+        trained(config)
+    assert "\n" not in str(caught.value)
+    assert not (config.folder / "finetune").exists()
+
+
+def test_too_little_disk_space_is_told_before_training(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=1000))
+    told = resumed_from(monkeypatch)
+    with pytest.raises(InputError, match=r"0\.0 GB free, fine-tuning needs about"):
+        trained(prepared())
+    assert told == []
+
+
+def test_queries_that_leave_no_room_for_a_document_are_refused_where_there_is_no_other(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crossforge.tokenization import PairTokenizer
+
+    monkeypatch.setattr(PairTokenizer, "fits", lambda self, query: False)
+    with pytest.raises(InputError, match="no training query leaves room for a document in 48 tokens"):
+        trained(prepared())
+
+
+@pytest.mark.parametrize("loss", ["ranknet", "ndcg_loss2pp", "multiple_negatives"])
+def test_a_model_of_another_loss_scores_in_raw_logits(prepared: Callable[..., Config], loss: str) -> None:
+    config = prepared(f"training.loss={loss}", "training.in_batch_negatives=2", "training.head_learning_rate=0.05")
+    history, _ = trained(config)
+    assert history["groups"] > 0
+    reranker = Reranker(config.folder / "finetune" / "model", backend="torch")
+    scores = reranker.score("bread dough", ["oven flour bread", "the sail", "pawn rook"])
+    assert ((scores < 0) | (scores > 1)).any()  # a sigmoid stays between
+    probabilities = [found.probability for found in reranker.rank("bread dough", ["oven flour bread", "the sail"])]
+    assert all(0 < probability < 1 for probability in probabilities)
+
+
+def test_the_share_of_documents_that_are_cut_is_told(prepared: Callable[..., Config]) -> None:
+    config, notes = prepared("training.max_length=16", "training.long_documents=first_window"), Recorder()
+    run_stages(config, (COLLECT, MINE, FINETUNE), notes)
+    shares = read_json(config.folder / "finetune" / "history.json")["cut_documents"]
+    assert min(shares.values()) > 0.5
+    told = f"{shares['training']:.0%} of the training documents are longer than 16 tokens: the beginning is read"
+    assert told in notes.notes
+    assert f"{shares['dev']:.0%} of the dev candidates are longer than what is read of them" in notes.notes
+
+
+def test_nothing_is_told_of_cut_documents_where_all_are_read(uninterrupted: tuple) -> None:
+    assert uninterrupted[0]["cut_documents"] == {"training": 0.0, "dev": 0.0}
+
+
+def test_a_teacher_alone_can_be_learned_from(prepared: Callable[..., Config]) -> None:
+    config = prepared("training.label_weight=0", "training.distillation_weight=1", "training.distillation=margin_mse",
+                      "mining.teacher=base")  # fmt: skip
+    history, _ = trained(config)
+    assert history["steps"] > 0
+
+
+def test_the_beginning_or_the_window_that_matches_best_is_trained_on(
+    toy_collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    text = f"{'boat sail wind harbour ' * 8} bread dough oven {'tide crew deck ' * 8}"
+    collection = Collection(
+        "one", {"long": Document("long", text)}, {"q": "bread dough"}, {"train": {"q": {"long": 1}}}
+    )
+    retriever = TfidfRetriever.fit(list(read_beir(toy_collection).corpus.values()))
+    reranker = Reranker.from_parts(Parts(PairTokenizer(tiny_encoder / "tokenizer.json", 24), None, Manifest("x", 24)))
+    pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker)
+    group = Group("q", ["long"], [1], [1])
+    windows: tuple[LongDocuments, ...] = ("best_window", "first_window")
+    read = {
+        window: make_rows(
+            [group], collection, "train", pipeline, window, path=tmp_path / window, reporter=SilentReporter()
+        )
+        for window in windows
+    }
+    assert "bread dough" in read["best_window"].dataset[0]["documents"][0]
+    assert read["first_window"].dataset[0]["documents"][0].startswith("boat sail")
+    assert read["best_window"].cut == read["first_window"].cut == 1.0
+
+
+def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossforge_train.stages.mine.is_bi_encoder", lambda folder: False)
+    with pytest.raises(InputError, match=r"distillation_weight needs a teacher, .* set mining\.teacher"):
+        trained(prepared("training.distillation_weight=1", "mining.teacher=auto"))
+
+
+def test_a_training_that_is_left_with_nothing_to_learn_from_is_told(prepared: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match=r"label_weight is 0 and there is no teacher"):
+        trained(prepared("training.label_weight=0", "training.distillation_weight=auto"))
+
+
+def test_training_starts_from_the_bi_encoder(prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "_FAITHFUL", 0.0)  # random weights follow their cosines less closely than real ones
+    config = prepared("training.start=bi_encoder", "training.learning_rate=auto", "training.head_learning_rate=auto")
+    history, weights = trained(config)
+    assert history["training"]["learning_rate"] <= 5e-5
+    assert history["training"]["head_learning_rate"] == history["training"]["learning_rate"]
+    assert any(name.startswith("bert.encoder.layer.2.") for name in weights)  # two of the bi-encoder, one to compare
+    assert not RunFolder(config.folder).finetuned.working_files.start.exists()
+
+
+def test_by_itself_training_takes_the_teacher_if_there_is_one(prepared: Callable[..., Config]) -> None:
+    auto = "training.distillation_weight=auto"
+    history, _ = trained(prepared(auto))
+    assert history["training"]["distillation_weight"] == 0
+    history, _ = trained(prepared(auto, "mining.teacher=base", name="with"))
+    assert history["training"]["distillation_weight"] == 1
+
+
+def test_a_bi_encoder_is_its_own_teacher(prepared: Callable[..., Config], tiny_encoder: Path, tmp_path: Path) -> None:
+    embeds = tmp_path / "embeds"
+    SentenceTransformer(str(tiny_encoder)).save_pretrained(str(embeds))
+    config = prepared(f"base_model={embeds}", "mining.teacher=auto")
+    run_stages(config, (COLLECT, MINE), SilentReporter())
+    groups = read_groups(config.folder / "mine" / "groups.jsonl")
+    assert all(len(group.teacher) == len(group.doc_ids) for group in groups)

@@ -1,0 +1,62 @@
+"""The second round: mined from the first round's mistakes, trained on from its weights, and what is shipped."""
+
+from pathlib import Path
+
+import numpy as np
+from support import toy_config
+
+from crossforge import Reranker
+from crossforge.files import read_json
+from crossforge_train.collections.collection import positives
+from crossforge_train.config.loading import load_config
+from crossforge_train.mining.groups import read_groups
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.runner import run_stages
+
+
+def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
+    path = toy_config(
+        tmp_path, toy_collection, tiny_encoder, mining={"rounds": 2, "random_negatives": 1},
+        evaluation={"bm25": False, "latency_queries": 0}, package={"allow_regression": True},
+    )  # fmt: skip
+    config = load_config(path)
+    stages = stages_until(config, "package")
+    assert [stage.name for stage in stages] == [
+        "collect", "mine", "finetune", "mine-2", "finetune-2", "evaluate", "package"
+    ]  # fmt: skip
+    run_stages(config, stages, SilentReporter())
+    folder = config.folder
+
+    # The hard negatives are what the first model ranks highest among the candidates that may be negatives.
+    collection = RunFolder(folder).collected.collection()
+    first = Reranker(folder / "finetune" / "model")
+    groups = read_groups(folder / "mine-2" / "groups.jsonl")
+    group = next(group for group in groups if all(rank > 0 for rank in group.ranks[1:3]))
+    assert list(group.sources) == ["positive", "first stage", "first stage", "random"]
+    assert group.ranks[1] < group.ranks[2]
+    scores = first.score(
+        collection.queries[group.query_id], [collection.corpus[doc_id] for doc_id in group.doc_ids[:3]]
+    )
+    assert scores[1] > scores[2]
+    for found in groups:
+        assert not set(positives(collection.qrels("train")[found.query_id])) & set(found.doc_ids[1:])
+
+    # Training went on: the second model is another one, and the package is the second model.
+    texts = [document.full_text for document in list(collection.corpus.values())[:8]]
+    second, shipped = (Reranker(folder / name) for name in ("finetune-2/model", "package"))
+    assert not np.allclose(first.score("bread", texts), second.score("bread", texts), atol=1e-3)
+    np.testing.assert_allclose(second.score("bread", texts), shipped.score("bread", texts), atol=1e-6)
+    curves = read_json(folder / "evaluate" / "report.json")["training"]
+    assert curves["first_stage_dev"] == read_json(folder / "finetune-2" / "history.json")["first_stage_dev"]
+
+    # Nothing is done twice.
+    before = (folder / "mine-2" / "groups.jsonl").stat().st_mtime_ns
+    run_stages(config, stages, SilentReporter())
+    assert (folder / "mine-2" / "groups.jsonl").stat().st_mtime_ns == before
+
+
+def test_one_round_has_no_second_stages(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
+    config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder))
+    assert [stage.name for stage in stages_until(config, "finetune")] == ["collect", "mine", "finetune"]

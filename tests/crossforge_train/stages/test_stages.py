@@ -1,0 +1,199 @@
+"""Stages and their fingerprints, with stages that do next to nothing."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Recorder
+
+from crossforge.errors import InputError
+from crossforge_train.config.run import Config
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.records import read_record
+from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.stage import Context, Stage, require_free_space
+
+
+class Fakes:
+    """Three stages: each counts its runs and writes its number; inputs and behaviour can be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = Config(name="fake", runs=folder, collection={"builtin": "pydocs"})
+        self.inputs = {"one": 1, "two": 1, "three": 1}
+        self.ran: list[str] = []
+        self.seen: dict[str, list[str]] = {}
+        self.before_writing: dict[str, Callable[[], None]] = {}
+
+    def stages(self, resumes: bool = False) -> list[Stage]:
+        return [self._stage(name, resumes) for name in self.inputs]
+
+    def _stage(self, name: str, resumes: bool) -> Stage:
+        def run(context: Context) -> None:
+            self.ran.append(name)
+            self.seen[name] = sorted(path.name for path in context.folder.iterdir())
+            (context.folder / "half").write_text("half")
+            self.before_writing.get(name, lambda: None)()
+            (context.folder / "result").write_text(f"{self.inputs[name]}")
+
+        return Stage(name, lambda _: {"input": self.inputs[name]}, run, resumes)
+
+    def go(self, **options: bool) -> list[str]:
+        """Run all three; the names of those that ran."""
+        self.ran = []
+        resumes = options.pop("resumes", False)
+        run_stages(self.config, self.stages(resumes), SilentReporter(), **options)
+        return self.ran
+
+    def fail_in(self, name: str, error: type[BaseException] = RuntimeError) -> None:
+        def raising() -> None:
+            raise error
+
+        self.before_writing = {name: raising}
+
+    def result(self, name: str) -> str:
+        return (self.config.folder / name / "result").read_text()
+
+
+def finished(fakes: Fakes, name: str) -> bool:
+    record = read_record(RunFolder(fakes.config.folder), name)
+    return record is not None and record.finished
+
+
+@pytest.fixture
+def fakes(tmp_path: Path) -> Fakes:
+    return Fakes(tmp_path)
+
+
+def test_stages_run_in_order_and_leave_finished_records(fakes: Fakes) -> None:
+    assert fakes.go() == ["one", "two", "three"]
+    for name in fakes.inputs:
+        assert fakes.result(name) == "1"
+        assert finished(fakes, name)
+        assert not (fakes.config.folder / f"{name}.partial").exists()
+
+
+def test_finished_stages_are_skipped_and_said_to_be(fakes: Fakes) -> None:
+    fakes.go()
+    reporter = Recorder()
+    run_stages(fakes.config, fakes.stages(), reporter)
+    assert reporter.stages == [("skipped", "one"), ("skipped", "two"), ("skipped", "three")]
+
+
+def test_a_changed_input_runs_its_stage_and_all_later_ones_again(fakes: Fakes) -> None:
+    fakes.go()
+    fakes.inputs["two"] = 2
+    assert fakes.go() == ["two", "three"]
+    assert fakes.result("two") == "2"
+    assert fakes.go() == []
+
+
+def test_a_result_that_was_deleted_is_made_again(fakes: Fakes) -> None:
+    fakes.go()
+    shutil.rmtree(fakes.config.folder / "three")
+    assert fakes.go() == ["three"]
+
+
+def test_fresh_runs_everything_again(fakes: Fakes) -> None:
+    fakes.go()
+    assert fakes.go(fresh=True) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, InputError, KeyboardInterrupt])
+def test_a_stage_that_raises_leaves_the_former_result_and_is_not_finished(
+    fakes: Fakes, error: type[BaseException]
+) -> None:
+    fakes.go()
+    fakes.inputs["two"] = 2
+    fakes.fail_in("two", error)
+    with pytest.raises(error):
+        fakes.go()
+    assert fakes.result("two") == "1"
+    assert not finished(fakes, "two")
+    fakes.before_writing = {}
+    assert fakes.go() == ["two", "three"]
+    assert fakes.result("two") == "2"
+
+
+def test_after_a_failure_even_the_former_inputs_are_not_taken_for_finished(fakes: Fakes) -> None:
+    fakes.go()
+    fakes.inputs["two"] = 2
+    fakes.fail_in("two")
+    with pytest.raises(RuntimeError):
+        fakes.go()
+    fakes.inputs["two"], fakes.before_writing = 1, {}
+    assert fakes.go()[0] == "two"
+
+
+def interrupted(fakes: Fakes, resumes: bool) -> None:
+    fakes.fail_in("two", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fakes.go(resumes=resumes)
+    fakes.before_writing = {}
+
+
+def test_a_stage_that_resumes_finds_what_the_killed_attempt_left(fakes: Fakes) -> None:
+    interrupted(fakes, resumes=True)
+    assert fakes.go(resumes=True) == ["two", "three"]
+    assert fakes.seen["two"] == ["half"]
+
+
+def test_a_stage_that_does_not_resume_starts_from_an_empty_folder(fakes: Fakes) -> None:
+    interrupted(fakes, resumes=False)
+    fakes.go()
+    assert fakes.seen["two"] == []
+
+
+def test_what_was_left_for_other_inputs_is_not_resumed(fakes: Fakes) -> None:
+    interrupted(fakes, resumes=True)
+    fakes.inputs["two"] = 2
+    fakes.go(resumes=True)
+    assert fakes.seen["two"] == []
+
+
+def test_a_change_in_an_earlier_stage_forbids_resuming_too(fakes: Fakes) -> None:
+    interrupted(fakes, resumes=True)
+    fakes.inputs["one"] = 2
+    fakes.go(resumes=True)
+    assert fakes.seen["two"] == []
+
+
+def test_fresh_does_not_resume(fakes: Fakes) -> None:
+    interrupted(fakes, resumes=True)
+    fakes.go(resumes=True, fresh=True)
+    assert fakes.seen["two"] == []
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(fakes: Fakes) -> None:
+    fakes.config.folder.mkdir()
+    (fakes.config.folder / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="no crossforge run"):
+        fakes.go()
+    assert [path.name for path in fakes.config.folder.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("marker", [{"kind": "other"}, ["crossforge-run"]])
+def test_a_folder_with_a_foreign_run_file_is_refused(fakes: Fakes, marker: object) -> None:
+    fakes.config.folder.mkdir()
+    (fakes.config.folder / "run.json").write_text(json.dumps(marker))
+    with pytest.raises(InputError, match="no crossforge run"):
+        fakes.go()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(fakes: Fakes) -> None:
+    fakes.config.folder.write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        fakes.go()
+
+
+def test_an_empty_folder_may_be_used(fakes: Fakes) -> None:
+    fakes.config.folder.mkdir()
+    assert fakes.go() == ["one", "two", "three"]
+
+
+def test_too_little_space_names_folder_and_need(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"needs about 1000000000\.0 GB"):
+        require_free_space(tmp_path / "new", 10**18, "fine-tuning")
+    require_free_space(tmp_path / "new", 1, "fine-tuning")
