@@ -36,8 +36,8 @@ def test_a_built_in_is_never_replaced(registered):
 
 def test_the_nearest_name_is_given_third_parties_included(registered):
     registry = registered(triangle="math:ceil")
-    with pytest.raises(InputError, match=r"^no shape 'triangel'; did you mean triangle\?$"):
-        registry.load("triangel")
+    with pytest.raises(InputError, match=r"^no shape 'triangle2'; did you mean triangle\?$"):
+        registry.load("triangle2")
     with pytest.raises(InputError, match=r"^no shape 'xyz'; have any, square, circle, triangle$"):
         registry.require("xyz", "any")
     assert registry.require("any", "any") == "any"

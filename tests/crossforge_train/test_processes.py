@@ -89,7 +89,7 @@ def test_only_the_main_process_writes_and_speaks(runs: dict[int, Any]) -> None:
 def test_a_finished_stage_is_skipped_by_both(runs: dict[int, Any]) -> None:
     done = launch(runs[2][1].parents[2] / "config.yaml", 2)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("is done already") == 3
+    assert done.stderr.count("is already done") == 3
 
 
 def test_two_processes_with_bounded_memory_give_the_loss_curve_of_one(

@@ -12,7 +12,8 @@ import typer
 
 from crossforge.errors import InputError
 from crossforge_train.cli.display import Output
-from crossforge_train.cli.training import FreshOption, JsonOption, QuietOption, SetOption, StageName, run_until
+from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, refuse_overrides
+from crossforge_train.cli.training import StageName, run_until
 
 RECIPE = Path(__file__).parents[1] / "adaptation" / "adapt.yaml"
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -20,22 +21,22 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 CorpusArgument = Annotated[
     Path,
     typer.Argument(
-        help="Documents: JSONL, CSV, TSV, Parquet or text file, BEIR folder, or folder of .md and .txt files.",
+        help="Documents: a JSONL, CSV, TSV, Parquet or text file, a BEIR folder, or a folder of .md and .txt files.",
         show_default=False,
     ),
 ]
 RecipeOption = Annotated[
-    Path, typer.Option("--config", help="Another recipe than configs/adapt.yaml.", show_default=False)
+    Path, typer.Option("--config", help="A recipe to use in place of configs/adapt.yaml.", show_default=False)
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the run; runs/adapt-CORPUS if left out.", show_default=False)
+    Path | None, typer.Option("--out", help="Run folder. Default: runs/adapt-CORPUS.", show_default=False)
 ]
 
 
 def adapt(
     corpus: CorpusArgument,
     base: Annotated[
-        str | None, typer.Option("--base", help="Start from this encoder or reranker: a folder, package or hub id.")
+        str | None, typer.Option("--base", help="Encoder or reranker to start from: a folder, package or hub id.")
     ] = None,
     out: OutOption = None,
     config: RecipeOption = RECIPE,
@@ -44,11 +45,17 @@ def adapt(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Adapt a reranker to documents without queries or judgements: make pseudo-queries, train, prove, package."""
+    """Adapt a reranker to documents alone: make pseudo-queries, train, prove, package."""
+    refuse_overrides(overrides, {**taken_keys(out), **({"base_model": "--base"} if base else {})})
     values = corpus_values(corpus, run_folder(corpus, out))
     if base:
         values.append(f"base_model={json.dumps(base)}")
     return run_until(config, [*values, *(overrides or [])], StageName.package, fresh, Output(quiet, as_json))
+
+
+def taken_keys(out: Path | None) -> dict[str, str]:
+    """The keys of a recipe that the command line sets, with what sets them."""
+    return {"collection.documents.corpus": "CORPUS", **({"runs": "--out", "name": "--out"} if out else {})}
 
 
 def corpus_values(corpus: Path, run: Path) -> list[str]:
@@ -63,7 +70,7 @@ def corpus_values(corpus: Path, run: Path) -> list[str]:
 
 
 def run_folder(corpus: Path, out: Path | None) -> Path:
-    """Where the run of a corpus stands.
+    """The run folder of a corpus.
 
     Raises:
         InputError: there is no such corpus.

@@ -12,15 +12,8 @@ import typer
 from crossforge import Reranker
 from crossforge.errors import InputError
 from crossforge_train.cli.display import Output, console, show_json, show_report
-from crossforge_train.cli.training import (
-    FreshOption,
-    JsonOption,
-    QuietOption,
-    SetOption,
-    StageName,
-    exit_status,
-    run_until,
-)
+from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, refuse
+from crossforge_train.cli.training import StageName, exit_status, run_until
 
 if TYPE_CHECKING:
     from crossforge_train.evaluation.split_report import Measured
@@ -28,18 +21,25 @@ if TYPE_CHECKING:
 
 _SEED = 42
 
-SplitOption = Annotated[str, typer.Option(help="The split of the collection to measure.")]
-DepthOption = Annotated[int, typer.Option(help="First-stage candidates that are reranked.", min=2)]
+_ONLY_ANY_RERANKER = (
+    "only with --reranker; a config has collection.test, evaluation.depth and evaluation.max_queries, "
+    "and its report is written to the run folder"
+)
+_ONLY_CONFIG = "only with a config; --reranker runs no stages"
+
+SplitOption = Annotated[str, typer.Option(help="Split of the collection to measure.")]
+DepthOption = Annotated[int, typer.Option(help="Number of first-stage candidates to rerank.", min=2)]
 ReportOption = Annotated[
-    Path | None, typer.Option("--report", help="A folder for report.html, report.json, runs and values by query.")
+    Path | None, typer.Option("--report", help="Folder for report.html, report.json, runs and per-query values.")
 ]
-MaxQueriesOption = Annotated[int | None, typer.Option(help="Measure only so many queries, by a seeded draw.", min=1)]
+MaxQueriesOption = Annotated[int | None, typer.Option(help="Measure a seeded sample of this many queries.", min=1)]
 
 
 def evaluate(
+    context: typer.Context,
     config: Annotated[Path | None, typer.Argument(help="Config file of a run.", show_default=False)] = None,
     reranker: Annotated[
-        str | None, typer.Option(help="Instead of a config: a package, cross-encoder folder or hub id.")
+        str | None, typer.Option(help="In place of a config: a package, cross-encoder folder or hub id.")
     ] = None,
     collection: Annotated[Path | None, typer.Option(help="With --reranker: a collection in BEIR layout.")] = None,
     split: SplitOption = "test",
@@ -54,9 +54,11 @@ def evaluate(
     """Measure a run's reranker, or any reranker on any collection, against the first stage."""
     output = Output(quiet, as_json)
     if config is not None and reranker is None and collection is None:
+        refuse(context, _ONLY_ANY_RERANKER, "split", "depth", "max_queries", "report")
         return run_until(config, overrides or [], StageName.evaluate, fresh, output)
     if config is not None or reranker is None or collection is None:
         raise InputError("give either a config, or both --reranker and --collection")
+    refuse(context, _ONLY_CONFIG, "overrides", "fresh")
     from crossforge_train.evaluation.comparison import measure_reranker
 
     found = Reranker(reranker)
@@ -69,7 +71,7 @@ def compare(
         list[str],
         typer.Argument(
             help="Packages, cross-encoder folders, hub ids, TREC run files, bm25 or first-stage. The first is the "
-            "baseline; if there is one only, the first stage is.",
+            "baseline; a single one is compared with the first stage.",
             show_default=False,
         ),
     ],
@@ -78,13 +80,13 @@ def compare(
     depth: DepthOption = 100,
     max_queries: MaxQueriesOption = None,
     candidates: Annotated[
-        Path | None, typer.Option(help="A TREC run with the candidates to rerank; TF-IDF retrieves them otherwise.")
+        Path | None, typer.Option(help="TREC run with the candidates to rerank. Default: TF-IDF retrieves them.")
     ] = None,
     report: ReportOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Set systems side by side on the same queries and candidates; exit status 2 if one is worse than the baseline."""
+    """Compare systems on the same queries and candidates. Exits with 2 if one is worse than the baseline."""
     from crossforge_train.evaluation.comparison import compare_named
 
     output = Output(quiet, as_json)

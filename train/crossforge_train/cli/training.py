@@ -1,4 +1,4 @@
-"""The commands that make a reranker: train, mine, package."""
+"""The commands that make a reranker: train, and one a stage."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from crossforge_train import processes
 from crossforge_train.cli.display import Output, console, show_json, show_mining, show_report
+from crossforge_train.cli.options import ConfigArgument, FreshOption, JsonOption, QuietOption, SetOption
 
 if TYPE_CHECKING:
     from crossforge_train.run_folder import EvaluatedFolder, MinedFolder
@@ -29,17 +30,6 @@ class StageName(str, Enum):
     package = "package"
 
 
-ConfigArgument = Annotated[
-    Path, typer.Argument(help="Config file, such as configs/quickstart.yaml.", show_default=False)
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a key: --set training.epochs=2.", metavar="A.B=C")
-]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Do finished stages again.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")]
-
-
 def train(
     config: ConfigArgument,
     overrides: SetOption = None,
@@ -48,7 +38,7 @@ def train(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Run a recipe: collect, mine, finetune, evaluate, package. What is done already is not done again."""
+    """Run a recipe: collect, mine, finetune, evaluate, package. Finished stages are skipped."""
     return run_until(config, overrides or [], until, fresh, Output(quiet, as_json))
 
 
@@ -68,8 +58,10 @@ def _one_stage(stage: StageName, description: str) -> Callable[..., int]:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
-    "mine": _one_stage(StageName.mine, "Mine hard negatives (and before that collect, where that is not done)."),
-    "package": _one_stage(StageName.package, "Package the reranker (and run the stages before that are not done)."),
+    "collect": _one_stage(StageName.collect, "Read and check the collection, and fix its splits."),
+    "mine": _one_stage(StageName.mine, "Mine hard negatives. Runs the stage before it unless finished."),
+    "finetune": _one_stage(StageName.finetune, "Fine-tune the reranker. Runs the stages before it unless finished."),
+    "package": _one_stage(StageName.package, "Package the reranker. Runs the stages before it unless finished."),
 }
 
 

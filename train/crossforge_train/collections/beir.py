@@ -11,6 +11,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_jsonl, read_lines, write_jsonl, write_tsv
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.places import missing_folder
 from crossforge_train.collections.readers.assembly import (
     Judgement,
     Query,
@@ -33,7 +34,7 @@ def read_beir(folder: Path, name: str | None = None) -> Collection:
             message names file and line.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise missing_folder(folder)
     corpus_file = beir_files(folder)[0]
     documents = distinct(some(plain_documents(read_rows(corpus_file)), f"{corpus_file}: no documents in it"))
     return read_judged(folder, ArrowCorpus.from_documents(documents), name)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from crossforge.documents import Document
-from crossforge.errors import InputError
 from crossforge_train.collections.beir import read_beir, read_judged, write_judged
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import TABLE_FILE, ArrowCorpus
+from crossforge_train.collections.places import missing_folder
 
 _SERVED = "served"
 
@@ -51,5 +51,5 @@ def read_folder(folder: Path) -> Collection:
         InputError: it is neither, or a file in it is malformed.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise missing_folder(folder)
     return load_collection(folder) if (folder / TABLE_FILE).is_file() else read_beir(folder)

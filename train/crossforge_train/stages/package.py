@@ -62,7 +62,14 @@ def _run(context: Context) -> None:
     if config.package.include_corpus:
         documents, whole = _first_stage(context, collection, retriever)
         save_first_stage(written.first_stage, documents, whole)
-    card = model_card(config, run.collected.counts, finetuned.history, markdown(report), crossforge.__version__)
+    card = model_card(
+        config,
+        run.collected.counts,
+        finetuned.history,
+        first_stage=retriever.name,
+        results=markdown(report),
+        version=crossforge.__version__,
+    )
     written.card.write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:
         agreement = measure_agreement(written.path, _sample_pairs(collection, config.collection.dev_split))

@@ -52,6 +52,9 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
     config = load_config(path, overrides)
     if not config.sweep.space:
         raise InputError(f"{path}: sweep.space is missing; name the keys to search and their values")
+    for override in overrides:
+        if (key := override.partition("=")[0].strip()) in config.sweep.space:
+            raise InputError(f"--set {key}: sweep.space of {path} searches this key; take it out of one of the two")
     count = trials or config.sweep.trials
     done: list[Trial] = []
     proposed = propose(config.sweep.space, done, config.seed)
