@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge_train.adaptation.reader import corpus_name
+from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.api.running import Run, load_config, run
+from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import PACKAGE, RunFolder
 
-RECIPE = Path(str(files("crossforge_train.adaptation"))) / "adapt.yaml"
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -48,12 +48,18 @@ def adapt(
     >>> import crossforge_train as ct
     >>> ct.adapt("docs.jsonl").package  # doctest: +SKIP
     """
-    where = Path(corpus)
-    values = corpus_values(where, run_path(where, Path(out) if out else None))
+    config = adapting_config(Path(corpus), base, Path(out) if out else None, Path(recipe), overrides)
+    return run(config, until=until, fresh=fresh, reporter=reporter)
+
+
+def adapting_config(
+    corpus: Path, base: str | None, out: Path | None, recipe: Path, overrides: Sequence[str] = ()
+) -> Config:
+    """A recipe's config for a corpus; arguments and errors as for `adapt`."""
+    values = corpus_values(corpus, run_path(corpus, out))
     if base:
         values.append(f"base_model={json.dumps(base)}")
-    config = load_config(recipe, [*values, *overrides])
-    return run(config, until=until, fresh=fresh, reporter=reporter)
+    return load_config(recipe, [*values, *overrides])
 
 
 def corpus_values(corpus: Path, run: Path) -> list[str]:

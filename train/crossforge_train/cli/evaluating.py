@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossforge import Reranker
 from crossforge.errors import InputError
 from crossforge_train.cli.display import Output, console, show_json, show_report
 from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, refuse
 from crossforge_train.cli.training import StageName, exit_status, run_until
 
 if TYPE_CHECKING:
-    from crossforge_train.evaluation.split_report import Measured
-    from crossforge_train.evaluation.systems import Bench
-
-_SEED = 42
+    from crossforge_train.api.report import Report
 
 _ONLY_ANY_RERANKER = (
     "only with --reranker; a config has collection.test, evaluation.depth and evaluation.max_queries, "
@@ -59,11 +55,11 @@ def evaluate(
     if config is not None or reranker is None or collection is None:
         raise InputError("give either a config, or both --reranker and --collection")
     refuse(context, _ONLY_CONFIG, "overrides", "fresh")
-    from crossforge_train.evaluation.comparison import measure_reranker
+    from crossforge_train.api import measuring
 
-    found = Reranker(reranker)
-    bench = _bench(collection, split, depth, max_queries, None, output)
-    return _show(bench, measure_reranker(bench, found), reranker, report, output)
+    wanted = measuring.Measurement(split, depth, max_queries)
+    found = measuring.evaluate(reranker, collection, wanted, save_to=report, reporter=output.reporter())
+    return _show(found, report, output)
 
 
 def compare(
@@ -87,51 +83,18 @@ def compare(
     as_json: JsonOption = False,
 ) -> int:
     """Compare systems on the same queries and candidates. Exits with 2 if one is worse than the baseline."""
-    from crossforge_train.evaluation.comparison import compare_named
+    from crossforge_train.api import measuring
 
     output = Output(quiet, as_json)
-    bench = _bench(collection, split, depth, max_queries, candidates, output)
-    measured = compare_named(bench, systems)
-    title = f"{measured.report.subject} against {measured.report.baseline}"
-    return _show(bench, measured, title, report, output)
+    wanted = measuring.Measurement(split, depth, max_queries, candidates)
+    found = measuring.compare(systems, collection, wanted, save_to=report, reporter=output.reporter())
+    return _show(found, report, output)
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"evaluate": evaluate, "compare": compare}
 
 
-def _bench(
-    folder: Path, split: str, depth: int, max_queries: int | None, candidates: Path | None, output: Output
-) -> Bench:
-    from crossforge_train.collections.storage import read_folder
-    from crossforge_train.config.evaluation import EvaluationConfig
-    from crossforge_train.config.first_stage import FirstStageConfig
-    from crossforge_train.evaluation.systems import read_candidates, set_up_bench
-    from crossforge_train.first_stage import fit_first_stage
-
-    config, first_stage = EvaluationConfig(depth=depth), FirstStageConfig()
-    collection = read_folder(folder)
-    queries = collection.split_queries(split)
-    retriever = fit_first_stage(collection.corpus.values(), first_stage)
-    run = (
-        read_candidates(candidates, collection)
-        if candidates
-        else retriever.search(queries, max(depth, first_stage.depth))
-    )
-    return set_up_bench(collection, split, run, retriever, config, _SEED, output.reporter(), max_queries)
-
-
-def _show(bench: Bench, measured: Measured, title: str, folder: Path | None, output: Output) -> int:
-    from crossforge_train.evaluation.outcome import make_report
-    from crossforge_train.evaluation.systems import RerankerSystem
-    from crossforge_train.report.files import write_details, write_report
-
-    rerankers = [system.pipeline.reranker for system in measured.systems if isinstance(system, RerankerSystem)]
-    backend = rerankers[0].backend_name if rerankers else "no reranker"
-    config = bench.config
-    report = make_report(title, bench.collection.name, config.metric, config.depth, backend, [measured.report])
-    if folder:
-        write_details(folder, measured, bench.collection)
-        write_report(folder, report)
+def _show(report: Report, folder: Path | None, output: Output) -> int:
     if output.as_json:
         show_json(asdict(report))
     else:

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from crossforge.errors import InputError
-from crossforge_train.cli.adapting import RECIPE, OutOption, RecipeOption, corpus_values, run_folder, taken_keys
+from crossforge_train.adaptation.recipe import RECIPE
+from crossforge_train.cli.adapting import OutOption, RecipeOption, taken_keys
 from crossforge_train.cli.display import console
 from crossforge_train.cli.options import SetOption, refuse, refuse_overrides
 
@@ -51,6 +52,7 @@ def judge(
     overrides: SetOption = None,
 ) -> None:
     """Judge documents one at a time; the next run of the same config uses the answers."""
+    from crossforge_train.api.adapting import corpus_values, run_path
     from crossforge_train.run_folder import RunFolder
 
     if RunFolder(place).is_run:
@@ -63,7 +65,7 @@ def judge(
         if queries:
             refuse(context, "not with --queries, which takes the place of proposed queries", "proposed")
         refuse_overrides(overrides, taken_keys(out))
-        run = run_folder(place, out)
+        run = run_path(place, out)
         source = documents_source(config, [*corpus_values(place, run), *(overrides or [])])
         _judge_corpus(source, run, queries, proposed, depth, limit)
 

@@ -15,6 +15,7 @@ from crossforge_train.cli.display import Output, console, show_json, show_mining
 from crossforge_train.cli.options import ConfigArgument, FreshOption, JsonOption, QuietOption, SetOption
 
 if TYPE_CHECKING:
+    from crossforge_train.config.run import Config
     from crossforge_train.run_folder import EvaluatedFolder, MinedFolder
 
 _REGRESSION_STATUS = 2
@@ -66,30 +67,31 @@ COMMANDS: dict[str, Callable[..., int]] = {
 
 
 def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, output: Output) -> int:
+    """Run the stages of a config file up to one of them, show what came out, and return the exit status."""
+    from crossforge_train.api.running import load_config
+
+    return run_config(load_config(path, overrides), until, fresh, output)
+
+
+def run_config(config: Config, until: StageName, fresh: bool, output: Output) -> int:
     """Run the stages of a config up to one of them, show what came out, and return the exit status."""
-    from crossforge_train.config.loading import load_config
+    from crossforge_train.api.running import run
     from crossforge_train.run_folder import RunFolder
     from crossforge_train.stages.package import RegressionError
-    from crossforge_train.stages.recipe import stages_until
-    from crossforge_train.stages.runner import run_stages
 
-    config = load_config(path, overrides)
-    wanted = stages_until(config, until.value)
     refusal: RegressionError | None = None
     try:
-        run_stages(config, wanted, output.reporter(), fresh=fresh)
+        run(config, until=until.value, fresh=fresh, reporter=output.reporter())
     except RegressionError as error:
         refusal = error
-    if refusal is None:
-        processes.part()
     if not processes.is_main():
         return 0
-    run = RunFolder(config.folder)
-    facts: dict[str, Any] = {"folder": str(run.stage(until.value))}
+    folder = RunFolder(config.folder)
+    facts: dict[str, Any] = {"folder": str(folder.stage(until.value))}
     if until in (StageName.evaluate, StageName.package):
-        facts = {**facts, **_show_report(run.evaluated, output)}
+        facts = {**facts, **_show_report(folder.evaluated, output)}
     if until is StageName.mine:
-        facts = {**facts, **_show_mining(run.mined, output)}
+        facts = {**facts, **_show_mining(folder.mined, output)}
     if refusal:
         raise refusal
     if output.as_json:
