@@ -18,10 +18,10 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.loading import load_config
 from crossforge_train.evaluation.metrics import mean, measure_rankings
+from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.grafting.graft import graft
 from crossforge_train.report.files import read_report
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.stages.mine import fit_first_stage
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 
@@ -49,7 +49,7 @@ def test_first_stage_reaches_the_published_figures(shared_collections: Path, nam
 
 
 def _first_stage(collection: Collection, config: FirstStageConfig) -> float:
-    run = fit_first_stage(collection, config).search(collection.split_queries("test"), 100)
+    run = fit_first_stage(collection.corpus.values(), config).search(collection.split_queries("test"), 100)
     rankings = {query_id: [found.doc_id for found in candidates] for query_id, candidates in run.items()}
     return mean(measure_rankings(["nDCG@10"], collection.qrels("test"), rankings)["nDCG@10"])
 

@@ -266,5 +266,5 @@ def test_generated_queries_are_one_more_kind(
 def test_a_generator_without_a_quota_is_refused() -> None:
     with pytest.raises(ValueError, match=r"generator and quotas.generator belong together"):
         DocumentsSource(corpus=Path("x.jsonl"), generator={"model": "m"})
-    with pytest.raises(ValueError, match=r"prompt holds no {text}"):
+    with pytest.raises(ValueError, match=r"prompt has no {text}"):
         GeneratorConfig(model="m", prompt="Write a query")

@@ -235,7 +235,7 @@ def test_mining_only_what_became_doubtful_again_gives_what_mining_everything_aga
             if above := teacher.above(group, 0.95):
                 doubtful[group.query_id].update(above)
                 settled = False
-    expected = [replace(group, teacher=teacher.logits(group)) for group in read]
+    expected = [replace(group, teacher=teacher.scores(group)) for group in read]
 
     miner = Miner(collection, "train", candidates, config, seed)
     passes: Counter[str] = Counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crossforge_train.collections.counts import Counts
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining
+from crossforge_train.registries import TEACHERS
 from crossforge_train.training.history import History
 
 _CARD = """---
@@ -123,4 +124,6 @@ def _teacher(name: str | None, training: PickedTraining) -> str:
         return "No teacher."
     if name in ("base", "auto"):
         return "Teacher scores are cosines of the base model as a bi-encoder."
+    if name in TEACHERS.third_party:
+        return f"Teacher: the plug-in `{name}`, {TEACHERS.third_party[name].description}."
     return f"Teacher: `{name}`, a cross-encoder."

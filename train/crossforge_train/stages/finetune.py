@@ -16,6 +16,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
+from crossforge_train.registries import DISTILLATIONS, LOSSES
 from crossforge_train.run_folder import FINETUNE, FinetunedFolder, MinedFolder
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 from crossforge_train.training.history import History
@@ -40,6 +41,8 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "passages": config.evaluation.passages,
         "seed": config.seed,
         "versions": versions("crossforge", "torch", "transformers", "sentence-transformers"),
+        **LOSSES.version(config.training.loss),
+        **DISTILLATIONS.version(config.training.distillation),
     }
 
 
