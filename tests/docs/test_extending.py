@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import write_lines
+from support import write_lines
 
 from crossforge import Document, InputError, PackageError, Reranker, RetrieveAndRerank
 from crossforge.backends.registry import BACKENDS
