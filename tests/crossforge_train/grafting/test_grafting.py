@@ -174,5 +174,5 @@ def test_what_is_no_bi_encoder_starts_as_it_is(tmp_path: Path, tiny_encoder: Pat
     plain = shutil.copytree(tiny_encoder, tmp_path / "plain")
     (plain / "modules.json").unlink()
     assert begin(tmp_path, plain, "auto", pairs, Notes()) == plain
-    with pytest.raises(InputError, match=r"training\.start is bi_encoder, and .*plain is none"):
+    with pytest.raises(InputError, match=r"training\.start is bi_encoder, but .*plain is not one"):
         begin(tmp_path, plain, "bi_encoder", pairs, Notes())
