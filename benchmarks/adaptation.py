@@ -23,8 +23,8 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.reranker import Reranker
 from crossforge.runs import Run
-from crossforge_train.base_model import find_base_model, is_bi_encoder
 from crossforge_train.adaptation.recipe import RECIPE
+from crossforge_train.base_model import find_base_model, is_bi_encoder
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.storage import read_folder
