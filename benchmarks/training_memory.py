@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", type=int, nargs="+", default=[8, 32], help="groups per step")
     options = parser.parse_args()
-    print("| groups | variant | MiB | seconds per step |\n|---|---|---|---|")
+    print("| groups | variant | MiB | seconds a step |\n|---|---|---|---|")
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # read by the child processes
     for groups in options.groups:
         for name in VARIANTS:
