@@ -232,7 +232,9 @@ def test_what_saves_memory_changes_nothing_else(
 
 
 def test_a_batch_that_cannot_be_taken_in_equal_parts_is_refused(prepared: Callable[..., Config]) -> None:
-    with pytest.raises(InputError, match=r"accumulation: 4 groups per step cannot be split into 3 equal parts"):
+    with pytest.raises(
+        InputError, match=r"training.accumulation: 4 groups per step cannot be split into 3 equal parts"
+    ):
         trained(prepared("training.accumulation=3"))
 
 

@@ -117,7 +117,7 @@ def _pick_the_others(
     has_teacher = bool(dataset[0]["teacher"])
     if config.training.uses_teacher and not has_teacher:
         raise InputError(
-            "training.distillation_weight needs a teacher, and the base model is no bi-encoder: set mining.teacher"
+            "training.distillation_weight needs a teacher, and the base model is not a bi-encoder: set mining.teacher"
         )
     if not config.training.label_weight and not has_teacher:
         raise InputError("training.label_weight is 0 and there is no teacher: nothing is left to learn from")
