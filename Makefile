@@ -12,7 +12,7 @@ WORKERS ?= 2
 # Environments of clients whose dependencies do not agree with the toolkit's.
 CLIENTS ?= .venv-clients
 
-.PHONY: help train adapt test test-clients demo check docs build clean
+.PHONY: help train adapt collections test test-clients demo check docs reference build clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,10 @@ train: .venv/installed  ## Train, prove and package a reranker: make train [CONF
 
 adapt: .venv/installed  ## Adapt to documents without labels: make adapt CORPUS=docs.jsonl
 	$(BIN)/crossforge adapt $(or $(CORPUS),$(error give the documents: make adapt CORPUS=docs.jsonl))
+
+collections: .venv/installed  ## Download the public collections that configs/*.yaml read
+	$(BIN)/pip install --quiet -e ".[ir-datasets]"
+	$(BIN)/crossforge fetch all
 
 test: .venv/installed-dev  ## Run the tests, and list the files of which they run less than 90% of the lines
 	$(BIN)/pytest $(SELECTED) --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report=
@@ -45,6 +49,9 @@ check: .venv/installed-dev  ## Lint, type-check, and check imports, spelling and
 docs: .venv/installed-dev  ## Build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	.ci/check_site.sh site
+
+reference: .venv/installed-dev  ## Write docs/config.md anew from the config models
+	$(BIN)/python docs/reference.py
 
 build: .venv/installed-dev  ## Build wheel and sdist into dist/, check them, and try the wheel in an empty environment
 	.ci/check_wheel.sh $(BIN)/python dist

@@ -1,9 +1,9 @@
-"""What each part of a recipe is worth, and what each loss gives: `python benchmarks/ablation.py CONFIG`.
+"""Ablate a recipe, or compare the losses: `python benchmarks/ablation.py CONFIG`.
 
-The config is trained as it is and with one thing changed at a time, and measured on dev as training measures it (as
-many queries and candidates as `training.dev_queries` and `dev_depth` say); test is left alone. `--losses` sets the
-losses beside each other instead, alone and without a teacher. Everything that was made is kept under --out and not made
-again, so the script goes on where it was cut off.
+Trains the config unchanged and with one change at a time, and measures each variant on dev as training does (with as
+many queries and candidates as `training.dev_queries` and `dev_depth` set); test is never touched. `--losses` compares
+the losses instead, each without a teacher or merging. Results are kept under --out and reused, so an interrupted run
+resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ LOSSES: Mapping[str, Sequence[str]] = {
 
 
 def main() -> None:
-    """Train what is missing, and print a table of everything that there is."""
+    """Train the missing variants and print a table of all of them."""
     options = _options()
     variants = LOSSES if options.losses else PARTS
     chosen = options.only or list(variants)
     if unknown := set(chosen) - set(variants):
-        sys.exit(f"--only: there is no {unknown.pop()!r}; take one of: {'; '.join(variants)}")
+        sys.exit(f"--only: unknown variant {unknown.pop()!r}; expected one of: {'; '.join(variants)}")
     rows = []
     for name in chosen:
         try:
@@ -66,8 +66,8 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
-    parser.add_argument("--losses", action="store_true", help="compare the losses, not the parts of the recipe")
-    parser.add_argument("--only", action="append", metavar="VARIANT", help="leave out the others; may be repeated")
+    parser.add_argument("--losses", action="store_true", help="compare losses instead of parts of the recipe")
+    parser.add_argument("--only", action="append", metavar="VARIANT", help="run only this variant; repeatable")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
@@ -79,7 +79,7 @@ def _row(options: argparse.Namespace, name: str, changes: Sequence[str]) -> str:
     named = [f"runs={options.out / options.config.stem}", f"name={folder}-{options.seed}", f"seed={options.seed}"]
     config = load_config(options.config, [*named, *options.overrides, *changes])
     stages = stages_until(config, FINETUNE)
-    reuse(config, stages, sorted(config.folder.parent.glob("*")))  # most variants are mined alike
+    reuse(config, stages, sorted(config.folder.parent.glob("*")))  # most variants share their mining
     run_stages(config, stages, RichReporter())
     run = RunFolder(config.folder)
     history = run.last_finetuned(config.mining.rounds).history

@@ -1,12 +1,12 @@
-"""Adaptation without labels, proved on human queries: `python benchmarks/adaptation.py FOLDER ...` (BEIR folders).
+"""Evaluate label-free adaptation on human queries: `python benchmarks/adaptation.py FOLDER ...` (BEIR folders).
 
-For each folder `crossforge adapt` gets the documents alone. Then nDCG@10 on the human queries of the split `test`
-(`--split train`, to choose between recipes), over the whole documents and the same candidates: the first stage, the
-untrained base model as a bi-encoder, the adapted reranker, and the two fused with weights that pseudo-queries choose
-(the package carries its own). Judgements are read to measure, and decide nothing.
+For each folder, `crossforge adapt` gets the documents only. The script then reports nDCG@10 on the human queries of the
+test split (use `--split train` to choose between recipes), over whole documents and the same candidates, for the first
+stage, the untrained base model as a bi-encoder, the adapted reranker, and the latter two each fused with the first
+stage at a weight chosen on pseudo-queries (the package ships its own). Judgements are used only for measurement.
 
-Other starts and recipes: `--base PACKAGE`, `--set collection.replay=[...]`. Everything that was made is kept under
---out and not made again, so the script goes on where it was cut off.
+For other starting points and recipes: `--base PACKAGE`, `--set collection.replay=[...]`. Results are kept under --out
+and reused, so an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.reranker import Reranker
 from crossforge.runs import Run
+from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.base_model import find_base_model, is_bi_encoder
-from crossforge_train.cli.adapting import RECIPE
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.storage import read_folder
@@ -48,11 +48,11 @@ TFIDF, BASE, BASE_FUSED, ADAPTED, FUSED = (
 )  # fmt: skip
 SYSTEMS = (TFIDF, BASE, BASE_FUSED, ADAPTED, FUSED)
 MEASURED_FILE = "human.json"
-_TOKENS = 256  # that the bi-encoder reads
+_TOKENS = 256  # the bi-encoder's maximum length
 
 
 def main() -> None:
-    """Run what is missing, and print a table of everything that there is."""
+    """Run whatever is missing and print a table of all results."""
     options = _options()
     rows = []
     for folder in options.folders:
@@ -68,13 +68,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
-    parser.add_argument("--base", help="start from this encoder, or warm from this reranker package")
+    parser.add_argument("--base", help="start from this encoder, or warm-start from this reranker package")
     parser.add_argument("--config", type=Path, default=RECIPE)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=C")
-    parser.add_argument("--tag", default="", help="behind the names of the runs, to keep several recipes apart")
+    parser.add_argument("--tag", default="", help="suffix of run names, to keep recipes apart")
     parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
-    parser.add_argument("--split", default="test", help="whose human queries are measured")
-    parser.add_argument("--max-queries", type=int, help="measure only so many of them, by a seeded draw")
+    parser.add_argument("--split", default="test", help="split whose human queries are measured")
+    parser.add_argument("--max-queries", type=int, help="measure a seeded sample of this many queries")
     return parser.parse_args()
 
 
@@ -83,7 +83,7 @@ def _row(folder: Path, seed: int, options: argparse.Namespace) -> str:
         "runs": str(options.out),
         "name": f"{folder.resolve().name}{options.tag}-{seed}",
         "collection.documents.corpus": str(folder),
-        "package.allow_regression": True,  # what is worse is to be seen in the table
+        "package.allow_regression": True,  # the table must show regressions too
         **({"base_model": options.base} if options.base else {}),
     }
     named = [f"{key}={json.dumps(value)}" for key, value in values.items()]
@@ -117,12 +117,12 @@ def _measured(config: Config, folder: Path, split: str, max_queries: int | None)
 
 
 def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
-    """The order of every system on the human queries."""
+    """Each system's ranking of the human queries' candidates."""
     package = Reranker(config.folder / "package", backend=backend_for(config.evaluation.backend))
     adapted = RunFolder(config.folder).collected.collection()
     dev = _bench(config, adapted, config.collection.dev_split, config.evaluation.max_dev_queries)
     bench = _bench(config, read_folder(folder), split, max_queries)
-    # The index of the whole documents, as the package has it.
+    # The bench's pipeline indexes whole documents, as the package does.
     scored = score_queries(
         bench.pipeline(package), bench.queries, bench.run, config.evaluation.depth, RichReporter(), "reranking"
     )
@@ -147,7 +147,7 @@ def _cosines(model: BiEncoder, bench: Bench) -> Mapping[str, ScoredQuery]:
 
 
 def _bench(config: Config, collection: Collection, split: str, limit: int | None) -> Bench:
-    """Dev on the run's own index, human queries on one of the whole documents."""
+    """A bench on the run's own index for dev, and on an index of whole documents for human queries."""
     retriever = (
         RunFolder(config.folder).mined.retriever()
         if split == config.collection.dev_split

@@ -1,8 +1,8 @@
-"""What a faster backend costs in ranking: `python benchmarks/backend_quality.py CONFIG [--set KEY=VALUE]`.
+"""Ranking quality lost to faster backends: `python benchmarks/backend_quality.py CONFIG [--set KEY=VALUE]`.
 
-Takes a run that is trained, and scores the candidates of its first test split once with every backend that this machine
-has. A row gives nDCG@10 of the reranker alone, the difference from exact fp32 with its interval, the largest difference
-of a logit, the share of the ten best in common, and pairs a second.
+Scores the candidates of a trained run's first test split once with every backend available on this machine. Each row
+reports the config's metric for the reranker alone, its difference from exact fp32 with a confidence interval, the
+largest difference in a logit, the overlap of the top 10, and pairs per second.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ DEPTH = 10
 
 
 def main() -> None:
-    """Print a row for each backend."""
+    """Print one row per backend."""
     options = _options()
     config = load_config(options.config, options.set)
     model = RunFolder(config.folder).last_finetuned(config.mining.rounds).model
     if not model.is_dir():
-        sys.exit(f"skipped: {model} does not exist; `make train CONFIG={options.config}` trains it")
+        sys.exit(f"skipped: {model} does not exist; train it with `make train CONFIG={options.config}`")
     bench = _bench(config)
     print(f"| backend | {config.evaluation.metric} | difference | max logit difference | top 10 in common | pairs/s |")
     print("|---" * 6 + "|")
@@ -45,7 +45,7 @@ def main() -> None:
         try:
             reranker = Reranker(model, backend=name)
         except PackageError as error:
-            print(f"left out {name}: {error}", file=sys.stderr)
+            print(f"skipped {name}: {error}", file=sys.stderr)
             continue
         begin = time.perf_counter()
         found = _scored(bench, reranker)
@@ -57,7 +57,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the config")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a config value")
     return parser.parse_args()
 
 

@@ -1,8 +1,9 @@
-"""Memory and time of a corpus in Arrow, mapped from disk, against the same documents as Python objects.
+"""Memory and time of a memory-mapped Arrow corpus, compared with the same documents as Python objects.
 
-`python benchmarks/collection.py [documents]`: documents of 20 words drawn from 50,000 made-up ones. Each measurement
-runs in a process of its own, and its memory is what that process has more than before: at its peak (`VmHWM`), at the
-end (`VmRSS`), and how much of the latter is file pages that the system may take back at any time (`RssFile`).
+`python benchmarks/collection.py [documents]`: each document is 20 words drawn from 50,000 made-up ones. Each
+measurement runs in its own process and reports the increase in that process's memory in MB of 2**20 bytes: at the peak
+(`VmHWM`), at the end (`VmRSS`), and the part of the latter that is file pages, which the system can reclaim at any time
+(`RssFile`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _KINDS = ("VmHWM", "VmRSS", "RssFile")
 
 
 def documents(count: int) -> Iterator[Document]:
-    """Made-up documents, always the same."""
+    """Generate made-up documents, the same on every call."""
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 11))) for _ in range(_VOCABULARY)]
     for number in range(count):
@@ -34,19 +35,19 @@ def documents(count: int) -> Iterator[Document]:
 
 
 def store(folder: Path, count: int) -> str:
-    """Take documents in from an iterator and write them."""
+    """Build the corpus from an iterator of documents and save it."""
     ArrowCorpus.from_documents(documents(count)).save(folder)
     return f"{sum(path.stat().st_size for path in folder.glob('corpus*.arrow')) / 1e6:.0f} MB on disk"
 
 
 def as_jsonl(folder: Path, count: int) -> str:
-    """The same documents for the comparison."""
+    """Write the same documents as JSONL, for the comparison."""
     write_jsonl(folder / "corpus.jsonl", ({"_id": one.doc_id, "text": one.text} for one in documents(count)))
     return ""
 
 
 def load_objects(folder: Path, _: int) -> object:
-    """Every document as an object in a dict, from JSONL."""
+    """Load every document from JSONL into a dict of objects."""
     return {document.doc_id: document for document in read_documents(folder / "corpus.jsonl")}
 
 
@@ -71,7 +72,7 @@ def read_all(folder: Path, _: int) -> object:
 
 
 def main() -> None:
-    """Print one line a measurement."""
+    """Print one line per measurement."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as name:
         for action in (store, as_jsonl, load_objects, load_mapped, look_up, read_all):

@@ -1,16 +1,17 @@
-"""The first stage against bm25s (with numpy and with numba, as far as installed) and plain cosine similarity.
+"""The first stage compared with bm25s (numpy and numba, if installed) and plain cosine similarity.
 
     python benchmarks/first_stage.py COLLECTION
 
-COLLECTION is a folder in BEIR layout. Its words, most frequent first, are the vocabulary of a grown corpus: the word
-of rank r is drawn with probability proportional to 1 / (r + 2.7), independently (Zipf and Mandelbrot), until a document
-has its length (log-normal, 100 words on average, deviation 0.4 in the log). The vocabulary has 50 times the square root
-of the number of drawn words (Heaps); where the collection has fewer, two of its rarer words joined make a new one. A
-query is ten words of one document. Real text repeats words within a document more often than this.
+COLLECTION is a folder in BEIR layout. Its words, most frequent first, form the vocabulary of a synthetic corpus: words
+are drawn independently, the word of rank r with probability proportional to 1 / (r + 2.7) (Zipf–Mandelbrot law), until
+a document reaches its length (log-normal, mean 100 words, standard deviation 0.4 in log space). The vocabulary size is
+50 times the square root of the number of drawn words (Heaps' law); if the collection has fewer words, new ones are made
+by joining two of its rarer words. A query is ten words from one document. Real text repeats words within a document
+more often than this.
 
-Every system does the same work in a process of its own: reads the same documents, indexes them, saves its index, and
-finds the best 100 documents of every query. Memory is what the process and its workers hold together, shared pages
-counted once (PSS), sampled twice a second; the texts are part of it.
+Every system does the same work in its own process: it takes the same documents, indexes them, saves the index, and
+finds the top 100 documents for every query. Memory is the total of the process and its workers, with shared pages
+counted once (PSS), sampled twice a second; it includes the texts.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.retrievers.weighting import Weighting
 
 DEPTH, QUERY_WORDS, CHUNK = 100, 10, 20_000
-# What the table of scores of `cosine_similarity` may take; beyond, it is left out.
+# Memory limit for the score matrix of `cosine_similarity`, which is skipped beyond it.
 TABLE_BYTES = 4e9
-COMPARED = ("bm25s", "numba")  # libraries that a system is named after, and that nothing else here needs
-# Best scores of each query: what two systems that do the same work agree on, to rounding.
+COMPARED = ("bm25s", "numba")  # optional libraries, recognised in the names of the systems that need them
+# Each query's top scores, on which two systems doing the same work agree up to rounding.
 Scores = list[list[float]]
-Measured = dict[str, Any]  # what `_measure` says of one system, as JSON holds it
+Measured = dict[str, Any]  # the result of `_measure`, passed between processes as JSON
 Systems = dict[str, Callable[[list[str], list[str], Path], tuple[float, float, Scores]]]
 
 
 def main() -> None:
-    """Measure every system at every size, each in a process of its own, and print a table."""
+    """Measure every system at every size, each in its own process, and print a table."""
     options = _options()
     if not (options.collection / "corpus.jsonl").is_file():
-        sys.exit(f"skipped: {options.collection} holds no corpus.jsonl; give a collection in BEIR layout")
+        sys.exit(f"skipped: {options.collection} has no corpus.jsonl; pass a collection in BEIR layout")
     if options.system:
         print(json.dumps(_measure(options.system, options.collection, options.sizes[0], options.queries)))
         return
@@ -71,15 +72,15 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collection", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="documents")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of documents")
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--system", choices=SYSTEMS, help="measure this one at the first size, here; prints JSON")
+    parser.add_argument("--system", choices=SYSTEMS, help="measure this system here, at the first size; prints JSON")
     return parser.parse_args()
 
 
 def _fits(system: str, size: int, queries: int) -> bool:
     if missing := [library for library in system.split() if library in COMPARED and find_spec(library) is None]:
-        print(f"<!-- left out {system}: {missing[0]} is not installed -->")
+        print(f"<!-- skipped {system}: {missing[0]} is not installed -->")
         return False
     return system != "cosine_similarity" or 8 * size * queries < TABLE_BYTES
 
@@ -103,7 +104,7 @@ def _comparison(ours: str, mine: Measured, theirs: str, other: Measured) -> str:
     total = (other["index"] + other["search"]) / (mine["index"] + mine["search"])
     return (
         f"<!-- {ours} against {theirs}: index {index:.2f} x, search {search:.2f} x, both {total:.2f} x as fast;"
-        f" the same best scores for {same:.1%} of the queries that are compared -->"
+        f" same top scores for {same:.1%} of the compared queries -->"
     )
 
 
@@ -116,7 +117,7 @@ def _measure(system: str, collection: Path, size: int, queries: int) -> Measured
 
 
 def grow(collection: Path, size: int, queries: int, seed: int = 0) -> tuple[list[str], list[str]]:
-    """Texts of documents and of queries, as the module says."""
+    """Generate document and query texts as the module's docstring describes."""
     draw = np.random.default_rng(seed)
     lengths = np.maximum(5, draw.lognormal(np.log(100) - 0.4**2 / 2, 0.4, size)).astype(np.int64)
     vocabulary = _vocabulary(collection, int(50 * np.sqrt(lengths.sum())), draw)
@@ -145,7 +146,7 @@ def _vocabulary(collection: Path, size: int, draw: np.random.Generator) -> np.nd
 
 
 class Peak:
-    """The most that this process and its children hold at a time, in bytes; `alone` is without what is shared."""
+    """Peak memory of this process and its children in bytes: `bytes` is PSS, `alone` excludes shared pages (USS)."""
 
     def __enter__(self) -> Peak:
         self.bytes = self.alone = 0
@@ -171,7 +172,7 @@ class Peak:
 def _held(process: psutil.Process) -> tuple[int, int]:
     try:
         found = process.memory_full_info()
-    except psutil.Error:  # it has just ended
+    except psutil.Error:  # the process has just ended
         return 0, 0
     return found.pss, found.uss
 
@@ -198,7 +199,7 @@ def _with_bm25s(texts: list[str], queries: list[str], folder: Path, backend: str
     import bm25s
     import Stemmer
 
-    # The same terms: one-letter words stay, and the stop words are ours.
+    # Same terms as ours: keep one-letter words, use our stop words.
     same = {"token_pattern": r"(?u)\b\w+\b", "stopwords": sorted(stop_words("english")), "show_progress": False}
     start = time.perf_counter()
     retriever = bm25s.BM25(k1=0.9, b=0.4, method="lucene", backend=backend)

@@ -1,11 +1,12 @@
-"""How a fusion weight that was chosen on few queries holds on others.
+"""How well a fusion weight chosen on few queries generalises to others.
 
     python benchmarks/fusion_weight.py COLLECTION ...
 
-The reranker is the base model as a bi-encoder, which needs no training; the queries are the training queries of the
-collections (folders in BEIR layout), none of test. So many queries are drawn again and again, a weight is chosen on
-them, and nDCG@10 is measured on all the others: for the best weight of the drawn queries, for its mean over resamples
-(`choose_fusion_weight`), for equal shares, and for the weight that would have been best on the others.
+The reranker is the base model as a bi-encoder, which needs no training; the queries are training queries of the
+collections (folders in BEIR layout), never test queries. Each draw chooses a weight on a few queries and measures
+nDCG@10 on all the others, for four weights: the best on the drawn queries, its mean over resamples (as in
+`choose_fusion_weight`), equal weights, and the best in hindsight on the others. Cells are the mean over draws and, in
+parentheses, the 5% quantile.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CHOSEN_ON = (8, 13, 23, 60)
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table with one row per collection and number of queries."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collections", type=Path, nargs="+")
     model = BiEncoder(find_base_model(MODEL), 128, "auto")
@@ -37,7 +38,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for folder in parser.parse_args().collections:
         if not (folder / "corpus.jsonl").is_file():
-            print(f"skipped: {folder} holds no corpus.jsonl; give collections in BEIR layout")
+            print(f"skipped: {folder} has no corpus.jsonl; pass collections in BEIR layout")
             continue
         values = _values(folder, model)
         for count in CHOSEN_ON:
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def _values(folder: Path, model: BiEncoder) -> np.ndarray:
-    """The metric of each query under each weight, shape (weights, queries)."""
+    """The metric for each weight and query, shape (weights, queries)."""
     collection = read_beir(folder)
     qrels = judged_queries(collection.qrels("train"))
     qrels = {query_id: qrels[query_id] for query_id in sorted(qrels)[:QUERIES]}

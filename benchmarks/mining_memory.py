@@ -1,9 +1,9 @@
 """Peak memory of the stage `mine`: `python benchmarks/mining_memory.py COLLECTION`.
 
-A corpus is grown from COLLECTION, a folder in BEIR layout, as `first_stage.py` says; of its queries 1,000 are for
-training and as many for dev and test, each with one relevant document. The stage runs in a process of its own over the
-collection as `collect` leaves it. Memory is what that process and its workers hold together (PSS), pages of mapped
-files included, and how much of it is theirs alone (USS), sampled twice a second; imports are part of it.
+A synthetic corpus is generated from COLLECTION, a folder in BEIR layout, as `first_stage.py` describes, with 1,000
+queries each for train, dev and test and one relevant document per query. The stage runs in its own process on the
+collection as `collect` stores it. Memory, sampled twice a second, is the total of that process and its workers, mapped
+file pages and imports included (PSS), and the part of it that is not shared (USS).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SPLITS, QUERIES = ("train", "dev", "test"), 1000
 
 
 def main() -> None:
-    """Print what the corpus takes on disk, and the stage in memory."""
+    """Print the corpus's size on disk and the stage's peak memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collection", type=Path)
     parser.add_argument("--documents", type=int, default=200_000)
     options = parser.parse_args()
     if not (options.collection / "corpus.jsonl").is_file():
-        sys.exit(f"skipped: {options.collection} holds no corpus.jsonl; give a collection in BEIR layout")
+        sys.exit(f"skipped: {options.collection} has no corpus.jsonl; pass a collection in BEIR layout")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _in_a_process(_collect, folder, options.collection, options.documents)
@@ -71,7 +71,7 @@ def _mine(folder: Path) -> None:
     (config.folder / "mine").mkdir()
     with Peak() as peak:
         mine.STAGE.run(Context(config, SilentReporter(), config.folder / "mine"))
-    print(f"peak {peak.bytes / 1e6:,.0f} MB, of it not shared {peak.alone / 1e6:,.0f} MB")
+    print(f"peak {peak.bytes / 1e6:,.0f} MB, of which {peak.alone / 1e6:,.0f} MB not shared")
 
 
 if __name__ == "__main__":

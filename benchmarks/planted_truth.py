@@ -1,12 +1,13 @@
-"""How many relevant documents a miner takes for negatives, with each safeguard on and off.
+"""Count the relevant documents that a miner mistakes for negatives, with each safeguard on and off.
 
     python benchmarks/planted_truth.py path/to/collection [--hide 0.2] [--negatives 5] [--teacher path/to/package]
 
-Of the training judgements of a collection in BEIR layout, a share is hidden (where its query keeps another positive),
-so that documents are relevant that nobody says are; and for another share of the relevant documents copies are planted,
-in upper case, with trailing spaces, with other punctuation, and with a small edit. Negatives are then mined from TF-IDF
-candidates, and what was hidden or planted for a query is counted among its negatives. The retriever is fitted on the
-corpus with the copies in it. What is hidden only a teacher can see: any cross-encoder, with the default margin.
+In a collection in BEIR layout, a share of the training judgements is hidden (if the query keeps another positive),
+which leaves relevant documents unlabelled. For another share of the same size, copies of the relevant documents are
+planted in the corpus, on which the retriever is then fitted: in upper case, with trailing spaces, with different
+punctuation, or with a small edit. Negatives are mined from TF-IDF candidates, and each query's hidden and planted
+documents are counted among its negatives. Only a teacher can detect hidden documents; any cross-encoder will do, at the
+default margin.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SEED = 7
 
 
 def small_edit(text: str) -> str:
-    """The text with one word in its middle left out."""
+    """Drop the middle word of the text."""
     words = text.split()
     del words[len(words) // 2]
     return " ".join(words)
@@ -48,14 +49,14 @@ CHANGES: dict[str, Callable[[str], str]] = {
 
 
 class Planted(NamedTuple):
-    """A collection with known false negatives: (query, document) -> what was done."""
+    """A collection with known false negatives; `truth` maps (query id, document id) to how each was made."""
 
     collection: Collection
     truth: dict[tuple[str, str], str]
 
 
 def plant(collection: Collection, share: float) -> Planted:
-    """Hide a share of the judgements, and plant copies for as many of the others."""
+    """Hide a share of the judgements, and plant copies for an equal share of the others."""
     draw = random.Random(SEED)
     qrels = {query_id: dict(judged) for query_id, judged in sorted(collection.qrels("train").items())}
     corpus, truth = dict(collection.corpus), {}
@@ -77,7 +78,7 @@ def plant(collection: Collection, share: float) -> Planted:
 
 
 def mistakes(planted: Planted, teacher: CrossEncoderTeacher | None = None, **settings: Any) -> dict[str, int]:
-    """How many hidden and planted documents stand among the negatives of their queries, by what was done."""
+    """Count the hidden and planted documents among their queries' negatives, by how they were made."""
     config = MiningConfig(**settings)
     collection = planted.collection
     retriever = TfidfRetriever.fit(collection.corpus.values())
@@ -103,7 +104,7 @@ def mistakes(planted: Planted, teacher: CrossEncoderTeacher | None = None, **set
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table with one row per miner and one column per kind of false negative."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collection", type=Path)
     parser.add_argument("--hide", type=float, default=0.2)
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--teacher")
     arguments = parser.parse_args()
     if not (arguments.collection / "corpus.jsonl").is_file():
-        sys.exit(f"{arguments.collection}: no collection in BEIR layout there; nothing was measured")
+        sys.exit(f"{arguments.collection}: not a collection in BEIR layout (no corpus.jsonl); nothing was measured")
     planted = plant(read_beir(arguments.collection), arguments.hide)
     there = dict.fromkeys(("hidden", *CHANGES), 0)
     for what in planted.truth.values():

@@ -1,13 +1,13 @@
-"""Whole recipes on test collections, beside what else one could do: `python benchmarks/quality.py CONFIG ...`.
+"""Compare whole recipes with the alternatives on test collections: `python benchmarks/quality.py CONFIG ...`.
 
-For each config and seed: the config's own run (trained on train, chosen on dev, measured once on test), and over the
-same candidates the first stage, BM25, the untrained base as a bi-encoder, and the recipe that sentence-transformers
-documents for cross-encoders (`mine_hard_negatives` with the same base as embedder, 5 negatives, binary cross-entropy
-with pos_weight, batches of 16) trained on as many pairs as ours: at its documented learning rate 2e-5, and at the one
-of --stock-rates that is best on dev. "Fused" adds the first stage's score with a weight chosen on dev. All rerankers
-are measured on the config's `evaluation.backend`.
+For each config and seed, the config's own run (trained on train, selected on dev, measured once on test) is compared,
+over the same candidates, with the first stage, BM25, the untrained base model as a bi-encoder, and the recipe that
+sentence-transformers documents for cross-encoders ("stock": `mine_hard_negatives` with the same base model as embedder,
+5 negatives, binary cross-entropy with pos_weight, batches of 16), trained on as many pairs as ours. Stock is trained at
+its documented learning rate of 2e-5, and "tuned" is the best on dev of that rate and --stock-rates. "Fused" adds the
+first stage's score with a weight chosen on dev. All rerankers run on the config's `evaluation.backend`.
 
-Everything that was made is kept under --out and not made again, so the script goes on where it was cut off.
+Results are kept under --out and reused, so an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DOCUMENTED_RATE = 2e-5
 STOCK_NEGATIVES, STOCK_BATCH = 5, 16
 FIRST_STAGE, BM25 = "first stage", "BM25"
 OURS, OURS_FUSED = "reranker", "as shipped"
-# What the stage `evaluate` calls the files of these orders.
+# System -> tag in the names of the run files that the stage `evaluate` writes.
 _OUR_RUNS = {
     FIRST_STAGE: "first-stage",
     BM25: "BM25",
@@ -61,7 +61,7 @@ Scorer = Callable[[Bench], dict[str, ScoredQuery]]
 
 @dataclass(frozen=True)
 class Work:
-    """One config with one seed: its collection, the benches of dev and test, and where orders are kept."""
+    """One config with one seed: its collection, the dev and test benches, and the folder that caches rankings."""
 
     config: Config
     collection: Collection
@@ -73,7 +73,7 @@ class Work:
 
 @dataclass(frozen=True)
 class OurTraining:
-    """What the stock recipe is given as much of."""
+    """The training budget and settings of our run, which the stock recipe gets too."""
 
     pairs: int
     max_length: int
@@ -81,7 +81,7 @@ class OurTraining:
 
 
 def main() -> None:
-    """Run what is missing, and print a table of everything that there is."""
+    """Run whatever is missing and print a table of all results."""
     options = _options()
     rows = []
     for path in options.configs:
@@ -98,13 +98,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("configs", type=Path, nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--max-queries", type=int, help="measure only so many test queries, by a seeded draw")
+    parser.add_argument("--max-queries", type=int, help="measure a seeded sample of this many test queries")
     parser.add_argument(
-        "--stock-rates", type=float, nargs="*", default=[1e-4, 3e-4], help="besides 2e-5; none: only as documented"
+        "--stock-rates", type=float, nargs="*", default=[1e-4, 3e-4], help="rates to try besides 2e-5, or none"
     )
-    parser.add_argument("--without-stock", action="store_true", help="leave the stock recipe out")
+    parser.add_argument("--without-stock", action="store_true", help="skip the stock recipe")
     parser.add_argument("--without-ours", action="store_true", help="mine, but do not train or evaluate our own recipe")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the configs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a config value")
     return parser.parse_args()
 
 
@@ -138,7 +138,7 @@ def _work(config: Config, folder: Path, stock_rates: tuple[float, ...]) -> Work:
 
 
 def _our_orders(work: Work) -> dict[str, Rankings]:
-    """What the stage `evaluate` wrote; the first stage's order is there without it."""
+    """The rankings that the stage `evaluate` wrote, and the first stage's, which needs no evaluation."""
     runs = work.config.folder / "evaluate" / "runs"
     found = {name: runs / f"{work.test.split}.{tag}.trec" for name, tag in _OUR_RUNS.items()}
     candidates: dict[str, Rankings] = {FIRST_STAGE: trec_order(work.test.run)}
@@ -146,7 +146,7 @@ def _our_orders(work: Work) -> dict[str, Rankings]:
 
 
 def _bi_encoder_orders(work: Work) -> dict[str, Rankings]:
-    """The base model before any training: cosines of the candidates, alone and fused."""
+    """Rank the candidates by the untrained base model's cosines, alone and fused."""
 
     def scored(bench: Bench) -> dict[str, ScoredQuery]:
         config = work.config
@@ -159,7 +159,7 @@ def _bi_encoder_orders(work: Work) -> dict[str, Rankings]:
 def cosine_scores(
     model: BiEncoder, collection: Collection, queries: Mapping[str, str], run: Run, depth: int
 ) -> dict[str, ScoredQuery]:
-    """The first `depth` candidates of each query with cosines in the place of logits."""
+    """Score each query's first `depth` candidates, with cosines in place of logits."""
     candidates = {query_id: run[query_id][:depth] for query_id in queries}
     doc_ids = sorted({found.doc_id for of_query in candidates.values() for found in of_query})
     texts = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
@@ -175,7 +175,7 @@ def cosine_scores(
 
 
 def _stock_orders(work: Work) -> dict[str, Rankings]:
-    """The documented recipe at its documented learning rate, and at the best of several on dev."""
+    """Rankings by the stock recipe at its documented learning rate, and at the rate that is best on dev."""
     documented = _kept(work, "stock", lambda bench: _scored_by(bench, _stock_model(work, DOCUMENTED_RATE)))
     if len(work.stock_rates) == 1:
         return documented
@@ -198,7 +198,7 @@ def _scored_by(bench: Bench, model: Path) -> dict[str, ScoredQuery]:
 
 
 def _kept(work: Work, name: str, scored: Scorer) -> dict[str, Rankings]:
-    """Orders on test of one system, alone and fused; made once and read back afterwards."""
+    """One system's rankings on test, alone and fused; computed once, then read back."""
     files = {label: work.folder / f"{label}.trec" for label in (name, f"{name}, fused")}
     if not all(path.is_file() for path in files.values()):
         config = work.config
@@ -214,7 +214,7 @@ def _kept(work: Work, name: str, scored: Scorer) -> dict[str, Rankings]:
 
 
 def _stock_model(work: Work, rate: float) -> Path:
-    """The folder of a model that was trained by sentence-transformers' documented recipe."""
+    """Folder of the model trained with sentence-transformers' documented recipe, which is trained if missing."""
     folder = work.folder / f"stock-{rate:g}"
     if not (folder / "config.json").is_file():
         _train_stock(work, rate, folder)
@@ -253,7 +253,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
         num_labels=1,
         max_length=ours.max_length,
         local_files_only=True,
-        model_kwargs={"attn_implementation": "eager"},  # computes the same, a quarter faster on a CPU
+        model_kwargs={"attn_implementation": "eager"},  # same result, a quarter faster on a CPU
     )
     started = time.monotonic()
     CrossEncoderTrainer(
@@ -265,7 +265,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
             learning_rate=rate,
             warmup_steps=0.1,
             bf16=ours.bf16,
-            use_cpu=not torch.cuda.is_available(),  # else bf16 is refused where there is no GPU
+            use_cpu=not torch.cuda.is_available(),  # otherwise bf16 is rejected without a GPU
             seed=config.seed,
             save_strategy="no",
             report_to="none",
@@ -283,7 +283,11 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
 
 
 def _our_training(config: Config) -> OurTraining:
-    """What our training saw; where it was left out, what the config alone says that it would see."""
+    """Pairs and settings of our training; if it was skipped, what the config implies.
+
+    Raises:
+        InputError: our training was skipped and the config leaves one of these values to be chosen automatically.
+    """
     group_size, per_step = config.mining.negatives + 1, config.training.groups_per_batch
     run = RunFolder(config.folder)
     finetuned = run.last_finetuned(config.mining.rounds)
@@ -293,7 +297,7 @@ def _our_training(config: Config) -> OurTraining:
         return OurTraining(pairs, history.training.max_length, history.training.precision == "bf16")
     epochs, max_length, precision = config.training.epochs, config.training.max_length, config.training.precision
     if isinstance(epochs, str) or isinstance(max_length, str) or precision == AUTO:
-        raise InputError("without our training, training.epochs, max_length and precision cannot be auto: use --set")
+        raise InputError("--without-ours: training.epochs, max_length and precision cannot be auto: use --set")
     groups = sum(1 for _ in run.mined.groups())
     return OurTraining(step_count(epochs, groups, per_step) * per_step * group_size, max_length, precision == "bf16")
 

@@ -1,11 +1,11 @@
-"""Seconds of reranking, ours beside other clients: `python benchmarks/rerank_latency.py PACKAGE [--corpus FILE]`.
+"""Reranking latency, ours and other clients': `python benchmarks/rerank_latency.py PACKAGE [--corpus FILE]`.
 
-Every client scores the same pairs of the same model on the same machine: words of the corpus make documents of about 30
-tokens (short), 400 (long), and of lengths from 10 to 400 (mixed), a hundred for each query, read whole; `--together`
-hands over several queries with their documents in one call. Each client lives in a process of its own; they take turns,
-call after call, so that other work on the machine hits all alike. Cold start is from the start of that process to its
-first score; memory is the most that it ever held. Clients that are not installed are left out; FastEmbed and Infinity
-need environments of their own, which `make test-clients` builds.
+All clients score the same pairs with the same model on the same machine. Documents are made of the corpus's words, in
+lengths of about 30 tokens (short), 400 (long) and 10 to 400 (mixed), 100 per query, and read whole; `--together` sends
+several queries with their documents in one call. Each client runs in its own process, and the clients take turns, call
+by call, so that other load on the machine affects all of them equally. Cold start is the time from starting the process
+to its first score; memory is the process's peak. Clients that are not installed are skipped; FastEmbed and Infinity
+need their own environments, which `make test-clients` builds.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from crossforge.documents import read_documents
 from crossforge.files import read_json, write_json
 from crossforge.loading import pair_tokenizer
 
-REQUEST = 100  # documents of one request
+REQUEST = 100  # documents per request
 LENGTHS = {"short": (20, 30), "mixed": (8, 300), "long": (290, 300)}  # in words
 SERVED = Path(__file__).with_name("reranking_clients.py")
 
 
 @dataclass
 class Client:
-    """A client in its process."""
+    """A running client process; `cold_start` is in seconds."""
 
     process: subprocess.Popen[str]
     cold_start: float
 
     def ask(self, pairs: Pairs) -> tuple[float, NDArray[np.float32], float]:
-        """Seconds of scoring the pairs, their logits, and the most MiB that the process ever held."""
+        """Score the pairs; return the seconds taken, the logits, and the process's peak memory in MiB."""
         assert self.process.stdin
         self.process.stdin.write(json.dumps(pairs) + "\n")
         self.process.stdin.flush()
@@ -56,10 +56,10 @@ class Client:
 
 
 def main() -> None:
-    """Print a table for each kind of documents."""
+    """Print a table for each kind of document."""
     options = _options()
     if not (options.package / "onnx/model.onnx").is_file():
-        sys.exit(f"skipped: {options.package} is no reranker package; `make train` makes one")
+        sys.exit(f"skipped: {options.package} is not a reranker package; build one with `make train`")
     words = _words(options.corpus)
     with tempfile.TemporaryDirectory() as name:
         folder = _reading_all(options.package, Path(name) / "model")
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _reading_all(package: Path, folder: Path) -> Path:
-    """A copy of the model that reads 512 tokens: every client takes the limit from one of these files."""
+    """Copy the model and set its limit to 512 tokens in every file from which a client may read it."""
     shutil.copytree(package, folder, ignore=shutil.ignore_patterns("reranker.json", "evaluation", "first_stage"))
     for file, key in (("tokenizer_config.json", "model_max_length"), ("sentence_bert_config.json", "max_seq_length")):
         write_json(folder / file, {**read_json(folder / file), key: TOKENS})
@@ -86,15 +86,15 @@ def _reading_all(package: Path, folder: Path) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("package", type=Path)
-    parser.add_argument("--corpus", type=Path, help="JSONL whose words make the documents; else invented ones")
-    parser.add_argument("--requests", type=int, default=8, help="requests of 100 documents of each kind")
-    parser.add_argument("--together", type=int, default=1, help="requests that a client is given in one call")
-    parser.add_argument("--kinds", nargs="+", choices=list(LENGTHS), default=list(LENGTHS), help="all if left out")
-    parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS), help="all if left out")
-    parser.add_argument("--environments", type=Path, default=Path(".venv-clients"), help="as `make test-clients` says")
+    parser.add_argument("--corpus", type=Path, help="JSONL to take words from; default: made-up words")
+    parser.add_argument("--requests", type=int, default=8, help="requests (of 100 documents) per kind")
+    parser.add_argument("--together", type=int, default=1, help="requests per call")
+    parser.add_argument("--kinds", nargs="+", choices=list(LENGTHS), default=list(LENGTHS), help="default: all")
+    parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS), help="default: all")
+    parser.add_argument("--environments", type=Path, default=Path(".venv-clients"), help="from `make test-clients`")
     options = parser.parse_args()
     if options.together < 1 or options.requests % options.together:
-        parser.error(f"--requests {options.requests} is no multiple of --together {options.together}")
+        parser.error(f"--requests {options.requests} is not a multiple of --together {options.together}")
     return options
 
 
@@ -113,17 +113,17 @@ def _clients(model: Path, options: argparse.Namespace) -> dict[str, Client]:
         )
         problem = _answer(process)
         if problem:
-            print(f"left out {name}: {problem}", file=sys.stderr)
+            print(f"skipped {name}: {problem}", file=sys.stderr)
             continue
         started[name] = Client(process, time.perf_counter() - begin)
     return started
 
 
 def _answer(process: subprocess.Popen[str]) -> Any:
-    """The next answer of a client; its traceback, if it died, is on stderr already."""
+    """A client's next answer, or a message if it died; its traceback is then already on stderr."""
     assert process.stdout
     line = process.stdout.readline()
-    return json.loads(line) if line else f"its process ended with {process.wait()}"
+    return json.loads(line) if line else f"its process exited with status {process.wait()}"
 
 
 def _words(corpus: Path | None) -> list[str]:
@@ -180,7 +180,7 @@ def _measure(kind: str, folder: Path, calls: Sequence[Pairs], clients: Mapping[s
 
 
 def _common(left: NDArray[np.float32], right: NDArray[np.float32], depth: int = 10) -> float:
-    """Share of the `depth` best of a request by one that are among its `depth` best by the other."""
+    """Overlap of the two top-`depth` lists, averaged over requests, from 0 to 1."""
     best = [np.argsort(-scores.reshape(-1, REQUEST), kind="stable")[:, :depth] for scores in (left, right)]
     return float(np.mean([np.isin(*of_request).mean() for of_request in zip(*best, strict=True)]))
 

@@ -1,8 +1,8 @@
-"""The clients that `rerank_latency.py` measures, each in a process of its own: `reranking_clients.py CLIENT MODEL`.
+"""The clients that `rerank_latency.py` measures, each in its own process: `reranking_clients.py CLIENT MODEL`.
 
-The process answers on lines of JSON: first null or why the client cannot be used, then for each list of (query,
-document) pairs that it is given the seconds that they took, their logits, and the most MiB that it ever held. It may be
-started in the environment of one client alone, so nothing but numpy is imported before the client is known.
+The process reads and writes lines of JSON. It first answers null, or the reason why the client cannot be used. Then,
+for each list of (query, document) pairs, it answers with the seconds taken, the logits, and the process's peak memory
+in MiB. It may run in an environment with just one client installed, so only numpy is imported up front.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Score = Callable[[Pairs], NDArray[np.float32]]
 
 
 def main() -> None:
-    """Open the client and answer until there is nothing more to read."""
+    """Open the client and answer requests until standard input ends."""
     name, model = sys.argv[1:]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # some clients print
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keep what clients print out of the answers
 
     def answer(value: object) -> None:
         answers.write(json.dumps(value) + "\n")
@@ -64,7 +64,7 @@ def _ours(backend: str) -> Callable[[Path], Score]:
         try:
             reranker = Reranker(package, backend=backend)  # type: ignore[arg-type]
         except PackageError as error:
-            raise ImportError(error) from error  # not installed, not packed, or nothing for this machine
+            raise ImportError(error) from error  # not installed, not packaged, or unsupported on this machine
         return lambda pairs: reranker.score_pairs(pairs).logits
 
     return open_package
@@ -80,7 +80,7 @@ def _cross_encoder(package: Path, batch_size: int = 32) -> Score:
 
 
 def _cross_encoder_at_its_best(package: Path) -> Score:
-    """The fastest of several batch sizes on documents of mixed length."""
+    """Choose the batch size that is fastest on documents of mixed length."""
     found = {size: _cross_encoder(package, size) for size in BATCH_SIZES}
     sample = [("a few words", "word " * length) for length in range(10, 310, 3)]
     return min(found.values(), key=lambda score: _seconds(score, sample))
@@ -93,7 +93,7 @@ def _seconds(score: Score, pairs: Pairs) -> float:
 
 
 def _query_by_query(score: Score) -> Score:
-    """For clients that take one query with its documents at a time."""
+    """Adapt a client that takes only one query and its documents per call."""
 
     def scored(pairs: Pairs) -> NDArray[np.float32]:
         return np.concatenate([score(list(request)) for _, request in groupby(pairs, key=itemgetter(0))])
@@ -105,7 +105,7 @@ def _flashrank(package: Path) -> Score:
     from flashrank import Ranker, RerankRequest
     from flashrank.Config import model_file_map
 
-    name = "ms-marco-MiniLM-L-12-v2"  # it opens names that it knows only, from a folder of that name
+    name = "ms-marco-MiniLM-L-12-v2"  # it opens only models that it knows by name, from a folder of that name
     folder = Path(tempfile.mkdtemp()) / name
     shutil.copytree(package, folder)
     shutil.copyfile(package / "onnx/model.onnx", folder / model_file_map[name])
@@ -115,7 +115,7 @@ def _flashrank(package: Path) -> Score:
         passages = [{"id": place, "text": text} for place, (_, text) in enumerate(pairs)]
         found = ranker.rerank(RerankRequest(query=pairs[0][0], passages=passages))
         shares = np.array([each["score"] for each in sorted(found, key=lambda each: each["id"])], dtype=np.float64)
-        return np.log(shares / (1 - shares)).astype(np.float32)  # it gives sigmoids
+        return np.log(shares / (1 - shares)).astype(np.float32)  # it returns sigmoids
 
     return _query_by_query(score)
 
@@ -152,7 +152,7 @@ def _infinity(package: Path) -> Score:
         engine="torch",
         device="cpu",
         dtype="float32",
-        bettertransformer=False,  # as the docs of clients say
+        bettertransformer=False,  # as in docs/clients.md
         model_warmup=False,
     )
     engine = SyncEngineArray.from_args([arguments])
@@ -177,7 +177,7 @@ CLIENTS: dict[str, Callable[[Path], Score]] = {
     "AnswerDotAI rerankers": _rerankers,
     "Infinity's engine": _infinity,
 }
-# clients whose dependencies do not agree with the toolkit's -> the environment that `make test-clients` builds for them
+# client whose dependencies conflict with the toolkit's -> the environment that `make test-clients` builds for it
 ENVIRONMENTS = {"FastEmbed": "fastembed", "Infinity's engine": "infinity"}
 
 if __name__ == "__main__":

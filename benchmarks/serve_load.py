@@ -1,8 +1,8 @@
 """`crossforge serve` under load: `python benchmarks/serve_load.py PACKAGE CORPUS` (JSONL).
 
-The service runs as a process of its own. First one caller, then `--callers` at once send reranking requests over HTTP,
-each the next when the last is answered. Told are answers that were lost or whose order differs from the first
-caller's, requests a second, p50 and p95 of the time to an answer, and how many callers shared a round.
+The service runs in its own process. First one caller, then `--callers` concurrent callers send reranking requests over
+HTTP, each sending its next request when the last is answered. Reported are lost answers, answers whose order differs
+from the single caller's, requests per second, p50 and p95 of latency, and the mean number of callers per round.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORDS, QUERY_WORDS, PATIENCE = 60, 6, 300.0
 
 
 def main() -> None:
-    """Print a row for one caller and one for many."""
+    """Print one row for a single caller and one for many."""
     options = _options()
     bodies = _bodies(options)
     with _served(options) as address:
@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--requests", type=int, default=160)
-    parser.add_argument("--documents", type=int, default=20, help="of a request")
+    parser.add_argument("--documents", type=int, default=20, help="documents per request")
     parser.add_argument("--backend", default="auto")
     return parser.parse_args()
 
@@ -107,7 +107,7 @@ def _wait_for(address: str) -> None:
 
 
 def _answers(address: str, bodies: Sequence[dict[str, Any]], callers: int) -> list[tuple[list[int] | None, float]]:
-    """For each request the order that came back, or None, and the seconds that it took."""
+    """For each request, the returned order (None if the answer was lost) and the latency in seconds."""
     with httpx.Client(base_url=address, timeout=PATIENCE, limits=httpx.Limits(max_connections=callers)) as client:
 
         def ask(body: dict[str, Any]) -> tuple[list[int] | None, float]:
@@ -124,7 +124,7 @@ def _answers(address: str, bodies: Sequence[dict[str, Any]], callers: int) -> li
 
 
 def _rounds(address: str) -> tuple[float, float]:
-    """How many requests were computed so far, and in how many rounds."""
+    """Number of requests computed so far, and of the rounds that computed them."""
     counted = dict(
         re.findall(r"^crossforge_round_callers_(sum|count) (\S+)$", httpx.get(f"{address}/metrics").text, re.M)
     )

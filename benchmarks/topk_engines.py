@@ -1,13 +1,13 @@
-"""Exact top 100 by different engines, on the same weights: `python benchmarks/topk_engines.py COLLECTION`.
+"""Exact top-100 search by different engines on the same weights: `python benchmarks/topk_engines.py COLLECTION`.
 
-COLLECTION is a folder in BEIR layout, from which a corpus and queries are grown as `first_stage.py` says. Documents and
-queries are weighted by TF-IDF once, each distinct term of a query counting once, and every engine is given these two
-matrices in the layout that it wants, which is not timed. Timed is what follows: the best 100 scores of each query and
-whose they are, the best of three runs after one to warm up. The scores of every engine are checked against the first
-one's.
+A synthetic corpus and queries are generated from COLLECTION, a folder in BEIR layout, as `first_stage.py` describes.
+Documents and queries are weighted by TF-IDF once, with each distinct term of a query counted once. Every engine gets
+these two matrices in its preferred layout; this conversion is not timed. What is timed is finding each query's top 100
+scores and their documents: the best of three runs after one warm-up. Every engine's scores are checked against the
+first engine's.
 
-`bm25s` has no weights of query terms: it is given postings that hold them already, and its scores are scaled by the
-length of the query. It is measured with numba only where that is installed.
+`bm25s` does not support query-term weights, so it gets postings that already include them, and its scores are scaled by
+the query's length. Its numba backend is measured only if numba is installed.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from crossforge.retrievers.postings import best_documents
 from crossforge.retrievers.weighting import fit_weights
 
 DEPTH, RUNS = 100, 3
-# Of each query its best scores, falling, shape (queries, depth); 0 where there are fewer.
+# Each query's top scores in descending order, shape (queries, depth), padded with 0.
 Scores = NDArray[np.float32]
-# The work that is timed, given as a function of nothing, and what makes scores of whatever it returns.
+# Engine -> (the function to time, without arguments; a function that converts its result to scores).
 Engines = dict[str, tuple[Callable[[], Any], Callable[[Any], Scores]]]
 
 
 class Weighted(NamedTuple):
-    """What every engine starts from.
+    """The input of every engine.
 
     Attributes:
-        queries: shape (queries, terms).
-        postings: of the documents, shape (terms, documents).
-        idf: of the terms, which all queries hold as their weight but for their length, shape (terms,).
+        queries: query weights, shape (queries, terms).
+        postings: document weights, shape (terms, documents).
+        idf: idf of each term, shape (terms,): its weight in every query before division by the query's length.
     """
 
     queries: csr_matrix
@@ -54,14 +54,14 @@ class Weighted(NamedTuple):
 
 
 def main() -> None:
-    """Print a table: each engine at each size."""
+    """Print a table with one row per size and engine."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collection", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="documents")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of documents")
     parser.add_argument("--queries", type=int, default=1000)
     options = parser.parse_args()
     if not (options.collection / "corpus.jsonl").is_file():
-        sys.exit(f"skipped: {options.collection} holds no corpus.jsonl; give a collection in BEIR layout")
+        sys.exit(f"skipped: {options.collection} has no corpus.jsonl; pass a collection in BEIR layout")
     print("| documents | engine | s | queries / s | of ours | the same scores |")
     print("|---|---|---|---|---|---|")
     for size in options.sizes:
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def weighted(collection: Path, size: int, queries: int) -> Weighted:
-    """Documents and queries as weights."""
+    """Generate documents and queries and weight them by TF-IDF."""
     texts, asked = grow(collection, size, queries)
     terms, counts = count_corpus([Document(str(number), text) for number, text in enumerate(texts)], Analyzer())
     weights = fit_weights("tfidf", counts)
@@ -88,7 +88,7 @@ def weighted(collection: Path, size: int, queries: int) -> Weighted:
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of the fastest run, and what it found."""
+    """Seconds of the fastest run, and the work's result."""
     found, seconds = work(), []
     for _ in range(RUNS):
         start = time.perf_counter()
@@ -98,7 +98,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def engines(given: Weighted) -> Engines:
-    """Every engine that is installed, ours first."""
+    """All installed engines, ours first."""
     queries, postings, cores = given.queries, given.postings, psutil.cpu_count()
     found: Engines = {
         "crossforge": (lambda: list(best_documents(queries, postings, DEPTH)), _padded),
@@ -117,21 +117,21 @@ def engines(given: Weighted) -> Engines:
 
 
 def plain_product(queries: csr_matrix, postings: csr_matrix) -> list[tuple[NDArray[np.int32], Scores]]:
-    """All scores in one sparse product, then the best of each row."""
+    """Compute all scores in one sparse product, then take the top of each row."""
     product = (queries @ postings).tocsr()
     rows = zip(product.indptr[:-1], product.indptr[1:], strict=True)
     return [_best(product.indices[start:end], product.data[start:end]) for start, end in rows]
 
 
 def added_up(queries: csr_matrix, postings: csr_matrix) -> list[tuple[NDArray[np.int32], Scores]]:
-    """One query at a time: its terms' postings are added into an array of all documents."""
+    """Take one query at a time and add its terms' postings into an array over all documents."""
     found = []
     documents = np.arange(postings.shape[1], dtype=np.int32)
     for start, end in zip(queries.indptr[:-1], queries.indptr[1:], strict=True):
         scores = np.zeros(postings.shape[1], dtype=np.float32)
         for term, weight in zip(queries.indices[start:end], queries.data[start:end], strict=True):
             held = slice(postings.indptr[term], postings.indptr[term + 1])
-            scores[postings.indices[held]] += weight * postings.data[held]  # a document stands there once
+            scores[postings.indices[held]] += weight * postings.data[held]  # each document occurs at most once per term
         found.append(_best(documents, scores))
     return found
 
@@ -152,7 +152,7 @@ def _bm25s(given: Weighted, cores: int) -> Engines:
         return {}
     queries, postings = given.queries, given.postings
     tokens = [row.tolist() for row in np.split(queries.indices, queries.indptr[1:-1])]
-    # Every weight of a query is the term's idf, divided by the query's length.
+    # A query's weights are its terms' idf divided by the query's (Euclidean) length.
     lengths = np.array([np.linalg.norm(given.idf[row]) for row in tokens], dtype=np.float32)
     held = {
         "data": postings.data * np.repeat(given.idf, np.diff(postings.indptr)),

@@ -1,9 +1,10 @@
 """Peak memory of training steps, with and without `mini_batch`: `python benchmarks/training_memory.py`.
 
-Each variant runs in a process of its own: two steps over random groups of eight documents of 128 tokens, forward,
-backward and optimizer. What is printed is the highest resident memory above that of the loaded model, which the steps
-need for activations, gradients and the optimizer's state. glibc is told to give back what is freed: by itself it keeps
-pieces, more of them the more micro-batches there are (`MALLOC_MMAP_THRESHOLD_=65536` does the same for a training run).
+Each variant runs in its own process: two steps (forward, backward, optimizer) over groups of eight documents of 128
+tokens. The table shows peak resident memory above the level before the first step, which already includes the model:
+the activations, gradients and optimizer state. `MALLOC_MMAP_THRESHOLD_=65536` makes glibc return freed memory to the
+system; by default it retains fragments, more of them the more micro-batches there are. The same setting works for a
+training run.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Print a table of the variants."""
+    """Print a table with one row per number of groups and variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--groups", type=int, nargs="+", default=[8, 32], help="groups of a step")
+    parser.add_argument("--groups", type=int, nargs="+", default=[8, 32], help="groups per step")
     options = parser.parse_args()
     print("| groups | variant | MiB | seconds a step |\n|---|---|---|---|")
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # read by the processes that are started
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # read by the child processes
     for groups in options.groups:
         for name in VARIANTS:
             process = multiprocessing.get_context("spawn").Process(target=_measure, args=(name, groups))
@@ -77,7 +78,7 @@ def _measure(name: str, groups: int) -> None:
 
 
 def _peak() -> float:
-    """Highest resident memory of this process so far, in MiB."""
+    """Peak resident memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,8 +1,7 @@
-"""Pairs a second of a training step, by what the model computes: `python benchmarks/training_step.py`.
+"""Training-step throughput (pairs per second) of model variants: `python benchmarks/training_step.py`.
 
-Dropout, attention, the last layer for the first token only, and compilation.
-
-All variants run in turn, round after round, and the fastest round of each counts: on a busy machine the ratios hold.
+Varies dropout, the attention implementation, a last layer computed for the first token only, and compilation. The
+variants take turns, round after round, and each one's fastest round counts, so the ratios hold on a busy machine.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ def main() -> None:
     }
     short = variants["dropout 0.0, attention eager, short last layer"] = _model(0.0, "eager")
     shorten_last_layer(short)
-    # One shape only: training's micro-batches have many, each of which would be compiled for or run in a slower way.
+    # One shape only. Training's micro-batches have many; each would need its own compilation or a slower path.
     compiled = variants["dropout 0.0, attention sdpa, compiled"] = _model(0.0, "sdpa")
     compiled.compile()
     best = dict.fromkeys(variants, float("inf"))
-    for _ in range(ROUNDS + 1):  # the first round warms up and is as good as any to be beaten
+    for _ in range(ROUNDS + 1):  # the first round only warms up; it counts too, but a later one will beat it
         for name, model in variants.items():
             best[name] = min(best[name], step_seconds(model, PAIRS, LENGTH, bf16=bf16))
     slowest = max(best.values())

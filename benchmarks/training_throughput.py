@@ -1,10 +1,10 @@
-"""Pairs a second of training, ours and stock: `python benchmarks/training_throughput.py CONFIG ...`.
+"""Training throughput (pairs per second), ours and stock: `python benchmarks/training_throughput.py CONFIG ...`.
 
-Groups of each config's training split are mined once. Then three trainers take turns, round after round, so that other
-work on the machine hits all alike: sentence-transformers' `CrossEncoderTrainer` on labelled pairs with binary
-cross-entropy as it comes (fp32, padded in the order of the rows), the same told to compute in bf16, and ours. All see
-the same groups, the same number of pairs a step and the same `max_length`. Model FLOPs are 6 x parameters of the layers
-x tokens that are no padding; divided by what the device can do they are its utilisation.
+Mines groups from each config's training split once. Three trainers then take turns, round after round, so that other
+load on the machine affects all of them equally: sentence-transformers' `CrossEncoderTrainer` on labelled pairs with
+binary cross-entropy and default settings (fp32, rows padded in their given order), the same in bf16, and ours. All get
+the same groups, pairs per step and `max_length`. Model FLOPs are 6 × parameters of the layers × non-padding tokens;
+divided by the device's peak FLOP/s, the rate gives its utilization.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from crossforge_train.training.arguments import arguments
 from crossforge_train.training.collator import batch_collator
 
 STOCK, STOCK_BF16, OURS = "stock", "stock, bf16", "ours"
-# Nothing here is measured on dev, and the teacher's scores would change the loss and not the speed.
+# Nothing is measured on dev here, and a teacher would change the loss, not the speed.
 OVERRIDES = ("mining.teacher=null", "training.distillation_weight=0", "training.dev_queries=1", "evaluation.bm25=false")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What one trainer did in one turn after its first step; positions are tokens and padding."""
+    """One trainer's work in one turn, first step excluded; `positions` counts tokens and padding."""
 
     seconds: float
     pairs: float
@@ -71,8 +71,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", type=Path, nargs="+")
     parser.add_argument("--max-length", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
-    parser.add_argument("--groups", type=int, default=64, help="that are mined; a turn trains on some of them")
+    parser.add_argument("--steps", type=int, default=4, help="steps per turn")
+    parser.add_argument("--groups", type=int, default=64, help="groups to mine; a turn trains on some of them")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
 
@@ -106,14 +106,14 @@ def _labelled_pairs(rows: Dataset) -> Dataset:
 
 
 class Clock(TrainerCallback):
-    """Seconds of all steps but the first, which also sets up buffers and kernels."""
+    """Measures the time of all steps in seconds, except the first, which also sets up buffers and kernels."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self._started = 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Add what passed since the step before."""
+        """Add the time since the previous step."""
         now = time.perf_counter()
         if state.global_step > 1:
             self.seconds += now - self._started
@@ -121,9 +121,9 @@ class Clock(TrainerCallback):
 
 
 class Counter:
-    """Counts what a transformers model is given, where it looks up its token embeddings.
+    """Counts the pairs, tokens and positions that reach a transformers model's token embeddings.
 
-    sentence-transformers calls the model's `forward` itself, which no hook on the model sees.
+    sentence-transformers calls the model's `forward` directly, which bypasses hooks on the model.
     """
 
     def __init__(self, model: Any) -> None:
@@ -138,7 +138,7 @@ class Counter:
         self.positions += ids.numel()
 
     def stop(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         self._hook.remove()
 
 
@@ -183,7 +183,7 @@ def _our_turn(context: Context, work: preparation.Work, options: argparse.Namesp
 
 
 def _print(name: str, turns: Mapping[str, Sequence[Turn]], layers: int) -> None:
-    """The fastest turn of each trainer counts: what is slower than that is other work on the machine."""
+    """Print each trainer's fastest turn, the one least slowed by other load on the machine."""
     best = {trainer: max(found, key=lambda turn: turn.pairs / turn.seconds) for trainer, found in turns.items()}
     rates = {trainer: turn.pairs / turn.seconds for trainer, turn in best.items()}
     for trainer, turn in best.items():

@@ -1,4 +1,4 @@
-"""crossforge: load a reranker package and put it behind a first stage.
+"""crossforge: load a reranker package and run it after a first stage.
 
 from crossforge import Reranker, RetrieveAndRerank
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Looked up on first use, so that `import crossforge` costs milliseconds whatever an app needs of it.
+# Imported on first use, so that `import crossforge` takes milliseconds and apps pay only for what they use.
 _HOMES = {
     "Document": "documents",
     "CrossforgeError": "errors",

@@ -1,4 +1,4 @@
-"""What turns logits into decisions: calibrated probability, threshold, and fusion with the first-stage score."""
+"""Turn logits into decisions: calibrated probabilities, and fusion with first-stage scores."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """Logit to probability: Platt scaling, or, where there are knots, isotonic regression. The order never changes.
+    """Maps logits to probabilities by isotonic regression if it has knots, else by Platt scaling. Keeps the order.
 
     Attributes:
-        slope: of Platt scaling, probability = sigmoid(slope · logit + intercept).
-        intercept: likewise.
-        knots: (logit, probability) points of isotonic regression, both rising; linear between them, constant beyond.
+        slope: Platt scaling's slope: probability = sigmoid(slope · logit + intercept).
+        intercept: Platt scaling's intercept.
+        knots: (logit, probability) points of isotonic regression, both non-decreasing; interpolated linearly between
+            knots, constant beyond them.
 
     Source: J. Platt, "Probabilistic outputs for support vector machines", 1999; B. Zadrozny and C. Elkan,
     "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
@@ -27,16 +28,16 @@ class Calibrator:
     knots: Sequence[Sequence[float]] = ()
 
     def __post_init__(self) -> None:
-        # JSON gives lists; as tuples a calibrator equals the one that was written.
+        # JSON yields lists; tuples make a loaded calibrator equal to the one that was saved.
         object.__setattr__(self, "knots", tuple(map(tuple, self.knots)))
 
     @property
     def method(self) -> str:
-        """Its name: platt or isotonic."""
+        """The calibration method: "platt" or "isotonic"."""
         return "isotonic" if self.knots else "platt"
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities of the same shape as `logits`, computed in float64."""
+        """Calibrated probabilities, float64, in the shape of `logits`."""
         values = logits.astype(np.float64)
         if self.knots:
             points = np.asarray(self.knots, dtype=np.float64)
@@ -46,15 +47,15 @@ class Calibrator:
 
 
 def fuse(logits: NDArray[np.float32], first_stage_scores: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """Combine the two scores of one query's candidates, each standardised over those candidates.
+    """Combine both scores of one query's candidates, each standardised over those candidates.
 
     Args:
         logits: shape (candidates,).
         first_stage_scores: shape (candidates,).
-        weight: share of the first stage, from 0 (reranker alone) to 1 (first stage alone).
+        weight: weight of the first stage, from 0 (reranker alone) to 1 (first stage alone).
 
     Returns:
-        float64 array of shape (candidates,); only its order has a meaning.
+        float64 array of shape (candidates,); only its order is meaningful.
     """
     return (1 - weight) * _standardised(logits) + weight * _standardised(first_stage_scores)
 
@@ -66,5 +67,5 @@ def _standardised(scores: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def descending(scores: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Positions in order of falling score; equal scores keep their input order."""
+    """Positions by descending score; ties keep their input order."""
     return np.argsort(-scores, kind="stable")

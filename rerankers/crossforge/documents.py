@@ -1,4 +1,4 @@
-"""`Document`: what is retrieved, reranked and shown."""
+"""`Document`, the unit of retrieval and reranking, and how to read documents from Python values and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IdCheck = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document. `title` may be empty; `metadata` is carried along untouched."""
+    """One document. `title` may be empty; `metadata` is passed through unchanged."""
 
     doc_id: str
     text: str
@@ -24,20 +24,20 @@ class Document:
 
     @property
     def full_text(self) -> str:
-        """Title and text as one string: what the first stage indexes and the reranker reads."""
+        """Title and text as one string, which the first stage indexes and the reranker reads."""
         return join_title(self.title, self.text)
 
 
 def join_title(title: str, text: str) -> str:
-    """The one place that says how a title stands before a text (or a passage of it)."""
+    """Put a title in front of a text or passage; the only place that defines this format."""
     return f"{title}\n{text}" if title and text else title or text
 
 
 def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> list[Document]:
-    """Documents from strings (ids "0", "1", …) or mappings (`_id`, `title`, `text`; the rest is metadata).
+    """Make documents from strings (ids "0", "1", …) or mappings (`_id`, `title`, `text`; other keys become metadata).
 
     Raises:
-        InputError: something else stands in the list, a text is missing, or two documents share an id.
+        InputError: an item has another type, a text is missing, or two documents share an id.
     """
     if isinstance(documents, str | bytes | Mapping | Document) or not isinstance(documents, Iterable):
         raise InputError(f"expected a list of documents, found {type(documents).__name__}")
@@ -56,10 +56,10 @@ def refuse_duplicate_ids(documents: Sequence[Document]) -> None:
 
 
 def read_documents(path: Path, check_id: IdCheck | None = None) -> list[Document]:
-    """Documents from a JSONL file (one object a line) or, if its name ends in .txt, a text file (one document a line).
+    """Read documents from JSONL (one object per line) or, if the name ends in .txt or .text, plain text (one per line).
 
     Raises:
-        InputError: the file is missing, empty or malformed; the message gives file and line.
+        InputError: the file is missing, empty or malformed; the message names the file and, where it can, the line.
     """
     plain_text = path.name.removesuffix(".gz").endswith((".txt", ".text"))
     return parse_documents(read_lines(path), str(path), jsonl=not plain_text, check_id=check_id)
@@ -68,16 +68,17 @@ def read_documents(path: Path, check_id: IdCheck | None = None) -> list[Document
 def parse_documents(
     lines: Iterable[str], source: str, *, jsonl: bool, check_id: IdCheck | None = None
 ) -> list[Document]:
-    """Documents from lines: JSON objects, or plain texts, whose ids are then "0", "1", …; empty lines are passed over.
+    """Parse one document per line: JSON objects, or plain texts with ids "0", "1", …. Blank lines are skipped.
 
     Args:
-        lines: what to read.
-        source: what error messages call it.
-        jsonl: whether a line is a JSON object or a text.
+        lines: the lines to parse.
+        source: name of the input in error messages.
+        jsonl: whether each line is a JSON object (true) or plain text (false).
         check_id: raises `InputError` for an id that the caller cannot use.
 
     Raises:
-        InputError: there is none, a line is malformed, or an id stands twice; the message opens with `source`.
+        InputError: there are no documents, a line is malformed, or an id appears twice; the message starts with
+            `source`.
     """
     documents: list[Document] = []
     seen: set[str] = set()
@@ -93,7 +94,7 @@ def parse_documents(
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         if document.doc_id in seen:
-            raise InputError(f"{where}: the id {document.doc_id!r} stands twice; ids must be unique")
+            raise InputError(f"{where}: the id {document.doc_id!r} appears twice; ids must be unique")
         seen.add(document.doc_id)
         documents.append(document)
     if not documents:
@@ -102,10 +103,10 @@ def parse_documents(
 
 
 def as_document(value: Document | Mapping[str, Any] | str, position: int) -> Document:
-    """One document from a string or a mapping; `position` is its id if it has none.
+    """Make one document from a string or a mapping; without an id of its own, it gets `position` as its id.
 
     Raises:
-        InputError: it is something else, or its text is missing.
+        InputError: the value has another type, or its text is missing.
     """
     if isinstance(value, Document):
         return value

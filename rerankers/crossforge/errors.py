@@ -1,13 +1,13 @@
-"""The errors that a user can mend. Each message is one line that names what is wrong and the way out."""
+"""User-fixable errors. Each message is one line that says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
 
 class CrossforgeError(Exception):
-    """Base of every error that is about the user's input and not about a bug.
+    """Base class of all errors caused by the user's input rather than by a bug.
 
     Attributes:
-        exit_status: what the command line exits with.
+        exit_status: exit status of the command line.
     """
 
     exit_status = 1
@@ -18,4 +18,4 @@ class InputError(CrossforgeError):
 
 
 class PackageError(CrossforgeError):
-    """A reranker folder that is incomplete, changed, foreign or from a newer version."""
+    """A reranker that cannot be loaded: missing, incomplete, modified, of another kind or from a newer version."""

@@ -52,7 +52,7 @@ class Explanation(Sequence[Row]):
         depth: how many candidates the first stage was asked for.
         passages: how many windows at most were read of a document.
         fusion_weight: share of the first-stage score in the final order.
-        threshold: probability from which a document counts as relevant; None if the package has none.
+        threshold: probability above which a document counts as relevant; None if the package has none.
     """
 
     query: str
@@ -80,7 +80,7 @@ class Explanation(Sequence[Row]):
     def steps(self) -> tuple[str, ...]:
         """What the four steps did, one line each."""
         if not self.rows:
-            return ("initial retrieval: no document shares a word with the query",)
+            return ("initial retrieval: no document matches the query",)
         cut = sum(row.windows > 1 for row in self.rows)
         logits = [row.logit for row in self.rows]
         return (
@@ -91,7 +91,7 @@ class Explanation(Sequence[Row]):
         )
 
     def _order(self) -> str:
-        fused = f", first stage weighs {self.fusion_weight:.2f} in the order" if self.fusion_weight else ""
+        fused = f", first-stage score weighs {self.fusion_weight:.2f} in the order" if self.fusion_weight else ""
         if self.threshold is None:
             return fused
         reach = sum(row.above_threshold for row in self.rows)

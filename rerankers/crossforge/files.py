@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing is ever half-written and every complaint names its line."""
+"""File I/O: writes are atomic, and read errors name the file and line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crossforge.errors import InputError
 
 @contextmanager
 def written_atomically(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target` to write a file or folder to, and rename it there only on success."""
+    """Yield a temporary path next to `target` for a file or folder, and rename it to `target` only on success."""
     beside = target.with_name(f".{target.name}.{os.getpid()}.writing")
     remove(beside)
     beside.parent.mkdir(parents=True, exist_ok=True)
@@ -40,13 +40,13 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
+    """Write `value` atomically as indented JSON."""
     with written_atomically(path) as beside:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a tab-separated table, whole or not at all; white space within a value becomes one space."""
+    """Write a tab-separated table atomically; runs of whitespace within a value collapse to one space."""
     with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
         for row in (header, *rows):
             lines.write("\t".join(" ".join(value.split()) for value in row) + "\n")
@@ -69,10 +69,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text file, which is unpacked on the way if its name ends in .gz.
+    """Yield the lines of a UTF-8 text file, decompressing it if its name ends in .gz.
 
     Raises:
-        InputError: the file is missing, a folder, not UTF-8, or damaged.
+        InputError: the file is missing, a folder, not UTF-8, or corrupt.
     """
     with opened_text(path) as lines:
         yield from lines
@@ -80,10 +80,10 @@ def read_lines(path: Path) -> Iterator[str]:
 
 @contextmanager
 def opened_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
-    """Open a UTF-8 text file for reading, packed or not; `newline` as `open` has it.
+    """Open a UTF-8 text file for reading, decompressing .gz; `newline` is passed to `open`.
 
     Raises:
-        InputError: as in `read_lines`, also for what goes wrong while the file is read.
+        InputError: as for `read_lines`, including errors that occur while the file is being read.
     """
     try:
         with (
@@ -99,14 +99,14 @@ def opened_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error})") from None
+        raise InputError(f"{path}: incomplete or corrupt gzip file ({error})") from None
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) for each non-empty line.
+    """Yield (line number from 1, object) for each non-blank line.
 
     Raises:
-        InputError: the file cannot be read, or a line is not a JSON object; the message gives file and line.
+        InputError: the file cannot be read, or a line is not a JSON object; the message names the file and line.
     """
     for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
@@ -114,7 +114,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def parse_json_object(line: str, where: str) -> dict[str, Any]:
-    """One JSON object from one line; `where` opens the message of the `InputError` if it is none."""
+    """Parse a line as a JSON object; anything else raises an `InputError` that starts with `where`."""
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
@@ -127,7 +127,7 @@ def parse_json_object(line: str, where: str) -> dict[str, Any]:
 
 
 def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:
-    """Write one JSON object a line, whole or not at all; lone surrogates, which no file can hold, become "?"."""
+    """Write one JSON object per line, atomically; lone surrogates, which UTF-8 cannot encode, become "?"."""
     with written_atomically(path) as beside, beside.open("w", encoding="utf-8", errors="replace") as lines:
         for row in rows:
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Finds out what kind of reranker a path or hub id is and loads its parts."""
+"""Resolve a path or hub id to a reranker folder and load its parts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from crossforge.files import read_json
 from crossforge.manifest import MANIFEST_FILE, Manifest, Verify, read_manifest
 from crossforge.tokenization import PairTokenizer
 
-# Positions that BERT-like models are made for, where a folder does not say.
+# Positions of BERT-like models, assumed if the config does not give a number.
 _DEFAULT_POSITIONS = 512
 
-# transformers' tokenizer classes that give no segments unless a folder asks for them.
+# transformers' tokenizer classes that omit token_type_ids unless the folder requests them.
 _CLASSES_WITHOUT_SEGMENTS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a `Reranker` is made of."""
+    """The components of a `Reranker`."""
 
     tokenizer: PairTokenizer
     backend: Backend
@@ -42,8 +42,8 @@ def load_parts(
     """Load a package, a plain one-label cross-encoder folder, or a hub id.
 
     Raises:
-        PackageError: nothing there, or nothing that can be loaded; see `read_manifest` for packages.
-        InputError: `max_length` is more than the model has positions, or an option is unknown.
+        PackageError: the reranker is missing or cannot be loaded; for packages, see also `read_manifest`.
+        InputError: `max_length` exceeds the model's positions, or an argument is invalid.
     """
     if not isinstance(reference, str | Path):
         raise InputError(f"the reranker is a {type(reference).__name__}; expected a path or a hub id")
@@ -57,10 +57,10 @@ def load_parts(
 
 
 def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
-    """The folder's tokenizer, giving what the folder's model wants.
+    """The folder's tokenizer, set up for the inputs that its model expects.
 
     Raises:
-        InputError: `max_length` is more than the model has positions.
+        InputError: `max_length` exceeds the model's positions.
     """
     config = read_package_json(folder / "config.json")
     positions = _positions(config)
@@ -73,7 +73,7 @@ def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
 
 
 def uses_segments(folder: Path) -> bool:
-    """Whether query and document are told apart by `token_type_ids`, as transformers decides it for this folder."""
+    """Whether `token_type_ids` distinguish query from document, by the rule transformers applies to this folder."""
     if int(read_package_json(folder / "config.json").get("type_vocab_size") or 0) < 2:  # RoBERTa and others
         return False
     settings = _tokenizer_settings(folder)
@@ -84,10 +84,10 @@ def uses_segments(folder: Path) -> bool:
 
 
 def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
-    """The folder of a path, or of a hub id's files: in the local hub cache, or fetched if that is allowed.
+    """Resolve a path or hub id to a folder; hub files come from the local cache or, if allowed, from the hub.
 
     Raises:
-        PackageError: neither a folder nor, in the places that may be looked at, a hub id.
+        PackageError: the reference is not a folder, and the cache (or the hub, if allowed) has no such id.
     """
     folder = Path(reference)
     if folder.is_dir():
@@ -98,14 +98,14 @@ def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
 
     try:
         return Path(snapshot_download(str(reference), local_files_only=local_files_only))
-    except Exception as error:  # huggingface_hub and its HTTP client raise many kinds; all mean "not to be had"
-        way_out = "; local_files_only=False would fetch it" if local_files_only else ""
+    except Exception as error:  # huggingface_hub and its HTTP client raise many types; all mean "not available"
+        way_out = "; local_files_only=False allows a download" if local_files_only else ""
         kind = type(error).__name__
         raise PackageError(f"{reference}: no such folder, and not in the hub cache{way_out} ({kind})") from None
 
 
 def holds_reranker(folder: Path) -> bool:
-    """Whether a model folder is a one-label cross-encoder, and not an encoder without a scoring head."""
+    """Whether a model folder is a one-label cross-encoder rather than, say, an encoder without a scoring head."""
     try:
         _classifier_config(folder)
     except PackageError:
@@ -120,16 +120,16 @@ def _manifest(folder: Path, verify: Verify) -> Manifest:
 
 
 def token_limit(folder: Path) -> int:
-    """The most tokens that a model folder says its model reads: positions, tokenizer and sentence-transformers agree.
+    """The model's token limit: the lowest of its positions and the tokenizer's and sentence-transformers' limits.
 
     Raises:
-        PackageError: no `config.json`, or it cannot be read.
+        PackageError: `config.json` is missing or cannot be read.
     """
     config = read_package_json(folder / "config.json")
     limits = [_positions(config), _tokenizer_settings(folder).get("model_max_length")]
     if (folder / "sentence_bert_config.json").is_file():
         limits.append(read_package_json(folder / "sentence_bert_config.json").get("max_seq_length"))
-    # Tokenizers without a limit say 1e30.
+    # Tokenizers without a limit report 1e30.
     return min(int(limit) for limit in limits if limit)
 
 
@@ -138,7 +138,7 @@ def _classifier_config(folder: Path) -> dict[str, Any]:
     architecture = str((config.get("architectures") or ["unknown"])[0])
     if not architecture.endswith("ForSequenceClassification"):
         raise PackageError(f"{folder}: {architecture} has no scoring head; a reranker is a …ForSequenceClassification")
-    # transformers leaves the table out where there are two labels.
+    # transformers omits id2label if there are two labels.
     labels = len(config["id2label"]) if config.get("id2label") else 2
     if labels != 1:
         raise PackageError(f"{folder}: a classifier with {labels} labels; a reranker has exactly one")
@@ -148,7 +148,7 @@ def _classifier_config(folder: Path) -> dict[str, Any]:
 def _positions(config: Mapping[str, Any]) -> int:
     positions = int(config.get("max_position_embeddings") or _DEFAULT_POSITIONS)
     if "roberta" in str(config.get("model_type")) or config.get("model_type") == "camembert":
-        positions -= int(config.get("pad_token_id") or 0) + 1  # these count positions from behind the padding index
+        positions -= int(config.get("pad_token_id") or 0) + 1  # these models number positions from pad_token_id + 1
     return positions
 
 
@@ -158,10 +158,10 @@ def _tokenizer_settings(folder: Path) -> dict[str, Any]:
 
 
 def read_package_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a model folder.
+    """Read a JSON object from a file in a model folder.
 
     Raises:
-        PackageError: missing, or no JSON object.
+        PackageError: the file is missing, or is not a JSON object.
     """
     _require_file(path)
     try:
@@ -175,4 +175,4 @@ def read_package_json(path: Path) -> dict[str, Any]:
 
 def _require_file(path: Path) -> None:
     if not path.is_file():
-        raise PackageError(f"{path.parent}: no {path.name} in it, so this is no cross-encoder folder")
+        raise PackageError(f"{path.parent}: no {path.name} in it, so this is not a cross-encoder folder")

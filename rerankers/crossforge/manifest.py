@@ -1,4 +1,4 @@
-"""`reranker.json`: what a package is, what it was measured to do, and the hash of every file in it."""
+"""`reranker.json`, the manifest: a package's settings, measured results, and the hash of every file in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANIFEST_FILE = "reranker.json"
 KIND = "crossforge-reranker"
 SCHEMA_VERSION = 2  # 2: calibrators may hold knots
 
-# What loading a package reads, where it is there.
+# Files that loading a package reads if they exist.
 _LOADED = (
     "config.json",
     "model.safetensors",
@@ -35,20 +35,20 @@ _VERIFY = ("full", "size", "off")
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `reranker.json`.
+    """The contents of `reranker.json`.
 
     Attributes:
-        base_model: what the reranker was fine-tuned from.
-        max_length: tokens that the model reads of query and document together.
-        calibrator: logit to probability.
-        threshold: probability from which a document counts as relevant; None if none was fitted.
-        fusion_weight: share of the first-stage score in the shipped order, from 0 to 1.
-        verdict: WIN, TIE or REGRESSION, per test split.
-        metrics: what was measured on the test splits.
-        data_hash: fingerprint of the collection that it was trained on.
-        agreement: per backend, the largest absolute difference of its logits from fp32 torch.
-        versions: libraries that made the package.
-        files: path in the package -> {"sha256", "size"}.
+        base_model: the model that was fine-tuned.
+        max_length: maximum tokens of query and document together.
+        calibrator: maps logits to probabilities.
+        threshold: lowest probability at which a document counts as relevant; None if no threshold was fitted.
+        fusion_weight: weight of the first-stage score in the shipped order, from 0 to 1.
+        verdict: WIN, TIE or REGRESSION for each test split.
+        metrics: results on the test splits.
+        data_hash: fingerprint of the training collection.
+        agreement: for each backend, the largest absolute difference between its logits and those of fp32 torch.
+        versions: versions of the libraries that built the package.
+        files: path in the package -> {"sha256", "size"}; size in bytes.
     """
 
     base_model: str
@@ -65,12 +65,12 @@ class Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `reranker.json`; call it last, with `file_table(folder)` as the files."""
+    """Write `reranker.json`; call this last, with `file_table(folder)` as `files`."""
     write_json(folder / MANIFEST_FILE, {"kind": KIND, "schema_version": SCHEMA_VERSION, **asdict(manifest)})
 
 
 def file_table(folder: Path) -> dict[str, dict[str, Any]]:
-    """Path, sha256 and size of every file in the package, `reranker.json` itself left out."""
+    """Path, sha256 and size in bytes of every file in the package except `reranker.json`."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256(path), "size": path.stat().st_size} for path in paths
@@ -82,15 +82,16 @@ def read_manifest(folder: Path, verify: Verify = "full") -> Manifest:
 
     Args:
         folder: the package.
-        verify: "full" hashes every file (once in a process, as long as nothing writes to it), "size" compares sizes,
-            "off" looks at the manifest alone.
+        verify: "full" hashes every file (once per process, unless the file changes), "size" compares sizes, "off"
+            checks the manifest only.
 
     Raises:
-        PackageError: no manifest, a foreign or newer one, or a file that is missing, changed or outside the folder.
-        InputError: `verify` is none of the three.
+        PackageError: the manifest is missing, invalid, of another kind or too new, or a file is missing, changed,
+            unlisted or outside the folder.
+        InputError: `verify` is none of these values.
     """
     if verify not in _VERIFY:
-        raise InputError(f"verify={verify!r}; have {', '.join(_VERIFY)}")
+        raise InputError(f"verify={verify!r}; expected one of: {', '.join(_VERIFY)}")
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise PackageError(f"{folder}: not a reranker package (no {MANIFEST_FILE} in it)")
@@ -111,7 +112,7 @@ def _parse(value: Any, path: Path) -> Manifest:
     version = value.get("schema_version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise PackageError(
-            f"{path}: schema version {version}, this crossforge reads up to {SCHEMA_VERSION}: upgrade crossforge"
+            f"{path}: schema version {version}, but this crossforge reads up to {SCHEMA_VERSION}: upgrade crossforge"
         )
     known = {key: item for key, item in value.items() if key in Manifest.__dataclass_fields__}
     try:
@@ -120,12 +121,12 @@ def _parse(value: Any, path: Path) -> Manifest:
         raise PackageError(f"{path}: incomplete manifest ({error})") from None
     wrong = _wrongly_typed(manifest)
     if wrong:
-        raise PackageError(f"{path}: {wrong} holds something else than it should")
+        raise PackageError(f"{path}: {wrong} has an invalid value; copy the package again")
     return manifest
 
 
 def _are_knots(knots: object) -> bool:
-    """Whether these are (logit, probability) points that rise, which interpolation takes for granted."""
+    """Whether these are non-decreasing (logit, probability) points, as interpolation assumes."""
     try:
         points = np.asarray(knots, dtype=np.float64)
     except (TypeError, ValueError):
@@ -138,7 +139,7 @@ def _are_knots(knots: object) -> bool:
 
 
 def _wrongly_typed(manifest: Manifest) -> str | None:
-    """The name of the first value that has another type than this version writes."""
+    """Name of the first field whose value this version would not have written, or None."""
 
     def is_number(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -166,14 +167,14 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
 
 
 def _refuse_unlisted(folder: Path, manifest: Manifest) -> None:
-    """A file that loading would read and that no hash vouches for was put there by somebody else."""
+    """Refuse files that loading would read but the manifest does not list: packaging did not put them there."""
     for name in _LOADED:
         if name not in manifest.files and (folder / name).exists():
             raise PackageError(f"{folder / name}: not listed in {MANIFEST_FILE}; copy the package again")
 
 
 def _digest(path: Path) -> str:
-    """The file's sha256, read once in a process as long as the file stays the same one, unwritten."""
+    """The file's sha256, computed once per process unless the file is changed or replaced."""
     status = path.stat()
     return _digest_once(
         path.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,4 +1,4 @@
-"""Windows over documents that are longer than the model reads."""
+"""Split documents that exceed the model's token limit into windows."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from crossforge.tokenization import PairTokenizer
 
 @dataclass(frozen=True, slots=True)
 class PassageWindows:
-    """Cuts documents into overlapping windows of tokens; the title stands before each of them.
+    """Splits documents into overlapping token windows, each preceded by the title.
 
     Args:
-        tokenizer: the reranker's own, so that a window holds what the model reads.
-        overlap: share of a window that it has in common with the one before, from 0 to below 1.
+        tokenizer: the reranker's own tokenizer, so that windows fit the model's input.
+        overlap: share of each window that also belongs to the previous one, at least 0 and below 1.
     """
 
     tokenizer: PairTokenizer
     overlap: float = 0.25
 
     def split(self, query: str, document: Document) -> list[str]:
-        """The document's passages for this query, in order: one that is the whole text if it fits, else windows.
+        """The document's passages for this query, in order: the whole text if it fits beside the query, else windows.
 
         Raises:
-            InputError: the query leaves no room for a document.
+            InputError: the query leaves too little room for a document.
         """
         self.tokenizer.require_room(query)
         room = self.tokenizer.document_room(query)
-        # A token stands for at least one byte: a short text fits without counting.
+        # Every token covers at least one byte, so short texts fit without tokenizing.
         if len(document.full_text.encode("utf-8", "replace")) <= room:
             return [document.full_text]
         spans = self.tokenizer.spans(document.text)
@@ -36,7 +36,7 @@ class PassageWindows:
         if not spans or len(title_spans) + len(spans) <= room:
             return [document.full_text]
         title = document.title
-        if len(title_spans) > room // 2:  # an endless title must leave room for the text that it stands before
+        if len(title_spans) > room // 2:  # a very long title must leave room for the text
             title_spans = title_spans[: room // 2]
             title = title[: title_spans[-1][1]]
         size = max(room - len(title_spans), 1)
@@ -47,7 +47,7 @@ class PassageWindows:
 
 
 def window_bounds(length: int, size: int, overlap: float) -> list[tuple[int, int]]:
-    """(start, end) of windows of `size` that cover 0 … length; the last one ends at `length` and is a full one too."""
+    """(start, end) of full windows of `size` that cover 0 … length; one shorter window if `length` is below `size`."""
     if length <= size:
         return [(0, length)]
     step = max(1, int(size * (1 - overlap)))

@@ -86,6 +86,11 @@ class RetrieveAndRerank:
             top_k=k,
         )
 
+    @property
+    def first_stage(self) -> str:
+        """The retriever's name, such as "TF-IDF"; "first stage" if it has none."""
+        return str(getattr(self._retriever, "name", "first stage"))
+
     def __len__(self) -> int:
         return len(self._documents)
 

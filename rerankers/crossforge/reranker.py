@@ -1,4 +1,4 @@
-"""`Reranker`: one model that reads query and document together and gives one score."""
+"""`Reranker` scores (query, document) pairs with a cross-encoder and ranks documents by score."""
 
 from __future__ import annotations
 
@@ -23,34 +23,35 @@ from crossforge.passages import PassageWindows
 from crossforge.results import RankedResults, Result
 from crossforge.tokenization import EncodedPair, PairTokenizer
 
-# Pairs that are tokenized at a time: bounds memory on very long lists.
+# Pairs tokenized at a time, to bound memory on very long lists.
 _CHUNK = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores of (query, text) pairs in input order: `logits` of shape (pairs,), and whether each text was cut."""
+    """Scores of (query, text) pairs in input order: `logits` of shape (pairs,), and whether each text was truncated."""
 
     logits: NDArray[np.float32]
     truncated: list[bool]
 
 
 class Reranker:
-    """Loads a reranker package, a plain one-label cross-encoder folder, or a hub id.
+    """A reranker loaded from a package, a plain one-label cross-encoder folder, or a hub id.
 
     Args:
         reference: path or hub id.
-        backend: "onnx", "onnx-int8", "openvino", "openvino-bf16" or "torch"; "auto" is the fastest that the machine has
-            and that differs from fp32 by no more than `tolerance`, as far as the package says.
-        tolerance: of "auto": difference of logits. 1e-4 is exact fp32; 0.1 takes bf16 too.
-        verify: how a package's files are checked: "full" (sha256), "size" or "off".
-        local_files_only: False allows a hub id to be fetched; nothing is fetched otherwise.
-        max_length: read fewer or more tokens than the package says.
-        max_passages: how many windows of a document that does not fit are scored; the best one counts (MaxP).
-        token_budget: padded tokens of one batch.
+        backend: "onnx", "onnx-int8", "openvino", "openvino-bf16" or "torch"; "auto" picks the fastest available on this
+            machine whose logits, by the package's own measurements, differ from fp32 by at most `tolerance`.
+        tolerance: largest difference in logits that "auto" accepts. 1e-4 means exact fp32; 0.1 also admits bf16.
+        verify: how to check a package's files: "full" (sha256), "size" or "off".
+        local_files_only: if False, a hub id may be downloaded; otherwise nothing is.
+        max_length: overrides the package's limit on tokens of query and document together.
+        max_passages: maximum windows scored of a document that does not fit; the best one counts (MaxP).
+        token_budget: maximum padded tokens per batch.
 
     Raises:
-        PackageError: the reranker cannot be loaded, or is not to be trusted.
+        PackageError: the reranker cannot be loaded, or fails verification.
+        InputError: an argument is invalid.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Reranker:
             reference, backend=backend, tolerance=tolerance, verify=verify, local_files_only=local_files_only,
             max_length=max_length,
         )  # fmt: skip
-        # What a process that shares no memory with this one needs to load the same reranker.
+        # Pickling stores these arguments, so that another process loads the same reranker itself.
         made_by = partial(
             type(self), reference, backend=backend, tolerance=tolerance, verify=verify,
             local_files_only=local_files_only, max_length=max_length, max_passages=max_passages,
@@ -79,12 +80,12 @@ class Reranker:
 
     def __reduce__(self) -> tuple[partial[Reranker], tuple[()]]:
         if self._made_by is None:
-            raise TypeError("a reranker made of parts in memory cannot be sent to another process")
+            raise TypeError("a reranker built by from_parts cannot be pickled or sent to another process")
         return self._made_by, ()
 
     @classmethod
     def from_parts(cls, parts: Parts, *, max_passages: int = 1, token_budget: int = CPU_TOKEN_BUDGET) -> Reranker:
-        """A reranker from a tokenizer, a backend and a manifest that are in memory already."""
+        """Build a reranker from a tokenizer, a backend and a manifest that are already loaded."""
         reranker = cls.__new__(cls)
         reranker._assemble(parts, max_passages, token_budget)
         return reranker
@@ -101,7 +102,7 @@ class Reranker:
 
     @property
     def manifest(self) -> Manifest:
-        """What the package says of itself (defaults for a plain folder)."""
+        """The package's manifest (defaults for a plain folder)."""
         return self._parts.manifest
 
     @property
@@ -111,14 +112,14 @@ class Reranker:
 
     @property
     def backend_name(self) -> str:
-        """The backend in use."""
+        """Name of the backend in use, which "auto" may have chosen."""
         return self._parts.backend.name
 
     def score(self, query: str, documents: Sequence[Document | Mapping[str, Any] | str]) -> NDArray[np.float32]:
         """Raw logits of the documents, float32 of shape (documents,), in input order.
 
         Raises:
-            InputError: the query is empty or too long, or something that is no document stands in the list.
+            InputError: the query is empty or too long, or an item is not a valid document.
         """
         require_query(query)
         return self.score_passages(query, self._passages(query, as_documents(documents)))[0].logits
@@ -132,17 +133,17 @@ class Reranker:
         metadata: Sequence[Mapping[str, Any]] | None = None,
         top_k: int | None = None,
     ) -> RankedResults:
-        """Order documents by their logits, best first; equal logits keep their input order.
+        """Rank documents by their logits, best first; ties keep their input order.
 
         Args:
-            query: what is searched for.
-            documents: strings, mappings with "text" (and "_id", "title"), or `Document`s.
-            doc_ids: ids of the documents, where these do not carry their own.
-            metadata: metadata of the documents, likewise.
-            top_k: return only so many.
+            query: the search query.
+            documents: strings, mappings with "text" (and optionally "_id" and "title"), or `Document`s.
+            doc_ids: ids that replace the documents' own, one per document.
+            metadata: metadata that replaces the documents' own, one mapping per document.
+            top_k: return only the best `top_k` results.
 
         Raises:
-            InputError: the query is empty or too long, a document is none, the lists differ in length, or `top_k`
+            InputError: the query is empty or too long, a document is invalid, the lists differ in length, or `top_k`
                 is negative.
         """
         require_query(query)
@@ -161,14 +162,14 @@ class Reranker:
         first_stage_scores: NDArray[np.float64] | None = None,
         top_k: int | None = None,
     ) -> RankedResults:
-        """Order documents by their best passage, and by the first stage's scores where the package fuses them in.
+        """Rank documents by their best passage, fused with the first-stage scores if the package has a fusion weight.
 
         Args:
-            query: what is searched for.
+            query: the search query.
             documents: the candidates, in the first stage's order if there is one.
-            passages: for each document the texts that are read of it, at least one.
-            first_stage_scores: shape (documents,); None where there was no first stage.
-            top_k: return only so many.
+            passages: for each document, the texts to score, at least one.
+            first_stage_scores: shape (documents,); None without a first stage.
+            top_k: return only the best `top_k` results.
         """
         scored, chosen = self.score_passages(query, passages)
         probabilities = self.manifest.calibrator.probabilities(scored.logits)
@@ -191,7 +192,7 @@ class Reranker:
     def ordering(
         self, logits: NDArray[np.float32], first_stage_scores: NDArray[np.float64] | None = None
     ) -> NDArray[np.floating]:
-        """What decides the shipped order: logits, fused with first-stage scores where the package says so."""
+        """The values that decide the shipped order: logits, fused with first-stage scores at the package's weight."""
         weight = self.manifest.fusion_weight
         if first_stage_scores is None or weight == 0:
             return logits
@@ -200,7 +201,7 @@ class Reranker:
     def rank_batch(
         self, queries: Sequence[str], documents: Sequence[Sequence[Document | Mapping[str, Any] | str]]
     ) -> list[RankedResults]:
-        """`rank` for several queries, each with its own documents."""
+        """Run `rank` on several queries, each with its own documents."""
         if len(queries) != len(documents):
             raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents")
         return [self.rank(query, found) for query, found in zip(queries, documents, strict=True)]
@@ -208,15 +209,15 @@ class Reranker:
     async def rank_async(
         self, query: str, documents: Sequence[Document | Mapping[str, Any] | str], **options: Any
     ) -> RankedResults:
-        """`rank` in a worker thread, so that an event loop stays free."""
+        """Run `rank` in a worker thread, so that it does not block the event loop."""
         return await asyncio.to_thread(self.rank, query, documents, **options)
 
     def warmup(self) -> None:
-        """Score one short pair, so that the first real call does not pay for lazy set-up."""
+        """Score one short pair, so that lazy initialization does not slow down the first real call."""
         self.score("warm", ["up"])
 
     def score_passages(self, query: str, passages: Sequence[Sequence[str]]) -> tuple[Scored, list[str]]:
-        """Score each document by the best of its passages; returns the scores and the passages that won."""
+        """Score each document by its best passage; return the scores and those passages, one per document."""
         owners = [owner for owner, texts in enumerate(passages) for _ in texts]
         texts = [text for document in passages for text in document]
         scored = self.score_pairs([(query, text) for text in texts])
@@ -232,7 +233,7 @@ class Reranker:
         """Score (query, text) pairs in length-sorted batches under the token budget.
 
         Raises:
-            InputError: a query is empty, or too long for a document to fit beside it.
+            InputError: a query is empty, or too long to leave room for a document.
         """
         for query, _ in pairs:
             require_query(query)
@@ -245,7 +246,7 @@ class Reranker:
         return Scored(logits, truncated)
 
     def logits_of(self, encoded: Sequence[EncodedPair]) -> NDArray[np.float32]:
-        """The logits of encoded pairs, shape (pairs,), computed in length-sorted batches under the token budget."""
+        """Logits of encoded pairs, float32 of shape (pairs,), computed in length-sorted batches under the budget."""
         logits = np.empty(len(encoded), dtype=np.float32)
         for batch in token_budget_batches([len(pair.ids) for pair in encoded], self._token_budget):
             padded = self.tokenizer.pad([encoded[position] for position in batch])
@@ -259,7 +260,7 @@ class Reranker:
 
 
 def require_query(query: object) -> None:
-    """Raise `InputError` unless `query` is text with something in it."""
+    """Raise `InputError` unless `query` is a non-blank string."""
     if not isinstance(query, str):
         raise InputError(f"the query is a {type(query).__name__}; expected text")
     if not query.strip():
@@ -267,7 +268,7 @@ def require_query(query: object) -> None:
 
 
 def require_count(name: str, value: object, least: int = 1) -> None:
-    """Raise `InputError` unless `value` is a whole number of at least `least`."""
+    """Raise `InputError` unless `value` is an integer of at least `least`."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}; expected a whole number of {least} or more")
 

@@ -1,4 +1,4 @@
-"""`Result` and `RankedResults`: what ranking gives back, under the names that users of reranking libraries know."""
+"""`Result` and `RankedResults`, the return types of ranking, with names familiar from other reranking libraries."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Result:
     """One ranked document.
 
     Attributes:
-        document: the document as it was given.
-        rank: place in the order, from 1.
+        document: the document as passed in.
+        rank: rank after reranking, from 1.
         score: the reranker's raw logit.
-        probability: calibrated probability of relevance, between 0 and 1.
-        passage: the part of the document that the reranker read.
-        truncated: whether some of that passage did not fit into the model.
-        first_stage_rank: place in the first stage's order, from 1; None where there was no first stage.
-        first_stage_score: the first stage's score; None where there was no first stage.
+        probability: calibrated probability of relevance, from 0 to 1.
+        passage: the passage of the document that was scored.
+        truncated: whether the passage was cut to fit the model.
+        first_stage_rank: rank in the first stage, from 1; None without a first stage.
+        first_stage_score: the first stage's score; None without a first stage.
     """
 
     document: Document
@@ -55,7 +55,7 @@ class Result:
 
     @property
     def movement(self) -> int | None:
-        """How many places reranking moved the document up (negative: down)."""
+        """Ranks gained by reranking (negative: lost); None without a first stage."""
         return None if self.first_stage_rank is None else self.first_stage_rank - self.rank
 
 
@@ -72,7 +72,7 @@ class RankedResults(Sequence[Result]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Result, ...]: ...
     def __getitem__(self, index: int | slice) -> Result | tuple[Result, ...]:
-        """The result at a position, or a slice of them."""
+        """The result at a position from 0, or a tuple of results for a slice."""
         return self.results[index]
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class RankedResults(Sequence[Result]):
         return list(self.results[:k])
 
     def above_threshold(self) -> list[Result]:
-        """The results whose probability reaches the package's threshold (all of them if it has none)."""
+        """The results with a probability at or above the package's threshold (all results if it has none)."""
         return [result for result in self.results if self.threshold is None or result.probability >= self.threshold]
 
     def get_score_by_docid(self, doc_id: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Runs: for each query the retrieved documents with their scores, best first; TREC format on disk."""
+"""Runs: each query's retrieved documents with their scores, best first, stored in TREC format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossforge.files import read_lines, written_atomically
 
 
 class Candidate(NamedTuple):
-    """A document that a system retrieved for a query."""
+    """A document retrieved for a query, with the system's score."""
 
     doc_id: str
     score: float
@@ -22,14 +22,14 @@ Run = Mapping[str, list[Candidate]]
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write `query Q0 document rank score tag` lines, whole or not at all.
+    """Write `query Q0 document rank score tag` lines, atomically.
 
     Raises:
-        InputError: an id is empty or holds a space, which the format cannot carry.
+        InputError: an id is empty or contains whitespace, which the format does not allow.
     """
     for name in (*run, *(found.doc_id for candidates in run.values() for found in candidates)):
         if len(name.split()) != 1 or name != name.strip():
-            raise InputError(f"{path}: the id {name!r} is empty or holds a space, which a TREC run cannot carry")
+            raise InputError(f"{path}: the id {name!r} is empty or contains whitespace, which a TREC run cannot hold")
     with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
         for query_id, candidates in run.items():
             for rank, (doc_id, score) in enumerate(candidates, start=1):
@@ -37,10 +37,10 @@ def write_run(path: Path, run: Run, tag: str) -> None:
 
 
 def read_run(path: Path) -> dict[str, list[Candidate]]:
-    """Read a TREC run; the order of a query's documents is that of the rank column.
+    """Read a TREC run; each query's documents are ordered by the rank column.
 
     Raises:
-        InputError: a line does not have six columns, or a rank or score is no number.
+        InputError: the file cannot be read, a line does not have six columns, or a rank or score is not a number.
     """
     ranked: dict[str, list[tuple[int, Candidate]]] = {}
     for number, line in enumerate(read_lines(path), start=1):

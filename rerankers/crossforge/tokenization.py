@@ -1,4 +1,4 @@
-"""`PairTokenizer`: a query and a document as one sequence, in which only the document is ever cut."""
+"""`PairTokenizer` encodes a query and a document as one sequence; only the document is ever truncated."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from crossforge.errors import InputError, PackageError
 
-# A pair in which the document has less room than this says nothing about the document.
+# With less room than this for the document, a score says nothing about it.
 MIN_DOCUMENT_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPair:
-    """One encoded pair; `truncated` says that the end of the document did not fit."""
+    """One encoded pair; `truncated` is true if the end of the document did not fit."""
 
     ids: list[int]
     type_ids: list[int]
@@ -26,15 +26,16 @@ class EncodedPair:
 
 
 class PairTokenizer:
-    """A frozen `tokenizers.Tokenizer` with the maximum length of the model that it feeds.
-
-    It is never changed after loading, so any number of threads may share it.
+    """A `tokenizers.Tokenizer` with the model's maximum length, never modified after loading and so thread-safe.
 
     Args:
-        tokenizer_file: a `tokenizer.json`.
-        max_length: tokens that the model reads of query and document together.
-        pad_id: the padding token.
-        segments: whether the model tells query and document apart by `token_type_ids`.
+        tokenizer_file: path to a `tokenizer.json`.
+        max_length: maximum tokens of query and document together, special tokens included.
+        pad_id: id of the padding token.
+        segments: whether the model distinguishes query from document by `token_type_ids`.
+
+    Raises:
+        PackageError: `tokenizer_file` cannot be read.
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0, segments: bool = True) -> None:
@@ -58,7 +59,7 @@ class PairTokenizer:
         """Encode (query, document) pairs.
 
         Raises:
-            InputError: a query is so long that no room is left for a document.
+            InputError: a query leaves fewer than `MIN_DOCUMENT_TOKENS` tokens for the document.
         """
         for query in dict.fromkeys(query for query, _ in pairs):
             self.require_room(query)
@@ -66,7 +67,7 @@ class PairTokenizer:
         return [EncodedPair(found.ids, found.type_ids, bool(found.overflowing)) for found in encodings]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """The (start, end) character span of each token of a text, special tokens left out."""
+        """The (start, end) character span of each token in a text, special tokens excluded."""
         return list(self._plain.encode(_clean(text), add_special_tokens=False).offsets)
 
     def document_room(self, query: str) -> int:
@@ -74,7 +75,7 @@ class PairTokenizer:
         return self.max_length - self._special_tokens - len(self.spans(query))
 
     def pad(self, encoded: Sequence[EncodedPair]) -> dict[str, NDArray[np.int64]]:
-        """`input_ids`, `attention_mask` and, if there are segments, `token_type_ids`: int64 (pairs, longest pair)."""
+        """`input_ids`, `attention_mask` and, with segments, `token_type_ids`, each int64 of shape (pairs, longest)."""
         shape = len(encoded), max(len(pair.ids) for pair in encoded)
         ids, mask, types = (np.zeros(shape, dtype=np.int64) for _ in range(3))
         ids += self._pad_id
@@ -86,14 +87,14 @@ class PairTokenizer:
         return {**arrays, "token_type_ids": types} if self._segments else arrays
 
     def fits(self, query: str) -> bool:
-        """Whether a document has room beside this query."""
-        # A token stands for at least one byte, so short queries need no count.
+        """Whether the query leaves at least `MIN_DOCUMENT_TOKENS` tokens for a document."""
+        # Every token covers at least one byte, so short queries need not be tokenized.
         if len(_clean(query).encode()) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
             return True
         return self.document_room(query) >= MIN_DOCUMENT_TOKENS
 
     def require_room(self, query: str) -> None:
-        """Raise `InputError` if no document fits beside this query."""
+        """Raise `InputError` unless `fits(query)`."""
         if not self.fits(query):
             used = self.max_length - self._special_tokens - self.document_room(query)
             raise InputError(
@@ -105,5 +106,5 @@ class PairTokenizer:
 def _clean(text: Any) -> str:
     if not isinstance(text, str):
         raise InputError(f"expected text, found {type(text).__name__}")
-    # Lone surrogates cannot be encoded; they carry nothing that a model could read.
+    # Lone surrogates cannot be encoded as UTF-8, and mean nothing to a model.
     return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text

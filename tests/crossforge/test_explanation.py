@@ -56,7 +56,7 @@ def test_slices_and_indexes_are_those_of_a_sequence(search):
 def test_a_query_that_matches_nothing_says_so(search):
     explained = search.explain("unheardof")
     assert len(explained) == 0
-    assert "no document shares a word" in str(explained)
+    assert "no document matches the query" in str(explained)
 
 
 def test_an_empty_query_is_an_input_error(search):

@@ -1,115 +1,85 @@
-"""Registries: a name finds its plug-in, nothing is imported before that, and third parties can add to them."""
+"""Registries: what is found by name, what third parties add, and what is said of names that are not there."""
 
+import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from importlib.metadata import EntryPoint
 
 import pytest
 
+from crossforge import plugins
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
 from crossforge.plugins import Plugin, Registry
+from crossforge.retrievers.registry import RETRIEVERS
 
-LETTERS = {
-    "decode": Plugin("json.decoder:JSONDecoder", "from text"),
-    "encode": Plugin("json.encoder:JSONEncoder", "to text"),
-    "nowhere": Plugin("no_such_module:thing", "cannot be imported"),
-}
-Install = Callable[..., Registry]
+BUILT_IN = {"square": Plugin("math:sqrt", "a root"), "circle": Plugin("math:tau", "a number")}
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Installs a package `foreign`, with entry points in a group and a module of some source; gives the registry."""
+def registered(monkeypatch):
+    """A registry beside which an installed package registers entry points."""
 
-    def installed(entries: str, module: str = "", group: str = "crossforge.letters") -> Registry:
-        information = tmp_path / "foreign-1.0.dist-info"
-        information.mkdir()
-        (information / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
-        (information / "entry_points.txt").write_text(f"[{group}]\n{entries}\n")
-        (tmp_path / "foreign.py").write_text(module)
-        monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.delitem(sys.modules, "foreign", raising=False)
-        return letters()
+    def registry(**points):
+        found = [EntryPoint(name, value, "crossforge.shapes") for name, value in points.items()]
+        monkeypatch.setattr(plugins, "entry_points", lambda group: found if group == "crossforge.shapes" else [])
+        return Registry("shapes", "shape", BUILT_IN)
 
-    return installed
+    return registry
 
 
-def letters() -> Registry:
-    return Registry("letters", "letter", LETTERS)
+def test_a_built_in_is_never_replaced(registered):
+    registry = registered(square="math:floor", triangle="math:ceil")
+    assert registry.load("square")(9) == 3
+    assert registry.load("triangle")(0.5) == 1
+    assert list(registry.plugins()) == ["square", "circle", "triangle"]
 
 
-def message(call: Callable[[], object]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    return str(caught.value)
+def test_the_nearest_name_is_given_third_parties_included(registered):
+    registry = registered(triangle="math:ceil")
+    with pytest.raises(InputError, match=r"^no shape 'triangle2'; did you mean triangle\?$"):
+        registry.load("triangle2")
+    with pytest.raises(InputError, match=r"^no shape 'xyz'; have any, square, circle, triangle$"):
+        registry.require("xyz", "any")
+    assert registry.require("any", "any") == "any"
 
 
-def test_a_name_finds_what_its_path_says() -> None:
-    from json.encoder import JSONEncoder
-
-    assert letters().load("encode") is JSONEncoder
-    assert "encode" in letters()
-    assert letters().require("encode") == "encode"
+@pytest.mark.parametrize("value", ["no_such_package:thing", "math:no_such_thing"])
+def test_a_plug_in_that_cannot_be_imported_is_an_input_error_that_names_it(registered, value):
+    with pytest.raises(InputError, match=rf"^shape triangle: {value} of .* cannot be imported"):
+        registered(triangle=value).load("triangle")
 
 
-def test_nothing_is_imported_before_it_is_loaded() -> None:
-    found = letters()
-    assert found.plugins() == LETTERS
-    assert found.require("nowhere") == "nowhere"
-    with pytest.raises(ModuleNotFoundError):  # ours: a bug, not an error of the user's
-        found.load("nowhere")
+def test_built_ins_alone_never_look_at_installed_packages(monkeypatch):
+    monkeypatch.setattr(plugins, "entry_points", lambda group: pytest.fail("looked"))
+    registry = Registry("shapes", "shape", BUILT_IN)
+    assert "square" in registry
+    assert registry.version("square") == {}
+    assert registry.load("circle") > 6
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("encoder", "did you mean encode?"), ("zzz", "have decode, encode, nowhere")]
-)
-def test_an_unknown_name_is_told_with_the_nearest_or_all_of_them(name: str, hint: str) -> None:
-    assert name not in letters()
-    for call in (letters().require, letters().load):
-        assert message(lambda call=call: call(name)) == f"no letter {name!r}; {hint}"
+@pytest.mark.parametrize("registry", [BACKENDS, RETRIEVERS], ids=lambda registry: registry.kind)
+def test_every_built_in_of_the_runtime_can_be_imported(registry):
+    assert all(registry.load(name) and found.description for name, found in registry.built_in.items())
 
 
-def test_other_names_may_be_allowed_beside_the_plugins() -> None:
-    assert letters().require("auto", "auto", "off") == "auto"
-    assert message(lambda: letters().require("zzz", "auto")) == "no letter 'zzz'; have auto, decode, encode, nowhere"
+def test_the_registries_import_nothing_heavy():
+    code = (
+        "import sys, crossforge.backends.registry, crossforge.retrievers.registry, crossforge_train.registries\n"
+        "print(*sorted({'torch', 'onnxruntime', 'pydantic', 'numpy', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
-def test_a_third_party_adds_its_own(install: Install) -> None:
-    found = install("mine = foreign:Mine", "class Mine: pass\n")
-    assert "mine" in found
-    assert list(found.plugins()) == [*LETTERS, "mine"]
-    assert found.plugins()["mine"] == Plugin("foreign:Mine", "from foreign 1.0", "foreign 1.0")
+def test_an_installed_package_is_found_by_its_entry_points(tmp_path, monkeypatch):
+    information = tmp_path / "foreign-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[crossforge.shapes]\ntriangle = foreign:Triangle\n")
+    (tmp_path / "foreign.py").write_text("class Triangle: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("shapes", "shape", BUILT_IN)
+    assert registry.version("triangle") == {"shape triangle": "foreign 1.0"}
     assert "foreign" not in sys.modules
-    assert found.load("mine") is sys.modules["foreign"].Mine
-    assert message(lambda: found.require("mein")) == "no letter 'mein'; did you mean mine?"
-
-
-def test_a_third_party_replaces_nothing_that_is_built_in(install: Install) -> None:
-    found = install("encode = foreign:Mine", "class Mine: pass\n")
-    assert found.plugins() == LETTERS
-    assert found.load("encode").__name__ == "JSONEncoder"
-
-
-def test_entry_points_of_another_group_are_not_taken(install: Install) -> None:
-    assert "mine" not in install("mine = foreign:Mine", group="crossforge.digits")
-
-
-@pytest.mark.parametrize(
-    ("module", "reason"),
-    [
-        ("", "module 'foreign' has no attribute 'Mine'"),
-        ("import no_such_module\n", "No module named 'no_such_module'"),
-    ],
-)
-def test_a_broken_third_party_is_named_only_when_it_is_used(install: Install, module: str, reason: str) -> None:
-    found = install("mine = foreign:Mine", module)
-    assert found.require("mine") == "mine"
-    expected = f"letter mine: foreign:Mine of foreign 1.0 cannot be imported ({reason})"
-    assert message(lambda: found.load("mine")) == expected
-
-
-def test_a_fingerprint_names_the_version_of_a_third_party_alone(install: Install) -> None:
-    found = install("mine = foreign:Mine")
-    assert found.version("mine") == {"letter mine": "foreign 1.0"}
-    assert found.version("encode") == {}
-    assert found.version("zzz") == {}
+    assert registry.load("triangle") is sys.modules["foreign"].Triangle
+    del sys.modules["foreign"]

@@ -55,7 +55,7 @@ def test_a_cross_encoder_with_one_label_may_be_trained_further(tmp_path: Path) -
     [{"architectures": ["LlamaForCausalLM"]}, {"architectures": ["T5ForConditionalGeneration"]}, {"is_decoder": True}],
 )
 def test_a_decoder_is_refused(tmp_path: Path, config: dict) -> None:
-    assert "is no encoder; take a BERT-like model" in problem(str(model_folder(tmp_path / "model", **config)))
+    assert "is not an encoder; use a BERT-like model" in problem(str(model_folder(tmp_path / "model", **config)))
 
 
 def test_a_classifier_with_several_labels_is_refused(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_only_the_main_process_writes_and_speaks(runs: dict[int, Any]) -> None:
 def test_a_finished_stage_is_skipped_by_both(runs: dict[int, Any]) -> None:
     done = launch(runs[2][1].parents[2] / "config.yaml", 2)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("is done already") == 3
+    assert done.stderr.count("is already done") == 3
 
 
 def test_two_processes_with_bounded_memory_give_the_loss_curve_of_one(
@@ -109,7 +109,7 @@ def test_an_error_of_the_main_process_ends_both(tmp_path: Path, toy_collection: 
     config = config_in(tmp_path / "run", toy_collection, tiny_encoder)
     done = launch(config, 2, "--set", "training.groups_per_batch=3")
     assert done.returncode != 0
-    assert "training.groups_per_batch is 3, which 2 processes cannot share equally" in done.stderr
+    assert "training.groups_per_batch: 3 groups cannot be split equally among 2 processes" in done.stderr
 
 
 def test_groups_per_batch_is_what_all_processes_take_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

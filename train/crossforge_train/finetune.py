@@ -1,4 +1,4 @@
-"""Launch scripts call `python -m crossforge_train.finetune CONFIG`: the stage, and before it what is not done yet."""
+"""Launch scripts call `python -m crossforge_train.finetune CONFIG`, which is `crossforge finetune CONFIG`."""
 
 if __name__ != "__main__":
     raise ImportError("a script for `python -m crossforge_train.finetune CONFIG`, not a module to import")

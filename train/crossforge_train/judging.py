@@ -1,3 +1,3 @@
-"""Tables of documents that a person may judge."""
+"""Columns of the tables in which people judge documents."""
 
 JUDGING_COLUMNS = ("query_id", "doc_id", "query", "title", "text")

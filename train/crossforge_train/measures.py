@@ -1,4 +1,4 @@
-"""Measures by their ir_measures names."""
+"""Parses measures by their ir_measures names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from crossforge.errors import InputError
 
 
 def parse_measure(name: str) -> ir_measures.Measure:
-    """A measure from its name, such as nDCG@10, RR@10, AP or R@100.
+    """Parse a measure's name, such as nDCG@10, RR@10, AP or R@100.
 
     Raises:
-        InputError: there is no such measure, or its parameters are missing or senseless.
+        InputError: there is no such measure, or its parameters are missing or invalid.
     """
     try:
         measure = ir_measures.parse_measure(name)

@@ -1,4 +1,4 @@
-"""Launch scripts call `python -m crossforge_train.mine CONFIG`: the stage, and before it what is not done yet."""
+"""Launch scripts call `python -m crossforge_train.mine CONFIG`, which is `crossforge mine CONFIG`."""
 
 if __name__ != "__main__":
     raise ImportError("a script for `python -m crossforge_train.mine CONFIG`, not a module to import")

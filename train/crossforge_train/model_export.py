@@ -1,4 +1,4 @@
-"""Writes a model as a folder that all kinds of readers take alike, and exports it to ONNX."""
+"""Saves a model as a folder that all common libraries read alike, and exports it to ONNX."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crossforge.loading import uses_segments
 
 _SIGMOID = "torch.nn.modules.activation.Sigmoid"
 _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-# Of how the base model was once made or loaded; FastEmbed cuts at `max_length` where that is less than ours.
+# Settings left over from making or loading the base model; FastEmbed truncates at `max_length` if it is below ours.
 _LEFTOVERS = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "is_local", "local_files_only")
 
 
@@ -25,9 +25,9 @@ def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int)
 
     Args:
         model: a transformers one-label sequence classifier.
-        base_model: folder of the model that it was trained from, for its tokenizer.
-        folder: where to write.
-        max_length: tokens that it reads of query and document together.
+        base_model: folder of its base model, for the tokenizer.
+        folder: output folder.
+        max_length: maximum tokens of query and document together.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.config.id2label, model.config.label2id = {0: "RELEVANCE"}, {"RELEVANCE": 0}
@@ -39,9 +39,9 @@ def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int)
 
 
 def _write_config(folder: Path) -> None:
-    """The model gives raw logits; readers that want probabilities apply the sigmoid that is named here.
+    """Name the sigmoid that readers apply to the model's raw logits to get probabilities.
 
-    It stands under both keys: sentence-transformers reads the first, its versions before 4 and vLLM the second.
+    It is written under two keys: sentence-transformers reads the first; its versions before 4 and vLLM the second.
     """
     config = read_json(folder / "config.json")
     config["sentence_transformers"] = {"activation_fn": _SIGMOID, "version": "6.2.0"}
@@ -56,7 +56,7 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base_model, local_files_only=True, trust_remote_code=False)
     tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
-    # Leftover settings would silently cut at the base model's length in readers that take the file as it is.
+    # Readers that use this file as is would silently truncate at the base model's length.
     state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     state["truncation"] = state["padding"] = None
     (folder / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
@@ -67,9 +67,9 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
 
 
 def _write_settings(base_model: Path, folder: Path) -> None:
-    """Say outright whether there are segments: what a reader assumes otherwise depends on the tokenizer's class.
+    """State explicitly whether there are segments; otherwise readers infer it from the tokenizer's class.
 
-    The class without a model of its own is named as transformers 4 knows it, which 5 understands too.
+    The generic tokenizer class gets its transformers 4 name, which version 5 understands, too.
     """
     found = read_json(folder / "tokenizer_config.json")
     settings = {key: value for key, value in found.items() if key not in _LEFTOVERS}
@@ -83,22 +83,22 @@ def _write_settings(base_model: Path, folder: Path) -> None:
 def _write_vocabulary(tokenizer: Any, base_model: Path, folder: Path) -> None:
     if (base_model / "vocab.txt").is_file():
         shutil.copyfile(base_model / "vocab.txt", folder / "vocab.txt")
-    elif "[UNK]" in (vocabulary := tokenizer.get_vocab()):  # WordPiece: one token a line, in id order
+    elif "[UNK]" in (vocabulary := tokenizer.get_vocab()):  # WordPiece: one token per line, in id order
         tokens = sorted(vocabulary, key=lambda token: vocabulary[token])
         (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
 
 
 def export_onnx(model: Any, folder: Path) -> None:
-    """Write `onnx/model.onnx` into a folder that `save_checkpoint` wrote.
+    """Write `onnx/model.onnx` into a folder written by `save_checkpoint`.
 
-    It is fp32, takes any batch size and length, and gives `logits` of shape (batch, 1). The model's last layer is
-    shortened to what they need.
+    The model is fp32, accepts any batch size and length, and returns `logits` of shape (batch, 1). Its last layer is
+    shortened to what the logits need.
     """
     import torch
 
     shorten_last_layer(model)
     inputs = _ONNX_INPUTS if uses_segments(folder) else _ONNX_INPUTS[:2]
-    # One tensor each: the exporter takes the same object in two places for one input.
+    # A separate tensor per input: the exporter would merge inputs that share one object.
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in inputs)
     wrapper = _logits_only(model.float().cpu(), inputs).eval()
     (folder / MODEL_FILE).parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""One process or several: what the main one does alone, and how the others learn of it.
+"""Coordinates one or several processes: what only the main one does, and how the others get its results.
 
-`accelerate launch` starts several; each finds its rank in the environment. They work on the same run folder, which on
-several nodes is on a disk that all of them see.
+`accelerate launch` starts several; each finds its rank in the environment. All share one run folder, which must be on a
+shared disk if they run on several nodes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-# The others wait while the main process mines, which may take hours; the launcher ends them all if one of them fails.
+# The others wait while the main process mines, possibly for hours; if one process fails, the launcher ends all.
 _PATIENCE = timedelta(days=7)
 
 
 def count() -> int:
-    """How many processes work on this run."""
+    """Number of processes working on this run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -28,15 +28,15 @@ def rank() -> int:
 
 
 def is_main() -> bool:
-    """Whether this is the one that writes and shows progress."""
+    """Whether this is the process that writes files and shows progress."""
     return rank() == 0
 
 
 def from_main(work: Callable[[], Result]) -> Result:
-    """What `work` gives in the main process, which alone runs it; the others wait for it.
+    """Run `work` in the main process only, and return its result in all; the others wait for it.
 
     Raises:
-        SystemExit: in the other processes, if `work` failed in the main one, which tells why.
+        SystemExit: in the other processes, if `work` failed in the main one, which raises the actual error.
     """
     if count() == 1:
         return work()
@@ -44,7 +44,7 @@ def from_main(work: Callable[[], Result]) -> Result:
     try:
         if is_main():
             done = [work(), True]
-    finally:  # told of a failure too: the others would wait for ever
+    finally:  # also broadcast a failure, or the others would wait forever
         done = _broadcast(done)
     if not done[1]:
         raise SystemExit(1)
@@ -52,13 +52,13 @@ def from_main(work: Callable[[], Result]) -> Result:
 
 
 def wait_for_all() -> None:
-    """Return when every process has come here."""
+    """Block until every process has reached this call."""
     if count() > 1:
         _state().wait_for_everyone()
 
 
 def part() -> None:
-    """Let the processes go their own ways; one that ended while another still asks for it would abort."""
+    """Disband the process group; a process that exits while others still communicate with it would abort."""
     if count() > 1:
         wait_for_all()
         _state().destroy_process_group()
@@ -73,7 +73,7 @@ def _broadcast(values: list[Any]) -> list[Any]:
 
 
 def _state() -> Any:
-    """The group of processes, brought up by the first call."""
+    """The process group, set up on the first call."""
     import torch
     from accelerate import PartialState
 

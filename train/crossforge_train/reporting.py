@@ -1,4 +1,4 @@
-"""How a run tells of its progress; the command line shows it, a library user may be silent."""
+"""Progress reporting: the command line shows it; in the library, it is silent by default."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-# Called with how much was done, and optionally a short text such as the current loss.
+# Called with the number of items done and, optionally, a short text such as the current loss.
 Advance = Callable[..., None]
 
 
 class Reporter(Protocol):
-    """Where progress goes."""
+    """Receives the progress of a run."""
 
     def started(self, stage: str) -> None:
-        """A stage begins."""
+        """Called when a stage starts."""
 
     def finished(self, stage: str, seconds: float) -> None:
-        """A stage is done."""
+        """Called when a stage is done."""
 
     def skipped(self, stage: str) -> None:
-        """A stage was done before."""
+        """Called for a stage that was already done."""
 
     def note(self, text: str) -> None:
-        """One line that the user should see."""
+        """Show one line to the user."""
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
-        """A progress bar; call what it gives with the number of things done."""
+        """Show a progress bar; call the yielded function with the number of items done."""
         ...
 
 
 class SilentReporter:
-    """Says nothing."""
+    """A reporter that shows nothing."""
 
     def started(self, stage: str) -> None:
         """See `Reporter`."""

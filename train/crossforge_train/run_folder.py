@@ -1,6 +1,6 @@
-"""`RunFolder`: every file of a run, by what it is. No other module knows the name of one.
+"""`RunFolder`: access to every file of a run. No other module knows the file names.
 
-A stage writes into a folder of the same form as the one that later stages read, so that each class here serves both.
+The folder that a stage writes has the same layout as the one that later stages read, so each class serves both.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ _MARKER = {"kind": "crossforge-run"}
 
 @dataclass(frozen=True)
 class CollectedFolder:
-    """What the stage `collect` leaves."""
+    """Output of the stage `collect`."""
 
     path: Path
 
     def save(self, collection: Collection) -> None:
-        """Write the collection, its splits in place."""
+        """Write the collection with its final splits."""
         storage.save_collection(self._collection, collection)
 
     def collection(self) -> Collection:
-        """The collection; texts of documents stay on disk until they are looked up."""
+        """Load the collection; document texts stay on disk until they are looked up."""
         return storage.load_collection(self._collection)
 
     def save_counts(self, counts: Counts) -> None:
-        """Write what the collection holds."""
+        """Write the collection's statistics."""
         write_counts(self._counts, counts)
 
     @property
     def counts(self) -> Counts:
-        """What the collection holds."""
+        """Statistics of the collection."""
         return read_counts(self._counts)
 
     @property
@@ -69,20 +69,20 @@ class CollectedFolder:
 
 @dataclass(frozen=True)
 class MinedFolder:
-    """What the stages `mine` and `mine-2` leave; the second one has neither an index nor runs."""
+    """Output of the stages `mine` and `mine-2`; the latter has neither an index nor runs."""
 
     path: Path
 
     def save_retriever(self, retriever: StoredRetriever) -> None:
-        """Write the index."""
+        """Write the first stage's index."""
         save_retriever(self.path, retriever)
 
     def retriever(self) -> StoredRetriever:
-        """The first stage."""
+        """Load the first stage."""
         return load_retriever(self.path)
 
     def save_run(self, split: str, run: Run, tag: str) -> None:
-        """Write what the first stage found for a split."""
+        """Write the first-stage candidates of a split's queries."""
         write_run(self._run(split), run, tag)
 
     def run(self, split: str) -> Run:
@@ -98,12 +98,12 @@ class MinedFolder:
         return stream_groups(self._groups)
 
     def save_report(self, report: MiningReport) -> None:
-        """Write what was mined, in numbers."""
+        """Write the mining report."""
         write_mining_report(self._report, report)
 
     @property
     def report(self) -> MiningReport:
-        """What was mined, in numbers."""
+        """The mining report."""
         return read_mining_report(self._report)
 
     @property
@@ -125,7 +125,7 @@ class MinedFolder:
 
 @dataclass(frozen=True)
 class FinetunedFolder:
-    """What the stages `finetune` and `finetune-2` leave, and while they last their working files."""
+    """Output of the stages `finetune` and `finetune-2`, and their working files while they run."""
 
     path: Path
 
@@ -136,23 +136,23 @@ class FinetunedFolder:
 
     @property
     def tensorboard(self) -> Path:
-        """The folder that TensorBoard reads, if it was asked for."""
+        """The folder for TensorBoard logs, if enabled."""
         return self.path / "tensorboard"
 
     @property
     def working_files(self) -> WorkingFiles:
-        """What a training that is killed goes on from."""
+        """The files from which a killed training resumes."""
         return WorkingFiles(
             self.path / "picked.json", self.path / "rows.arrow", self.path / "start", self.path / "checkpoints"
         )
 
     def save_history(self, history: History) -> None:
-        """Write how the training went."""
+        """Write the training history."""
         write_history(self._history, history)
 
     @property
     def history(self) -> History:
-        """How the training went."""
+        """The training history."""
         return read_history(self._history)
 
     @property
@@ -162,47 +162,47 @@ class FinetunedFolder:
 
 @dataclass(frozen=True)
 class EvaluatedFolder:
-    """What the stage `evaluate` leaves."""
+    """Output of the stage `evaluate`."""
 
     path: Path
 
     def save_details(self, measured: Measured, collection: Collection) -> None:
-        """Write one split's orders, values by query and likely unjudged positives."""
+        """Write one split's rankings, per-query values and likely unjudged positives."""
         write_details(self.path, measured, collection)
 
     def save_report(self, report: Report) -> None:
-        """Write the report for machines, for the card and as a page."""
+        """Write the report as JSON, as Markdown for the card, and as an HTML page."""
         write_report(self.path, report)
 
     @property
     def report(self) -> Report:
-        """The report."""
+        """The evaluation report."""
         return read_report(self.path)
 
     @property
     def page(self) -> Path:
-        """The report as one HTML page."""
+        """The report as an HTML page."""
         return self.path / PAGE_FILE
 
     def copy_publishable(self, target: Path) -> None:
-        """Copy everything but what somebody should judge, which quotes whole documents."""
+        """Copy everything except the tables for judging, which quote whole documents."""
         shutil.copytree(self.path, target, ignore=shutil.ignore_patterns(f"{UNJUDGED}.*"))
 
 
 @dataclass(frozen=True)
 class PackageFolder:
-    """A reranker package, as far as the toolkit writes it."""
+    """The files of a reranker package that the toolkit writes."""
 
     path: Path
 
     @property
     def evaluation(self) -> EvaluatedFolder:
-        """The proof, as it is published."""
+        """The published proof."""
         return EvaluatedFolder(self.path / "evaluation")
 
     @property
     def first_stage(self) -> Path:
-        """Corpus and index, if the package holds them."""
+        """Corpus and index, if the package includes them."""
         return self.path / FIRST_STAGE_FOLDER
 
     @property
@@ -213,7 +213,7 @@ class PackageFolder:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run, finished or not: the folders of its stages, and what stands beside them."""
+    """A run, finished or not: the folders of its stages and the files next to them."""
 
     path: Path
 
@@ -243,7 +243,7 @@ class RunFolder:
         return FinetunedFolder(self.stage(FINETUNE_AGAIN))
 
     def last_finetuned(self, rounds: int) -> FinetunedFolder:
-        """The reranker that is evaluated and packaged, after so many rounds."""
+        """The reranker to evaluate and package, after this many rounds."""
         return self.finetuned if rounds == 1 else self.finetuned_again
 
     @cached_property
@@ -261,26 +261,26 @@ class RunFolder:
         return self.path / name
 
     def partial(self, name: str) -> Path:
-        """The folder that a stage works in."""
+        """The working folder of an unfinished stage."""
         return self.path / f"{name}.partial"
 
     def record(self, name: str) -> Path:
-        """What a stage was made from, and whether it is finished."""
+        """The record file of a stage: its inputs, and whether it is finished."""
         return self.path / "stages" / f"{name}.json"
 
     @property
     def judgements(self) -> Path:
-        """What people judged by hand; the next run honours it."""
+        """Judgements made by people; the next run uses them."""
         return self.path / JUDGEMENTS_FILE
 
     @property
     def typed_queries(self) -> Path:
-        """The queries that people typed on the page of `crossforge serve`."""
+        """Queries that people typed into the page of `crossforge serve`."""
         return self.path / QUERIES_FILE
 
     @property
     def judged(self) -> Path:
-        """A collection of queries that people judged for documents without any; see `crossforge judge CORPUS`."""
+        """A collection of judged queries for documents that came without any; see `crossforge judge CORPUS`."""
         return self.path / "judged"
 
     @property
@@ -290,14 +290,14 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Whether the folder is that of a run."""
+        """Whether the folder is a run."""
         return self._marker.is_file() and read_json(self._marker) == _MARKER
 
     def claim(self) -> None:
-        """Mark a new or empty folder as that of a run.
+        """Mark a new or empty folder as a run; does nothing if it is one already.
 
         Raises:
-            InputError: it holds something else.
+            InputError: it is a file, or holds something other than a run.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: is a file; choose another name or another runs folder")
@@ -305,7 +305,7 @@ class RunFolder:
             write_json(self._marker, _MARKER)
         elif not self.is_run:
             raise InputError(
-                f"{self.path}: holds something that is no crossforge run; choose another name or runs folder"
+                f"{self.path}: holds something other than a crossforge run; choose another name or runs folder"
             )
 
     @property

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of installed packages, for fingerprints and manifests."""
+    """Package -> installed version, or "not installed"; for fingerprints and manifests."""
     found: dict[str, str] = {}
     for package in packages:
         try:

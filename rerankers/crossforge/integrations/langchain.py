@@ -55,7 +55,7 @@ class CrossforgeReranker(BaseDocumentCompressor):
 
 
 class CrossforgeRetriever(BaseRetriever):
-    """The whole path over a fixed corpus: TF-IDF, best passages, reranking.
+    """The whole path over a fixed corpus: retrieval, best passages, reranking.
 
     Metadata of what it returns: the document's own, and `doc_id`, `title`, `passage`, `relevance_score` (calibrated
     probability) and `first_stage_rank`.

@@ -23,7 +23,7 @@ from crossforge.service.settings import Settings
 
 
 class _PlainJson(JSONResponse):
-    """ASCII only, so that whatever a corpus holds, lone surrogates too, can be sent."""
+    """ASCII only, so that any text of a corpus can be sent, lone surrogates included."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content).encode("ascii")
@@ -35,8 +35,8 @@ def create_app(
     """The service as an ASGI app.
 
     Args:
-        name: what it calls its model.
-        reranker: scores; it is closed when the app shuts down.
+        name: of the model, in responses.
+        reranker: scores; closed when the app shuts down.
         search: a corpus behind the same reranker, for `/v1/search` and the page; None serves reranking alone.
         settings: limits, key, judgements.
     """
@@ -49,7 +49,7 @@ def create_app(
         yield
         reranker.close()
 
-    # No pages of FastAPI's own: they load their scripts from elsewhere.
+    # Without FastAPI's own pages: they load scripts from elsewhere.
     app = FastAPI(
         title="crossforge", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
         default_response_class=_PlainJson,
@@ -68,7 +68,7 @@ async def _unusable(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """One line, which does not repeat what was sent."""
+    """One line, which does not repeat the request."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- what the handler is registered for
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "documents", "texts"))

@@ -1,4 +1,4 @@
-"""`SharedReranker`: what several callers ask at the same time is computed together."""
+"""`SharedReranker` computes simultaneous requests together."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from crossforge.reranker import Reranker
 from crossforge.tokenization import EncodedPair
 
-# Pairs after which a round takes in no more callers, so that the first ones of it are not kept waiting.
+# A round of this many pairs admits no more callers, so that its first ones do not wait too long.
 _ROUND = 2048
 
 Logits = NDArray[np.float32]
 Waiting = tuple[Sequence[EncodedPair], "Future[Logits]"]
-# Is told of each round: how many callers, how many pairs.
+# Called after each round with its numbers of callers and pairs.
 Observer = Callable[[int, int], None]
 
 
 class SharedBatches:
-    """One thread that computes for all callers, each round for all who wait by then.
+    """One thread that computes for all callers, each round for all who are waiting.
 
-    Nobody is kept waiting for others to come: while a round is computed the next one gathers.
+    No caller waits for others to come: while one round is computed, the next one gathers.
 
     Args:
         compute: encoded pairs to logits, in order.
@@ -50,7 +50,7 @@ class SharedBatches:
         return answer.result()
 
     def close(self) -> None:
-        """Finish what waits, and end the thread; a call that comes later starts another."""
+        """Finish waiting calls and end the thread; a later call starts another."""
         with self._lock:
             if self._thread is not None:
                 self._waiting.put(None)
@@ -65,7 +65,7 @@ class SharedBatches:
                 self._answer(callers)
 
     def _gather(self) -> tuple[list[Waiting], bool]:
-        """All who wait, at least one; and whether more may come."""
+        """All waiting callers, at least one; and whether more may come."""
         callers: list[Waiting] = []
         pairs = 0
         while pairs < _ROUND:
@@ -95,7 +95,7 @@ class SharedBatches:
 
 
 class SharedReranker(Reranker):
-    """A reranker whose callers, each in a thread of its own, share batches. Close it when it is no longer needed."""
+    """A reranker whose callers, each in its own thread, share batches. Close it after use."""
 
     def _assemble(self, *arguments: Any) -> None:
         super()._assemble(*arguments)
@@ -106,5 +106,5 @@ class SharedReranker(Reranker):
         return self.batches(encoded) if encoded else super().logits_of(encoded)
 
     def close(self) -> None:
-        """Finish what was asked, and end the thread that computes."""
+        """Finish waiting calls and end the computing thread."""
         self.batches.close()

@@ -1,4 +1,4 @@
-"""`Gate`: what every request passes before the app sees it: key, body limit, queue limit; and what is counted after."""
+"""`Gate` checks key, body size and queue before the app sees a request, and counts the answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crossforge.service.settings import KEY_VARIABLE, Settings
 
 _logger = logging.getLogger(__name__)
 
-# What anybody may ask: the page (which holds nothing of the corpus), and whether the service is up.
+# Open without a key: the page, which holds nothing of the corpus, and the health check.
 _OPEN = ("/", "/health")
 
 
@@ -26,8 +26,8 @@ class Gate:
     Args:
         app: the app behind it.
         settings: key and limits.
-        metrics: is told of each request.
-        paths: the paths of the app; others are counted together, so that nobody fills the metrics with names.
+        metrics: counts each request.
+        paths: the paths of the app; others are counted together, so that clients cannot fill the metrics with names.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, paths: frozenset[str]) -> None:
@@ -38,7 +38,7 @@ class Gate:
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer why not."""
+        """Pass a request on, or refuse it with the reason."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -61,12 +61,12 @@ class Gate:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         limits, headers = self._settings.limits, dict(scope["headers"])
         if scope["path"] not in _OPEN and not self._has_key(headers.get(b"authorization", b"")):
-            reason = f"send the key that the service has in {KEY_VARIABLE} as 'Authorization: Bearer KEY'"
+            reason = f"send the key that the service has in {KEY_VARIABLE}, as 'Authorization: Bearer KEY'"
             await _refuse(send, 401, reason, (b"www-authenticate", b"Bearer"))
         elif _declared_length(headers) > limits.body:
             await _refuse(send, 413, _too_large(limits.body))
         elif scope["method"] == "POST" and self._running > limits.requests:
-            reason = f"{limits.requests} requests are waiting already; try again later"
+            reason = f"{limits.requests} requests are already waiting; try again later"
             await _refuse(send, 429, reason, (b"retry-after", b"1"))
         else:
             await self._guarded(scope, _bounded(receive, limits.body), send)
@@ -82,11 +82,11 @@ class Gate:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            # The message of an error may quote the request, so only its kind and place are told.
+            # The message of an error may quote the request, so only its kind and place are logged.
             place = traceback.extract_tb(error.__traceback__)[-1]
             _logger.error("%s at %s:%s", type(error).__name__, place.filename, place.lineno)
             if started:
-                raise ConnectionError("the answer broke off") from None
+                raise ConnectionError("the response was cut off") from None
             await _refuse(send, 500, "internal error")
 
     def _has_key(self, header: bytes) -> bool:
@@ -94,7 +94,7 @@ class Gate:
         if key is None:
             return True
         scheme, _, given = header.partition(b" ")
-        # In constant time: how long it takes must not tell how much of the key is right.
+        # In constant time, so that the time taken does not show how much of the key is right.
         return hmac.compare_digest(given.strip(), key.encode()) and scheme.lower() == b"bearer"
 
     def _count(self, change: int) -> None:
@@ -108,7 +108,7 @@ def _declared_length(headers: dict[bytes, bytes]) -> int:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """`receive` that refuses a body which turns out longer than it may be, whatever its header said."""
+    """`receive` that refuses a body longer than the limit, whatever its header says."""
     seen = 0
 
     async def bounded() -> Message:
@@ -123,7 +123,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 
 def _too_large(limit: int) -> str:
-    return f"the body has more than {limit:,} bytes; send fewer or shorter documents at a time"
+    return f"the body has more than {limit:,} bytes; send fewer or shorter documents per request"
 
 
 async def _refuse(send: Send, status: int, reason: str, *headers: tuple[bytes, bytes]) -> None:

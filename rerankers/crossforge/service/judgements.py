@@ -1,4 +1,4 @@
-"""Judgements that people make on the page: appended to files that the next training reads."""
+"""Judgements made on the page, appended to files that the next training reads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from crossforge.errors import InputError
 
 # What `crossforge judge` and the page write in the folder of a run, and the stage `collect` reads.
 JUDGEMENTS_FILE = "judgements.tsv"
-# Beside the judgements: the texts of queries that were typed, in BEIR's form.
+# Beside the judgements: the texts of typed queries, in BEIR layout.
 QUERIES_FILE = "judged_queries.jsonl"
-# Marks the folder of a run.
+# Marks a run folder.
 RUN_FILE = "run.json"
 _HEADER = "query-id\tcorpus-id\tscore\n"
 
 
 class JudgementLog:
-    """Appends judgements to a file as `crossforge judge` writes it; of two of one pair the later counts.
+    """Appends judgements to a file as `crossforge judge` writes it; a later one of the same pair counts.
 
     Args:
         path: the file; texts of queries go to `judged_queries.jsonl` beside it.
@@ -35,10 +35,10 @@ class JudgementLog:
         """Append one judgement.
 
         Raises:
-            InputError: the document's id holds white space that the file cannot carry.
+            InputError: the document's id is empty or contains white space.
         """
         if len(doc_id.split()) != 1:
-            raise InputError(f"the id {doc_id!r} is empty or holds a space, which a file of judgements cannot carry")
+            raise InputError(f"the id {doc_id!r} is empty or contains a space, which a judgements file cannot hold")
         text = " ".join(query.split())
         query_id = typed_query_id(text)
         with self._lock:
@@ -50,13 +50,13 @@ class JudgementLog:
 
 
 def judgements_of_run(package: Path) -> Path | None:
-    """The judgements of the run whose folder a package lies in; None if it lies elsewhere."""
+    """The judgements file of the run that a package belongs to; None if it belongs to none."""
     run = package.resolve().parent
     return run / JUDGEMENTS_FILE if (run / RUN_FILE).is_file() else None
 
 
 def typed_query_id(query: str) -> str:
-    """The id of a query that somebody typed; the same for the same words, whatever their case and spacing."""
+    """The id of a typed query; the same whatever its case and spacing."""
     text = " ".join(query.casefold().split())
     return "typed-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 

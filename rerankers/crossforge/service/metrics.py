@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts and times, and never anything of a request."""
+"""Counts and times for Prometheus, and nothing of what a request holds."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class Metrics:
             "crossforge_requests", "Requests, by path and status.", ["path", "status"], registry=registry
         )
         self._seconds = Histogram(
-            "crossforge_request_seconds", "Time from the first byte to the answer.", ["path"], registry=registry
+            "crossforge_request_seconds", "Time from request to response.", ["path"], registry=registry
         )
-        self._running = Gauge("crossforge_requests_running", "Requests that are worked on or wait.", registry=registry)
+        self._running = Gauge("crossforge_requests_running", "Requests in progress or waiting.", registry=registry)
         self._callers = Histogram(
-            "crossforge_round_callers", "Callers that shared a round.", buckets=_SIZES[:8], registry=registry
+            "crossforge_round_callers", "Callers per round.", buckets=_SIZES[:8], registry=registry
         )
-        self._pairs = Histogram("crossforge_round_pairs", "Pairs of a round.", buckets=_SIZES, registry=registry)
+        self._pairs = Histogram("crossforge_round_pairs", "Pairs per round.", buckets=_SIZES, registry=registry)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count an answered request."""
         self._requests.labels(path, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
     def running(self, requests: int) -> None:
-        """So many requests are worked on or wait."""
+        """Set the number of requests in progress or waiting."""
         self._running.set(requests)
 
     def computed(self, callers: int, pairs: int) -> None:
-        """A round was computed."""
+        """Count a computed round."""
         self._callers.observe(callers)
         self._pairs.observe(pairs)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         text: bytes = generate_latest(self._registry)
         return text

@@ -44,11 +44,11 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "The body cannot be read."},
     401: {"model": Refusal, "description": "The key is missing or wrong."},
     413: {"model": Refusal, "description": "The body or the list of documents is too long."},
-    422: {"model": Refusal, "description": "Something in the body cannot be used."},
+    422: {"model": Refusal, "description": "A value in the body is not valid."},
     429: {"model": Refusal, "description": "Too many requests are waiting."},
 }
-_NO_CORPUS = "this service has no corpus; start it with --corpus FILE, or with a package that holds one"
-_NO_JUDGING = "this service takes no judgements; start it with --judgements FILE"
+_NO_CORPUS = "this service has no corpus; start it with --corpus FILE or with a package that holds one"
+_NO_JUDGING = "this service accepts no judgements; start it with --judgements FILE"
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,13 @@ def make_router(served: Served) -> APIRouter:
 
     @router.get("/health")
     def health() -> Health:
-        """Whether the service is up, and what it serves."""
+        """Report that the service is up and what it serves."""
         return Health(
             status="ok",
             model=served.name,
             backend=served.reranker.backend_name,
-            documents=len(served.search) if served.search else None,
+            documents=None if served.search is None else len(served.search),
+            first_stage=None if served.search is None else served.search.first_stage,
             judging=served.judgements is not None and served.search is not None,
             threshold=served.reranker.manifest.threshold,
             version=__version__,
@@ -90,13 +91,13 @@ def make_router(served: Served) -> APIRouter:
         "/metrics", responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401]}, response_class=Response
     )
     def metrics() -> Response:
-        """Counts and times for Prometheus."""
+        """Return counts and times for Prometheus."""
         return Response(served.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     @router.post("/v1/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     @router.post("/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     def rerank(request: EitherRequest) -> RerankResponse | list[ScoredText]:
-        """Order documents (Cohere's and Jina's shape) or texts (text-embeddings-inference's) by relevance."""
+        """Order documents (format of Cohere and Jina) or texts (text-embeddings-inference) by relevance."""
         if isinstance(request, TextsRequest):
             return _rerank_texts(served, request)
         return _rerank_documents(served, request)
@@ -116,16 +117,16 @@ def make_router(served: Served) -> APIRouter:
         status_code=204,
         responses={
             **_REFUSALS,
-            404: {"model": Refusal, "description": "No judgements are taken, or no such document."},
+            404: {"model": Refusal, "description": "No judgements are accepted, or there is no such document."},
         },
     )
     def judge(judgement: Judgement) -> Response:
-        """Remember what a person said of a document, for the next training."""
+        """Store a judgement for the next training."""
         if served.judgements is None or served.search is None:
             raise HTTPException(404, _NO_JUDGING)
         _check_lengths(served.settings.limits, judgement.query)
         if judgement.doc_id not in served.search:
-            raise HTTPException(404, "the corpus holds no document with this id")
+            raise HTTPException(404, "the corpus has no document with this id")
         served.judgements.add(judgement.query, judgement.doc_id, judgement.relevant)
         return Response(status_code=204)
 
@@ -157,7 +158,7 @@ def _rerank_texts(served: Served, request: TextsRequest) -> list[ScoredText]:
     ranked = _ranked(served, request.query, documents)
     cut = next((found for found in ranked if found.truncated), None)
     if cut is not None and not request.truncate:
-        raise InputError(f"text {cut.doc_id} is longer than the model reads; truncate: true cuts it")
+        raise InputError(f"text {cut.doc_id} is longer than the model reads; truncate: true truncates it")
     return [
         ScoredText(
             index=int(found.doc_id),
@@ -171,7 +172,7 @@ def _rerank_texts(served: Served, request: TextsRequest) -> list[ScoredText]:
 def _ranked(served: Served, query: str, documents: Sequence[Document]) -> RankedResults:
     limits = served.settings.limits
     if len(documents) > limits.documents:
-        raise HTTPException(413, f"{len(documents):,} documents; at most {limits.documents:,} at a time")
+        raise HTTPException(413, f"{len(documents):,} documents; at most {limits.documents:,} per request")
     _check_lengths(limits, query, documents)
     return served.reranker.rank(query, documents)
 

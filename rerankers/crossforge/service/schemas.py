@@ -1,4 +1,4 @@
-"""The bodies of requests and answers. Unknown keys are passed over, as clients of several services send them."""
+"""Request and response bodies. Unknown keys are ignored: clients of several services send some."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
-Query = Annotated[StrictStr, Field(min_length=1, description="What is searched for.")]
+Query = Annotated[StrictStr, Field(min_length=1, description="What to search for.")]
 Count = Annotated[StrictInt, Field(ge=0)]
 
 
 class TextDocument(BaseModel):
-    """A document as an object."""
+    """A document with an optional title."""
 
     text: StrictStr
     title: StrictStr = ""
 
 
 class RerankRequest(BaseModel):
-    """The shape that Cohere and Jina gave to reranking."""
+    """A request in the format of Cohere and Jina."""
 
-    model: StrictStr | None = Field(default=None, description="Passed over: a service has one model.")
+    model: StrictStr | None = Field(default=None, description="Ignored: a service has one model.")
     query: Query
     documents: list[StrictStr | TextDocument]
-    top_n: Count | None = Field(default=None, description="Give only so many; all if left out.")
+    top_n: Count | None = Field(default=None, description="Maximum number of results. Default: all.")
     return_documents: StrictBool = False
 
 
 class TextsRequest(BaseModel):
-    """The shape of text-embeddings-inference."""
+    """A request in the format of text-embeddings-inference."""
 
     query: Query
     texts: list[StrictStr]
-    raw_scores: StrictBool = Field(default=False, description="Logits in place of probabilities.")
+    raw_scores: StrictBool = Field(default=False, description="Return logits in place of probabilities.")
     return_text: StrictBool = False
-    truncate: StrictBool = Field(default=True, description="False refuses texts that are longer than the model reads.")
+    truncate: StrictBool = Field(default=True, description="False refuses texts longer than the model reads.")
 
 
 def _shape(body: Any) -> str:
@@ -56,7 +56,7 @@ class RankedDocument(BaseModel):
 
 
 class Usage(BaseModel):
-    """What was read."""
+    """What the model read."""
 
     total_tokens: int
 
@@ -78,14 +78,14 @@ class ScoredText(BaseModel):
 
 
 class SearchRequest(BaseModel):
-    """What is searched for in the corpus of the service."""
+    """A search in the service's corpus."""
 
     query: Query
     k: Count = 10
 
 
 class Found(BaseModel):
-    """One document that was found."""
+    """One document of a search result."""
 
     rank: int
     doc_id: str
@@ -102,7 +102,7 @@ class Found(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """What was found, best first."""
+    """Search results, best first."""
 
     query: str
     threshold: float | None
@@ -110,7 +110,7 @@ class SearchResponse(BaseModel):
 
 
 class Judgement(BaseModel):
-    """What a person says of a document that was found."""
+    """A person's judgement of a search result."""
 
     query: Query
     doc_id: StrictStr
@@ -118,18 +118,19 @@ class Judgement(BaseModel):
 
 
 class Health(BaseModel):
-    """What serves."""
+    """The state of the service."""
 
     status: str
     model: str
     backend: str
-    documents: int | None = Field(description="How many the corpus has; null without one.")
-    judging: bool
+    documents: int | None = Field(description="Number of documents in the corpus; null without one.")
+    first_stage: str | None = Field(description="What retrieves from the corpus, such as TF-IDF; null without one.")
+    judging: bool = Field(description="Whether judgements are accepted.")
     threshold: float | None
     version: str
 
 
 class Refusal(BaseModel):
-    """Why a request was refused."""
+    """Why the request was refused."""
 
     detail: str

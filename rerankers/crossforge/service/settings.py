@@ -1,24 +1,24 @@
-"""What a service is told: its limits, its key, and where judgements go."""
+"""Settings of a service: its limits, its key, and where judgements go."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# The environment variable with the key that callers must send.
+# The environment variable with the key that clients must send.
 KEY_VARIABLE = "CROSSFORGE_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may hold, and how many requests may wait.
+    """How large a request may be, and how many may wait.
 
     Attributes:
-        body: bytes of a request's body (413 beyond).
-        documents: documents of a request (413 beyond).
+        body: bytes per request (413 beyond).
+        documents: documents per request (413 beyond).
         query: characters of a query (422 beyond).
         document: characters of a document (422 beyond).
-        requests: requests that are worked on or wait (429 beyond).
+        requests: requests in progress or waiting (429 beyond).
     """
 
     body: int = 16 * 1024 * 1024
@@ -34,8 +34,8 @@ class Settings:
 
     Attributes:
         limits: see `Limits`.
-        key: the bearer key that callers must send; None lets everybody in.
-        judgements: the file that judgements are appended to; None takes none.
+        key: the bearer key that clients must send; None requires none.
+        judgements: the file that judgements are appended to; None accepts none.
     """
 
     limits: Limits = field(default_factory=Limits)

@@ -349,3 +349,10 @@ def test_with_ties_by_id_the_order_of_documents_decides_nothing(texts, asked, k,
     assert found == other
     for best in found.values():
         assert best == sorted(best, key=lambda one: (-one.score, one.doc_id))
+
+
+@pytest.mark.parametrize("weighting, name", [("tfidf", "TF-IDF"), ("bm25", "BM25")])
+def test_it_is_called_by_its_weighting(weighting, name, tmp_path):
+    retriever = TfidfRetriever.fit([Document("a", "bread"), Document("b", "boat")], weighting=weighting)
+    retriever.save(tmp_path / "index")
+    assert retriever.name == TfidfRetriever.load(tmp_path / "index").name == name

@@ -122,7 +122,8 @@ def test_without_a_corpus_there_is_no_searching(limited):
     client = limited(corpus=False)
     refused = client.post("/v1/search", json={"query": QUERY})
     assert (refused.status_code, "--corpus" in refused.json()["detail"]) == (404, True)
-    assert client.get("/health").json()["documents"] is None
+    health = client.get("/health").json()
+    assert (health["documents"], health["first_stage"]) == (None, None)
     assert client.post("/rerank", json={"query": QUERY, "texts": TEXTS}).status_code == 200
 
 
@@ -130,6 +131,7 @@ def test_health_says_what_is_served(client, toy_reranker):
     health = client.get("/health").json()
     backend = toy_reranker.backend_name
     assert (health["status"], health["model"], health["backend"], health["documents"]) == ("ok", "toy", backend, 72)
+    assert health["first_stage"] == "TF-IDF"
     assert (health["threshold"], health["judging"]) == (toy_reranker.manifest.threshold, False)
 
 
@@ -222,7 +224,7 @@ def test_a_queue_that_is_full_is_told(toy_package, monkeypatch):
         assert [found.result().status_code for found in waiting] == [200, 200]
         assert client.post("/rerank", json=body).status_code == 200
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
-    assert "2 requests are waiting" in refused.json()["detail"]
+    assert "2 requests are already waiting" in refused.json()["detail"]
 
 
 # --- the key ---

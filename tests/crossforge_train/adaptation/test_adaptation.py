@@ -250,7 +250,7 @@ def test_named_columns_are_used(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_documents_is_told(tmp_path: Path, crossforge: Command) -> None:
-    assert "no corpus.jsonl in it, and no .md or .txt file" in error_line(crossforge("adapt", tmp_path))
+    assert "contains no corpus.jsonl and no .md or .txt file" in error_line(crossforge("adapt", tmp_path))
     assert "no such file or folder" in error_line(crossforge("adapt", tmp_path / "none.jsonl"))
 
 
@@ -281,6 +281,7 @@ def test_adapt_goes_from_documents_to_a_package(crossforge: Command, adapted: tu
     assert "no person judged these queries" in card
     counts = RunFolder(run).collected.counts
     assert counts.judged_by_people == []
+    assert f"title: {counts.pseudo_queries['title'].made} made, {counts.pseudo_queries['title'].kept} kept" in found.err
     # The package searches whole documents.
     lines = (run / "package" / "first_stage" / "documents.jsonl").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == [one["text"] for one in documents_with_definitions()]
@@ -334,7 +335,7 @@ def test_adapting_starts_from_a_package_replays_and_merges(
 def test_merging_needs_a_start_that_ranks(crossforge: Command, docs: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     found = crossforge("adapt", docs, "--base", tiny_encoder, "--out", tmp_path / "runs" / "cold",
                        *settings("training.merge=[0.5]", "training.start=fresh_head"))  # fmt: skip
-    assert "training.merge mixes in what training starts from" in error_line(found)
+    assert "training.merge mixes in the starting weights" in error_line(found)
 
 
 def test_a_cross_encoder_is_distilled(

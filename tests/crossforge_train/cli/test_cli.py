@@ -100,7 +100,7 @@ def test_an_interrupted_run_is_told_in_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("crossforge_train.stages.runner.run_stages", interrupted)
-    assert "the same command goes on" in error_line(crossforge("train", config), status=130)
+    assert "the same command resumes" in error_line(crossforge("train", config), status=130)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_train_gives_one_json_value_and_skips_what_is_done(
 
 def test_train_shows_stages_and_verdict(crossforge: Command, finished_config: Path) -> None:
     found = crossforge("train", finished_config)
-    assert "finetune is done already" in found.err
+    assert "finetune is already done" in found.err
     assert "test split: test" in found.out
     assert " against the first stage: nDCG@10 " in found.out
 

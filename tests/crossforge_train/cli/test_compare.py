@@ -117,8 +117,8 @@ def test_a_query_that_is_too_long_to_be_read_with_a_document_keeps_its_order(
     [
         (["nowhere"], "nowhere: no such folder"),
         (["bm25", "bm25"], "two of these are the same: bm25, bm25"),
-        (["first-stage"], "the first stage by itself has nothing to be compared with"),
-        (["FOREIGN"], "none of the queries of split test stands in this run"),
+        (["first-stage"], "the first stage alone has nothing to be compared with"),
+        (["FOREIGN"], "this run has none of the queries of split test"),
         (["BROKEN"], "line 1: expected 'query Q0 document rank score tag'"),
     ],
 )

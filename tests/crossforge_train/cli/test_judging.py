@@ -103,7 +103,7 @@ def test_a_table_that_cannot_be_judged_is_told(
 
 
 def test_a_folder_that_is_no_run_is_told(crossforge: Command, tmp_path: Path) -> None:
-    assert "not the folder of a run" in error_line(crossforge("judge", tmp_path))
+    assert "neither a run folder" in error_line(crossforge("judge", tmp_path))
 
 
 def test_a_malformed_judgement_is_named_with_its_line(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_query_in_two_splits_names_both(folder: Path) -> None:
     (folder / "qrels" / "test.tsv").write_text(lines([HEADER, "q1\td2\t2"]))
-    assert "query 'q1' stands in two splits" in problem(folder)
+    assert "query 'q1' is in two splits" in problem(folder)
 
 
 def test_a_lone_surrogate_in_a_text_does_not_stop_writing(folder: Path, tmp_path: Path) -> None:

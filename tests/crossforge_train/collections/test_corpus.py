@@ -104,7 +104,7 @@ def test_a_damaged_store_is_named(saved: Path, name: str) -> None:
 def test_files_of_two_corpora_are_refused(saved: Path, tmp_path: Path) -> None:
     ArrowCorpus.from_documents([Document("z", "")]).save(tmp_path)
     (tmp_path / "corpus.ids.arrow").replace(saved / "corpus.ids.arrow")
-    with pytest.raises(InputError, match="not of one corpus"):
+    with pytest.raises(InputError, match="do not belong together"):
         load_collection(saved)
 
 

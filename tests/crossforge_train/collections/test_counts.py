@@ -8,6 +8,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.collections.counts import Counts, read_counts, write_counts
 from crossforge_train.collections.leaks import Leakage
+from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 
 OF_VERSION_0_1 = {
     "name": "collection",
@@ -27,17 +28,33 @@ PLAIN = Counts(
     leaking_queries={"train": 2},
     leakage_left=[Leakage(["test", "dev"], [1, 2], [3, 4], [8, 7])],
 )
-OPTIONAL = {
-    "pseudo_queries": {"titles": {"made": 5, "kept": 3}},
+OPTIONAL_OF_VERSION_0_1 = {
+    "pseudo_queries": {
+        "title": {"made": 70, "dropped: made twice": 1, "kept": 60},
+        "sentence": {
+            "made": 60,
+            "dropped: too little of the document would be left": 2,
+            "dropped: its document does not come back": 3,
+            "dropped: of documents of several splits": 4,
+            "kept": 30,
+        },
+    },
     "judged_by_people": ["dev"],
     "training_queries_by_source": {"ours": 8},
+}
+OPTIONAL = {
+    **OPTIONAL_OF_VERSION_0_1,
+    "pseudo_queries": {
+        "title": PseudoQueryCounts(made=70, twice=1, kept=60),
+        "sentence": PseudoQueryCounts(made=60, too_little_left=2, not_brought_back=3, of_several_splits=4, kept=30),
+    },
 }
 
 
 def test_counts_of_version_0_1_are_read(tmp_path: Path) -> None:
     write_json(tmp_path / "counts.json", OF_VERSION_0_1)
     assert read_counts(tmp_path / "counts.json") == PLAIN
-    write_json(tmp_path / "counts.json", {**OF_VERSION_0_1, **OPTIONAL})
+    write_json(tmp_path / "counts.json", {**OF_VERSION_0_1, **OPTIONAL_OF_VERSION_0_1})
     assert read_counts(tmp_path / "counts.json") == Counts(**{**vars(PLAIN), **OPTIONAL})
 
 
@@ -56,6 +73,8 @@ def test_counts_come_back_as_they_were_written(tmp_path: Path, optional: dict) -
         {"name": "c"},
         {**OF_VERSION_0_1, "sails": 3},
         {**OF_VERSION_0_1, "leakage_left": [{"splits": [], "same": []}]},
+        {**OF_VERSION_0_1, "pseudo_queries": {"title": {"made": 1, "dropped: for fun": 1}}},
+        {**OF_VERSION_0_1, "pseudo_queries": {"title": 1}},
     ],
 )
 def test_another_file_is_refused_with_a_way_out(tmp_path: Path, content: object) -> None:

@@ -67,7 +67,7 @@ def test_a_moved_query_takes_its_group_with_it() -> None:
 @pytest.mark.parametrize("policy", ["drop", "move"])
 def test_a_source_split_that_leaks_completely_is_refused(policy: str) -> None:
     collection = made({"train": {"q1": ("a b", "d1")}, "test": {"q2": ("A, b", "d1")}, "other": {"q3": ("c", "d1")}})
-    with pytest.raises(InputError, match="every query of split train also stands in test or other"):
+    with pytest.raises(InputError, match="every query of split train also occurs in test or other"):
         settled(collection, policy)
 
 

@@ -257,15 +257,3 @@ def test_an_override_of_an_unknown_key_names_the_nearest_one(tmp_path: Path) -> 
 def test_an_override_into_a_section_left_empty_in_the_file_works(tmp_path: Path) -> None:
     path = written(tmp_path, "name: mine\ncollection: {builtin: pydocs}\ntraining:\n")
     assert load_config(path, ["training.epochs=2"]).training.epochs == 2
-
-
-def test_every_key_stands_in_the_documentation() -> None:
-    documentation = (Path(__file__).parents[3] / "docs" / "config.md").read_text()
-    sections = {name: field.annotation for name, field in Config.model_fields.items()}
-    keys = [
-        f"{name}.{key}" if hasattr(section, "model_fields") else name
-        for name, section in sections.items()
-        for key in getattr(section, "model_fields", [""])
-    ]
-    assert len(keys) > 30
-    assert [key for key in keys if f"| `{key}` |" not in documentation] == []

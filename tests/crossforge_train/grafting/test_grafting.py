@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +22,10 @@ from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.grafting.graft import graft, obstacle
-from crossforge_train.stages.stage import Context
+from crossforge_train.run_folder import FinetunedFolder
 from crossforge_train.training import start
 from crossforge_train.training.start import starting_model
+from crossforge_train.training.task import TrainingTask
 
 LENGTH = 48
 
@@ -109,7 +111,7 @@ def bi_encoder_with(folder: Path, tiny_encoder: Path, pooling: str) -> Path:
     ("key", "value", "problem"),
     [
         ("model_type", "roberta", "its architecture is roberta, not bert"),
-        ("type_vocab_size", 1, "it knows no segments"),
+        ("type_vocab_size", 1, "it has no segment embeddings"),
         ("position_embedding_type", "relative_key", "its positions are relative"),
         ("hidden_act", "relu", "its activation is relu, not gelu"),
     ],
@@ -131,7 +133,12 @@ def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Record
     config = Config.model_validate(
         {"name": "toy", "base_model": str(base_model), "collection": {"beir": "unread"}, "training": {"start": kind}}
     )
-    return starting_model(Context(config, notes, folder), base_model, pairs, LENGTH).folder
+    unread: Any = None  # the start needs neither texts nor candidates
+    written = FinetunedFolder(folder)
+    task = TrainingTask(
+        config, notes, unread, base_model, unread, unread, unread, written.working_files, written.tensorboard
+    )
+    return starting_model(task, pairs, LENGTH).folder
 
 
 def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
@@ -142,7 +149,7 @@ def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
     assert begin(tmp_path, tiny_encoder, "auto", pairs, notes) == tiny_encoder
     assert "starts with a fresh head" in notes.notes[-1]
     assert "correlation" in notes.notes[-1]
-    with pytest.raises(InputError, match=r"training\.start: .* cannot be the start.*take auto"):
+    with pytest.raises(InputError, match=r"training\.start: .* cannot be grafted: .*use auto"):
         begin(tmp_path, tiny_encoder, "bi_encoder", pairs, notes)
 
 
@@ -166,5 +173,5 @@ def test_what_is_no_bi_encoder_starts_as_it_is(tmp_path: Path, tiny_encoder: Pat
     plain = shutil.copytree(tiny_encoder, tmp_path / "plain")
     (plain / "modules.json").unlink()
     assert begin(tmp_path, plain, "auto", pairs, Recorder()) == plain
-    with pytest.raises(InputError, match=r"training\.start is bi_encoder, and .*plain is none"):
+    with pytest.raises(InputError, match=r"training\.start is bi_encoder, but .*plain is not one"):
         begin(tmp_path, plain, "bi_encoder", pairs, Recorder())

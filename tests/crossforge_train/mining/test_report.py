@@ -16,21 +16,22 @@ from crossforge_train.mining.report import (
     write_mining_report,
 )
 
-# Counts that are 0 are left out, as version 0.1 did.
 OF_VERSION_0_1 = {
     "analyzer": "Analyzer(kind='word', language='english', ngram=2)",
     "groups": 31,
     "queries": 30,
-    "candidates_seen": 100,
+    "candidates_seen": 102,
     "share_of_queries_without_a_candidate": 0.1,
     "counts": {
         "groups": 31,
         "negatives: first stage": 70,
         "negatives: run bm25.trec": 11,
         "dropped: known positive": 9,
+        "dropped: copy of a positive": 2,
         "dropped: above the teacher's margin": 10,
         "queries without a candidate": 3,
         "groups filled up with random negatives": 4,
+        "groups with too few negatives: the corpus is too small": 7,
         "groups left out: query too long for the teacher": 5,
         "relabelled: above the teacher's margin": 6,
     },
@@ -57,6 +58,13 @@ def test_a_report_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert written.share_without_candidate == 0.5
 
 
+def test_counts_that_version_0_1_left_out_are_0(tmp_path: Path) -> None:
+    write_json(tmp_path / "report.json", {**OF_VERSION_0_1, "counts": {"groups": 31, "negatives: first stage": 93}})
+    assert read_mining_report(tmp_path / "report.json").counts == MiningCounts(
+        groups=31, negatives={"first stage": 93}, dropped={KNOWN_POSITIVE: 0, COPY: 0, ABOVE_MARGIN: 0}
+    )
+
+
 def test_a_report_of_version_0_1_is_read(tmp_path: Path) -> None:
     write_json(tmp_path / "report.json", OF_VERSION_0_1)
     found = read_mining_report(tmp_path / "report.json")
@@ -67,10 +75,10 @@ def test_a_report_of_version_0_1_is_read(tmp_path: Path) -> None:
         counts=MiningCounts(
             groups=31,
             negatives={"first stage": 70, "run bm25.trec": 11},
-            dropped={KNOWN_POSITIVE: 9, COPY: 0, ABOVE_MARGIN: 10},
+            dropped={KNOWN_POSITIVE: 9, COPY: 2, ABOVE_MARGIN: 10},
             queries_without_candidate=3,
             filled_up=4,
-            too_few=0,
+            too_few=7,
             unreadable=5,
             relabelled=6,
         ),

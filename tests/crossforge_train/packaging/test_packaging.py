@@ -16,6 +16,7 @@ from crossforge.errors import PackageError
 from crossforge.files import read_json, write_json
 from crossforge.manifest import read_manifest
 from crossforge.reranker import Reranker
+from crossforge_train.collections.counts import Counts
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining
@@ -26,6 +27,7 @@ from crossforge_train.stages import package
 from crossforge_train.stages.package import RegressionError
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.stage import Context
+from crossforge_train.training.history import History
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 SYSTEMS = ["first stage", "BM25", "BM25, whole corpus", "reranker alone", "as shipped"]
@@ -232,10 +234,26 @@ def test_the_recipe_ends_with_the_package() -> None:
 )
 def test_the_card_names_what_was_minimised(settings: dict, objective: str) -> None:
     config = Config(name="toy", collection={"builtin": "pydocs"}, mining={"teacher": "base"}, training=settings)
-    counts = {"name": "toy", "documents": 1, "queries": {"train": 1}}
-    history = {"groups": 1, "precision": "fp32", "best_dev": 0.5, "first_stage_dev": 0.4}
     training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0, **settings})
-    assert objective in model_card(config, training, counts, history, "", "1.0")
+    assert objective in card(config, training)
+
+
+@pytest.mark.parametrize("name", ["TF-IDF", "BM25"])
+def test_the_card_names_the_first_stage(name: str) -> None:
+    config = Config(name="toy", collection={"builtin": "pydocs"})
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0})
+    text = card(config, training, first_stage=name)
+    assert f"to reorder what a {name} first stage retrieves" in text
+    assert ("TF-IDF" in text) == (name == "TF-IDF")
+
+
+def card(config: Config, training: PickedTraining, first_stage: str = "TF-IDF") -> str:
+    counts = Counts(name="toy", documents=1, queries={"train": 1}, leaks="drop", leaking_queries={}, leakage_left=[])
+    history = History(
+        training, first_stage_dev=0.4, best_dev=0.5, best_step=1, steps=1, groups=1, device="cpu", cut_in_training=0,
+        cut_on_dev=0, log=[],
+    )  # fmt: skip
+    return model_card(config, counts, history, first_stage=first_stage, results="", version="1.0")
 
 
 def test_every_backend_that_is_here_is_compared(toy_package: Path) -> None:

@@ -232,7 +232,9 @@ def test_what_saves_memory_changes_nothing_else(
 
 
 def test_a_batch_that_cannot_be_taken_in_equal_parts_is_refused(prepared: Callable[..., Config]) -> None:
-    with pytest.raises(InputError, match=r"training.accumulation: 4 groups a step cannot be taken in 3 equal parts"):
+    with pytest.raises(
+        InputError, match=r"training.accumulation: 4 groups per step cannot be split into 3 equal parts"
+    ):
         trained(prepared("training.accumulation=3"))
 
 
@@ -399,7 +401,7 @@ def test_too_little_disk_space_is_told_before_training(
     real = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=1000))
     told = resumed_from(monkeypatch)
-    with pytest.raises(InputError, match=r"0\.0 GB free, fine-tuning needs about"):
+    with pytest.raises(InputError, match=r"0\.0 GB free, but fine-tuning needs about"):
         trained(prepared())
     assert told == []
 
@@ -433,7 +435,7 @@ def test_the_share_of_documents_that_are_cut_is_told(prepared: Callable[..., Con
     assert min(shares.values()) > 0.5
     told = f"{shares['training']:.0%} of the training documents are longer than 16 tokens: the beginning is read"
     assert told in notes.notes
-    assert f"{shares['dev']:.0%} of the dev candidates are longer than what is read of them" in notes.notes
+    assert f"{shares['dev']:.0%} of the dev candidates are too long to be read in full" in notes.notes
 
 
 def test_nothing_is_told_of_cut_documents_where_all_are_read(uninterrupted: tuple) -> None:

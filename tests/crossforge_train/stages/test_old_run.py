@@ -75,7 +75,7 @@ def test_a_killed_training_goes_on(old: Path) -> None:
     notes = run("killed", "finetune")
     assert notes.stages_that("skipped") == ["collect", "mine"]
     assert notes.stages_that("started") == ["finetune"]
-    assert "going on from checkpoint-6" in notes.notes
+    assert "resuming from checkpoint-6" in notes.notes
     whole, resumed = (RunFolder(Path("runs") / name).finetuned.history for name in ("finished", "killed"))
     assert resumed.steps == whole.steps
     assert resumed.best_dev == pytest.approx(whole.best_dev, abs=0.05)

@@ -89,7 +89,7 @@ def test_max_length_is_a_multiple_of_16_within_every_limit(lengths: list[int], l
 def test_max_length_says_how_many_documents_are_read_in_windows() -> None:
     length, why = pick_max_length([100] * 50 + [400] * 50, 512)
     assert length == 256
-    assert "50% of the documents are longer and read in windows" in why
+    assert "50% of the documents are longer and are read in windows" in why
 
 
 def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny_encoder: Path) -> None:

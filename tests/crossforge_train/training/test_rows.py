@@ -89,7 +89,7 @@ def test_groups_whose_query_leaves_no_room_are_left_out_and_told_of(
     endless = Group("endless", ["short"], [1], [1])
     rows = rows_of([endless, *GROUPS, endless], collection, pipeline, tmp_path / "rows.arrow", reporter)
     assert [row["query"] for row in rows] == ["bread dough", "piano"]
-    assert reporter.notes == ["2 groups left out: their query fills training.max_length by itself"]
+    assert reporter.notes == ["2 groups left out: their query alone fills training.max_length"]
     with pytest.raises(InputError, match="no training query leaves room for a document in 32 tokens"):
         rows_of([endless], collection, pipeline, tmp_path / "rows.arrow", reporter)
 

@@ -1,4 +1,4 @@
-"""The consistency filter: a pseudo-query stays if retrieval brings one of its documents back."""
+"""The consistency filter: a pseudo-query is kept if retrieval finds one of its documents."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.collection import Collection
 from crossforge_train.reporting import SilentReporter
 
-_TOKENS = 256  # that the second opinion reads of a document
+_TOKENS = 256  # tokens of a document that the bi-encoder reads
 
 
 def brought_back(queries: Sequence[PseudoQuery], corpus: Mapping[str, Document], k: int, model: str | None) -> set[str]:
-    """The ids of the queries for which one of their documents is among the first `k`.
+    """The ids of the queries that retrieve one of their documents among the first `k`.
 
     Args:
-        queries: with distinct ids.
-        corpus: the documents, with lifted words out of them.
-        k: rank that is looked down to.
-        model: a SentenceTransformer that is asked for what the first stage does not bring back; None for no model.
+        queries: queries with distinct ids.
+        corpus: the documents, with the queries' own words cut out.
+        k: deepest rank that counts.
+        model: a SentenceTransformer that searches for what the first stage missed; None for no second search.
 
-    Source: Dai et al., "Promptagator: Few-shot Dense Retrieval From 8 Examples", ICLR 2023, which filters by the
-    retriever that was trained on the queries.
+    Source: Dai et al., "Promptagator: Few-shot Dense Retrieval From 8 Examples", ICLR 2023, which filters with the
+    retriever trained on the queries.
     """
     texts = {query.query_id: query.text for query in queries}
     found = _found(queries, fit_retriever(corpus.values()).search(texts, k, ties_by_id=True))

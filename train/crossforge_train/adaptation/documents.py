@@ -20,12 +20,12 @@ _FIRST_HEADING = re.compile(r"\A\s*#{1,6}[ \t]+(.+?)[ \t#]*(?:\n|\Z)")
 
 
 def read_placed(corpus: Path, columns: DocumentColumns) -> Iterator[Placed]:
-    """Yield the documents of a table, a text file (one a line), a BEIR folder, or a folder of .md and .txt files.
+    """Yield the documents of a table, a text file (one per line), a BEIR folder, or a folder of .md and .txt files.
 
-    The first heading of a Markdown file is its title; a file's id is its path in the folder.
+    The heading that opens a Markdown file becomes its title; the id of a file is its path in the folder.
 
     Raises:
-        InputError: there is nothing to read, or a row is malformed; file and line are named.
+        InputError: there is nothing to read, or a row is malformed; the message names file and line.
     """
     if corpus.is_dir():
         for path in corpus_files(corpus):
@@ -44,10 +44,10 @@ def read_placed(corpus: Path, columns: DocumentColumns) -> Iterator[Placed]:
 
 
 def corpus_files(corpus: Path) -> list[Path]:
-    """The files that are read.
+    """The files to read.
 
     Raises:
-        InputError: there is none.
+        InputError: there are none.
     """
     if not corpus.is_dir():
         if not corpus.is_file():
@@ -57,7 +57,7 @@ def corpus_files(corpus: Path) -> list[Path]:
     texts = (path for path in sorted(corpus.rglob("*")) if path.suffix.lower() in _TEXT_SUFFIXES and path.is_file())
     found = tables[:1] or list(texts)
     if not found:
-        raise InputError(f"{corpus}: no corpus.jsonl in it, and no .md or .txt file")
+        raise InputError(f"{corpus}: contains no corpus.jsonl and no .md or .txt file")
     return found
 
 

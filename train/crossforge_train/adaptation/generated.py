@@ -1,4 +1,4 @@
-"""What language models share as makers of queries: the prompt, the answers' clean-up, and the cache on disk."""
+"""Shared parts of the query makers that use language models: clean-up of the answers, and a cache on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from crossforge.documents import Document
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
 
-# Takes the texts of documents, gives for each its answers.
+# Takes the texts of documents and returns the answers for each.
 Ask = Callable[[Sequence[str]], Sequence[Sequence[str]]]
 
 _LONGEST = 300  # characters of a query
@@ -20,11 +20,11 @@ _LEADING = re.compile(r"^\s*(?:(?:\d+[.)]|[-*•])\s+)?(?:(?:(?:search\s+)?query
 
 
 class Cache:
-    """Answers by the hash of the document they are about, in a file that grows by whole lines.
+    """Caches answers by the hash of their document, in a file to which whole lines are appended.
 
     Args:
-        folder: holds one file for each way of asking.
-        settings: everything that decides an answer besides the document.
+        folder: folder with one file per combination of settings.
+        settings: everything besides the document that determines an answer.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -38,11 +38,11 @@ class Cache:
         return self._answers[_hash(text)]
 
     def add(self, texts: Sequence[str], answers: Sequence[Sequence[str]]) -> None:
-        """Keep the answers about each text."""
+        """Store the answers for each text."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = {_hash(text): list(found) for text, found in zip(texts, answers, strict=True)}
         with self._path.open("a", encoding="utf-8", errors="replace") as lines:
-            # A newline first: the line before may have been torn by a kill.
+            # Start with a newline: a kill may have truncated the previous line.
             lines.writelines(f"\n{json.dumps([key, found], ensure_ascii=False)}" for key, found in new.items())
         self._answers.update(new)
 
@@ -52,18 +52,18 @@ class Cache:
         for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 key, found = json.loads(line)
-            except ValueError:  # empty, or torn
+            except ValueError:  # empty or truncated
                 continue
             yield key, found
 
 
 class GeneratedQueries:
-    """A `QueryMaker` around whatever writes queries; each document is asked about once, also over several runs.
+    """A `QueryMaker` around any generator of queries; each document is sent to it only once, even across runs.
 
     Args:
-        kind: its name in reports and quotas.
-        ask: writes queries about texts.
-        cache: of the answers.
+        kind: name in reports and quotas.
+        ask: generates queries for texts.
+        cache: cache for the answers.
     """
 
     def __init__(self, kind: str, ask: Ask, cache: Cache) -> None:
@@ -89,7 +89,10 @@ class GeneratedQueries:
 
 
 def as_query(answer: str) -> str:
-    """The first line of an answer that says something, without what models like to put around it; empty if none."""
+    """The first non-empty line of an answer, without the numbering, labels and quotes that models like to add.
+
+    Empty if there is no such line, or if it is longer than 300 characters.
+    """
     lines = (" ".join(_LEADING.sub("", line).split()).rstrip("\"”'") for line in answer.splitlines())
     found = next(filter(None, lines), "")
     return found if len(found) <= _LONGEST else ""

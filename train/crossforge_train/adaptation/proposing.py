@@ -1,8 +1,8 @@
 """Proposes queries for documents that have none, and the documents that a person should judge for them.
 
-Depth pooling: the first documents of each system are judged, so that none is measured on what nobody looked at. Source:
-Sparck Jones and van Rijsbergen, "Report on the need for and provision of an 'ideal' information retrieval test
-collection", 1975.
+The documents are chosen by depth pooling: the top documents of every system are judged, so that no system is measured
+on unjudged documents. Source: Sparck Jones and van Rijsbergen, "Report on the need for and provision of an 'ideal'
+information retrieval test collection", 1975.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from crossforge_train.collections.splits import fingerprint, normalized
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.judging import JUDGING_COLUMNS
 
-# People type key words and questions; titles and sentences would be found in their own documents word for word.
+# People type keywords and questions; titles and sentences would match their own documents verbatim.
 _QUOTAS = {"title": 0, "sentence": 0, "keywords": 1, "question": 1}
-_RERANKED = 30  # candidates of the first stage that the reranker orders
+_RERANKED = 30  # first-stage candidates that the reranker orders
 
 
 def proposed_queries(corpus: Mapping[str, Document], source: DocumentsSource, count: int) -> dict[str, str]:
-    """Query id -> text of key words and questions of drawn documents, which bring these documents back."""
+    """Query id -> text: keywords and questions from drawn documents that retrieval finds again with them."""
     settings = source.model_copy(update={"quotas": source.quotas.model_copy(update=_QUOTAS), "queries": count})
     drawn = draw_queries(corpus, makers(corpus, settings), settings)
     return {query.query_id: query.text for found in drawn.splits.values() for query in found}
 
 
 def written_queries(path: Path) -> dict[str, str]:
-    """Query id -> text of the lines of a file.
+    """Read queries from a file, one per line: query id -> text.
 
     Raises:
         InputError: the file cannot be read.
@@ -46,13 +46,13 @@ def written_queries(path: Path) -> dict[str, str]:
 def rows_to_judge(
     corpus: Mapping[str, Document], queries: Mapping[str, str], reranker: Reranker | None, depth: int
 ) -> list[dict[str, str]]:
-    """The pooled documents of each query, the queries first on which first stage and reranker disagree most.
+    """The pooled documents of each query; queries on which first stage and reranker disagree most come first.
 
     Args:
-        corpus: the documents.
+        corpus: document id -> document.
         queries: query id -> text.
-        reranker: orders the first stage's candidates; None if there is none yet.
-        depth: documents of each system that are judged.
+        reranker: reranks the first stage's candidates; None if there is none yet.
+        depth: number of documents to judge per system.
     """
     run = fit_retriever(corpus.values())
     found = run.search(queries, max(depth, _RERANKED), ties_by_id=True)
@@ -77,12 +77,12 @@ def rows_to_judge(
 
 
 def _agreement(orders: Sequence[Sequence[str]], depth: int) -> int:
-    """How many of the first documents all systems have in common."""
+    """Number of documents that all systems have among their first `depth`."""
     return len(set.intersection(*(set(order[:depth]) for order in orders)))
 
 
 def _pooled(orders: Sequence[Sequence[str]], depth: int) -> Iterator[str]:
-    """The first documents of all systems, each once; the best of each first."""
+    """The first `depth` documents of all systems, each once, by rank."""
     return iter(
         dict.fromkeys(doc_id for rank in zip(*(order[:depth] for order in orders), strict=True) for doc_id in rank)
     )

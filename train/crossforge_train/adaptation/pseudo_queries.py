@@ -1,4 +1,4 @@
-"""`PseudoQuery`, the protocol of what makes them, and lifting them out of their documents."""
+"""`PseudoQuery`, the protocol for makers of pseudo-queries, and cutting them out of their documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossforge_train.config.documents import DocumentsSource
 
 
 class Span(NamedTuple):
-    """A piece of a document: characters `start` to `end` of its title or its text."""
+    """A piece of a document: characters `start` to `end` (exclusive) of its title or text."""
 
     doc_id: str
     in_title: bool
@@ -23,13 +23,13 @@ class Span(NamedTuple):
 
 
 class PseudoQuery(NamedTuple):
-    """A query that was made from documents.
+    """A query made from documents.
 
     Attributes:
-        kind: what made it.
-        text: the query.
-        doc_ids: the documents that are relevant to it.
-        words: where its own words stand in them: what is lifted out, so that no system finds them by copying.
+        kind: kind of its maker.
+        text: text of the query.
+        doc_ids: ids of the relevant documents.
+        words: spans of its own words in them; these are cut out, so that no system can match them verbatim.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class PseudoQuery(NamedTuple):
 
     @property
     def query_id(self) -> str:
-        """An id that follows from the text: two queries that say the same have the same."""
+        """An id derived from kind and normalized text; queries that agree in both share it."""
         return f"{self.kind}-{fingerprint(normalized(self.text))[:16]}"
 
 
@@ -48,10 +48,10 @@ class QueryMaker(Protocol):
 
     @property
     def kind(self) -> str:
-        """Its name in reports and quotas."""
+        """Name in reports and quotas."""
 
     def make(self, documents: Sequence[Document]) -> Iterator[list[PseudoQuery]]:
-        """For each document its pseudo-queries in the order in which they are taken; the same on every call."""
+        """Yield each document's pseudo-queries, in order of preference; the same on every call."""
 
 
 # (corpus, how its texts become terms, the source's settings) -> what makes one kind; its `kind` is its registered name.
@@ -59,17 +59,17 @@ MakerFactory = Callable[[Mapping[str, Document], Analyzer, DocumentsSource], Que
 
 
 def seeded(seed: int, kind: str, document: Document) -> random.Random:
-    """The draws of one maker for one document, which depend on nothing else."""
+    """A random generator for one maker and one document, independent of all others."""
     return random.Random(f"{seed}:{kind}:{document.doc_id}")  # noqa: S311 - a seeded draw, not a secret
 
 
 def of_text(kind: str, query: str, document: Document, start: int, end: int) -> PseudoQuery:
-    """A query of one document, whose words stand in one place of its text."""
+    """A query of one document whose words are one span of its text."""
     return PseudoQuery(kind, query, [document.doc_id], [Span(document.doc_id, False, start, end)])
 
 
 def without(document: Document, spans: Iterable[Span]) -> Document:
-    """The document without the spans that stand in it."""
+    """The document without those of the spans that belong to it."""
     own = [span for span in spans if span.doc_id == document.doc_id]
     title = _cut(document.title, [(span.start, span.end) for span in own if span.in_title])
     text = _cut(document.text, [(span.start, span.end) for span in own if not span.in_title])

@@ -1,11 +1,11 @@
-"""Sentences and headings of a text, with their places in it."""
+"""Finds the sentences and headings of a text, by position."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-# A full stop ends a sentence where white space follows, but not behind an initial or a usual abbreviation.
+# A full stop followed by white space ends a sentence, but not after an initial or a common abbreviation.
 _END = re.compile(
     r"(?<!\b[A-Za-z])(?<!\bal)(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bfig)(?<!\bFig)(?<!\bDr)(?<!\bMr)(?<!\bapprox)"
     r"[.!?…]+[\"')\]]*(?=\s)|[。！？]+|\n\s*\n|\n(?=\s*[#*-])|\s-\s(?=[A-Z])"
@@ -14,7 +14,7 @@ _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """(start, end) of each sentence, white space around it left out."""
+    """(start, end) of each sentence, without surrounding white space."""
     place = 0
     for found in (*_END.finditer(text), None):
         end = found.end() if found else len(text)
@@ -26,10 +26,10 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def headings(text: str) -> Iterator[tuple[int, int]]:
-    """(start, end) of what each Markdown heading says."""
+    """(start, end) of the text of each Markdown heading."""
     return (found.span(1) for found in _HEADING.finditer(text))
 
 
 def size(text: str) -> int:
-    """Length in bytes, which is fair to scripts that say a word in one character."""
+    """Length in UTF-8 bytes, which is fair to scripts that write a word with one character."""
     return len(text.encode("utf-8", "replace"))

@@ -1,1 +1,1 @@
-"""The Python API: what `import crossforge_train` offers, and what the command line is a skin over."""
+"""The Python API behind `import crossforge_train`; the command line is a thin layer over it."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge_train.adaptation.reader import corpus_name
+from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.api.running import Run, load_config, run
+from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import PACKAGE, RunFolder
 
-RECIPE = Path(str(files("crossforge_train.adaptation"))) / "adapt.yaml"
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -33,31 +33,37 @@ def adapt(
 
     Args:
         corpus: documents: JSONL, CSV, TSV, Parquet or text file, BEIR folder, or folder of .md and .txt files.
-        base: start from this encoder or reranker: a folder, package or hub id.
+        base: encoder or reranker to start from: a folder, package or hub id; the recipe's if None.
         out: folder of the run; `runs/adapt-CORPUS` if None.
         recipe: a config whose `collection.documents` reads the corpus.
-        overrides: `section.key=value`, as `--set` takes them.
+        overrides: `section.key=value`, as for `--set`.
         until: the last stage to run.
-        fresh: do finished stages again.
-        reporter: shows progress; nothing is shown by default.
+        fresh: repeat finished stages, too.
+        reporter: shows progress; silent by default.
 
     Raises:
-        InputError: the documents cannot be read, or give too few queries.
+        InputError: the documents cannot be read, or yield too few queries.
         RegressionError: as for `run`.
 
     >>> import crossforge_train as ct
     >>> ct.adapt("docs.jsonl").package  # doctest: +SKIP
     """
-    where = Path(corpus)
-    values = corpus_values(where, run_path(where, Path(out) if out else None))
-    if base:
-        values.append(f"base_model={json.dumps(base)}")
-    config = load_config(recipe, [*values, *overrides])
+    config = adapting_config(Path(corpus), base, Path(out) if out else None, Path(recipe), overrides)
     return run(config, until=until, fresh=fresh, reporter=reporter)
 
 
+def adapting_config(
+    corpus: Path, base: str | None, out: Path | None, recipe: Path, overrides: Sequence[str] = ()
+) -> Config:
+    """A recipe's config for a corpus; arguments and errors as for `adapt`."""
+    values = corpus_values(corpus, run_path(corpus, out))
+    if base:
+        values.append(f"base_model={json.dumps(base)}")
+    return load_config(recipe, [*values, *overrides])
+
+
 def corpus_values(corpus: Path, run: Path) -> list[str]:
-    """What a recipe is told of a corpus and the folder of its run, as `--set` would tell it."""
+    """Overrides, as for `--set`, that point a recipe to a corpus and to the folder of its run."""
     judged = RunFolder(run).judged
     values = {"runs": run.parent, "name": run.name, "collection.documents.corpus": corpus}
     if (judged / "qrels").is_dir():
@@ -66,10 +72,10 @@ def corpus_values(corpus: Path, run: Path) -> list[str]:
 
 
 def run_path(corpus: Path, out: Path | None) -> Path:
-    """Where the run of a corpus stands.
+    """The folder of a corpus's run.
 
     Raises:
-        InputError: there is no such corpus.
+        InputError: the corpus does not exist.
     """
     if not corpus.exists():
         raise InputError(f"{corpus}: no such file or folder")

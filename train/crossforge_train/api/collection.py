@@ -1,4 +1,4 @@
-"""`Collection` from what Python users hold: pairs, data frames, data sets."""
+"""`Collection`, built from Python objects: pairs, data frames, datasets."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ _JUDGEMENTS = QrelsColumns(query="query_id", document="doc_id", label="relevance
 
 
 class Collection(plain.Collection):
-    """Documents, queries, and per split the judgements of which documents are relevant.
+    """Documents, queries, and for each split the relevance judgements.
 
-    Every split named in a config (`train` and `test`, unless it names others) has to be there; `dev` is carved out of
-    `train` by default.
+    Every split named in a config (`train` and `test` by default) must exist; `dev` is carved out of `train` by default.
     """
 
     @classmethod
@@ -51,14 +50,14 @@ class Collection(plain.Collection):
     def from_pairs(
         cls, pairs: Iterable[tuple[str, str]] | Mapping[str, Iterable[tuple[str, str]]], *, name: str = "pairs"
     ) -> Collection:
-        """Make a collection of (query, relevant text) pairs; the texts are its documents.
+        """Make a collection from (query, relevant text) pairs; the texts become its documents.
 
         Args:
-            pairs: all of them, which makes them the split `train`, or those of each split.
-            name: what reports call it.
+            pairs: the pairs of the split `train`, or a mapping from split to its pairs.
+            name: name in reports.
 
         Raises:
-            InputError: there is no pair, or a query or a text is empty.
+            InputError: there are no pairs, or a query or text is empty.
 
         >>> from crossforge_train import Collection
         >>> collection = Collection.from_pairs([("how to bake bread", "Bread bakes at 230 degrees.")])
@@ -82,17 +81,17 @@ class Collection(plain.Collection):
     def from_dataframe(
         cls, documents: DataFrame, queries: DataFrame, judgements: DataFrame, *, name: str = "collection"
     ) -> Collection:
-        """Make a collection of three data frames; columns that are not named here are kept as metadata.
+        """Make a collection from three data frames; other columns than those listed are kept as metadata.
 
         Args:
             documents: columns `doc_id`, `text`, and optionally `title`.
             queries: columns `query_id` and `text`.
-            judgements: columns `query_id` and `doc_id`, and optionally `relevance` (a whole number, 0 is judged and not
-                relevant; 1 where the column is missing) and `split` (`train` where it is missing).
-            name: what reports call it.
+            judgements: columns `query_id` and `doc_id`, and optionally `relevance` (an integer, 0 for judged not
+                relevant; default 1) and `split` (default `train`).
+            name: name in reports.
 
         Raises:
-            InputError: a column is missing, an id stands twice, or a judgement points nowhere.
+            InputError: a column is missing, an id is not unique, or a judgement refers to an unknown id.
 
         >>> import pandas as pd
         >>> from crossforge_train import Collection
@@ -107,7 +106,7 @@ class Collection(plain.Collection):
         return _of(
             assemble(
                 name,
-                some(documents_of(_rows(documents, "documents"), _DOCUMENTS), "documents: no rows in the data frame"),
+                some(documents_of(_rows(documents, "documents"), _DOCUMENTS), "documents: the data frame has no rows"),
                 queries_of(_rows(queries, "queries"), _QUERIES),
                 {
                     split: judgements_of(_rows(found, f"judgements, {split}"), _JUDGEMENTS)
@@ -118,14 +117,14 @@ class Collection(plain.Collection):
 
     @classmethod
     def from_dataset(cls, rows: Dataset | DatasetDict, *, name: str = "dataset") -> Collection:
-        """Make a collection of a `datasets` table of pairs (`query`, `text`) or triples (with a `label` too).
+        """Make a collection from a `datasets` table of pairs (`query`, `text`) or triples (also `label`).
 
         Args:
-            rows: one table, which makes it the split `train`, or one for each split.
-            name: what reports call it.
+            rows: one table for the split `train`, or one table per split.
+            name: name in reports.
 
         Raises:
-            InputError: a column is missing, or a query or a text is empty.
+            InputError: a column is missing, or a query or text is empty.
         """
         splits = rows if isinstance(rows, Mapping) else {_TRAIN: rows}
         labelled = any("label" in table.column_names for table in splits.values())
@@ -136,9 +135,9 @@ class Collection(plain.Collection):
         return _of(read_labelled(name, tables, TripleColumns() if labelled else PairColumns()))
 
     def to_beir(self, folder: str | Path) -> Path:
-        """Write the collection in BEIR layout, which a config reads: `collection={"beir": folder}`.
+        """Write the collection in BEIR layout, which a config reads as `collection={"beir": folder}`.
 
-        The folder is replaced, but only by a whole one.
+        An existing folder is replaced atomically.
 
         Returns:
             The folder.
@@ -154,7 +153,7 @@ def _of(found: plain.Collection) -> Collection:
 
 
 def _rows(table: DataFrame, where: str) -> Iterator[Row]:
-    """Rows as the readers take them; a missing value is None, whatever pandas holds in its place."""
+    """Rows for the readers; a missing value becomes None, however pandas represents it."""
     columns = list(map(str, table.columns))
     present = table.notna()
     for number, (values, known) in enumerate(
@@ -168,12 +167,12 @@ def _rows(table: DataFrame, where: str) -> Iterator[Row]:
 
 
 def _plain(value: Any) -> Any:
-    """A Python value in place of numpy's."""
+    """Convert a numpy scalar to a Python value."""
     return value.item() if hasattr(value, "item") else value
 
 
 def _by_split(judgements: DataFrame) -> dict[str, DataFrame]:
-    """The judgements of each split, with the columns that may be missing."""
+    """The judgements of each split, with defaults for optional columns."""
     defaults = {"relevance": 1, "split": _TRAIN}
     whole = judgements.assign(**{key: value for key, value in defaults.items() if key not in judgements.columns})
     return {

@@ -1,4 +1,4 @@
-"""`evaluate` and `compare`: any reranker, and any systems, on any collection."""
+"""`evaluate` and `compare`: measure a reranker, or compare systems, on any collection."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SEED = 42
 
 @dataclass(frozen=True)
 class Measurement:
-    """What `evaluate` and `compare` measure on.
+    """Settings of `evaluate` and `compare`.
 
     Attributes:
-        split: of the collection.
-        depth: first-stage candidates that are reranked.
-        max_queries: measure only so many queries, by a seeded draw; None: all.
-        candidates: a TREC run with the candidates to rerank; None: the first stage retrieves them.
+        split: split of the collection to measure.
+        depth: number of first-stage candidates to rerank.
+        max_queries: maximum number of queries, by a seeded draw; all if None.
+        candidates: a TREC run with the candidates to rerank; if None, the first stage retrieves them.
     """
 
     split: str = "test"
@@ -51,11 +51,11 @@ def evaluate(
     """Measure a reranker on a collection against the first stage.
 
     Args:
-        reranker: a package, a cross-encoder folder or a hub id, or what was loaded from one.
+        reranker: a package, a cross-encoder folder, a hub id, or a loaded `Reranker`.
         collection: a `Collection`, or a folder in BEIR layout.
-        measurement: split, depth and number of queries.
-        save_to: a folder for the report, the orders and the values by query.
-        reporter: shows progress; nothing is shown by default.
+        measurement: split, depth, number of queries, and candidates of another retriever.
+        save_to: folder for the report, the rankings and the per-query values; nothing is saved if None.
+        reporter: shows progress; silent by default.
 
     Raises:
         InputError: the collection cannot be read, or lacks the split.
@@ -79,15 +79,15 @@ def compare(
     save_to: str | Path | None = None,
     reporter: Reporter | None = None,
 ) -> Report:
-    """Set systems side by side on the same queries and candidates.
+    """Compare systems on the same queries and candidates.
 
     Args:
         systems: packages, cross-encoder folders, hub ids, TREC run files, "bm25" or "first-stage". The first one is the
-            baseline; if there is one only, the first stage is.
+            baseline; if only one is given, the first stage is.
         collection: a `Collection`, or a folder in BEIR layout.
         measurement: split, depth, number of queries, and candidates of another retriever.
-        save_to: a folder for the report, the orders and the values by query.
-        reporter: shows progress; nothing is shown by default.
+        save_to: folder for the report, the rankings and the per-query values; nothing is saved if None.
+        reporter: shows progress; silent by default.
 
     Raises:
         InputError: a system is named twice, or the collection cannot be read.

@@ -1,4 +1,4 @@
-"""`Report` for Python users: the outcome of an evaluation, as a data frame and in a notebook."""
+"""`Report` for Python users: the outcome of an evaluation, with views as data frame, HTML and notebook output."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ class Report(outcome.Report):
 
     @classmethod
     def of(cls, found: outcome.Report) -> Report:
-        """The same outcome, with what Python users want of it."""
+        """Wrap an outcome to add the views for Python users."""
         return cls(**vars(found))
 
     def to_frame(self) -> DataFrame:
-        """One row a system and test split.
+        """The report as a data frame with one row per system and test split.
 
         Returns:
-            Columns `split`, `system`, each measure's mean, `low` and `high` (95% interval of the metric's mean), and
-            where the system was compared with the split's baseline `difference`, `difference_low`, `difference_high`
-            (of the metric's mean), `p` and `verdict`.
+            Columns `split`, `system`, the mean of each measure, `low` and `high` (95% interval of the metric's mean).
+            For systems compared with the split's baseline, also `difference`, `difference_low` and `difference_high`
+            (of the metric's mean, with its 95% interval), `p` and `verdict`.
         """
         import pandas as pd
 
         return pd.DataFrame([row for split in self.splits for row in _rows(split)])
 
     def to_html(self) -> str:
-        """The whole report as one page that needs nothing else."""
+        """The whole report as a self-contained HTML page."""
         return page(self)
 
     def save(self, folder: str | Path) -> Path:
-        """Write `report.html`, `report.json` and `report.md` into a folder, and return it."""
+        """Write `report.html`, `report.json` and `report.md` into a folder; returns the folder."""
         write_report(Path(folder), self)
         return Path(folder)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the verdict, and one table a test split."""
+        """HTML for notebooks: the verdict, and one table per test split."""
         parts = [f"<h3>{escape(self.title)}: {escape(self.verdict)}</h3>"]
         for split in self.splits:
             lines = [*verdict_lines(split, self.metric), *warning_lines(split, self.metric)]

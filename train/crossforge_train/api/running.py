@@ -1,4 +1,4 @@
-"""`run`: a recipe from the collection to the package."""
+"""`run`: runs a recipe from the collection to the package."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from crossforge_train.stages.runner import run_stages
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was carried out, as far as it was asked for.
+    """A run that has been carried out, up to the requested stage.
 
     Attributes:
-        config: its config.
-        folder: every file of it, by what it is.
+        config: config of the run.
+        folder: access to all files of the run.
     """
 
     config: Config
@@ -33,10 +33,10 @@ class Run:
 
     @property
     def report(self) -> Report:
-        """The proof: whether the reranker is better than what is there without it.
+        """The proof: whether the reranker improves on the alternatives to it.
 
         Raises:
-            InputError: the run did not get as far as `evaluate`.
+            InputError: the run did not reach `evaluate`.
         """
         return Report.of(self.folder.evaluated.report)
 
@@ -49,20 +49,20 @@ class Run:
         """The packaged reranker.
 
         Raises:
-            PackageError: the run did not get as far as `package`.
+            PackageError: the run did not reach `package`.
         """
         return Reranker(self.package)
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML config, or check one that was written in Python.
+    """Read a YAML config, or check one given as a Python mapping.
 
     Args:
-        source: the file, or the sections by name.
-        overrides: `section.key=value`, as `--set` takes them.
+        source: path of the file, or a mapping from section name to section.
+        overrides: `section.key=value`, as for `--set`.
 
     Raises:
-        InputError: the file is missing or malformed, or a key is unknown or holds a wrong value.
+        InputError: the file is missing or malformed, a key is unknown, or a value is invalid.
 
     >>> import crossforge_train as ct
     >>> config = ct.load_config({"name": "mine", "collection": {"beir": "path/to/folder"}}, ["training.epochs=2"])
@@ -75,18 +75,18 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
 
 
 def run(config: Config, *, until: str = PACKAGE, fresh: bool = False, reporter: Reporter | None = None) -> Run:
-    """Run a recipe: collect, mine, finetune, evaluate, package. What is done already is not done again.
+    """Run a recipe: collect, mine, finetune, evaluate, package. Finished stages are skipped.
 
     Args:
-        config: from `load_config`.
+        config: a config from `load_config`.
         until: the last stage to run.
-        fresh: do finished stages again.
-        reporter: shows progress; nothing is shown by default.
+        fresh: repeat finished stages, too.
+        reporter: shows progress; silent by default.
 
     Raises:
         InputError: something in the config or the collection is wrong.
-        RegressionError: the reranker is worse than what it would replace; its `report` says by how much. With
-            `package.allow_regression` it is packaged all the same.
+        RegressionError: the reranker is worse than what it would replace; its `report` has the figures. With
+            `package.allow_regression`, it is packaged anyway.
 
     >>> import crossforge_train as ct
     >>> config = ct.load_config("configs/quickstart.yaml", ["training.epochs=2"])

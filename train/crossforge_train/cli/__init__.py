@@ -1,5 +1,31 @@
 """The command `crossforge`. Commands that need only the runtime work without the training stack installed."""
 
-from crossforge_train.cli.app import main, run_script
+from __future__ import annotations
 
-__all__ = ["main", "run_script"]
+import sys
+from collections.abc import Callable, Sequence
+
+_NEEDED = ("typer", "rich")
+_INSTALL = 'pip install "crossforge[cli]"'
+
+
+def main() -> None:
+    """Entry point of the command `crossforge`."""
+    _command_line()(sys.argv[1:], "crossforge")
+
+
+def run_script(stage: str) -> None:
+    """Entry point of `python -m crossforge_train.STAGE CONFIG …`: the same as `crossforge STAGE CONFIG …`."""
+    _command_line()([stage, *sys.argv[1:]], "python -m crossforge_train")
+
+
+def _command_line() -> Callable[[Sequence[str], str], None]:
+    try:
+        from crossforge_train.cli.app import run
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in _NEEDED:
+            raise
+        sys.stderr.write(f"error: {missing} is not installed, and the command line needs it: {_INSTALL}\n")
+        raise SystemExit(1) from None
+    return run

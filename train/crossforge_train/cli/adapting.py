@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from crossforge.errors import InputError
+from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.cli.display import Output
-from crossforge_train.cli.training import FreshOption, JsonOption, QuietOption, SetOption, StageName, run_until
-
-RECIPE = Path(__file__).parents[1] / "adaptation" / "adapt.yaml"
-_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, refuse_overrides
+from crossforge_train.cli.training import StageName, run_config
 
 CorpusArgument = Annotated[
     Path,
     typer.Argument(
-        help="Documents: JSONL, CSV, TSV, Parquet or text file, BEIR folder, or folder of .md and .txt files.",
+        help="Documents: a JSONL, CSV, TSV, Parquet or text file, a BEIR folder, or a folder of .md and .txt files.",
         show_default=False,
     ),
 ]
 RecipeOption = Annotated[
-    Path, typer.Option("--config", help="Another recipe than configs/adapt.yaml.", show_default=False)
+    Path, typer.Option("--config", help="A recipe to use in place of configs/adapt.yaml.", show_default=False)
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the run; runs/adapt-CORPUS if left out.", show_default=False)
+    Path | None, typer.Option("--out", help="Run folder. Default: runs/adapt-CORPUS.", show_default=False)
 ]
 
 
 def adapt(
     corpus: CorpusArgument,
     base: Annotated[
-        str | None, typer.Option("--base", help="Start from this encoder or reranker: a folder, package or hub id.")
+        str | None, typer.Option("--base", help="Encoder or reranker to start from: a folder, package or hub id.")
     ] = None,
     out: OutOption = None,
     config: RecipeOption = RECIPE,
@@ -44,35 +40,17 @@ def adapt(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Adapt a reranker to documents without queries or judgements: make pseudo-queries, train, prove, package."""
-    values = corpus_values(corpus, run_folder(corpus, out))
-    if base:
-        values.append(f"base_model={json.dumps(base)}")
-    return run_until(config, [*values, *(overrides or [])], StageName.package, fresh, Output(quiet, as_json))
+    """Adapt a reranker to documents alone: make pseudo-queries, train, prove, package."""
+    refuse_overrides(overrides, {**taken_keys(out), **({"base_model": "--base"} if base else {})})
+    from crossforge_train.api.adapting import adapting_config
+
+    wanted = adapting_config(corpus, base, out, config, overrides or [])
+    return run_config(wanted, StageName.package, fresh, Output(quiet, as_json))
 
 
-def corpus_values(corpus: Path, run: Path) -> list[str]:
-    """What a recipe is told of a corpus and the folder of its run, as `--set` would tell it."""
-    from crossforge_train.run_folder import RunFolder
-
-    judged = RunFolder(run).judged
-    values = {"runs": run.parent, "name": run.name, "collection.documents.corpus": corpus}
-    if (judged / "qrels").is_dir():
-        values["collection.documents.judged"] = judged
-    return [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
-
-
-def run_folder(corpus: Path, out: Path | None) -> Path:
-    """Where the run of a corpus stands.
-
-    Raises:
-        InputError: there is no such corpus.
-    """
-    from crossforge_train.adaptation.reader import corpus_name
-
-    if not corpus.exists():
-        raise InputError(f"{corpus}: no such file or folder")
-    return out.absolute() if out else Path("runs") / f"adapt-{_NO_NAME.sub('-', corpus_name(corpus))}"
+def taken_keys(out: Path | None) -> dict[str, str]:
+    """The keys of a recipe that the command line sets, with what sets them."""
+    return {"collection.documents.corpus": "CORPUS", **({"runs": "--out", "name": "--out"} if out else {})}
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"adapt": adapt}

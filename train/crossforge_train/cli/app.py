@@ -1,9 +1,8 @@
-"""Puts the commands together, and turns what a user did wrong into one line and exit status 1."""
+"""Puts the commands together, and turns user-fixable errors into one line and exit status 1."""
 
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -12,11 +11,11 @@ import typer
 from crossforge import __version__
 from crossforge.errors import CrossforgeError
 from crossforge_train import processes
-from crossforge_train.cli import adapting, evaluating, judging, searching, serving, sweeping, training
+from crossforge_train.cli import adapting, evaluating, fetching, judging, searching, serving, sweeping, training
 from crossforge_train.cli.display import error_console
 
 _INTERRUPTED = 130
-_WHEN_INTERRUPTED = "interrupted; the same command goes on from the last finished stage or checkpoint"
+_WHEN_INTERRUPTED = "interrupted; the same command resumes from the last finished stage or checkpoint"
 
 app = typer.Typer(
     name="crossforge",
@@ -26,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (training, adapting, sweeping, evaluating, judging, searching, serving):
+for commands in (training, adapting, sweeping, evaluating, judging, fetching, searching, serving):
     for name, command in commands.COMMANDS.items():
         app.command(name)(command)
 
@@ -39,7 +38,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -47,15 +46,14 @@ def _options(
     """From documents to a proven, packaged reranker."""
 
 
-def main() -> None:
-    """Entry point of the command `crossforge`."""
-    _exit_cleanly(sys.argv[1:], lambda: app(standalone_mode=False))
+def run(arguments: Sequence[str], name: str) -> None:
+    """Run the command with these arguments and exit.
 
-
-def run_script(stage: str) -> None:
-    """Entry point of `python -m crossforge_train.STAGE CONFIG …`: that stage, and before it what is not done yet."""
-    arguments = ["train", *sys.argv[1:], "--until", stage]
-    _exit_cleanly(arguments, lambda: app(arguments, standalone_mode=False, prog_name=f"crossforge_train.{stage}"))
+    Args:
+        arguments: those after the command's name.
+        name: what the help calls the command.
+    """
+    _exit_cleanly(arguments, lambda: app(list(arguments), standalone_mode=False, prog_name=name))
 
 
 def _exit_cleanly(arguments: Sequence[str], command: Callable[[], Any]) -> None:
@@ -68,7 +66,7 @@ def _exit_cleanly(arguments: Sequence[str], command: Callable[[], Any]) -> None:
         message = _message(error)
         if debug or message is None:
             raise
-        if not message:  # no arguments: the help is on the screen
+        if not message:  # no arguments: the help was shown
             raise SystemExit(0) from None
         _fail(message, getattr(error, "exit_status", 1))
     if status == _INTERRUPTED:  # typer swallows Ctrl-C and gives this
@@ -77,7 +75,7 @@ def _exit_cleanly(arguments: Sequence[str], command: Callable[[], Any]) -> None:
 
 
 def _message(error: Exception) -> str | None:
-    """The one line for an error that the user can mend; None for a bug, which deserves its traceback."""
+    """The one line for a user-fixable error; None for a bug, which deserves its traceback."""
     if isinstance(error, CrossforgeError):
         return str(error)
     if hasattr(error, "format_message"):  # typer's usage errors; its own class for them is private

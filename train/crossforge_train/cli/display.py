@@ -1,4 +1,4 @@
-"""Everything that is put on the screen: progress and notes on standard error, results on standard output."""
+"""All output: progress and notes on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _COLOURS = {"WIN": "green", "TIE": "yellow", "REGRESSION": "red"}
 
 @dataclass(frozen=True)
 class Output:
-    """What the user wants to see: `quiet` leaves out progress, `as_json` gives machines one JSON value."""
+    """What to print: `quiet` leaves out progress, `as_json` prints one JSON value for machines."""
 
     quiet: bool = False
     as_json: bool = False
@@ -68,7 +68,7 @@ class RichReporter:
 
     def skipped(self, stage: str) -> None:
         """See `Reporter`."""
-        error_console.print(f"[bold]{stage}[/] [dim]is done already[/]")
+        error_console.print(f"[bold]{stage}[/] [dim]is already done[/]")
 
     def note(self, text: str) -> None:
         """See `Reporter`."""
@@ -125,14 +125,14 @@ def show_report(report: Report) -> None:
 
 
 def show_mining(report: MiningReport) -> None:
-    """What became of the candidates, and from which ranks the negatives come."""
+    """What became of the candidates, and the ranks that negatives come from."""
     table = Table(title=f"{report.groups:,} groups for {report.queries:,} queries", title_justify="left")
     table.add_column("candidates")
     table.add_column("count", justify="right")
     for name, count in _mining_rows(report.counts):
         table.add_row(escape(name), f"{count:,}")
     table.add_section()
-    table.add_row("seen altogether", f"{report.counts.candidates_seen:,}")
+    table.add_row("seen in total", f"{report.counts.candidates_seen:,}")
     table.add_row("queries without a candidate", f"{report.share_without_candidate:.1%}")
     console.print(table)
     bands = [(_band(band), band.negatives) for band in report.ranks] + [("not retrieved", report.not_retrieved)]
@@ -185,28 +185,27 @@ def show_sweep(sweep: Sweep) -> None:
     console.print(f"train with the best values: [bold]{escape(sweep.command)}[/]", soft_wrap=True)
 
 
-def show_results(results: RankedResults) -> None:
-    """Ranked documents, best first."""
+def show_results(results: RankedResults, first_stage: str | None = None) -> None:
+    """Ranked documents, best first; `first_stage` names what retrieved them, if anything did."""
     if not len(results):
         console.print("nothing found")
         return
     table = Table(box=None, pad_edge=False, expand=True)
-    with_first_stage = results[0].first_stage_rank is not None
-    for title in ("rank", *(["TF-IDF", ""] if with_first_stage else []), "probability", "logit"):
+    for title in ("rank", *([first_stage, ""] if first_stage else []), "probability", "logit"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("document", overflow="ellipsis", no_wrap=True, ratio=1)  # takes what the numbers leave
     for found in results:
-        first_stage = [str(found.first_stage_rank), _movement(found)] if with_first_stage else []
-        table.add_row(str(found.rank), *first_stage, f"{found.probability:.3f}", f"{found.score:+.2f}", _line(found))
+        before = [str(found.first_stage_rank), _movement(found)] if first_stage else []
+        table.add_row(str(found.rank), *before, f"{found.probability:.3f}", f"{found.score:+.2f}", _line(found))
     console.print(table)
 
 
-def show_side_by_side(results: RankedResults, limit: int) -> None:
-    """The first stage's order and the reranked order next to each other."""
+def show_side_by_side(results: RankedResults, limit: int, first_stage: str) -> None:
+    """The first stage's order, under its name, and the reranked order next to each other."""
     before = sorted(results, key=lambda found: found.first_stage_rank or 0)
     table = Table(title=f"query: {escape(results.query)}", title_justify="left", title_style="bold")
-    for title in ("rank", "TF-IDF", "reranked", "moved", "probability"):
-        table.add_column(title, justify="left" if title in ("TF-IDF", "reranked") else "right")
+    for title in ("rank", first_stage, "reranked", "moved", "probability"):
+        table.add_column(escape(title), justify="left" if title in (first_stage, "reranked") else "right")
     for old, new in list(zip(before, results, strict=True))[:limit]:
         table.add_row(str(new.rank), _name(old), _name(new), _movement(new), f"{new.probability:.3f}")
     console.print(table)

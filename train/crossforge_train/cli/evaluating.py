@@ -9,37 +9,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossforge import Reranker
 from crossforge.errors import InputError
 from crossforge_train.cli.display import Output, console, show_json, show_report
-from crossforge_train.cli.training import (
-    FreshOption,
-    JsonOption,
-    QuietOption,
-    SetOption,
-    StageName,
-    exit_status,
-    run_until,
-)
+from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, refuse
+from crossforge_train.cli.training import StageName, exit_status, run_until
 
 if TYPE_CHECKING:
-    from crossforge_train.evaluation.split_report import Measured
-    from crossforge_train.evaluation.systems import Bench
+    from crossforge_train.api.report import Report
 
-_SEED = 42
+_ONLY_ANY_RERANKER = (
+    "only with --reranker; a config has collection.test, evaluation.depth and evaluation.max_queries, "
+    "and its report is written to the run folder"
+)
+_ONLY_CONFIG = "only with a config; --reranker runs no stages"
 
-SplitOption = Annotated[str, typer.Option(help="The split of the collection to measure.")]
-DepthOption = Annotated[int, typer.Option(help="First-stage candidates that are reranked.", min=2)]
+SplitOption = Annotated[str, typer.Option(help="Split of the collection to measure.")]
+DepthOption = Annotated[int, typer.Option(help="Number of first-stage candidates to rerank.", min=2)]
 ReportOption = Annotated[
-    Path | None, typer.Option("--report", help="A folder for report.html, report.json, runs and values by query.")
+    Path | None, typer.Option("--report", help="Folder for report.html, report.json, runs and per-query values.")
 ]
-MaxQueriesOption = Annotated[int | None, typer.Option(help="Measure only so many queries, by a seeded draw.", min=1)]
+MaxQueriesOption = Annotated[int | None, typer.Option(help="Measure a seeded sample of this many queries.", min=1)]
 
 
 def evaluate(
+    context: typer.Context,
     config: Annotated[Path | None, typer.Argument(help="Config file of a run.", show_default=False)] = None,
     reranker: Annotated[
-        str | None, typer.Option(help="Instead of a config: a package, cross-encoder folder or hub id.")
+        str | None, typer.Option(help="In place of a config: a package, cross-encoder folder or hub id.")
     ] = None,
     collection: Annotated[Path | None, typer.Option(help="With --reranker: a collection in BEIR layout.")] = None,
     split: SplitOption = "test",
@@ -54,14 +50,16 @@ def evaluate(
     """Measure a run's reranker, or any reranker on any collection, against the first stage."""
     output = Output(quiet, as_json)
     if config is not None and reranker is None and collection is None:
+        refuse(context, _ONLY_ANY_RERANKER, "split", "depth", "max_queries", "report")
         return run_until(config, overrides or [], StageName.evaluate, fresh, output)
     if config is not None or reranker is None or collection is None:
         raise InputError("give either a config, or both --reranker and --collection")
-    from crossforge_train.evaluation.comparison import measure_reranker
+    refuse(context, _ONLY_CONFIG, "overrides", "fresh")
+    from crossforge_train.api import measuring
 
-    found = Reranker(reranker)
-    bench = _bench(collection, split, depth, max_queries, None, output)
-    return _show(bench, measure_reranker(bench, found), reranker, report, output)
+    wanted = measuring.Measurement(split, depth, max_queries)
+    found = measuring.evaluate(reranker, collection, wanted, save_to=report, reporter=output.reporter())
+    return _show(found, report, output)
 
 
 def compare(
@@ -69,7 +67,7 @@ def compare(
         list[str],
         typer.Argument(
             help="Packages, cross-encoder folders, hub ids, TREC run files, bm25 or first-stage. The first is the "
-            "baseline; if there is one only, the first stage is.",
+            "baseline; a single one is compared with the first stage.",
             show_default=False,
         ),
     ],
@@ -78,58 +76,25 @@ def compare(
     depth: DepthOption = 100,
     max_queries: MaxQueriesOption = None,
     candidates: Annotated[
-        Path | None, typer.Option(help="A TREC run with the candidates to rerank; TF-IDF retrieves them otherwise.")
+        Path | None, typer.Option(help="TREC run with the candidates to rerank. Default: TF-IDF retrieves them.")
     ] = None,
     report: ReportOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Set systems side by side on the same queries and candidates; exit status 2 if one is worse than the baseline."""
-    from crossforge_train.evaluation.comparison import compare_named
+    """Compare systems on the same queries and candidates. Exits with 2 if one is worse than the baseline."""
+    from crossforge_train.api import measuring
 
     output = Output(quiet, as_json)
-    bench = _bench(collection, split, depth, max_queries, candidates, output)
-    measured = compare_named(bench, systems)
-    title = f"{measured.report.subject} against {measured.report.baseline}"
-    return _show(bench, measured, title, report, output)
+    wanted = measuring.Measurement(split, depth, max_queries, candidates)
+    found = measuring.compare(systems, collection, wanted, save_to=report, reporter=output.reporter())
+    return _show(found, report, output)
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"evaluate": evaluate, "compare": compare}
 
 
-def _bench(
-    folder: Path, split: str, depth: int, max_queries: int | None, candidates: Path | None, output: Output
-) -> Bench:
-    from crossforge_train.collections.storage import read_folder
-    from crossforge_train.config.evaluation import EvaluationConfig
-    from crossforge_train.config.first_stage import FirstStageConfig
-    from crossforge_train.evaluation.systems import read_candidates, set_up_bench
-    from crossforge_train.first_stage import fit_first_stage
-
-    config, first_stage = EvaluationConfig(depth=depth), FirstStageConfig()
-    collection = read_folder(folder)
-    queries = collection.split_queries(split)
-    retriever = fit_first_stage(collection.corpus.values(), first_stage)
-    run = (
-        read_candidates(candidates, collection)
-        if candidates
-        else retriever.search(queries, max(depth, first_stage.depth))
-    )
-    return set_up_bench(collection, split, run, retriever, config, _SEED, output.reporter(), max_queries)
-
-
-def _show(bench: Bench, measured: Measured, title: str, folder: Path | None, output: Output) -> int:
-    from crossforge_train.evaluation.outcome import make_report
-    from crossforge_train.evaluation.systems import RerankerSystem
-    from crossforge_train.report.files import write_details, write_report
-
-    rerankers = [system.pipeline.reranker for system in measured.systems if isinstance(system, RerankerSystem)]
-    backend = rerankers[0].backend_name if rerankers else "no reranker"
-    config = bench.config
-    report = make_report(title, bench.collection.name, config.metric, config.depth, backend, [measured.report])
-    if folder:
-        write_details(folder, measured, bench.collection)
-        write_report(folder, report)
+def _show(report: Report, folder: Path | None, output: Output) -> int:
     if output.as_json:
         show_json(asdict(report))
     else:

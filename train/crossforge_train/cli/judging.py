@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from crossforge.errors import InputError
-from crossforge_train.cli.adapting import RECIPE, OutOption, RecipeOption, corpus_values, run_folder
+from crossforge_train.adaptation.recipe import RECIPE
+from crossforge_train.cli.adapting import OutOption, RecipeOption, taken_keys
 from crossforge_train.cli.display import console
-from crossforge_train.cli.training import SetOption
+from crossforge_train.cli.options import SetOption, refuse, refuse_overrides
 
 if TYPE_CHECKING:
     from crossforge_train.config.documents import DocumentsSource
@@ -21,42 +22,50 @@ if TYPE_CHECKING:
 _ANSWERS = {"r": 1, "relevant": 1, "y": 1, "yes": 1, "n": 0, "no": 0, "not": 0, "not relevant": 0}
 _OTHERS = {"s": "s", "skip": "s", "q": "q", "quit": "q"}
 _LONGEST = 1200
+_FOR_DOCUMENTS = ("queries", "proposed", "depth", "out", "config", "overrides")
 
 
 def judge(
+    context: typer.Context,
     place: Annotated[
         Path,
         typer.Argument(
             metavar="RUN|CORPUS",
-            help="Folder of a run, such as runs/quickstart, or documents, as `crossforge adapt` takes them.",
+            help="Run folder, such as runs/quickstart, or documents as `crossforge adapt` takes them.",
             show_default=False,
         ),
     ],
     file: Annotated[
         Path | None,
         typer.Option(
-            help="A table to judge, such as evaluate/unjudged.test.tsv; the run's mine/suspects.tsv otherwise."
+            help="For a run: table to judge, such as evaluate/unjudged.test.tsv. Default: its mine/suspects.tsv."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Stop after so many judgements.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after this many judgements.", min=1)] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="For documents: a file of queries, one a line, in place of proposed ones.")
+        Path | None, typer.Option(help="For documents: file of queries, one per line, in place of proposed ones.")
     ] = None,
-    proposed: Annotated[int, typer.Option(help="For documents: how many queries are proposed.", min=1)] = 40,
-    depth: Annotated[int, typer.Option(help="For documents: how many of each system are judged.", min=1)] = 5,
+    proposed: Annotated[int, typer.Option(help="For documents: number of queries to propose.", min=1)] = 40,
+    depth: Annotated[int, typer.Option(help="For documents: results of each system to judge.", min=1)] = 5,
     out: OutOption = None,
     config: RecipeOption = RECIPE,
     overrides: SetOption = None,
 ) -> None:
-    """Judge documents one at a time; the next run of the same config honours what was said."""
+    """Judge documents one at a time; the next run of the same config uses the answers."""
+    from crossforge_train.api.adapting import corpus_values, run_path
     from crossforge_train.run_folder import RunFolder
 
     if RunFolder(place).is_run:
+        refuse(context, f"only for documents; {place} is a run folder", *_FOR_DOCUMENTS)
         _judge_run(place, file, limit)
-    elif file is not None or (place.is_dir() and not _holds_documents(place)):
-        raise InputError(f"{place}: not the folder of a run (no run.json in it), nor one of documents")
+    elif place.is_dir() and not _holds_documents(place):
+        raise InputError(f"{place}: neither a run folder (no run.json in it) nor a folder of documents")
     else:
-        run = run_folder(place, out)
+        refuse(context, f"only for a run folder; {place} is not one", "file")
+        if queries:
+            refuse(context, "not with --queries, which takes the place of proposed queries", "proposed")
+        refuse_overrides(overrides, taken_keys(out))
+        run = run_path(place, out)
         source = documents_source(config, [*corpus_values(place, run), *(overrides or [])])
         _judge_corpus(source, run, queries, proposed, depth, limit)
 

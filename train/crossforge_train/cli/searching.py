@@ -13,7 +13,7 @@ import typer
 from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
 from crossforge.manifest import MANIFEST_FILE, read_manifest
-from crossforge.pipeline import FIRST_STAGE_FOLDER, load_first_stage
+from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, load_first_stage
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.cli.display import (
@@ -25,35 +25,43 @@ from crossforge_train.cli.display import (
     show_results,
     show_side_by_side,
 )
+from crossforge_train.cli.options import JsonOption, PackageArgument, refuse
 
 if TYPE_CHECKING:
     from crossforge_train.inspection.report import CollectionFacts
 
-PackageArgument = Annotated[
-    str, typer.Argument(help="A package, a cross-encoder folder or a hub id.", show_default=False)
-]
+DepthOption = Annotated[int, typer.Option(help="Number of first-stage candidates to rerank.", min=1)]
+PassagesOption = Annotated[int, typer.Option(help="Passages of a long document to read.", min=1)]
 QueryArgument = Annotated[str, typer.Argument(help="What to search for.", show_default=False)]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")]
 
 
 def search(
+    context: typer.Context,
     package: PackageArgument,
     query: QueryArgument,
     corpus: Annotated[
-        Path | None, typer.Option(help="Documents: JSONL, or text with one a line. Default: the package's own.")
+        Path | None, typer.Option(help="Documents: JSONL, or text with one per line. Default: the package's own.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many results.", min=1)] = 10,
-    depth: Annotated[int, typer.Option(help="How many candidates of the first stage are reranked.", min=1)] = 100,
-    passages: Annotated[int, typer.Option(help="Passages that are read of a long document.", min=1)] = 1,
-    compare: Annotated[bool, typer.Option("--compare", help="TF-IDF order and reranked order side by side.")] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="What each step did to each candidate: ranks, scores, passage, movement.")
+    k: Annotated[int, typer.Option("-k", help="Number of results.", min=1)] = 10,
+    depth: DepthOption = DEFAULT_DEPTH,
+    passages: PassagesOption = 1,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show the first-stage order and the reranked order side by side.")
     ] = False,
-    quiet: QuietOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what each step did to each candidate: ranks, scores, passage.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Retrieve with TF-IDF, rerank, and show the order."""
+    """Retrieve documents for a query and rerank them."""
+    if explain:
+        refuse(context, "not with --explain, which shows both orders", "compare")
+    if as_json:
+        refuse(context, "not with --json, which gives both ranks of each result", "compare")
+    if explain and as_json:
+        refuse(context, "not with --explain --json, which gives every candidate", "k")
+    elif k > depth:
+        refuse(context, f"{k} results are more than the {depth} candidates to rerank; raise --depth", "k")
     documents, retriever = first_stage(package, corpus)
     pipeline = RetrieveAndRerank(documents, retriever, Reranker(package), depth=depth, passages=passages)
     if explain:
@@ -64,22 +72,21 @@ def search(
     if as_json:
         show_json({"query": query, "results": [as_dict(found) for found in results[:k]]})
     elif compare:
-        show_side_by_side(results, k)
+        show_side_by_side(results, k, pipeline.first_stage)
     else:
-        show_results(results)
+        show_results(results, pipeline.first_stage)
 
 
 def rerank(
     package: PackageArgument,
     query: QueryArgument,
     file: Annotated[
-        Path | None, typer.Argument(help="Documents; standard input if left out.", show_default=False)
+        Path | None, typer.Argument(help="Documents: JSONL, or one per line. Default: stdin.", show_default=False)
     ] = None,
-    k: Annotated[int | None, typer.Option("-k", help="How many results; all if left out.", min=1)] = None,
-    quiet: QuietOption = False,
+    k: Annotated[int | None, typer.Option("-k", help="Number of results. Default: all.", min=1)] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Order documents (lines, or JSONL) by their relevance to a query."""
+    """Order documents by their relevance to a query."""
     documents = read_documents(file) if file else _documents_from_stdin()
     results = Reranker(package).rank(query, documents, top_k=k)
     if as_json:
@@ -89,26 +96,30 @@ def rerank(
 
 
 def inspect(
+    context: typer.Context,
     target: Annotated[
         Path,
         typer.Argument(help="A reranker package, a collection's folder, or a config file.", show_default=False),
     ],
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder of a base model, whose tokenizer reads the texts. Default: a config's base_model."),
+        typer.Option(help="Base model whose tokenizer counts tokens. Default: the config's base_model."),
     ] = None,
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of query and document together. Default: the config's, or 256.", min=16)
     ] = None,
-    max_queries: Annotated[int, typer.Option(help="Queries of a split that are searched, drawn.", min=1)] = 2000,
-    quiet: QuietOption = False,
+    max_queries: Annotated[int, typer.Option(help="Queries of each split to search, by a seeded draw.", min=1)] = 2000,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a package or a collection holds; a package's files are checked against their hashes."""
+    """Describe a package, whose files are checked against their hashes, or a collection."""
     if (target / MANIFEST_FILE).is_file():
+        why = f"only for a collection or a config; {target} is a reranker package"
+        refuse(context, why, "model", "max_length", "max_queries")
         packaged = _package_facts(target)
         show_json(packaged) if as_json else show_facts(packaged, f"reranker package {target}")
         return
+    if target.is_dir() and model is None:
+        refuse(context, "needs --model, whose tokenizer counts the tokens", "max_length")
     facts = _collection_facts(target, model, max_length, max_queries)
     if as_json:
         show_json(asdict(facts))
@@ -122,13 +133,13 @@ COMMANDS: dict[str, Callable[..., Any]] = {"search": search, "rerank": rerank, "
 
 
 def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], StoredRetriever]:
-    """The corpus and its index: of the file that was named, or of the package itself."""
+    """The documents of a file, or of the package itself, and their index."""
     if corpus:
         documents = read_documents(corpus)
         return documents, fit_retriever(documents)
     folder = Path(package) / FIRST_STAGE_FOLDER
     if Path(package).is_dir() and not folder.is_dir():
-        raise InputError(f"{package}: holds no corpus of its own; name one with --corpus FILE")
+        raise InputError(f"{package}: has no corpus of its own; name one with --corpus FILE")
     if not folder.is_dir():
         raise InputError(f"{package}: no such folder")
     return load_first_stage(folder)
@@ -136,7 +147,7 @@ def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], Stor
 
 def _documents_from_stdin() -> list[Document]:
     if sys.stdin.isatty():
-        error_console.print("[dim]reading documents from standard input, one a line; Ctrl-D ends[/]")
+        error_console.print("[dim]reading documents from standard input, one per line; press Ctrl-D to end[/]")
     lines = list(sys.stdin)
     first = next((line for line in lines if line.strip()), "")
     return parse_documents(lines, "standard input", jsonl=first.lstrip().startswith("{"))

@@ -16,33 +16,39 @@ from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
 from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, RetrieveAndRerank
 from crossforge_train.cli.display import error_console
-from crossforge_train.cli.searching import PackageArgument, first_stage
+from crossforge_train.cli.options import PackageArgument, refuse
+from crossforge_train.cli.searching import DepthOption, PassagesOption, first_stage
 
 # Seconds in which requests that are under way may end after the service was told to stop.
 _GRACE = 30
 
 
 def serve(
+    context: typer.Context,
     package: PackageArgument,
     corpus: Annotated[
-        Path | None, typer.Option(help="Documents: JSONL, or text with one a line. Default: the package's own, if any.")
+        Path | None,
+        typer.Option(help="Documents: JSONL, or text with one per line. Default: the package's own, if any."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8080,
-    depth: Annotated[
-        int, typer.Option(help="How many candidates of the first stage are reranked.", min=1)
-    ] = DEFAULT_DEPTH,
-    passages: Annotated[int, typer.Option(help="Passages that are read of a long document.", min=1)] = 1,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 accepts connections from other machines.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8080,
+    depth: DepthOption = DEFAULT_DEPTH,
+    passages: PassagesOption = 1,
     backend: Annotated[str, typer.Option(help=f"{AUTO}, {', '.join(BACKENDS.built_in)}, or a plug-in.")] = AUTO,
     judgements: Annotated[
         Path | None,
-        typer.Option(help="Where thumbs up and down go. Default: judgements.tsv of the run that the package lies in."),
+        typer.Option(help="File for judgements made on the page. Default: judgements.tsv of the package's run."),
     ] = None,
-    max_documents: Annotated[int, typer.Option(help="Documents of one request.", min=1)] = 1000,
-    max_body: Annotated[int, typer.Option(help="Bytes of one request.", min=1)] = 16 * 1024 * 1024,
-    max_requests: Annotated[int, typer.Option(help="Requests that may be worked on or wait.", min=1)] = 64,
+    max_documents: Annotated[int, typer.Option(help="Documents per request.", min=1)] = 1000,
+    max_body: Annotated[int, typer.Option(help="Bytes per request.", min=1)] = 16 * 1024 * 1024,
+    max_requests: Annotated[int, typer.Option(help="Requests in progress or waiting.", min=1)] = 64,
 ) -> None:
-    """Serve reranking and search over HTTP, with a page to try it; CROSSFORGE_API_KEY sets a key."""
+    """Serve reranking and search over HTTP. With CROSSFORGE_API_KEY set, clients must send that key."""
+    searches = corpus is not None or (Path(package) / FIRST_STAGE_FOLDER).is_dir()
+    if not searches:
+        refuse(context, f"needs documents; {package} holds none, so name them with --corpus", "depth", "judgements")
     try:
         import uvicorn
 
@@ -57,13 +63,13 @@ def serve(
 
     key = os.environ.get(KEY_VARIABLE)
     if key is not None and not key.strip():
-        raise InputError(f"{KEY_VARIABLE} is set and empty; give it a key, or unset it to let everybody in")
+        raise InputError(f"{KEY_VARIABLE} is empty; set it to a key, or unset it to serve without one")
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
     settings = Settings(limits, key, judgements or judgements_of_run(Path(package)))
     reranker = SharedReranker(package, backend=backend, max_passages=passages)
     reranker.warmup()
     search = None
-    if corpus or (Path(package) / FIRST_STAGE_FOLDER).is_dir():
+    if searches:
         search = RetrieveAndRerank(*first_stage(package, corpus), reranker, depth=depth, passages=passages)
     app = create_app(_name(package), reranker, search, settings)
     config = uvicorn.Config(

@@ -9,19 +9,19 @@ from typing import Annotated
 import typer
 
 from crossforge_train.cli.display import Output, show_json, show_sweep
-from crossforge_train.cli.training import ConfigArgument, JsonOption, QuietOption, SetOption
+from crossforge_train.cli.options import ConfigArgument, JsonOption, QuietOption, SetOption
 
 
 def sweep(
     config: ConfigArgument,
     trials: Annotated[
-        int | None, typer.Option(help="How many trainings; sweep.trials of the config if left out.", min=1)
+        int | None, typer.Option(help="Number of trainings. Default: sweep.trials of the config.", min=1)
     ] = None,
     overrides: SetOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train with several values of the keys in sweep.space, and show which did best on dev."""
+    """Train with several values of the keys in sweep.space and show which did best on dev."""
     from crossforge_train.sweep.runner import run_sweep
 
     output = Output(quiet, as_json)

@@ -1,4 +1,4 @@
-"""The commands that make a reranker: train, mine, package."""
+"""The commands that make a reranker: train, and one a stage."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import typer
 
 from crossforge_train import processes
 from crossforge_train.cli.display import Output, console, show_json, show_mining, show_report
+from crossforge_train.cli.options import ConfigArgument, FreshOption, JsonOption, QuietOption, SetOption
 
 if TYPE_CHECKING:
+    from crossforge_train.config.run import Config
     from crossforge_train.run_folder import EvaluatedFolder, MinedFolder
 
 _REGRESSION_STATUS = 2
@@ -29,17 +31,6 @@ class StageName(str, Enum):
     package = "package"
 
 
-ConfigArgument = Annotated[
-    Path, typer.Argument(help="Config file, such as configs/quickstart.yaml.", show_default=False)
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a key: --set training.epochs=2.", metavar="A.B=C")
-]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Do finished stages again.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")]
-
-
 def train(
     config: ConfigArgument,
     overrides: SetOption = None,
@@ -48,7 +39,7 @@ def train(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Run a recipe: collect, mine, finetune, evaluate, package. What is done already is not done again."""
+    """Run a recipe: collect, mine, finetune, evaluate, package. Finished stages are skipped."""
     return run_until(config, overrides or [], until, fresh, Output(quiet, as_json))
 
 
@@ -68,36 +59,39 @@ def _one_stage(stage: StageName, description: str) -> Callable[..., int]:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
-    "mine": _one_stage(StageName.mine, "Mine hard negatives (and before that collect, where that is not done)."),
-    "package": _one_stage(StageName.package, "Package the reranker (and run the stages before that are not done)."),
+    "collect": _one_stage(StageName.collect, "Read and check the collection, and fix its splits."),
+    "mine": _one_stage(StageName.mine, "Mine hard negatives. Runs the stage before it unless finished."),
+    "finetune": _one_stage(StageName.finetune, "Fine-tune the reranker. Runs the stages before it unless finished."),
+    "package": _one_stage(StageName.package, "Package the reranker. Runs the stages before it unless finished."),
 }
 
 
 def run_until(path: Path, overrides: list[str], until: StageName, fresh: bool, output: Output) -> int:
+    """Run the stages of a config file up to one of them, show what came out, and return the exit status."""
+    from crossforge_train.api.running import load_config
+
+    return run_config(load_config(path, overrides), until, fresh, output)
+
+
+def run_config(config: Config, until: StageName, fresh: bool, output: Output) -> int:
     """Run the stages of a config up to one of them, show what came out, and return the exit status."""
-    from crossforge_train.config.loading import load_config
+    from crossforge_train.api.running import run
     from crossforge_train.run_folder import RunFolder
     from crossforge_train.stages.package import RegressionError
-    from crossforge_train.stages.recipe import stages_until
-    from crossforge_train.stages.runner import run_stages
 
-    config = load_config(path, overrides)
-    wanted = stages_until(config, until.value)
     refusal: RegressionError | None = None
     try:
-        run_stages(config, wanted, output.reporter(), fresh=fresh)
+        run(config, until=until.value, fresh=fresh, reporter=output.reporter())
     except RegressionError as error:
         refusal = error
-    if refusal is None:
-        processes.part()
     if not processes.is_main():
         return 0
-    run = RunFolder(config.folder)
-    facts: dict[str, Any] = {"folder": str(run.stage(until.value))}
+    folder = RunFolder(config.folder)
+    facts: dict[str, Any] = {"folder": str(folder.stage(until.value))}
     if until in (StageName.evaluate, StageName.package):
-        facts = {**facts, **_show_report(run.evaluated, output)}
+        facts = {**facts, **_show_report(folder.evaluated, output)}
     if until is StageName.mine:
-        facts = {**facts, **_show_mining(run.mined, output)}
+        facts = {**facts, **_show_mining(folder.mined, output)}
     if refusal:
         raise refusal
     if output.as_json:

@@ -11,6 +11,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_jsonl, read_lines, write_jsonl, write_tsv
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.places import missing_folder
 from crossforge_train.collections.readers.assembly import (
     Judgement,
     Query,
@@ -26,20 +27,21 @@ QRELS_HEADER = ("query-id", "corpus-id", "score")
 
 
 def read_beir(folder: Path, name: str | None = None) -> Collection:
-    """Read a BEIR folder, whose files may be packed (.gz); every `qrels/*.tsv` is a split.
+    """Read a BEIR folder, whose files may be gzipped (.gz); every `qrels/*.tsv` is a split.
 
     Raises:
-        InputError: a file is missing or malformed, an id stands twice, or qrels point nowhere; file and line are named.
+        InputError: a file is missing or malformed, an id is not unique, or a judgement refers to an unknown id; the
+            message names file and line.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise missing_folder(folder)
     corpus_file = beir_files(folder)[0]
     documents = distinct(some(plain_documents(read_rows(corpus_file)), f"{corpus_file}: no documents in it"))
     return read_judged(folder, ArrowCorpus.from_documents(documents), name)
 
 
 def read_judged(folder: Path, corpus: Mapping[str, Document], name: str | None = None) -> Collection:
-    """Read the queries and judgements of a BEIR folder, whose documents are read already.
+    """Read the queries and judgements of a BEIR folder, given its documents.
 
     Raises:
         InputError: as in `read_beir`.
@@ -55,7 +57,7 @@ def read_judged(folder: Path, corpus: Mapping[str, Document], name: str | None =
 
 
 def beir_files(folder: Path) -> list[Path]:
-    """Corpus, queries, and the judgements of each split, packed where only the packed file is there."""
+    """The files for corpus, queries, and each split's judgements; gzipped ones where there is no plain file."""
     tables = [_packed_or_not(folder / name) for name in ("corpus.jsonl", "queries.jsonl")]
     splits = {path.name.removesuffix(".gz") for path in (folder / "qrels").glob("*.tsv*")}
     return [*tables, *(_packed_or_not(folder / "qrels" / name) for name in sorted(splits) if name.endswith(".tsv"))]
@@ -84,7 +86,7 @@ def write_judged(folder: Path, collection: Collection) -> None:
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
-    """Write judgements as `read_qrels` reads them, whole or not at all."""
+    """Write judgements in the format of `read_qrels`, atomically."""
     rows = [(query_id, doc_id, str(label)) for query_id, judged in qrels.items() for doc_id, label in judged.items()]
     write_tsv(path, QRELS_HEADER, rows)
 
@@ -111,7 +113,7 @@ def _queries(path: Path) -> Iterator[Query]:
 
 
 def read_qrels(path: Path) -> Iterator[Judgement]:
-    """Yield the judgements of a `qrels/SPLIT.tsv`, with or without its header."""
+    """Yield the judgements of a `qrels/SPLIT.tsv`; its header is optional."""
     for number, line in enumerate(read_lines(path), start=1):
         row = line.rstrip("\r\n").split("\t")
         if not line.strip() or (number == 1 and tuple(row) == QRELS_HEADER):

@@ -21,13 +21,13 @@ class Collection:
     """A corpus with queries and judgements.
 
     Attributes:
-        name: what tables and reports call it.
+        name: as tables and reports give it.
         corpus: document id -> document, in corpus order.
         queries: query id -> text.
-        splits: split name -> qrels; a query stands in one split only, checked on construction.
-        query_fields: query id -> what else its source says of it (entity, thread, customer); empty where it says
-            nothing. A query with the field `pseudo_query` was made from a document and asked by nobody.
-        served: the documents as apps search them, where the corpus holds them with queries lifted out.
+        splits: split name -> qrels. A query belongs to one split only, which is checked on construction.
+        query_fields: query id -> what else its source says about it (entity, thread, customer), if anything. A query
+            with the field `pseudo_query` was made from a document; nobody asked it.
+        served: the documents as apps search them, if the corpus holds them with the queries' words lifted out.
         made: kind of pseudo-query -> what became of those that were made; empty where none were.
     """
 
@@ -46,7 +46,7 @@ class Collection:
         for split, qrels in self.splits.items():
             for query_id, judgements in qrels.items():
                 if owner.setdefault(query_id, split) != split:
-                    raise InputError(f"query {query_id!r} stands in two splits, {owner[query_id]} and {split}")
+                    raise InputError(f"query {query_id!r} is in two splits, {owner[query_id]} and {split}")
                 self._check(split, query_id, judgements)
 
     def _check(self, split: str, query_id: str, judgements: Mapping[str, int]) -> None:
@@ -71,11 +71,11 @@ class Collection:
         return self.splits[split]
 
     def split_queries(self, split: str) -> dict[str, str]:
-        """Query id -> text of one split's queries."""
+        """Query id -> text, for the queries of one split."""
         return {query_id: self.queries[query_id] for query_id in self.qrels(split)}
 
     def with_splits(self, splits: Mapping[str, Qrels]) -> Collection:
-        """The same collection, split in another way."""
+        """The same collection with other splits."""
         return replace(self, splits=splits)
 
 

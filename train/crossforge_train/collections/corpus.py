@@ -1,6 +1,6 @@
-"""`ArrowCorpus`: documents in an Arrow table that is mapped from disk, looked up by id.
+"""`ArrowCorpus`: documents in a memory-mapped Arrow table, looked up by id.
 
-A million documents are a few columns of bytes; a `Document` exists while somebody looks at it.
+A million documents are a few columns of bytes; a `Document` object is created only when it is looked up.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _IDS_FILE = "corpus.ids.arrow"
 
 
 class ArrowCorpus(Mapping[str, Document]):
-    """Document id -> document, in corpus order. Make it with `from_documents` or `load`.
+    """Document id -> document, in corpus order. Create one with `from_documents` or `load`.
 
     Args:
         table: columns doc_id, title, text, metadata (a JSON object, or null for none).
-        keys: the 64-bit hashes of the ids, ascending, shape (documents,).
-        rows: for each of `keys` its row in `table`, shape (documents,).
+        keys: 64-bit hashes of the ids, ascending, shape (documents,).
+        rows: row in `table` of each key, shape (documents,).
     """
 
     def __init__(self, table: pa.Table, keys: NDArray[np.uint64], rows: NDArray[np.int64]) -> None:
@@ -47,12 +47,12 @@ class ArrowCorpus(Mapping[str, Document]):
 
     @classmethod
     def from_documents(cls, documents: Iterable[Document]) -> ArrowCorpus:
-        """Take documents in, a batch at a time; their ids must be distinct.
+        """Store documents with distinct ids, a batch at a time.
 
-        The table is in a file without a name in the system's temporary folder, which goes with the corpus.
+        The table is in an unnamed file in the system's temporary folder, which is deleted with the corpus.
 
         Raises:
-            InputError: two documents have one id.
+            InputError: two documents have the same id.
         """
         table = _spooled(documents)
         keys = np.fromiter((_key(doc_id.as_py()) for doc_id in table["doc_id"]), np.uint64, table.num_rows)
@@ -63,20 +63,20 @@ class ArrowCorpus(Mapping[str, Document]):
 
     @classmethod
     def load(cls, folder: Path) -> ArrowCorpus:
-        """Map what `save` wrote; texts are read from disk when they are looked up.
+        """Map files written by `save`; texts are read from disk when they are looked up.
 
         Raises:
             InputError: the files are missing or damaged.
         """
         table, ids = _mapped(folder / TABLE_FILE), _mapped(folder / _IDS_FILE)
         if table.schema != _SCHEMA or ids.num_rows != table.num_rows:
-            raise InputError(f"{folder}: {TABLE_FILE} and {_IDS_FILE} are not of one corpus; collect it again")
+            raise InputError(f"{folder}: {TABLE_FILE} and {_IDS_FILE} do not belong together; collect the corpus again")
         return cls(table, _column(ids, "key"), _column(ids, "row"))
 
     def save(self, folder: Path) -> None:
-        """Write the documents and the order of their ids into `folder`."""
+        """Write the documents and the index of their ids into `folder`."""
         _write(folder / TABLE_FILE, self._table, _BATCH)
-        # The ids in one batch: a column of one piece is an array without a copy.
+        # The ids go into one batch: a single-chunk column becomes an array without a copy.
         _write(folder / _IDS_FILE, pa.table({"key": self._keys, "row": self._rows}), len(self))
 
     def __getitem__(self, doc_id: str) -> Document:
@@ -97,11 +97,11 @@ class ArrowCorpus(Mapping[str, Document]):
             yield from batch.column(0).to_pylist()
 
     def values(self) -> ValuesView[Document]:
-        """The documents in corpus order, read a batch at a time."""
+        """The documents in corpus order, read in batches."""
         return _Documents(self)
 
     def items(self) -> ItemsView[str, Document]:
-        """Ids and documents in corpus order, read a batch at a time."""
+        """The ids and documents in corpus order, read in batches."""
         return _Items(self)
 
     def _stream(self) -> Iterator[Document]:
@@ -112,7 +112,7 @@ class ArrowCorpus(Mapping[str, Document]):
     def _row(self, doc_id: str) -> int | None:
         key = np.uint64(_key(doc_id))
         position = int(np.searchsorted(self._keys, key))
-        while position < len(self._keys) and self._keys[position] == key:  # ids of one hash stand side by side
+        while position < len(self._keys) and self._keys[position] == key:  # ids with equal hashes are adjacent
             row = int(self._rows[position])
             if self._table["doc_id"][row].as_py() == doc_id:
                 return row
@@ -170,7 +170,7 @@ def _as_json(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _storable(text: str) -> str:
-    """Lone surrogates, which no file can hold, become "?"."""
+    """Replace lone surrogates, which cannot be encoded in UTF-8, by "?"."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

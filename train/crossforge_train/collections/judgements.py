@@ -1,4 +1,4 @@
-"""Judgements that people made by hand: one file a run, which the next run honours."""
+"""Judgements made by people: one file per run, which the next run uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Judgements = dict[str, dict[str, int]]
 
 
 def read_judgements(path: Path) -> Judgements:
-    """Read a judgement file; the later of two judgements of one pair counts. Empty if there is no file.
+    """Read a judgement file; the last judgement of a pair counts. Empty if there is no file.
 
     Raises:
         InputError: a line is malformed.
@@ -26,10 +26,10 @@ def read_judgements(path: Path) -> Judgements:
 
 
 def with_judgements(collection: Collection, judgements: Mapping[str, Mapping[str, int]]) -> Collection:
-    """The collection with these judgements in place of its own, in whatever split a query stands.
+    """The collection with these judgements overriding its own, in all splits.
 
-    What is said of a query holds for all of its copies in a mix, and the other way round. Queries and documents that
-    the collection does not hold (any more) are passed over.
+    A judgement of a query applies to all of its copies in a mix, and vice versa. Queries and documents that are not, or
+    no longer, in the collection are ignored.
     """
     said: Judgements = {}
     for query_id, judged in judgements.items():

@@ -1,4 +1,4 @@
-"""Queries that stand in two splits: found, counted, and dropped or moved as the config says."""
+"""Finds and counts queries that occur in two splits, and drops or moves them as configured."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.collections.splits import fingerprint, group_values, nearly_same, normalized
 from crossforge_train.config.collection import Policy
 
-# query id -> what makes two queries one: normalized texts, or groups
+# query id -> keys by which two queries count as the same: normalized texts, or groups
 Marks = Mapping[str, Values[str]]
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """How many queries two splits have in common, counted in the first of them and in the second.
+    """The overlap of two splits, as numbers of queries in the first and in the second.
 
     Attributes:
-        splits: the two splits.
-        same_query: queries with the same text but for case, spacing and punctuation.
-        nearly_the_same_query: queries whose text nearly stands in the other split.
-        same_relevant_text: queries with a relevant text in common, which need not be wrong: a FAQ has one answer to
-            many questions.
+        splits: names of the two splits.
+        same_query: queries whose text is in the other split, ignoring case, spacing and punctuation.
+        nearly_the_same_query: queries with a nearly identical text in the other split, but not the same one.
+        same_relevant_text: queries that share a relevant text with the other split. This need not be an error: in a
+            FAQ, one answer serves many questions.
     """
 
     splits: Sequence[str]
@@ -36,7 +36,7 @@ class Leakage:
 
 
 class Settled(NamedTuple):
-    """A collection whose leaking queries were dealt with, and how many there were."""
+    """A collection whose leaking queries were handled, and their number."""
 
     collection: Collection
     leaking: int
@@ -45,26 +45,26 @@ class Settled(NamedTuple):
 def settle_leaks(
     collection: Collection, *, source: str, held_out: Sequence[str], policy: Policy, group_by: str | None = None
 ) -> Settled:
-    """Deal with queries of the source split whose text, or whose group, also stands in a held-out split.
+    """Handle queries of the source split whose text or group also occurs in a held-out split.
 
-    `drop` takes them out of the source, `move` puts them into the first held-out split that they stand in, `keep`
-    leaves them where they are. The group is the value of the field `group_by`, if one is named.
+    `drop` removes them from the source, `move` moves each into the first held-out split in which it occurs, and `keep`
+    leaves them where they are. The group is the value of the field `group_by`, if given.
 
     Raises:
-        InputError: nothing would be left of the source split.
+        InputError: all queries of the source split are leaking.
     """
     leaking = _leaking(collection, source, held_out, group_by)
     if policy == "keep" or not leaking:
         return Settled(collection, len(leaking))
     qrels = collection.qrels(source)
     if len(leaking) == len(qrels):
-        raise InputError(f"every query of split {source} also stands in {' or '.join(held_out)}")
+        raise InputError(f"every query of split {source} also occurs in {' or '.join(held_out)}")
     splits = {**collection.splits, source: {key: found for key, found in qrels.items() if key not in leaking}}
     if policy == "drop":
         return Settled(collection.with_splits(splits), len(leaking))
     for split in held_out:
         splits[split] = {**splits[split], **{key: qrels[key] for key, home in leaking.items() if home == split}}
-    # A query that was moved may have brought another group with it.
+    # A moved query may belong to further groups, whose queries now leak, too.
     again = settle_leaks(
         collection.with_splits(splits), source=source, held_out=held_out, policy=policy, group_by=group_by
     )
@@ -72,7 +72,7 @@ def settle_leaks(
 
 
 def leakage(collection: Collection) -> list[Leakage]:
-    """What each two splits of a collection have in common."""
+    """The overlap of each pair of a collection's splits."""
     texts = {split: _texts(collection, split) for split in collection.splits}
     answers = {split: _answers(collection, split) for split in collection.splits}
     near = _neighbours(sorted({text for marks in texts.values() for found in marks.values() for text in found}))
@@ -88,7 +88,7 @@ def leakage(collection: Collection) -> list[Leakage]:
 
 
 def _leaking(collection: Collection, source: str, held_out: Sequence[str], group_by: str | None) -> dict[str, str]:
-    """Query of the source -> the first held-out split that it also stands in."""
+    """Leaking query of the source -> the first held-out split in which it also occurs."""
 
     def marks(query_id: str) -> list[str]:
         text = f"text {normalized(collection.queries[query_id])}"
@@ -110,7 +110,7 @@ def _texts(collection: Collection, split: str) -> Marks:
 
 
 def _answers(collection: Collection, split: str) -> Marks:
-    """Fingerprints of the texts that are relevant to each query."""
+    """Query id -> fingerprints of its relevant texts."""
     known: dict[str, str] = {}
     for judgements in collection.qrels(split).values():
         for doc_id in positives(judgements):
@@ -129,7 +129,7 @@ def _shared(queries: Marks, others: Marks) -> int:
 
 
 def _nearly(first: Marks, second: Marks, near: Mapping[str, set[str]]) -> list[int]:
-    """Like `_both_ways`, for queries whose very text does not stand in the other split."""
+    """Like `_both_ways`, but for near-copies; queries whose exact text is in the other split do not count."""
 
     def count(queries: Marks, others: Marks) -> int:
         elsewhere = _all(others)

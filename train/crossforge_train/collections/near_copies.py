@@ -1,8 +1,8 @@
-"""Near-copies among many texts, exactly and without comparing all of them with all.
+"""Finds near-copies among many texts exactly, without comparing all pairs.
 
-Texts are sets of shingles: runs of three words, or of three characters for queries, which are too short for words. The
-search follows the prefix filter of Bayardo, Ma and Srikant, "Scaling up all pairs similarity search" (WWW 2007): two
-sets whose cosine reaches a threshold have one of the rarest shingles of each in common.
+Each text is a set of shingles: runs of three words, or of three characters for queries, which are too short for words.
+The search uses the prefix filter of Bayardo, Ma and Srikant, "Scaling up all pairs similarity search" (WWW 2007): two
+sets whose cosine reaches the threshold must share one of their rarest shingles.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 Shingles = Literal["words", "characters"]
 
 _SHINGLE = 3
-# Candidate pairs that are looked at together: 100 MB or so.
+# Candidate pairs processed at once: about 100 MB.
 _BLOCK_PAIRS = 2_000_000
 _ROUNDING = 1e-9
 
 
 def near_copies(texts: Sequence[str], threshold: float, shingles: Shingles = "words") -> list[tuple[int, int]]:
-    """Pairs of positions (smaller first, in order) whose shingles overlap with a cosine of at least `threshold`.
+    """Sorted pairs of positions, smaller first, of texts whose shingle sets have a cosine of at least `threshold`.
 
     Args:
-        texts: what to compare; one without a single shingle is near to nothing.
-        threshold: cosine of two texts' sets of shingles from which they are near-copies, above 0, at most 1.
-        shingles: runs of three words, or of three characters.
+        texts: texts to compare; a text without shingles is a near-copy of nothing.
+        threshold: least cosine of two shingle sets for the texts to be near-copies; above 0, at most 1.
+        shingles: runs of three words or of three characters.
     """
     try:
         sets = _shingle_sets(texts, shingles)
-    except ValueError:  # scikit-learn's word for: not one shingle in any text
+    except ValueError:  # scikit-learn raises this if no text has a shingle
         return []
     sizes = np.diff(sets.indptr)
     prefixes = _rarest(sets, sizes - np.ceil(threshold**2 * sizes - _ROUNDING).astype(np.int64) + 1)
     found: list[tuple[int, int]] = []
     for rows, columns in _candidates(prefixes):
         smaller, larger = np.minimum(sizes[rows], sizes[columns]), np.maximum(sizes[rows], sizes[columns])
-        possible = smaller >= threshold**2 * larger - _ROUNDING  # no set is near one so much larger
+        possible = smaller >= threshold**2 * larger - _ROUNDING  # sizes too different for the threshold
         rows, columns = rows[possible], columns[possible]
         shared = np.asarray(sets[rows].multiply(sets[columns]).sum(axis=1)).ravel()
         near = shared >= threshold * np.sqrt(sizes[rows].astype(np.float64) * sizes[columns]) - _ROUNDING
@@ -50,7 +50,7 @@ def near_copies(texts: Sequence[str], threshold: float, shingles: Shingles = "wo
 
 
 def _shingle_sets(texts: Sequence[str], shingles: Shingles) -> csr_matrix:
-    """A row of ones for each text; columns go from the rarest shingle to the most frequent one."""
+    """A binary matrix with a row per text; columns are ordered from the rarest shingle to the most frequent."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     run = (_SHINGLE, _SHINGLE)
@@ -69,7 +69,7 @@ def _shingle_sets(texts: Sequence[str], shingles: Shingles) -> csr_matrix:
 
 
 def _rarest(sets: csr_matrix, counts: NDArray[np.int64]) -> csr_matrix:
-    """Of each row its first `counts` entries."""
+    """The first `counts` entries of each row, that is, its rarest shingles."""
     from scipy.sparse import csr_matrix as matrix
 
     sizes = np.diff(sets.indptr)
@@ -83,7 +83,7 @@ def _candidates(prefixes: csr_matrix) -> Iterator[tuple[NDArray[np.int64], NDArr
     """Blocks of pairs (row, later row) that share a column."""
     postings = prefixes.T.tocsr()
     lengths = np.diff(postings.indptr)
-    # At most so many pairs start at each row; blocks of rows are cut where their sum would grow too large.
+    # Upper bound on the pairs of each row; a block of rows ends before their sum grows too large.
     most = np.asarray(prefixes @ lengths).ravel()
     start = 0
     while start < prefixes.shape[0]:

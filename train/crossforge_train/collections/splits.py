@@ -1,4 +1,4 @@
-"""Splits by query: what belongs together (one text, one object, near-copies, one group) never stands in two of them."""
+"""Splits by query; related queries (same text, near-copies, a shared document or group) stay in the same split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, Qrels, positives
 from crossforge_train.collections.near_copies import near_copies
 
-# Cosine of two queries' character 3-grams from which they are nearly the same text.
+# Least cosine of two queries' character 3-grams for them to count as nearly the same text.
 NEARLY_SAME = 0.9
 
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -31,19 +31,19 @@ def carve(
 ) -> Collection:
     """Move a share of the source split's queries into a new split.
 
-    Queries with the same or nearly the same text, with a relevant document in common, or with one value of the field
-    `group_by` move together.
+    Queries move together if they have the same or nearly the same text, a relevant document in common, or the same
+    value of the field `group_by`.
 
     Raises:
-        InputError: the source split is too small to give the new one a single query, or no query has the field.
+        InputError: the source split is too small to be divided.
     """
     qrels = collection.qrels(source)
     clusters = _query_clusters(collection, qrels, group_by)
     moved = {query_id for query_id, drawn in drawn_shares(clusters, seed).items() if drawn < share}
     if not moved or len(moved) == len(qrels):
         raise InputError(
-            f"split {source} has {len(qrels)} queries, {len(set(clusters.values()))} of them if those that belong "
-            f"together count once: too few to carve a share of {share} out of it"
+            f"split {source} has {len(qrels)} queries in {len(set(clusters.values()))} groups of related ones: too few "
+            f"to carve a share of {share} out of it; change the share or add queries"
         )
     return collection.with_splits(
         {
@@ -55,17 +55,17 @@ def carve(
 
 
 def normalized(text: str) -> str:
-    """A text without case, punctuation and spacing: equal for copies that differ in nothing else."""
+    """A text without case, punctuation and extra spacing; texts that differ only in these become equal."""
     return _SEPARATORS.sub(" ", text.casefold()).strip()
 
 
 def fingerprint(text: str) -> str:
-    """32 characters that stand for a text, so that many can be compared without holding them."""
+    """A hash of a text, 32 characters, for comparing many texts without keeping them in memory."""
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def group_values(collection: Collection, query_id: str, group_by: str | None) -> list[str]:
-    """The groups of a query: the value of the field `group_by`, each of them if it is a list, none if it is missing."""
+    """The groups of a query: the value or values of its field `group_by`; none if the field is missing."""
     if group_by is None:
         return []
     value: Any = collection.query_fields.get(query_id, {}).get(group_by)
@@ -83,7 +83,7 @@ def require_groups(collection: Collection, group_by: str) -> None:
 
 
 def drawn_shares(clusters: Mapping[str, str], seed: int | str) -> dict[str, float]:
-    """For each key a number in [0, 1) that depends on its cluster and the seed alone, not on order or on other keys."""
+    """Key -> a number in [0, 1) that depends only on its cluster and the seed, not on order or other keys."""
 
     def drawn(cluster: str) -> float:
         return int.from_bytes(hashlib.sha256(f"{seed}:{cluster}".encode()).digest()[:8], "big") / 2**64
@@ -108,7 +108,7 @@ def connected(keys: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str
 
 
 def nearly_same(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of positions of queries with nearly the same text; `texts` are normalized and distinct."""
+    """Pairs of positions of nearly identical queries; `texts` must be normalized and distinct."""
     return near_copies(texts, NEARLY_SAME, "characters")
 
 

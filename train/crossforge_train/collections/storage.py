@@ -1,4 +1,4 @@
-"""A collection as the stage `collect` leaves it: the BEIR layout, but the documents in Arrow, mapped when read."""
+"""Stores the output of the stage `collect`: the BEIR layout, but with documents in a memory-mapped Arrow table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from crossforge.documents import Document
-from crossforge.errors import InputError
 from crossforge_train.collections.beir import read_beir, read_judged, write_judged
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import TABLE_FILE, ArrowCorpus
+from crossforge_train.collections.places import missing_folder
 
 _SERVED = "served"
 
@@ -26,7 +26,7 @@ def save_collection(folder: Path, collection: Collection) -> None:
 
 
 def load_collection(folder: Path, name: str | None = None) -> Collection:
-    """Read what `save_collection` wrote; texts of documents stay on disk until they are looked up.
+    """Read a folder written by `save_collection`; document texts stay on disk until they are looked up.
 
     Raises:
         InputError: a file is missing or damaged.
@@ -40,16 +40,16 @@ def _in_arrow(corpus: Mapping[str, Document]) -> ArrowCorpus:
 
 
 def is_collection(folder: Path) -> bool:
-    """Whether a folder looks like a collection: in BEIR layout, or as the stage `collect` writes it."""
+    """Whether a folder looks like a collection, in BEIR layout or as written by the stage `collect`."""
     return any((folder / name).is_file() for name in (TABLE_FILE, "corpus.jsonl", "corpus.jsonl.gz"))
 
 
 def read_folder(folder: Path) -> Collection:
-    """Read a collection from a folder of either kind.
+    """Read a collection from a folder in BEIR layout or written by the stage `collect`.
 
     Raises:
         InputError: it is neither, or a file in it is malformed.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise missing_folder(folder)
     return load_collection(folder) if (folder / TABLE_FILE).is_file() else read_beir(folder)

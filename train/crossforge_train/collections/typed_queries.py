@@ -1,4 +1,4 @@
-"""Queries that people typed into the page of `crossforge serve`, with what they said of the documents."""
+"""Queries that people typed into the page of `crossforge serve`, with their judgements of the documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossforge_train.collections.splits import normalized
 
 
 def read_typed_queries(path: Path) -> dict[str, str]:
-    """Query id -> text, as the service wrote them; empty if there is no file.
+    """Read the service's file of typed queries: query id -> text; empty if there is no file.
 
     Raises:
         InputError: a line is malformed.
@@ -31,17 +31,20 @@ def read_typed_queries(path: Path) -> dict[str, str]:
 def with_typed_queries(
     collection: Collection, judgements: Judgements, typed: Mapping[str, str], split: str
 ) -> tuple[Collection, Judgements]:
-    """The collection with the typed queries that it lacks, and the judgements by the ids that it knows.
+    """Add new typed queries to the collection, and map all other judgements to the collection's query ids.
 
-    A query that the collection has already, in whatever split, is judged there: nothing that a split holds out gets
-    into training. Others come into `split` if somebody found a document of the corpus relevant for them, since nothing
-    can be learned from a query without one.
+    A query that the collection already has in any split is judged there, so held-out queries never leak into training.
+    A new query is added to `split` if a document of the corpus was judged relevant to it; nothing can be learned from
+    a query without one.
 
     Args:
-        collection: with all its splits in place.
+        collection: collection with all its splits.
         judgements: query id -> document id -> relevance.
         typed: query id -> text.
-        split: where queries go that are new.
+        split: split for the new queries.
+
+    Returns:
+        The extended collection, and the judgements of the queries that were not added.
     """
     ids = {normalized(text): query_id for query_id, text in collection.queries.items()}
     known: Judgements = {}

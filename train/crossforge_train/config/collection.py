@@ -18,20 +18,20 @@ class CollectionConfig(AnySource):
 
     train: Split = Field("train", description="split to train on")
     dev: Split | float = Field(
-        0.1, description="split to choose on, or the share of train's queries to carve out for it"
+        0.1, description="split that choices are made on, or the share of training queries to set aside for it"
     )
     test: tuple[Split, ...] | float = Field(
-        ("test",), description="splits to prove the result on, or a share of train's queries; used for nothing else"
+        ("test",), description="splits that prove the result and serve nothing else, or a share of the training queries"
     )
     group_by: str | None = Field(
-        None, description="field of the queries (entity, thread, customer) that no two splits may have in common"
+        None, description="query field (entity, thread, customer) whose values no two splits may share"
     )
     leaks: Policy = Field(
-        "drop", description="what becomes of queries of train and dev that stand in a held-out split: drop, move, keep"
+        "drop", description="what to do with train and dev queries that also stand in a held-out split"
     )
 
     replay: tuple[MixedSource, ...] = Field(
-        (), description="labelled collections of other domains whose training queries are mixed in, each with a weight"
+        (), description="labelled collections of other domains to mix training queries from, each with a weight"
     )
 
     @model_validator(mode="after")

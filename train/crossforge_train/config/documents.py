@@ -17,24 +17,24 @@ Quota = Annotated[float, Field(ge=0, le=100)]
 class DocumentColumns(Section):
     """Columns of the documents."""
 
-    id: str | None = Field(None, description="the document's id; null: _id, doc_id, id, or its number")
-    title: str = Field("title", description="its title; a corpus need not have the column")
-    text: str = Field("text", description="its text")
+    id: str | None = Field(None, description="document id; `null`: `_id`, `doc_id`, `id` or the row number")
+    title: str = Field("title", description="document title; the column may be missing")
+    text: str = Field("text", description="document text")
 
 
 class GeneratorConfig(Section):
-    """A seq2seq or causal model that writes queries, through transformers."""
+    """A seq2seq or causal model of `transformers` that writes queries."""
 
-    model: str = Field(description="folder, or hub id")
+    model: str = Field(description="folder or hub id")
     prompt: str = Field(
         "Write a short search query that the following text answers.\n\n{text}\n\nQuery:",
-        description="what the model is given; {text} stands for the document",
+        description="prompt; `{text}` stands for the document",
     )
-    queries: int = Field(1, ge=1, le=10, description="queries a document")
-    max_document_tokens: int = Field(256, ge=16, description="tokens of the document in the prompt")
-    max_new_tokens: int = Field(32, ge=4, le=256, description="tokens of a query")
-    temperature: float = Field(0.7, ge=0, le=2, description="of sampling; 0 takes the likeliest query")
-    batch: int = Field(8, ge=1, description="documents at a time")
+    queries: int = Field(1, ge=1, le=10, description="queries per document")
+    max_document_tokens: int = Field(256, ge=16, description="document tokens in the prompt")
+    max_new_tokens: int = Field(32, ge=4, le=256, description="longest query, in tokens")
+    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature; 0 takes the likeliest query")
+    batch: int = Field(8, ge=1, description="documents generated for at a time")
     cache: Path = Field(Path("runs/generated"), description="folder that keeps what was generated")
 
     @model_validator(mode="after")
@@ -46,20 +46,22 @@ class GeneratorConfig(Section):
 class EndpointConfig(Section):
     """An endpoint that speaks OpenAI's chat completions."""
 
-    url: str = Field(pattern=r"^https?://", description="up to and without /chat/completions")
-    model: str = Field(description="what the endpoint calls the model")
-    key_variable: str = Field("OPENAI_API_KEY", description="environment variable that holds the key, if there is one")
+    url: str = Field(pattern=r"^https?://", description="base URL, without `/chat/completions`")
+    model: str = Field(description="model name, as the endpoint knows it")
+    key_variable: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the API key, if one is needed"
+    )
     prompt: str = Field(
         "Write a short search query that the following text answers. Answer with the query alone.\n\n{text}",
-        description="what the model is given; {text} stands for the document",
+        description="prompt; `{text}` stands for the document",
     )
-    queries: int = Field(1, ge=1, le=10, description="queries a document")
-    max_document_characters: int = Field(2000, ge=100, description="characters of the document in the prompt")
-    max_new_tokens: int = Field(64, ge=4, description="tokens of an answer")
-    temperature: float = Field(0.7, ge=0, le=2, description="of sampling")
-    concurrency: int = Field(4, ge=1, le=64, description="requests at a time")
-    timeout: float = Field(60, gt=0, description="seconds for one request")
-    retries: int = Field(3, ge=0, le=10, description="further tries of a request that failed")
+    queries: int = Field(1, ge=1, le=10, description="queries per document")
+    max_document_characters: int = Field(2000, ge=100, description="document characters in the prompt")
+    max_new_tokens: int = Field(64, ge=4, description="longest answer, in tokens")
+    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
+    concurrency: int = Field(4, ge=1, le=64, description="concurrent requests")
+    timeout: float = Field(60, gt=0, description="seconds before a request fails")
+    retries: int = Field(3, ge=0, le=10, description="retries of a failed request")
     cache: Path = Field(Path("runs/generated"), description="folder that keeps what was generated")
 
     @model_validator(mode="after")
@@ -70,7 +72,7 @@ class EndpointConfig(Section):
 
 def _check_prompt(prompt: str, queries: int, temperature: float) -> None:
     if "{text}" not in prompt:
-        raise ValueError("prompt holds no {text}, for which the document is put in")
+        raise ValueError("prompt has no {text}, where the document goes")
     if queries > 1 and not temperature:
         raise ValueError(f"queries is {queries}, but at temperature 0 they would all be the same")
 
@@ -107,28 +109,28 @@ def _path_alone(value: Any) -> Any:
 class DocumentsSource(Section):
     """Documents only: queries are made from them."""
 
-    corpus: Path = Field(description="a table, a text file, a BEIR folder, or a folder of .md and .txt files")
-    columns: DocumentColumns = DocumentColumns()
-    queries: int = Field(4000, ge=10, description="pseudo-queries in all, at most")
-    per_document: int = Field(2, ge=1, le=10, description="pseudo-queries of one kind that a document gives, at most")
-    quotas: Quotas = Quotas()
+    corpus: Path = Field(description="a table, a text file, a BEIR folder, or a folder of `.md` and `.txt` files")
+    columns: DocumentColumns = Field(DocumentColumns(), description="columns of the table")
+    queries: int = Field(4000, ge=10, description="most pseudo-queries in all")
+    per_document: int = Field(2, ge=1, le=10, description="most pseudo-queries of one kind per document")
+    quotas: Quotas = Field(Quotas(), description="shares of the kinds of pseudo-queries")
     kept_in: float = Field(
-        0.25, ge=0, le=1, description="share of the training queries whose words stay in their document"
+        0.25, ge=0, le=1, description="share of the training queries whose words stay in their documents"
     )
     consistency: int | None = Field(
-        20, ge=1, description="rank to which a pseudo-query must bring its document back; null: none need to"
+        20, ge=1, description="rank within which a pseudo-query must retrieve its own document; `null`: no check"
     )
     consistency_model: str | None = Field(
-        None, description="a SentenceTransformer that may bring it back where the first stage does not"
+        None, description="SentenceTransformer that may retrieve it where the first stage does not"
     )
-    dev: float = Field(0.05, gt=0, lt=0.5, description="share of the documents whose queries are for dev")
-    test: float = Field(0.1, gt=0, lt=0.5, description="share of the documents whose queries are for test")
+    dev: float = Field(0.05, gt=0, lt=0.5, description="share of the documents whose queries go to dev")
+    test: float = Field(0.1, gt=0, lt=0.5, description="share of the documents whose queries go to test")
     judged: Path | None = Field(
-        None, description="folder that `crossforge judge` wrote; from 20 queries on they are dev"
+        None, description="folder that `crossforge judge` wrote; 20 judged queries or more become dev"
     )
-    seed: int = Field(0, description="decides the draws of pseudo-queries")
-    generator: GeneratorConfig | None = Field(None, description="the model of quotas.generator")
-    endpoint: EndpointConfig | None = Field(None, description="the endpoint of quotas.endpoint")
+    seed: int = Field(0, description="seed of the draws of pseudo-queries")
+    generator: GeneratorConfig | None = Field(None, description="model for `quotas.generator`")
+    endpoint: EndpointConfig | None = Field(None, description="endpoint for `quotas.endpoint`")
 
     @model_validator(mode="after")
     def _fits(self) -> DocumentsSource:

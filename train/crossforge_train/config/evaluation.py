@@ -15,33 +15,39 @@ from crossforge_train.measures import parse_measure
 
 
 class EvaluationConfig(Section):
-    """The proof."""
+    """The proof on held-out queries."""
 
-    metric: str = Field("nDCG@10", description="the measure that decides, by its ir_measures name")
-    measures: tuple[str, ...] = Field(("nDCG@10", "RR@10", "R@10"), description="all measures that are reported")
+    metric: str = Field("nDCG@10", description="measure that decides, by its ir_measures name")
+    measures: tuple[str, ...] = Field(("nDCG@10", "RR@10", "R@10"), description="measures to report")
     backend: Annotated[str, OneOf(BACKENDS, AUTO)] = Field(
-        AUTO, description="what the reranker is measured on; auto: torch on a GPU, else what apps take by default"
+        AUTO, description="backend to measure with; `auto`: torch on a GPU, else what apps use by default"
     )
-    depth: int = Field(100, ge=2, description="first-stage candidates that are reranked")
+    depth: int = Field(100, ge=2, description="first-stage candidates to rerank")
     depths: tuple[int, ...] = Field((10, 20, 50, 100, 200), description="rerank depths of the quality curve")
-    deep_queries: int = Field(50, ge=1, description="queries of the curve, by a seeded draw, if it goes below depth")
-    latency_queries: int = Field(10, ge=0, description="queries that are timed; 0 leaves latency out")
-    bm25: bool = Field(True, description="measure BM25 beside the other systems")
+    deep_queries: int = Field(
+        50, ge=1, description="queries, by a seeded draw, for the part of the curve that is deeper than `depth`"
+    )
+    latency_queries: int = Field(10, ge=0, description="queries to time; 0: no latency figures")
+    bm25: bool = Field(True, description="also measure BM25")
     incumbent: str | None = Field(
         None,
-        description="the reranker in use (package, cross-encoder folder, hub id) or its TREC run; must not be worse",
+        description="reranker in use (package, cross-encoder folder, hub id) or its TREC run; it must not be better",
     )
-    passages: int = Field(1, ge=1, description="passages that are read of a long document")
-    max_queries: int | None = Field(None, ge=1, description="measure only so many queries a split, by a seeded draw")
-    max_dev_queries: int | None = Field(500, ge=1, description="likewise, for what is chosen on dev")
-    significance: float = Field(0.05, gt=0, lt=1, description="p value below which a difference counts")
-    permutations: int = Field(20_000, ge=1000, description="draws of the randomization test and of the bootstrap")
+    passages: int = Field(1, ge=1, description="passages to read of a long document")
+    max_queries: int | None = Field(
+        None, ge=1, description="most queries to measure per split, by a seeded draw; `null`: all"
+    )
+    max_dev_queries: int | None = Field(
+        500, ge=1, description="most dev queries to make choices on, by a seeded draw; `null`: all"
+    )
+    significance: float = Field(0.05, gt=0, lt=1, description="p-value below which a difference counts")
+    permutations: int = Field(20_000, ge=1000, description="draws of the randomization test and the bootstrap")
 
     @field_validator("depths")
     @classmethod
     def _depths(cls, depths: tuple[int, ...]) -> tuple[int, ...]:
         if not depths or min(depths) < 1:
-            raise ValueError("name one or more depths, each 1 or more")
+            raise ValueError("name at least one depth; each is 1 or more")
         return tuple(sorted(set(depths)))
 
     @field_validator("metric")

@@ -8,8 +8,8 @@ from crossforge_train.config.section import Section
 
 
 class LoraConfig(Section):
-    """The section `training.lora`: adapters on all linear layers but the head, which is trained whole."""
+    """Low-rank adapters on all linear layers except the head, which is trained whole."""
 
     rank: int = Field(16, ge=1, description="rank of the adapters")
-    alpha: float = Field(32, gt=0, description="their scale is alpha / rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="of what goes into an adapter")
+    alpha: float = Field(32, gt=0, description="adapters are scaled by `alpha / rank`")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of an adapter")

@@ -11,19 +11,19 @@ from crossforge_train.config.section import Section
 
 
 class Band(Section):
-    """Ranks of the first stage, and how many negatives a group takes from them."""
+    """First-stage ranks, and how many negatives per group come from them."""
 
-    first: int = Field(ge=1, description="the first rank of the band")
-    last: int = Field(ge=1, description="its last rank")
-    negatives: int = Field(ge=1, description="negatives from it")
+    first: int = Field(ge=1, description="first rank of the band")
+    last: int = Field(ge=1, description="last rank of the band")
+    negatives: int = Field(ge=1, description="negatives per group from the band")
 
 
 class MiningSource(Section):
-    """Candidates from elsewhere than the first stage."""
+    """Candidates from somewhere other than the first stage."""
 
-    run: Path | None = Field(None, description="a TREC run file that holds the training queries")
-    dense: str | None = Field(None, description="a SentenceTransformer: folder, or hub id in the local cache")
-    quota: int = Field(1, ge=1, description="negatives a group that come from here")
+    run: Path | None = Field(None, description="TREC run file that covers training queries")
+    dense: str | None = Field(None, description="SentenceTransformer: a folder, or a hub id in the local cache")
+    quota: int = Field(1, ge=1, description="negatives per group from this source")
 
     @model_validator(mode="after")
     def _one_kind(self) -> MiningSource:
@@ -38,38 +38,41 @@ class MiningSource(Section):
 
 
 class MiningConfig(Section):
-    """Hard negatives."""
+    """Hard negatives, and the teacher that scores them."""
 
-    negatives: int = Field(5, ge=1, description="negatives a group")
+    negatives: int = Field(5, ge=1, description="negatives per group")
     random_negatives: int = Field(0, ge=0, description="how many of them are drawn from the whole corpus")
     choice: Literal["top", "sample", "stratified"] = Field(
-        "sample", description="the highest-ranked candidates, a seeded draw from the window, or a draw from each band"
+        "sample",
+        description="take the highest-ranked candidates, a seeded draw from the window, or a draw from each band",
     )
-    bands: tuple[Band, ...] = Field((), description="for stratified: bands of ranks, each {first, last, negatives}")
-    sources: tuple[MiningSource, ...] = Field(
-        (), description="other sources of candidates: {run: FILE, quota: 1} or {dense: MODEL, quota: 1}"
-    )
-    skip_top: int = Field(0, ge=0, description="ranks left out at the top")
-    window: int = Field(50, ge=1, description="last rank that may be chosen")
+    bands: tuple[Band, ...] = Field((), description="bands of ranks for `choice: stratified`")
+    sources: tuple[MiningSource, ...] = Field((), description="further sources of candidates")
+    skip_top: int = Field(0, ge=0, description="top ranks to leave out")
+    window: int = Field(50, ge=1, description="last rank to choose from")
     near_copy: float | None = Field(
-        0.8, gt=0, le=1, description="word 3-gram overlap from which a text is a copy of a positive; null: none is"
+        0.8, gt=0, le=1, description="word 3-gram overlap at which a text counts as a copy of a positive; `null`: never"
     )
-    max_queries: int | None = Field(None, ge=1, description="mine only so many training queries, by a seeded draw")
+    max_queries: int | None = Field(
+        None, ge=1, description="most training queries to mine, by a seeded draw; `null`: all"
+    )
     rounds: Literal[1, 2] = Field(
-        1, description="2: train, mine the mistakes of that reranker among the candidates, and train on"
+        1, description="`1`, or `2`: train, mine that reranker's mistakes among the candidates, and train on"
     )
     teacher: str | None = Field(
         "auto",
-        description="base: cosines of the base model used as a bi-encoder; a cross-encoder: folder or hub id; "
-        "null: none; auto: base where the base model is a bi-encoder",
+        description="what scores the groups. `base`: cosines of the base model, used as a bi-encoder; "
+        "the name of a plug-in; a folder or hub id: that reranker; `auto`: `base` if the base model "
+        "is a bi-encoder; `null`: nothing",
     )
     teacher_margin: float | None = Field(
         0.95,
         gt=0,
-        description="share of the positive's probability by a cross-encoder teacher that a negative may have",
+        description="share of the positive's probability, by a cross-encoder teacher, that a negative may reach; "
+        "`null`: any",
     )
     above_margin: Literal["drop", "relabel"] = Field(
-        "drop", description="what becomes of candidates above the margin: dropped, or trained on as relevant"
+        "drop", description="drop candidates above the margin, or train on them as relevant"
     )
 
     @model_validator(mode="after")

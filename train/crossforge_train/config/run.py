@@ -22,17 +22,22 @@ _NOT_SEARCHED = {"training.dev_queries", "training.dev_depth", "training.report_
 class Config(Section):
     """A whole run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder under `runs`")
-    runs: Path = Field(Path("runs"), description="folder that holds the runs")
-    seed: int = 42
-    base_model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    collection: CollectionConfig
-    first_stage: FirstStageConfig = FirstStageConfig()
-    mining: MiningConfig = MiningConfig()
-    training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-    package: PackageConfig = PackageConfig()
-    sweep: SweepConfig = SweepConfig()
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run, and of its folder under `runs`"
+    )
+    runs: Path = Field(Path("runs"), description="folder of all runs")
+    seed: int = Field(42, description="seed of every draw")
+    base_model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        description="folder or hub id of an encoder, or of a reranker to start from",
+    )
+    collection: CollectionConfig = Field(description="documents, queries and judgements, and what the splits are for")
+    first_stage: FirstStageConfig = Field(FirstStageConfig(), description="retrieval of candidates")
+    mining: MiningConfig = Field(MiningConfig(), description="hard negatives and the teacher")
+    training: TrainingConfig = Field(TrainingConfig(), description="fine-tuning")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="the proof on held-out queries")
+    package: PackageConfig = Field(PackageConfig(), description="the reranker package")
+    sweep: SweepConfig = Field(SweepConfig(), description="search over settings")
 
     @model_validator(mode="after")
     def _agree(self) -> Config:

@@ -31,38 +31,38 @@ SeveralFiles = Annotated[tuple[Path, ...], BeforeValidator(_one_file), Field(min
 class CorpusColumns(Section):
     """Columns of a corpus."""
 
-    id: str = Field("_id", description="the document's id")
-    title: str = Field("title", description="its title; a corpus need not have the column")
-    text: str = Field("text", description="its text")
+    id: str = Field("_id", description="document id")
+    title: str = Field("title", description="document title; the column may be missing")
+    text: str = Field("text", description="document text")
 
 
 class QueryColumns(Section):
     """Columns of queries."""
 
-    id: str = Field("_id", description="the query's id")
-    text: str = Field("text", description="its text")
+    id: str = Field("_id", description="query id")
+    text: str = Field("text", description="query text")
 
 
 class QrelsColumns(Section):
     """Columns of judgements."""
 
-    query: str = Field("query-id", description="the query's id")
-    document: str = Field("corpus-id", description="the document's id")
-    label: str = Field("score", description="a whole number, 0 = not relevant; without the column every row is 1")
+    query: str = Field("query-id", description="query id")
+    document: str = Field("corpus-id", description="document id")
+    label: str = Field("score", description="whole number, 0 for not relevant; without the column every row is 1")
 
 
 class PairColumns(Section):
     """Columns of (query, relevant text) pairs."""
 
-    query: str = Field("query", description="the query's text")
-    text: str = Field("text", description="the document's text")
-    title: str = Field("title", description="its title; the rows need not have the column")
+    query: str = Field("query", description="query text")
+    text: str = Field("text", description="document text")
+    title: str = Field("title", description="document title; the column may be missing")
 
 
 class TripleColumns(PairColumns):
     """Columns of (query, text, label) triples."""
 
-    label: str = Field("label", description="a whole number, 0 = judged and not relevant")
+    label: str = Field("label", description="whole number, 0 for judged and not relevant")
 
 
 class FilesSource(Section):
@@ -70,10 +70,10 @@ class FilesSource(Section):
 
     corpus: Path = Field(description="table of documents")
     queries: Path = Field(description="table of queries")
-    qrels: SplitFiles = Field(description="table of judgements for each split")
-    corpus_columns: CorpusColumns = CorpusColumns()
-    query_columns: QueryColumns = QueryColumns()
-    qrels_columns: QrelsColumns = QrelsColumns()
+    qrels: SplitFiles = Field(description="table of judgements, or one for each split")
+    corpus_columns: CorpusColumns = Field(CorpusColumns(), description="columns of the documents")
+    query_columns: QueryColumns = Field(QueryColumns(), description="columns of the queries")
+    qrels_columns: QrelsColumns = Field(QrelsColumns(), description="columns of the judgements")
 
 
 def _files_alone(value: Any) -> Any:
@@ -83,41 +83,41 @@ def _files_alone(value: Any) -> Any:
 class PairsSource(Section):
     """Rows of a query and a text that is relevant to it."""
 
-    files: SplitFiles = Field(description="table of pairs for each split")
-    columns: PairColumns = PairColumns()
+    files: SplitFiles = Field(description="table of pairs, or one for each split")
+    columns: PairColumns = Field(PairColumns(), description="columns of the pairs")
 
 
 class TriplesSource(Section):
     """Rows of a query, a text, and how relevant it is."""
 
-    files: SplitFiles = Field(description="table of triples for each split")
-    columns: TripleColumns = TripleColumns()
+    files: SplitFiles = Field(description="table of triples, or one for each split")
+    columns: TripleColumns = Field(TripleColumns(), description="columns of the triples")
 
 
 class TrecSource(Section):
     """A TREC test collection."""
 
-    documents: SeveralFiles = Field(description="files of documents")
-    topics: SeveralFiles = Field(description="files of topics")
-    qrels: SplitFiles = Field(description="file of judgements for each split")
+    documents: SeveralFiles = Field(description="file of documents, or several")
+    topics: SeveralFiles = Field(description="file of topics, or several")
+    qrels: SplitFiles = Field(description="file of judgements, or one for each split")
     topic_field: Literal["title", "description", "narrative"] = Field(
-        "title", description="the part of a topic that is its query"
+        "title", description="the part of a topic to take as the query"
     )
 
 
 class DatasetsSource(Section):
     """A data set of the `datasets` library: rows are pairs or triples, or three configurations hold a collection."""
 
-    path: str = Field(description="a folder, or a hub id")
-    config: str | None = Field(None, description="configuration that holds pairs or triples")
-    revision: str | None = Field(None, description="commit or tag of a hub id")
-    columns: TripleColumns = TripleColumns()
-    corpus: str | None = Field(None, description="configuration that holds the documents")
-    queries: str | None = Field(None, description="configuration that holds the queries")
-    qrels: str | None = Field(None, description="configuration that holds the judgements")
-    corpus_columns: CorpusColumns = CorpusColumns()
-    query_columns: QueryColumns = QueryColumns()
-    qrels_columns: QrelsColumns = QrelsColumns()
+    path: str = Field(description="folder or hub id")
+    config: str | None = Field(None, description="configuration of pairs or triples")
+    revision: str | None = Field(None, description="commit or tag of a hub dataset")
+    columns: TripleColumns = Field(TripleColumns(), description="columns of pairs or triples")
+    corpus: str | None = Field(None, description="configuration of the documents")
+    queries: str | None = Field(None, description="configuration of the queries")
+    qrels: str | None = Field(None, description="configuration of the judgements")
+    corpus_columns: CorpusColumns = Field(CorpusColumns(), description="columns of the documents")
+    query_columns: QueryColumns = Field(QueryColumns(), description="columns of the queries")
+    qrels_columns: QrelsColumns = Field(QrelsColumns(), description="columns of the judgements")
 
     @model_validator(mode="after")
     def _whole(self) -> DatasetsSource:
@@ -185,9 +185,9 @@ class MixedSource(Source):
     name: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="opens its ids; the last part of the path that it is read from, if left out",
+        description="prefix of its ids; `null`: the last part of its path",
     )
-    weight: float = Field(1.0, gt=0, le=100, description="how often each of its training queries stands in train")
+    weight: float = Field(1.0, gt=0, le=100, description="how often each of its training queries occurs in the mix")
 
     @property
     def label(self) -> str:

@@ -16,11 +16,11 @@ _FORMS = "give {low, high}, with log: true for a logarithmic range, or a list of
 
 
 class Range(Section):
-    """Numbers from `low` to `high`, both included; whole ones where both are whole."""
+    """Numbers from `low` to `high`, both included; whole numbers if both are whole."""
 
-    low: int | float
-    high: int | float
-    log: bool = False
+    low: int | float = Field(description="lowest value")
+    high: int | float = Field(description="highest value")
+    log: bool = Field(False, description="draw evenly on a logarithmic scale")
 
     @model_validator(mode="before")
     @classmethod
@@ -46,7 +46,7 @@ Candidates = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("
 
 
 class SweepConfig(Section):
-    """What `crossforge sweep` tries."""
+    """Search over settings, by `crossforge sweep`."""
 
-    trials: int = Field(20, ge=1, description="how many trainings")
-    space: dict[str, Candidates] = Field({}, description="for each key {low, high} or a list of values")
+    trials: int = Field(20, ge=1, description="how many trainings to run")
+    space: dict[str, Candidates] = Field({}, description="keys to search, each with a range or a list of values")

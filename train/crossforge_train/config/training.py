@@ -23,69 +23,72 @@ Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class TrainingConfig(Section):
-    """Fine-tuning. `auto` leaves a value to `crossforge_train.training.picks`."""
+    """Fine-tuning. `auto` lets training choose, by the rules in `crossforge_train.training.picks`."""
 
     start: Start = Field(
         AUTO,
-        description="of a base model that is a bi-encoder: bi_encoder builds its cosines in, as one more layer; "
-        "fresh_head does not; auto: bi_encoder where the architecture allows it",
+        description="how to start from a bi-encoder: `bi_encoder` builds its cosines in as one more layer, "
+        "`fresh_head` ignores them; `auto`: `bi_encoder` if the architecture allows it",
     )
-    loss: Annotated[str, OneOf(LOSSES)] = Field(
-        "group_softmax", description="what is minimised on the labels; see docs/losses.md"
+    loss: Annotated[str, OneOf(LOSSES)] = Field("group_softmax", description="loss on the labels")
+    label_weight: float = Field(
+        1.0, ge=0, description="weight of the loss on the labels; 0 trains on the teacher's scores alone"
     )
-    label_weight: float = Field(1.0, ge=0, description="weight of that loss; 0 trains on the teacher's scores alone")
     in_batch_negatives: int = Field(
-        0, ge=0, description="documents of the batch's other queries that each group takes in as negatives"
+        0, ge=0, description="documents of other queries in the batch that each group takes as negatives"
     )
-    distillation: Annotated[str, OneOf(DISTILLATIONS)] = Field(
-        "kl", description="what is minimised on the teacher's scores"
-    )
+    distillation: Annotated[str, OneOf(DISTILLATIONS)] = Field("kl", description="loss on the teacher's scores")
     distillation_weight: Annotated[float, Field(ge=0)] | Auto = Field(
-        AUTO, description="weight of that; auto: 1 where there is a teacher"
+        AUTO, description="weight of the distillation loss; `auto`: 1 if there is a teacher, else 0"
     )
-    distillation_temperature: float = Field(0.05, gt=0, description="divides the teacher's scores")
-    learning_rate: Positive | Auto = Field(AUTO, description="of the body, or auto")
+    distillation_temperature: float = Field(0.05, gt=0, description="divisor of the teacher's scores")
+    learning_rate: Positive | Auto = Field(
+        AUTO, description="peak learning rate of the body; `auto`: by its size and a range test"
+    )
     head_learning_rate: Positive | Auto = Field(
-        AUTO, description="of the head (pooler and classifier) on the encoder, or auto"
+        AUTO,
+        description="peak learning rate of the head (pooler and classifier); "
+        "`auto`: up to ten times the body's for a fresh one",
     )
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
-    dropout: float = Field(0.0, ge=0, lt=1, description="of the whole model; 0 trains faster")
-    epochs: Positive | Auto = Field(AUTO, description="how often each group is seen, or auto")
-    groups_per_batch: int = Field(8, ge=1, description="groups (queries) a step, of all processes together")
-    accumulation: int = Field(1, ge=1, description="parts that the groups of a step are taken in, one after another")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the learning rate rises")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the whole model; 0 trains faster")
+    epochs: Positive | Auto = Field(AUTO, description="how often each group is seen; `auto`: by how many there are")
+    groups_per_batch: int = Field(8, ge=1, description="groups (queries) per step, over all processes")
+    accumulation: int = Field(1, ge=1, description="parts that a step is split into, one after the other")
     mini_batch: int | None = Field(
         None,
         ge=128,
-        description="padded tokens whose activations are held at a time, for one more forward pass; null: a step's",
+        description="padded tokens whose activations are held at a time, at the price of a second forward pass; "
+        "`null`: all",
     )
     gradient_checkpointing: bool = Field(
-        False, description="keep only the activations between layers, for one more forward pass"
+        False, description="keep only the activations between layers, at the price of a second forward pass"
     )
-    lora: LoraConfig | None = Field(None, description="train low-rank adapters instead of all weights")
+    lora: LoraConfig | None = Field(None, description="train low-rank adapters in place of all weights")
     merge: Share | tuple[Share, ...] | Auto = Field(
         AUTO,
-        description="share of the weights that it starts from to mix in at the end, or several of which dev takes one, "
-        "or none; auto, where it starts from a reranker or a bi-encoder: 0.25, 0.5 and 0.75, and 0.5 alone where dev "
-        "holds pseudo-queries",
+        description="share of the starting weights to mix in at the end, or several shares for dev to choose from; "
+        "`[]`: none; `auto`: 0.25, 0.5 and 0.75 for a start from a reranker or bi-encoder, 0.5 alone if dev holds "
+        "pseudo-queries",
     )
-    freeze_embeddings: bool = Field(False, description="leave the token embeddings as they are")
+    freeze_embeddings: bool = Field(False, description="do not train the token embeddings")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
-        AUTO, description="tokens that the model reads of query and document together, or auto"
+        AUTO, description="tokens of query and document together; `auto`: what the texts need, at most 256"
     )
     long_documents: LongDocuments = Field(
-        "best_window", description="of a document that is longer: the window that matches best, or its beginning"
+        "best_window", description="part of a longer document to read: the window that matches best, or the beginning"
     )
-    precision: Precision = Field("auto", description="fp32, bf16, or auto: what is faster on this machine")
-    evaluations: int = Field(4, ge=1, description="how often dev is measured and a checkpoint written")
+    precision: Precision = Field(
+        "auto", description="number format of training; `auto`: the faster one on this machine"
+    )
+    evaluations: int = Field(4, ge=1, description="how often to measure dev and write a checkpoint")
     patience: int | None = Field(
-        None, ge=1, description="stop after so many measurements of dev without a gain; null: never"
+        None, ge=1, description="stop after this many dev measurements without a gain; `null`: never"
     )
-    dev_queries: int = Field(100, ge=1, description="queries of dev that are measured each time")
-    dev_depth: int = Field(30, ge=2, description="first-stage candidates of each that are reranked")
-    report_to: tuple[Tracker, ...] = Field(
-        (), description="trackers that are told of the run: tensorboard, wandb, mlflow"
-    )
+    dev_queries: int = Field(100, ge=1, description="dev queries to measure each time")
+    dev_depth: int = Field(30, ge=2, description="first-stage candidates to rerank for each dev query")
+    report_to: tuple[Tracker, ...] = Field((), description="trackers to report the run to")
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> TrainingConfig:

@@ -1,1 +1,1 @@
-"""Evaluation: what was measured, how sure it is, and whether to ship."""
+"""Evaluation: measures systems, tests for significance, and decides whether to ship."""

@@ -1,4 +1,4 @@
-"""Logits to probabilities: fitted on dev, checked on test."""
+"""Turns logits into probabilities: calibrators are fitted on dev and checked on test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Relevant = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class FittedCalibrator:
-    """A calibrator, and the held-out log loss of each method that was tried (empty where there was no choice)."""
+    """A calibrator, and the held-out log loss of each candidate method (empty if there was nothing to choose)."""
 
     calibrator: Calibrator
     log_losses: Mapping[str, float]
@@ -30,7 +30,7 @@ class FittedCalibrator:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Candidates with about the same probability: how many, its mean, and the share that is relevant."""
+    """Candidates in one probability bin: their number, mean probability, and the share that is relevant."""
 
     documents: int
     probability: float
@@ -39,7 +39,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class ScoreHistogram:
-    """How many relevant and other candidates have a logit between two neighbouring edges, shape (bins + 1,)."""
+    """Counts of relevant and other candidates per logit bin; `edges` has shape (bins + 1,), the counts (bins,)."""
 
     edges: Sequence[float]
     relevant: Sequence[int]
@@ -48,15 +48,15 @@ class ScoreHistogram:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How well probabilities agree with what turned out relevant.
+    """How well the probabilities match the judgements.
 
     Attributes:
-        method: of the calibrator.
-        ece: expected calibration error over ten bins of equal width.
+        method: calibration method.
+        ece: expected calibration error over ten equal-width bins.
         log_loss: mean negative log likelihood, in nats.
-        base_log_loss: that of giving every candidate the share of relevant ones.
-        bins: the reliability diagram, empty bins left out.
-        histogram: of the logits.
+        base_log_loss: log loss of predicting the overall share of relevant candidates for every candidate.
+        bins: the reliability diagram, without empty bins.
+        histogram: distribution of the logits.
     """
 
     method: str
@@ -68,9 +68,10 @@ class Reliability:
 
 
 def fit_calibrator(scored: Mapping[str, ScoredQuery], qrels: Qrels) -> FittedCalibrator:
-    """Platt scaling or isotonic regression, whichever has the lower log loss on queries it was not fitted on.
+    """Fit Platt scaling or isotonic regression, whichever has the lower log loss on held-out queries.
 
-    The identity where only one class is there; Platt scaling where there are too few queries to hold some out.
+    Falls back to the identity if only one class is present, and to Platt scaling if there are too few queries for
+    cross-validation.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -87,7 +88,7 @@ def fit_calibrator(scored: Mapping[str, ScoredQuery], qrels: Qrels) -> FittedCal
 
 
 def fit_platt(logits: Logits, relevant: Relevant) -> Calibrator:
-    """Platt scaling; both classes have to be there."""
+    """Fit Platt scaling; both classes must be present."""
     from sklearn.linear_model import LogisticRegression
 
     fitted = LogisticRegression(C=1e6, max_iter=1000).fit(logits[:, None], relevant)
@@ -95,7 +96,7 @@ def fit_platt(logits: Logits, relevant: Relevant) -> Calibrator:
 
 
 def fit_isotonic(logits: Logits, relevant: Relevant) -> Calibrator:
-    """Isotonic regression that is never certain: its ends stay as far from 0 and 1 as the number of candidates says."""
+    """Fit isotonic regression, clipped to [1 / (n + 2), 1 - 1 / (n + 2)] for n candidates: it is never certain."""
     from sklearn.isotonic import IsotonicRegression
 
     least = 1 / (len(logits) + 2)
@@ -108,7 +109,7 @@ _METHODS: dict[str, Callable[[Logits, Relevant], Calibrator]] = {"platt": fit_pl
 
 
 def measure_reliability(scored: Mapping[str, ScoredQuery], qrels: Qrels, calibrator: Calibrator) -> Reliability:
-    """Compare probabilities with judgements; candidates without a judgement count as not relevant."""
+    """Compare probabilities with judgements; unjudged candidates count as not relevant."""
     logits, relevant = pooled(scored, qrels)
     probabilities = calibrator.probabilities(logits)
     numbers = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
@@ -129,7 +130,7 @@ def measure_reliability(scored: Mapping[str, ScoredQuery], qrels: Qrels, calibra
 
 
 def pooled(scored: Mapping[str, ScoredQuery], qrels: Qrels) -> tuple[Logits, Relevant]:
-    """Logits of all candidates of all queries, and whether each is judged relevant, both of shape (pairs,)."""
+    """The logits of all candidates of all queries, and whether each is judged relevant; both of shape (pairs,)."""
     logits = [found.logits for found in scored.values()]
     relevant = [found.relevant(qrels.get(query_id, {})) for query_id, found in scored.items()]
     return np.concatenate([*logits, np.empty(0, np.float32)]), np.concatenate([*relevant, np.empty(0, bool)])

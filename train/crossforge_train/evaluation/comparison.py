@@ -1,4 +1,4 @@
-"""Systems by name, for `crossforge compare` and `crossforge evaluate --reranker`."""
+"""Compares systems given by name, for `crossforge compare` and `crossforge evaluate --reranker`."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from crossforge_train.evaluation.systems import (
 )
 from crossforge_train.evaluation.verdict import Contest
 
-# How one names on a command line what is no file and no reranker.
+# Command-line names of the systems that are neither a file nor a reranker.
 FIRST_STAGE_REFERENCE = "first-stage"
 BM25_REFERENCE = "bm25"
 _FIXED = {FIRST_STAGE_REFERENCE: FIRST_STAGE, BM25_REFERENCE: BM25}
 
 
 def compare_named(bench: Bench, references: Sequence[str]) -> Measured:
-    """Compare systems; the first one named is the baseline, or the first stage if only one is named.
+    """Compare systems. The first one named is the baseline; if only one is named, the first stage is.
 
     Args:
-        bench: what they are measured on.
+        bench: the bench to measure on.
         references: "first-stage", "bm25", TREC run files, packages, cross-encoder folders or hub ids.
 
     Raises:
-        InputError: one is named twice, or nothing is left to compare.
-        PackageError: one is none of these.
+        InputError: a system is named twice, or there is nothing to compare.
+        PackageError: a reference is none of these.
     """
     if list(references) == [FIRST_STAGE_REFERENCE]:
-        raise InputError("the first stage by itself has nothing to be compared with; name another system")
+        raise InputError("the first stage alone has nothing to be compared with; name another system")
     systems: list[System] = [
         first_stage_system(bench),
         *bm25_systems(bench, bm25_retriever(bench.collection, bench.retriever)),
@@ -56,20 +56,20 @@ def compare_named(bench: Bench, references: Sequence[str]) -> Measured:
     baseline, *challengers = names if len(names) > 1 else [FIRST_STAGE, *names]
     rivals = [(challengers[0], name) for name in WITHOUT_MODEL if name != challengers[0]]
     contest = Contest(baseline, [(challenger, baseline) for challenger in challengers], rivals)
-    systems.sort(key=lambda system: system.name != baseline)  # the baseline first, the others as they stand
+    systems.sort(key=lambda system: system.name != baseline)  # the baseline first, the others in their order
     calibrator, threshold = _calibration(systems, challengers[0])
     return measure_split(bench, systems, contest, calibrator, threshold)
 
 
 def measure_reranker(bench: Bench, reranker: Reranker) -> Measured:
-    """One reranker against the first stage: by itself, and fused as its package says."""
+    """Measure one reranker against the first stage: alone, and fused as its package specifies."""
     manifest = reranker.manifest
     bm25 = bm25_systems(bench, bm25_retriever(bench.collection, bench.retriever))
     return measure_shipped(bench, reranker, manifest.fusion_weight, bm25, manifest.calibrator, manifest.threshold)
 
 
 def _names(references: Sequence[str]) -> list[str]:
-    """What tables call the systems: of each path only as many of its last parts as tell it from the others."""
+    """Names for the tables: each path is shortened to the fewest trailing parts that keep all names distinct."""
     if len(set(references)) == len(references):
         paths = [Path(reference) for reference in references if reference not in _FIXED]
         for parts in range(1, max((len(path.parts) for path in paths), default=0) + 2):

@@ -1,4 +1,4 @@
-"""Quality over rerank depth and over latency."""
+"""Quality as a function of rerank depth and of latency."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from crossforge_train.evaluation.scoring import ScoredQuery, rankings
 
 @dataclass(frozen=True)
 class DepthCurve:
-    """The mean metric by number of candidates that are reranked.
+    """The mean metric by the number of reranked candidates.
 
     Attributes:
-        queries: how many the means are over.
-        depths: rising.
-        values: by system, shape (depths,).
+        queries: number of queries averaged over.
+        depths: rerank depths, ascending.
+        values: mean metric by system, each of shape (depths,).
     """
 
     queries: int
@@ -31,12 +31,12 @@ class DepthCurve:
 
 @dataclass(frozen=True)
 class LatencyPoint:
-    """How long one query takes and how good the order is.
+    """Latency and quality of one system at one depth.
 
     Attributes:
-        system: what was timed.
-        depth: candidates that it reranks.
-        milliseconds: median over queries, one at a time, retrieval included.
+        system: the timed system.
+        depth: number of reranked candidates.
+        milliseconds: median time per query, one query at a time, retrieval included.
         quality: mean metric.
     """
 
@@ -55,16 +55,16 @@ def depth_curve(
     metric: str,
     ceiling: str,
 ) -> DepthCurve:
-    """Rerank only the first 10, 20, … candidates that were scored.
+    """Measure reranking at several depths, from candidates scored once.
 
     Args:
-        scored: candidates down to the largest depth.
+        scored: scored candidates down to the largest depth.
         run: first-stage candidates; those below a depth keep their order.
         qrels: judgements.
         weights: fusion weight by system.
-        depths: what to try.
-        metric: what to measure.
-        ceiling: under which name the perfect reranker stands.
+        depths: rerank depths.
+        metric: measure to compute.
+        ceiling: name of the perfect reranker in the result.
     """
     judged = {query_id: qrels[query_id] for query_id in scored}
 
@@ -81,7 +81,7 @@ def depth_curve(
 
 
 def perfect_rankings(run: Run, qrels: Qrels, depth: int) -> dict[str, list[str]]:
-    """The ceiling: the first `depth` candidates of each query as a perfect reranker would order them."""
+    """The ceiling: the first `depth` candidates of each query in the order of a perfect reranker."""
     found = {}
     for query_id, judgements in qrels.items():
         doc_ids = [candidate.doc_id for candidate in run.get(query_id, [])]
@@ -90,7 +90,7 @@ def perfect_rankings(run: Run, qrels: Qrels, depth: int) -> dict[str, list[str]]
 
 
 def median_milliseconds(answer: Callable[[str], object], queries: Iterable[str]) -> float:
-    """Median time that `answer` takes for a query; the first query is answered once more before, to warm up."""
+    """Median time in milliseconds of `answer` per query, after one warm-up call with the first query."""
     found = list(queries)
     answer(found[0])
     times = []

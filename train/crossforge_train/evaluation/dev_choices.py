@@ -1,4 +1,4 @@
-"""What is chosen on dev: fusion weight, calibrator and threshold."""
+"""Chooses fusion weight, calibrator and threshold on dev."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from crossforge_train.evaluation.threshold import choose_threshold
 
 @dataclass(frozen=True)
 class Tuned:
-    """What dev decided.
+    """Values chosen on dev.
 
     Attributes:
         fusion_weight: share of the first stage in the shipped order; 0 is the reranker alone, 1 the first stage alone.
-        calibrator: logit to probability.
-        log_losses: held-out log loss on dev by method of calibration.
-        threshold: probability below which the best candidate means "nothing relevant here"; None where dev has no
+        calibrator: maps logits to probabilities.
+        log_losses: held-out log loss on dev by calibration method.
+        threshold: if the best candidate's probability is below this, nothing relevant was found; None if dev has no
             relevant candidate.
         dev: mean metric on dev by system.
     """
@@ -43,7 +43,7 @@ class Tuned:
 
 
 def tune(bench: Bench, reranker: Reranker) -> Tuned:
-    """Choose on a dev split what ships: fusion weight, calibrator and threshold."""
+    """Choose the fusion weight, calibrator and threshold to ship, on a dev split."""
     metric = bench.config.metric
     alone = reranker_system(bench, RERANKER, reranker, 0.0)
     pseudo = not judged_by_people(bench.collection, bench.split)

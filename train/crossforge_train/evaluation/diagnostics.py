@@ -19,7 +19,7 @@ TOP = 10  # ranks at which a relevant document counts as found
 _NEAR_COPY = 0.8
 _UNJUDGED_RANKS = 3
 
-# What becomes of a relevant document; `report.causes` has the words for it.
+# What becomes of a relevant document; `report/causes.py` puts it in words.
 Cause = Literal["found", "missed", "too_deep", "near_copy", "cut", "outranked"]
 FOUND: Cause = "found"
 MISSED: Cause = "missed"

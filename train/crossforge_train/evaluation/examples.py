@@ -1,4 +1,4 @@
-"""The queries that gained and lost most, with the two orders next to each other."""
+"""The queries that gained and lost most, with both orders side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHARACTERS = 160
 
 @dataclass(frozen=True)
 class ExampleDocument:
-    """One place in an order: what stands there, how relevant it is (None: no judgement), and how far it moved up."""
+    """A document at one rank: its relevance (None if unjudged) and how many ranks it moved up (None if new)."""
 
     doc_id: str
     text: str
@@ -26,14 +26,14 @@ class ExampleDocument:
 
 @dataclass(frozen=True)
 class Example:
-    """One query before and after.
+    """One query before and after reranking.
 
     Attributes:
-        query_id: its id.
-        query: its text.
-        gain: difference of the metric.
-        before: the first places of the baseline's order.
-        after: the first places of the order that ships.
+        query_id: id of the query.
+        query: text of the query.
+        gain: change in the metric.
+        before: top of the baseline's order.
+        after: top of the shipped order.
     """
 
     query_id: str
@@ -46,7 +46,7 @@ class Example:
 def best_and_worst(
     gains: Mapping[str, float], before: Rankings, after: Rankings, collection: Collection, qrels: Qrels
 ) -> tuple[list[Example], list[Example]]:
-    """The ten queries that gained most and the ten that lost most; queries that did not change are neither."""
+    """The ten queries that gained most and the ten that lost most; unchanged queries are in neither list."""
     order = sorted(gains, key=lambda query_id: (-gains[query_id], query_id))
 
     def example(query_id: str) -> Example:

@@ -1,4 +1,4 @@
-"""The share of the first stage in the order that ships, chosen on dev."""
+"""Chooses the first stage's share in the shipped order, on dev."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ def choose_fusion_weight(
 ) -> float:
     """The best weight, averaged over resamples of the queries (bagging); 0 is the reranker alone, 1 the first stage.
 
-    The one best weight of a few queries hangs on two or three of them; its mean over resamples does not, and is as good
-    where there are many (docs/results.md has the comparison).
+    With few queries, the single best weight depends on two or three of them. The mean over resamples does not, and is
+    just as good with many queries (docs/results.md has the comparison).
 
     Args:
-        scored: what the reranker gave the candidates.
+        scored: candidates scored by the reranker.
         run: first-stage candidates.
         qrels: judgements of the same queries.
-        metric: what is to be best.
-        seed: of the resampling.
-        pseudo: whether the queries are pseudo-queries. These are worded like the documents, so that the first stage is
-            better on them than on people's: half the weight that is best on them is taken, or as much more as it
-            takes to keep up with the first stage.
+        metric: measure to maximise.
+        seed: seed of the resampling.
+        pseudo: whether the queries are pseudo-queries. Their wording follows the documents, which flatters the first
+            stage; so half of the best weight is used, or the smallest larger one that keeps up with the first stage.
 
     Source: L. Breiman, "Bagging predictors", Machine Learning 1996.
     """
@@ -48,16 +47,16 @@ def choose_fusion_weight(
 
 
 def best_over_resamples(values: NDArray[np.float64], seed: int, *, pseudo: bool = False) -> float:
-    """The mean over resampled queries of the weight that is best on them.
+    """The best weight on each resample of the queries, averaged over resamples.
 
     Args:
-        values: of the metric, shape (weights, queries), in the order of `FUSION_WEIGHTS`.
-        seed: of the resampling.
+        values: metric values of shape (weights, queries), in the order of `FUSION_WEIGHTS`.
+        seed: seed of the resampling.
         pseudo: see `choose_fusion_weight`.
     """
     queries = values.shape[1]
     drawn = np.random.default_rng(seed).integers(0, queries, size=(_RESAMPLES, queries))
-    # Rounded, so that of equally good weights the smallest wins whatever the order of summation.
+    # Rounded so that the smallest of equally good weights wins, whatever the order of summation.
     means = values[:, drawn].mean(axis=2).round(6)
     weights = np.array(FUSION_WEIGHTS)
     chosen = weights[means.argmax(axis=0)]

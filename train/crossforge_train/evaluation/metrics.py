@@ -1,4 +1,4 @@
-"""Metrics by their ir_measures names, per query, with one rule for queries that say nothing."""
+"""Per-query metrics by their ir_measures names, with one rule for queries that cannot be measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Qrels
 from crossforge_train.measures import parse_measure
 
-# Printed wherever figures are: it decides what a mean is a mean of.
+# Printed next to all figures: it defines which queries a mean covers.
 COUNTING_RULE = "queries without a relevant document are left out; queries that retrieved nothing count as 0"
 
 # query id -> document ids, best first
@@ -21,10 +21,9 @@ PerQuery = dict[str, dict[str, float]]
 
 
 def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) -> PerQuery:
-    """Every measure, under the name that it was asked for by, for every query with a relevant document.
+    """Compute each measure, under its requested name, for every query with a relevant document.
 
-    The order of `rankings` is what is measured. Scores do not enter, so that equal ones cannot be put into another
-    order than the one that is served.
+    The order of `rankings` alone is measured. Scores are ignored, so tied scores cannot change the served order.
 
     Raises:
         InputError: a measure is unknown.
@@ -43,9 +42,9 @@ def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) 
 
 
 def trec_order(run: Run) -> dict[str, list[str]]:
-    """A run's documents in the order that trec_eval gives them: falling score, equal scores by falling document id.
+    """A run's documents in trec_eval's order: descending score, ties by descending document id.
 
-    The rank column does not count, and scores are compared as 32-bit floats, as there.
+    As in trec_eval, the rank column is ignored and scores are compared as 32-bit floats.
     """
     return {
         query_id: [
@@ -57,7 +56,7 @@ def trec_order(run: Run) -> dict[str, list[str]]:
 
 
 def as_run(rankings: Rankings) -> Run:
-    """A run that `trec_order` turns into these rankings; its scores are the ranks, negated."""
+    """A run that `trec_order` turns back into these rankings; its scores are the negated ranks."""
     return {
         query_id: [Candidate(doc_id, -float(rank)) for rank, doc_id in enumerate(doc_ids, start=1)]
         for query_id, doc_ids in rankings.items()
@@ -65,7 +64,7 @@ def as_run(rankings: Rankings) -> Run:
 
 
 def ideal_order(judgements: Mapping[str, int], doc_ids: Sequence[str]) -> list[str]:
-    """The order in which a perfect reranker puts candidates: most relevant first, others as they stand."""
+    """The candidates in the order of a perfect reranker: most relevant first, ties in their given order."""
     return sorted(doc_ids, key=lambda doc_id: -max(judgements.get(doc_id, 0), 0))
 
 
@@ -75,5 +74,5 @@ def judged_queries(qrels: Qrels) -> dict[str, dict[str, int]]:
 
 
 def mean(values: Mapping[str, float]) -> float:
-    """Mean over queries, 0 if there is none."""
+    """Mean over queries; 0 if there are none."""
     return sum(values.values()) / len(values) if values else 0.0

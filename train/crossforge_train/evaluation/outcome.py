@@ -13,7 +13,7 @@ from crossforge_train.evaluation.verdict import Verdict, overall_verdict
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """How training went: loss and dev metric by step, the first stage's dev metric, and the step that was kept."""
+    """Loss and dev metric by step, the first stage's dev metric, and the step of the kept checkpoint."""
 
     steps: Sequence[int]
     loss: Sequence[float]
@@ -28,16 +28,16 @@ class Report:
     """The outcome of an evaluation.
 
     Attributes:
-        title: of the run or the comparison.
-        collection: what it was measured on.
-        metric: the measure that decided.
-        depth: first-stage candidates that were reranked.
-        backend: what computed the scores.
-        counting_rule: what the means are means of.
-        verdict: over all splits.
-        splits: one report a test split.
-        tuned: what was chosen on dev; None where nothing was.
-        training: how training went; None where the reranker was not trained in this run.
+        title: name of the run or comparison.
+        collection: name of the collection.
+        metric: the deciding measure.
+        depth: number of reranked first-stage candidates.
+        backend: backend that computed the scores.
+        counting_rule: which queries the means cover.
+        verdict: verdict over all splits.
+        splits: one report per test split.
+        tuned: values chosen on dev; None if none were.
+        training: training curves; None if the reranker was not trained in this run.
     """
 
     title: str
@@ -62,6 +62,6 @@ def make_report(
     tuned: Tuned | None = None,
     training: TrainingCurves | None = None,
 ) -> Report:
-    """A report over splits that were measured."""
+    """Combine the reports of the measured splits into one."""
     verdict = overall_verdict(split.verdict for split in splits)
     return Report(title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training)

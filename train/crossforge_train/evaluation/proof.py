@@ -1,4 +1,4 @@
-"""A reranker as it ships, set beside everything that could stand in its place."""
+"""Measures a reranker as it ships against every alternative to it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def measure_shipped(
     calibrator: Calibrator,
     threshold: float | None,
 ) -> Measured:
-    """Measure a reranker by itself and as it ships; the verdict is against the first stage, and the incumbent if any.
+    """Measure a reranker alone and as it ships; the verdict is against the first stage and the incumbent, if any.
 
     Args:
-        bench: what it is measured on.
-        reranker: the reranker.
-        fusion_weight: share of the first stage in what ships.
-        others: systems beside it; what ships is also compared with those that need no model.
-        calibrator: of what ships.
-        threshold: of what ships.
+        bench: the bench to measure on.
+        reranker: the reranker to measure.
+        fusion_weight: share of the first stage in the shipped order.
+        others: further systems; the shipped order is also compared with those that need no model.
+        calibrator: shipped calibrator.
+        threshold: shipped threshold.
     """
     alone = reranker_system(bench, RERANKER, reranker, 0.0)
     systems = [first_stage_system(bench), *others, alone, with_fusion(bench, alone, SHIPPED, fusion_weight)]

@@ -1,4 +1,4 @@
-"""Reranks the queries of a split through the pipeline that an app runs, and keeps the scores."""
+"""Reranks the queries of a split with the pipeline that apps run, and keeps the scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossforge.results import Result
 from crossforge.runs import Candidate, Run
 from crossforge_train.reporting import Reporter
 
-# A trained model spreads a query's candidates over several logits, a fresh head over 0.01; this is none at all.
+# A trained model spreads a query's candidates over several logits, a fresh head over 0.01; below this is no spread.
 CONSTANT_SPREAD = 1e-3
 
 
@@ -23,10 +23,10 @@ class ScoredQuery:
     """The candidates of one query in first-stage order, each array of shape (candidates,).
 
     Attributes:
-        doc_ids: the candidates.
-        first_stage_scores: what the first stage gave them.
-        logits: what the reranker gave them.
-        cut: whether the reranker did not read all of a document.
+        doc_ids: ids of the candidates.
+        first_stage_scores: scores from the first stage.
+        logits: logits from the reranker.
+        cut: whether the reranker read only part of the document.
     """
 
     doc_ids: Sequence[str]
@@ -35,7 +35,7 @@ class ScoredQuery:
     cut: NDArray[np.bool_]
 
     def ranking(self, fusion_weight: float) -> list[str]:
-        """Document ids in the order of the fused score: 0 is the reranker alone, 1 the first stage alone."""
+        """Document ids by fused score; weight 0 is the reranker alone, 1 the first stage alone."""
         fused = fuse(self.logits, self.first_stage_scores, fusion_weight) if fusion_weight else self.logits
         return [self.doc_ids[position] for position in descending(fused)]
 
@@ -45,7 +45,7 @@ class ScoredQuery:
         return ScoredQuery(self.doc_ids[kept], self.first_stage_scores[kept], self.logits[kept], self.cut[kept])
 
     def followed_by(self, deeper: ScoredQuery) -> ScoredQuery:
-        """These candidates and those of the next ranks."""
+        """These candidates followed by those at the next ranks."""
         return ScoredQuery(
             [*self.doc_ids, *deeper.doc_ids],
             np.concatenate([self.first_stage_scores, deeper.first_stage_scores]),
@@ -54,7 +54,7 @@ class ScoredQuery:
         )
 
     def relevant(self, judgements: Mapping[str, int]) -> NDArray[np.bool_]:
-        """Whether each candidate is judged relevant; one without a judgement is not."""
+        """Whether each candidate is judged relevant; unjudged ones are not."""
         return np.array([judgements.get(doc_id, 0) > 0 for doc_id in self.doc_ids], dtype=bool)
 
 
@@ -66,12 +66,12 @@ def score_queries(
     A query that is too long for the model keeps its first-stage order (its logits are 0).
 
     Args:
-        pipeline: compresses and reranks; its own first stage is not asked, since `run` holds what it found.
+        pipeline: selects passages and reranks; its own first stage is not used, since `run` holds the candidates.
         queries: query id -> text.
         run: first-stage candidates.
-        depth: how many of them are reranked.
+        depth: number of candidates to rerank.
         reporter: shows progress.
-        title: of the progress bar.
+        title: title of the progress bar.
     """
     scored: dict[str, ScoredQuery] = {}
     with reporter.bar(title, len(queries)) as advance:
@@ -96,7 +96,7 @@ def _scored_query(candidates: Sequence[Candidate], results: Mapping[str, Result]
 
 
 def _is_cut(result: Result) -> bool:
-    """A document is read in part if its passage was truncated, or is one of several."""
+    """A document is only partly read if its passage was truncated or is one of several."""
     return result.truncated or len(result.passage) < len(result.document.full_text)
 
 
@@ -110,12 +110,12 @@ def rankings(scored: Mapping[str, ScoredQuery], run: Run, fusion_weight: float) 
 
 
 def spread_of_scores(scored: Mapping[str, ScoredQuery]) -> float:
-    """Mean over queries of the standard deviation of their logits; 0 means that the model ranks nothing."""
+    """Standard deviation of a query's logits, averaged over queries; 0 means that the model ranks nothing."""
     spreads = [float(found.logits.std()) for found in scored.values() if len(found.logits) > 1]
     return float(np.mean(spreads)) if spreads else 0.0
 
 
 def cut_share(scored: Mapping[str, ScoredQuery]) -> float:
-    """Share of all candidates of which the reranker did not read everything."""
+    """Share of all candidates that the reranker read only in part."""
     cut = [found.cut for found in scored.values() if len(found.cut)]
     return float(np.mean(np.concatenate(cut))) if cut else 0.0

@@ -1,4 +1,4 @@
-"""How sure a difference between two systems on the same queries is."""
+"""Significance tests and intervals for two systems measured on the same queries."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def randomization_p_value(differences: NDArray[np.float64], permutations: int, s
     """Two-sided p value of the paired randomization test: how often random signs give as large a mean difference.
 
     Args:
-        differences: per query, shape (queries,).
-        permutations: random sign vectors that are drawn.
-        seed: of the draw.
+        differences: metric differences by query, shape (queries,).
+        permutations: number of random sign vectors.
+        seed: seed of the draws.
 
     Source: R. A. Fisher, 1935; for retrieval M. Smucker et al., "A comparison of statistical significance tests for
     information retrieval evaluation", CIKM 2007.
@@ -29,13 +29,13 @@ def randomization_p_value(differences: NDArray[np.float64], permutations: int, s
     for start in range(0, permutations, _BLOCK):
         block = min(_BLOCK, permutations - start)
         signs = random.integers(0, 2, size=(block, len(differences)), dtype=np.int8) * 2 - 1
-        # A hair of tolerance: the observed signs themselves must count as large as they are.
+        # The tolerance absorbs rounding: a draw of the observed signs must count as equally large.
         as_large += int((np.abs(signs @ differences) >= observed - 1e-12).sum())
     return (as_large + 1) / (permutations + 1)
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
-    """The p values of one family of comparisons, corrected for their number; each at least what it was, at most 1.
+    """Correct the p values of one family of comparisons for their number; none decreases or exceeds 1.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
     """
@@ -53,10 +53,10 @@ def bootstrap_interval(
     """Percentile bootstrap interval of the mean over queries.
 
     Args:
-        values: per query, shape (queries,).
-        draws: resamples.
-        seed: of the resampling.
-        confidence: share of the resampled means that the interval holds.
+        values: metric values by query, shape (queries,).
+        draws: number of resamples.
+        seed: seed of the resampling.
+        confidence: share of the resampled means inside the interval.
     """
     if not len(values):
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Everything that is said about one test split."""
+"""Measures one test split and reports everything about it."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from crossforge_train.evaluation.verdict import (
     system_results,
 )
 
-# Of an endless document so many passages say whether reading on would have helped.
+# Passages read of a very long document to see whether reading on would have helped.
 _PASSAGES_IN_FULL = 16
 
 
 @dataclass(frozen=True)
 class Details:
-    """What is said about the scores of one reranker.
+    """Analysis of one reranker's scores.
 
     Attributes:
-        depth_curve: quality over rerank depth.
-        latency: quality over time.
-        reliability: of its probabilities.
-        threshold: what "nothing relevant here" was worth; None if there is no threshold.
+        depth_curve: quality by rerank depth.
+        latency: quality by latency.
+        reliability: calibration of the probabilities.
+        threshold: quality of the "nothing relevant here" decisions; None if there is no threshold.
         diagnosis: what became of the relevant documents.
     """
 
@@ -63,21 +63,21 @@ class SplitReport:
     """One test split.
 
     Attributes:
-        split: its name.
-        queries: how many were measured.
-        left_out: how many were not, since they have no relevant document.
-        retrieved_nothing: how many of the measured ones the first stage found nothing for.
+        split: name of the split.
+        queries: number of measured queries.
+        left_out: number of queries left out because they have no relevant document.
+        retrieved_nothing: number of measured queries for which the first stage found nothing.
         systems: all systems, the baseline first.
-        comparisons: pairs of them, the decisive ones first.
-        verdict: of the decisive comparisons together.
+        comparisons: compared pairs of systems, the decisive ones first.
+        verdict: verdict over the decisive comparisons.
         ceiling: all measures for a perfect reranker of the same candidates.
-        subject: the system that the following is about.
-        baseline: what it is set against.
-        gains: difference of the metric by query, rising.
+        subject: the system that the remaining fields describe.
+        baseline: the system it is compared with.
+        gains: per-query change in the metric, ascending.
         best: examples of queries that gained.
         worst: examples of queries that lost.
-        details: about the subject's scores; None if it has none.
-        pseudo: whether no query of it was asked or judged by a person.
+        details: analysis of the subject's scores; None if it has no scores.
+        pseudo: whether no query was asked or judged by a person.
     """
 
     split: str
@@ -99,7 +99,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Measured:
-    """A split's report, and what it was made from: systems and their values by query."""
+    """A split's report and the data behind it: the systems, and per system its values by measure and query."""
 
     report: SplitReport
     systems: Sequence[System]
@@ -109,14 +109,14 @@ class Measured:
 def measure_split(
     bench: Bench, systems: Sequence[System], contest: Contest, calibrator: Calibrator, threshold: float | None
 ) -> Measured:
-    """Measure the systems and compare them; the first decisive one is the subject of everything that is shown.
+    """Measure and compare the systems; the first decisive pair names the subject and baseline of the details.
 
     Args:
-        bench: what they are measured on.
-        systems: all of them; their names differ.
-        contest: who is compared with whom.
-        calibrator: the subject's.
-        threshold: the subject's.
+        bench: the bench to measure on.
+        systems: all systems, with distinct names.
+        contest: which systems are compared.
+        calibrator: the subject's calibrator.
+        threshold: the subject's threshold.
     """
     config = bench.config
     values = {system.name: measure_rankings(config.measures, bench.qrels, system.rankings) for system in systems}
@@ -179,7 +179,7 @@ def _reader(bench: Bench, subject: RerankerSystem) -> ReadInFull:
     def best_logit(query_id: str, doc_id: str) -> float:
         query = bench.queries[query_id]
         if not reranker.tokenizer.fits(query):
-            return -math.inf  # it was not read at all, and reading more of the document is no way out
+            return -math.inf  # nothing was read, and reading more of the document would not help
         texts = windows.split(query, bench.collection.corpus[doc_id])[:_PASSAGES_IN_FULL]
         return float(reranker.score_pairs([(query, text) for text in texts]).logits.max())
 
@@ -187,7 +187,7 @@ def _reader(bench: Bench, subject: RerankerSystem) -> ReadInFull:
 
 
 def _depth_curve(bench: Bench, subject: RerankerSystem) -> DepthCurve:
-    """The curve over all queries, or, if it goes deeper than what was reranked, over a draw of them."""
+    """The curve over all queries, or over a sample of them if it goes deeper than the rerank depth."""
     config, scored = bench.config, subject.scored
     retrieved = max((len(candidates) for candidates in bench.run.values()), default=0)
     depths = sorted({min(depth, max(retrieved, 1)) for depth in (*config.depths, config.depth)})
@@ -200,7 +200,7 @@ def _depth_curve(bench: Bench, subject: RerankerSystem) -> DepthCurve:
 
 
 def _alone(subject: RerankerSystem) -> str:
-    """What the curve calls the subject without the first stage's share."""
+    """The curve's name for the subject without fusion."""
     return RERANKER if subject.name == SHIPPED else f"{subject.name} alone"
 
 

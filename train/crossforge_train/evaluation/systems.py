@@ -1,4 +1,4 @@
-"""What is compared: first stage, BM25, rerankers and run files, each as one order of documents for every query."""
+"""The compared systems: first stage, BM25, rerankers and run files, each with one order of documents per query."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ WITHOUT_MODEL = (BM25, BM25_RETRIEVAL)
 
 @dataclass(frozen=True)
 class Bench:
-    """What all systems are measured on, and how: the same queries, judgements and first-stage candidates.
+    """The shared test bench: all systems are measured on the same queries, judgements and first-stage candidates.
 
     Attributes:
         collection: documents and queries.
-        split: which of its splits.
-        queries: query id -> text, those that are measured.
-        qrels: their judgements; each has a relevant document.
-        left_out: queries of the split without a relevant document.
+        split: name of the measured split.
+        queries: query id -> text of the measured queries.
+        qrels: their judgements; every query has a relevant document.
+        left_out: number of queries of the split without a relevant document.
         run: first-stage candidates of the queries.
         retriever: the first stage; it also chooses the passages of long documents.
-        config: depth, measures, level of significance.
-        seed: of all draws.
+        config: depth, measures, significance level.
+        seed: seed of all draws.
         reporter: shows progress.
     """
 
@@ -59,7 +59,7 @@ class Bench:
     reporter: Reporter
 
     def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
-        """The path that an app would run, with this reranker in it."""
+        """The pipeline that an app would run, with this reranker."""
         corpus, config = self.collection.corpus, self.config
         return RetrieveAndRerank(corpus, self.retriever, reranker, depth=config.depth, passages=config.passages)
 
@@ -69,8 +69,8 @@ class System:
     """One way to order documents.
 
     Attributes:
-        name: what tables call it.
-        rankings: its order of documents, by query.
+        name: name in tables.
+        rankings: query id -> document ids, best first.
     """
 
     name: str
@@ -79,12 +79,12 @@ class System:
 
 @dataclass(frozen=True)
 class RerankerSystem(System):
-    """A system with scores of its own.
+    """A system with a reranker's scores.
 
     Attributes:
-        scored: its scores.
+        scored: scored candidates by query.
         fusion_weight: share of the first stage in the order.
-        pipeline: what made the scores.
+        pipeline: pipeline that produced the scores.
     """
 
     scored: Mapping[str, ScoredQuery] = field(repr=False)
@@ -102,7 +102,7 @@ def set_up_bench(
     reporter: Reporter,
     limit: int | None = None,
 ) -> Bench:
-    """The bench for the queries of a split that can be measured, at most `limit` of them by a seeded draw.
+    """Set up the bench for the measurable queries of a split, at most `limit` of them by a seeded draw.
 
     Raises:
         InputError: no query has a relevant document.
@@ -126,10 +126,10 @@ def set_up_bench(
 
 
 def read_candidates(path: Path, collection: Collection) -> dict[str, list[Candidate]]:
-    """A TREC run of another system in place of the first stage, in the order that trec_eval gives it.
+    """Read another system's TREC run to replace the first stage, in trec_eval's order.
 
     Raises:
-        InputError: the file is no run, or names a document that the collection does not hold.
+        InputError: the file is not a run, or names a document that is not in the collection.
     """
     run = read_run(path)
     require_documents(run, collection, path)
@@ -141,19 +141,19 @@ def read_candidates(path: Path, collection: Collection) -> dict[str, list[Candid
 
 
 def first_stage_system(bench: Bench) -> System:
-    """The order that reranking starts from."""
+    """The first stage as a system: the order that reranking starts from."""
     return System(
         FIRST_STAGE, {query_id: [found.doc_id for found in candidates] for query_id, candidates in bench.run.items()}
     )
 
 
 def bm25_retriever(collection: Collection, first_stage: Retriever) -> Retriever:
-    """The corpus indexed with BM25 weights, its texts read as a lexical first stage reads them."""
+    """Index the corpus with BM25 weights, using the first stage's analyzer."""
     return bm25_beside(first_stage, collection.corpus.values())
 
 
 def bm25_systems(bench: Bench, retriever: Retriever) -> list[System]:
-    """BM25 over the same candidates, and BM25 over the whole corpus: what one would get without any model."""
+    """BM25 over the same candidates and over the whole corpus: the alternatives that need no model."""
     deepest = max((len(candidates) for candidates in bench.run.values()), default=0)
     retrieved = retriever.search(bench.queries, max(deepest, 1))
     everything = {query_id: [found.doc_id for found in candidates] for query_id, candidates in retrieved.items()}
@@ -161,7 +161,7 @@ def bm25_systems(bench: Bench, retriever: Retriever) -> list[System]:
 
 
 def _reordered(bench: Bench, retriever: Retriever) -> Rankings:
-    """The first-stage candidates by falling score of another first stage; equal ones keep their order."""
+    """The first-stage candidates by another retriever's descending score; ties keep their order."""
     found = {}
     for query_id, candidates in bench.run.items():
         doc_ids = [candidate.doc_id for candidate in candidates]
@@ -174,10 +174,10 @@ def _reordered(bench: Bench, retriever: Retriever) -> Rankings:
 
 
 def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: float) -> RerankerSystem:
-    """A reranker over the first `depth` candidates of each query.
+    """Run a reranker over the first `depth` candidates of each query.
 
     Raises:
-        InputError: it gives all documents of a query the same score.
+        InputError: the reranker gives all documents of a query the same score.
     """
     pipeline = bench.pipeline(reranker)
     title = f"reranking {bench.split}" + ("" if name == RERANKER else f" with {name}")
@@ -194,31 +194,31 @@ def with_fusion(bench: Bench, system: RerankerSystem, name: str, fusion_weight: 
 
 
 def run_file_system(bench: Bench, name: str, path: Path) -> System:
-    """A TREC run file as it is, in the order that trec_eval gives it.
+    """A TREC run file as a system, in trec_eval's order.
 
     Raises:
-        InputError: the file is no run, or holds none of the queries.
+        InputError: the file is not a run, or holds none of the queries.
     """
     run = read_run(path)
     if not run.keys() & bench.queries.keys():
-        raise InputError(f"{path}: none of the queries of split {bench.split} stands in this run")
+        raise InputError(f"{path}: this run has none of the queries of split {bench.split}")
     return System(name, trec_order({query_id: run.get(query_id, []) for query_id in bench.queries}))
 
 
 def opened(reference: str) -> Reranker | Path:
-    """What a reference names: a TREC run file, or a reranker.
+    """Resolve a reference: the path of a TREC run file, or a loaded reranker.
 
     Raises:
-        PackageError: neither a file nor a reranker.
+        PackageError: it is neither.
     """
     return Path(reference) if Path(reference).is_file() else Reranker(reference)
 
 
 def opened_system(bench: Bench, name: str, found: Reranker | Path) -> System:
-    """A run file, or a reranker as it is shipped: a package with its own fusion weight, or any cross-encoder.
+    """A run file, or a reranker as it ships: a package with its own fusion weight, or any cross-encoder.
 
     Raises:
-        InputError: a run file that does not fit, or a reranker that gives all documents of a query the same score.
+        InputError: the run file does not fit, or the reranker gives all documents of a query the same score.
     """
     if isinstance(found, Path):
         return run_file_system(bench, name, found)

@@ -1,4 +1,4 @@
-"""The probability below which the best candidate says: nothing relevant here."""
+"""The threshold: if the best candidate's probability is below it, the answer is "nothing relevant here"."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ THRESHOLD_RULE = (
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """What a threshold does on a split; a share of nothing is None.
+    """Precision and recall of a threshold on a split; None where the denominator is zero.
 
     Attributes:
         threshold: a probability.
-        precision: of the lists that were said to hold nothing relevant, the share that hold nothing.
-        recall: of the lists that hold nothing relevant, the share that were said to.
-        kept_precision: of the candidates at or above the threshold, the share that is relevant.
-        kept_recall: of the relevant candidates, the share at or above the threshold.
+        precision: share of the candidate lists rejected as "nothing relevant here" that hold nothing relevant.
+        recall: share of the lists that hold nothing relevant that are rejected.
+        kept_precision: share of the candidates at or above the threshold that are relevant.
+        kept_recall: share of the relevant candidates that are at or above the threshold.
     """
 
     threshold: float
@@ -38,12 +38,15 @@ class ThresholdResult:
 
 
 def choose_threshold(scored: Mapping[str, ScoredQuery], qrels: Qrels, calibrator: Calibrator) -> float | None:
-    """The threshold with the best mean recall of lists with and without something relevant; None without relevant ones.
+    """The threshold with the best balanced accuracy on lists with and without a relevant candidate.
 
     Args:
         scored: reranked candidates of the dev queries.
         qrels: their judgements.
-        calibrator: logit to probability.
+        calibrator: maps logits to probabilities.
+
+    Returns:
+        A probability; None unless both kinds of lists occur.
     """
     from sklearn.metrics import roc_curve
 
@@ -51,13 +54,13 @@ def choose_threshold(scored: Mapping[str, ScoredQuery], qrels: Qrels, calibrator
     if holds_relevant.all() or not holds_relevant.any():
         return None
     false_alarms, found, thresholds = roc_curve(holds_relevant, best, drop_intermediate=False)
-    return float(thresholds[1 + int(np.argmax((found - false_alarms)[1:]))])  # the first one, infinity, keeps nothing
+    return float(thresholds[1 + int(np.argmax((found - false_alarms)[1:]))])  # skips infinity, which keeps nothing
 
 
 def measure_threshold(
     scored: Mapping[str, ScoredQuery], qrels: Qrels, calibrator: Calibrator, threshold: float
 ) -> ThresholdResult:
-    """Precision and recall of "nothing relevant here", and of the candidates that are kept."""
+    """Measure precision and recall of "nothing relevant here" and of the kept candidates."""
     best, holds_relevant = _best_probabilities(scored, qrels, calibrator)
     said_nothing = best < threshold
     probabilities = [calibrator.probabilities(found.logits) for found in scored.values()]
@@ -77,10 +80,10 @@ def measure_threshold(
 def _best_probabilities(
     scored: Mapping[str, ScoredQuery], qrels: Qrels, calibrator: Calibrator
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The best probability of each list of candidates, and whether the list holds something relevant.
+    """The best probability of each list of candidates, and whether the list holds a relevant one.
 
-    What is missing in the first stage's candidates alone would be too few lists without anything relevant, and on
-    some collections none: so each query also gives the list of its candidates that are not relevant.
+    The first stage alone yields few lists without a relevant candidate, on some collections none. So each query also
+    contributes the list of its candidates that are not relevant.
     """
     best: list[float] = []
     holds_relevant: list[bool] = []

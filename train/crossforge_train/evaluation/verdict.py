@@ -1,4 +1,4 @@
-"""Compares systems on one split and says WIN, TIE or REGRESSION."""
+"""Compares systems on one split and returns a verdict: WIN, TIE or REGRESSION."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Comparison:
     """A system against a baseline on the same queries, by the deciding metric.
 
     Attributes:
-        system: what is compared.
-        baseline: with what.
-        decisive: whether the verdict rests on it.
-        difference: of the means.
-        relative: the difference as a share of the baseline's mean; None where that is 0.
-        effect_size: mean of the differences by query over their standard deviation (Cohen's d for pairs).
+        system: name of the system.
+        baseline: name of the baseline.
+        decisive: whether the verdict depends on this comparison.
+        difference: difference of the means.
+        relative: difference as a share of the baseline's mean; None if that mean is 0.
+        effect_size: mean per-query difference over its standard deviation (Cohen's d for pairs).
         interval: 95% bootstrap interval of the difference.
-        p_value: of the paired randomization test, corrected for the number of comparisons.
-        wins: queries that got better.
-        losses: queries that got worse.
-        verdict: what the p value says at the level of significance.
+        p_value: p value of the paired randomization test, corrected for the number of comparisons.
+        wins: number of queries that improved.
+        losses: number of queries that got worse.
+        verdict: verdict at the configured significance level.
     """
 
     system: str
@@ -52,7 +52,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class SystemResult:
-    """One system on one split: means of all measures, and the 95% bootstrap interval of the deciding one."""
+    """One system on one split: the means of all measures and the deciding one's 95% bootstrap interval."""
 
     name: str
     means: Mapping[str, float]
@@ -61,12 +61,12 @@ class SystemResult:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who is compared with whom.
+    """Which systems are compared.
 
     Attributes:
-        baseline: every other system is compared with it.
-        decisive: (system, baseline) pairs that the verdict rests on.
-        rivals: (system, baseline) pairs that are compared besides, for a warning.
+        baseline: the system that every other one is compared with.
+        decisive: (system, baseline) pairs that decide the verdict.
+        rivals: further (system, baseline) pairs, compared only to warn.
     """
 
     baseline: str
@@ -74,13 +74,13 @@ class Contest:
     rivals: Sequence[tuple[str, str]] = ()
 
     def pairs(self, systems: Iterable[str]) -> list[tuple[str, str]]:
-        """All (system, baseline) pairs that are compared, the decisive ones first."""
+        """All compared (system, baseline) pairs, the decisive ones first."""
         others = [(name, self.baseline) for name in systems if name != self.baseline]
         return list(dict.fromkeys((*self.decisive, *others, *self.rivals)))
 
 
 def system_results(values: Mapping[str, PerQuery], config: EvaluationConfig, seed: int) -> list[SystemResult]:
-    """Means and interval of each system, from its values by query."""
+    """Means and interval of each system, from its per-query values."""
     return [
         SystemResult(
             name,
@@ -94,13 +94,13 @@ def system_results(values: Mapping[str, PerQuery], config: EvaluationConfig, see
 def compare_systems(
     values: Mapping[str, PerQuery], contest: Contest, config: EvaluationConfig, seed: int
 ) -> list[Comparison]:
-    """Compare systems pairwise; p values are corrected within the decisive comparisons and within the others.
+    """Compare systems pairwise; p values are corrected separately for the decisive and the other comparisons.
 
     Args:
-        values: by system, measure and query; all systems have the same queries.
-        contest: who is compared with whom.
-        config: metric, level of significance, number of draws.
-        seed: of the draws.
+        values: values by system, measure and query; all systems have the same queries.
+        contest: which systems are compared.
+        config: metric, significance level, number of draws.
+        seed: seed of the draws.
     """
     found = [_comparison(values, pair, contest, config, seed) for pair in contest.pairs(values)]
     families = [[each for each in found if each.decisive == decisive] for decisive in (True, False)]
@@ -108,7 +108,7 @@ def compare_systems(
 
 
 def overall_verdict(verdicts: Iterable[Verdict]) -> Verdict:
-    """REGRESSION if any is one, WIN if all are (and there is one), TIE otherwise."""
+    """REGRESSION if any verdict is one, WIN if all are (and there is at least one), TIE otherwise."""
     found = set(verdicts)
     if "REGRESSION" in found:
         return "REGRESSION"
@@ -132,7 +132,7 @@ def _comparison(
         p_value=randomization_p_value(differences, config.permutations, seed),
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
-        verdict="TIE",  # until the p value is corrected
+        verdict="TIE",  # placeholder until the p value is corrected
     )
 
 

@@ -1,1 +1,1 @@
-"""Makes a cross-encoder out of a bi-encoder that scores, before any training, much like the bi-encoder's cosine."""
+"""Builds a cross-encoder from a bi-encoder; before any training, its scores follow the bi-encoder's cosines."""

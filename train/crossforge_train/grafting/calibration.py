@@ -1,4 +1,4 @@
-"""What flows through a bi-encoder over a sample of texts: the means and covariances that a graft is fitted to."""
+"""Observes a bi-encoder's activations on sample texts; a graft is fitted to their means and covariances."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_TOKENS = 64  # of each text; the statistics are of tokens, not of texts
-_RIDGE = 1e-3  # of the mean variance, so that a covariance of few tokens can be inverted
+_TOKENS = 64  # read of each text; the statistics are over tokens, not over texts
+_RIDGE = 1e-3  # relative to the mean variance; makes a covariance of few tokens invertible
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of the vectors that enter a LayerNorm, over tokens other than [CLS].
+    """Statistics of a LayerNorm's input vectors, over all tokens but [CLS].
 
     Attributes:
-        deviations: the standard deviation within each vector, shape (tokens,).
-        offset: the mean over tokens of a vector's mean, in its deviations.
+        deviations: standard deviation within each vector, shape (tokens,).
+        offset: mean over tokens of each vector's mean, in units of its standard deviation.
     """
 
     deviations: Tensor
@@ -27,23 +27,23 @@ class Spread:
 
     @property
     def deviation(self) -> Tensor:
-        """The usual one: the median."""
+        """The typical deviation: the median."""
         return self.deviations.median()
 
     @property
     def ratios(self) -> Tensor:
-        """Each one to the usual one, shape (tokens,)."""
+        """Each deviation relative to the typical one, shape (tokens,)."""
         return self.deviations / self.deviation
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What was seen of a bi-encoder.
+    """Recorded activations of a bi-encoder.
 
     Attributes:
-        entering: by the name of each LayerNorm, the spread of what enters it.
-        leaving: by the name of each LayerNorm, what leaves it, shape (tokens, hidden); padding is left out.
-        is_cls: which of these tokens are [CLS], shape (tokens,).
+        entering: LayerNorm name -> spread of its input.
+        leaving: LayerNorm name -> its output, shape (tokens, hidden), without padding.
+        is_cls: whether each token is [CLS], shape (tokens,).
     """
 
     entering: Mapping[str, Spread]
@@ -51,9 +51,9 @@ class Activations:
     is_cls: Tensor
 
     def cls_direction(self, name: str) -> Tensor:
-        """The vector whose dot product with what leaves a LayerNorm is about 1 higher for [CLS] than for other tokens.
+        """The vector whose dot product with a LayerNorm's output is about 1 higher for [CLS] than for other tokens.
 
-        That of Fisher's linear discriminant; [CLS] is much the same in all texts, so it stands out clearly.
+        It is the direction of Fisher's linear discriminant. [CLS] hardly varies between texts, so it stands out.
         """
         others = self.leaving[name][~self.is_cls]
         covariance = invertible(torch.cov(others.T))
@@ -64,28 +64,28 @@ class Activations:
 
 
 def invertible(covariance: Tensor) -> Tensor:
-    """A covariance, shape (hidden, hidden), with a little of its mean variance more on the diagonal."""
+    """A covariance, shape (hidden, hidden), made invertible by adding a little of its mean variance to the diagonal."""
     return covariance + _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
 
 
 def embeddings_norm() -> str:
-    """The name of the LayerNorm that the first layer reads."""
+    """Name of the LayerNorm whose output the first layer reads."""
     return "embeddings.LayerNorm"
 
 
 def attention_norm(layer: int) -> str:
-    """The name of the LayerNorm after a layer's attention."""
+    """Name of the LayerNorm after a layer's attention."""
     return f"encoder.layer.{layer}.attention.output.LayerNorm"
 
 
 def layer_norm(layer: int) -> str:
-    """The name of the LayerNorm at a layer's end."""
+    """Name of the LayerNorm at the end of a layer."""
     return f"encoder.layer.{layer}.output.LayerNorm"
 
 
 @torch.no_grad()
 def observe(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Activations:
-    """Run texts through a `BertModel` and keep what its LayerNorms read and write."""
+    """Run texts through a `BertModel` and record the inputs and outputs of its LayerNorms."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     hooks = [
         module.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs[0], output)}))

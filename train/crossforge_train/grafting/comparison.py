@@ -1,8 +1,8 @@
-"""The layer that a graft adds: at [CLS] it averages the query and the document, and compares the two.
+"""The layer that a graft adds: at [CLS] it averages the query and the document and compares the two averages.
 
-Half of its attention heads read the query's tokens and half the document's, each evenly; the LayerNorm after them
-brings both averages to unit length; the feed-forward part multiplies them, coordinate by coordinate, and sums the
-products into the segment axis: the cosine. What that leaves free keeps its random start and learns like any layer.
+Half of its attention heads attend evenly to the query's tokens and half to the document's. The LayerNorm after them
+scales both averages to unit length. The feed-forward block multiplies them coordinate by coordinate and sums the
+products into the segment axis: the cosine. All unused weights keep their random initialisation and train as usual.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch.nn.functional import normalize
 from crossforge_train.grafting.calibration import Activations, layer_norm
 from crossforge_train.grafting.segments import preference, without_axis
 
-_LEAD = 30.0  # how much louder the averages are than what [CLS] held before
-_LOUDNESS = 0.25  # of the averages beside the comparison, so that the last LayerNorm hardly depends on the comparison
-# A product of two numbers out of GELUs: gelu(z) + gelu(−z) grows like z², and (a+b)² − (a−b)² = 4ab.
+_LEAD = 30.0  # scale of the averages relative to what [CLS] held before
+_LOUDNESS = 0.25  # scale of the averages next to the comparison; keeps the last LayerNorm nearly independent of it
+# GELUs can multiply: gelu(z) + gelu(−z) grows like z², and (a+b)² − (a−b)² = 4ab.
 _SIGNS = ((1.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0))
-_AMPLITUDE = 4.0  # of the comparison on its axis, for a cosine one above the mean
-_LINEAR = 0.5  # what of it the pooler reads: tanh should not bend it
+_AMPLITUDE = 4.0  # value of the comparison on its axis for a cosine of 1 above the mean
+_LINEAR = 0.5  # share of it that the pooler reads, small enough for tanh to be nearly linear
 _UNITS = len(_SIGNS)
 
 
 class Evenness(NamedTuple):
-    """Attention logits between the tokens that are averaged and the others.
+    """Gaps in attention logits between the averaged tokens and all others.
 
-    With more of it less of the other text gets into an average, and the tokens' weights differ more.
+    A larger gap keeps more of the other text out of the average, but weights the tokens less evenly.
     """
 
     query: float
@@ -38,20 +38,20 @@ class Evenness(NamedTuple):
 def add_comparison(
     model: Any, axis: int, queries: Tensor, documents: Tensor, activations: Activations, evenness: Evenness
 ) -> None:
-    """Write the last layer of a `BertForSequenceClassification` in place; again, with another evenness, if need be.
+    """Write the last layer of a `BertForSequenceClassification` in place; can be repeated with another evenness.
 
     Args:
-        model: its last layer is random, the ones before are those of the bi-encoder.
+        model: a model whose last layer is random and whose other layers come from the bi-encoder.
         axis: the segment axis.
-        queries: their embeddings by the bi-encoder, shape (queries, hidden).
-        documents: theirs, shape (documents, hidden).
-        activations: of the bi-encoder.
-        evenness: of the query's average and of the document's.
+        queries: bi-encoder embeddings of the queries, shape (queries, hidden).
+        documents: bi-encoder embeddings of the documents, shape (documents, hidden).
+        activations: activations of the bi-encoder.
+        evenness: attention gaps of the two averages.
     """
     layer = model.bert.encoder.layer[-1]
     attention, output = layer.attention.self, layer.attention.output
     heads, size, hidden = attention.num_attention_heads, attention.attention_head_size, model.config.hidden_size
-    side = heads // 2 * size  # dimensions of half of the heads
+    side = heads // 2 * size  # dimensions of half the heads
     compared = min((hidden - 1) // 2, side, model.config.intermediate_size // _UNITS)
     query_axes, document_axes = _axes(hidden, axis, compared)
     sides = [without_axis(vectors, axis) for vectors in (queries, documents)]
@@ -60,7 +60,7 @@ def add_comparison(
     output.dense.weight.zero_()
     for offset, axes, vectors in ((0, query_axes, sides[0]), (side, document_axes, sides[1])):
         rows = offset + torch.arange(compared)
-        # Of one length on average: averages of short texts are longer, and the LayerNorm sees both sides at once.
+        # Equal length on average: short texts have longer averages, and the LayerNorm scales both sides together.
         attention.value.weight[rows] = _LEAD**0.5 * projection / vectors.norm(dim=1).mean()
         output.dense.weight[axes, rows] = _LEAD**0.5
     cls_direction = without_axis(activations.cls_direction(layer_norm(model.config.num_hidden_layers - 2)), axis)
@@ -71,15 +71,15 @@ def add_comparison(
 
 
 def _axes(hidden: int, axis: int, compared: int) -> tuple[Tensor, Tensor]:
-    """The axes that hold the average of the query and of the document; shape (compared,) each."""
+    """The axes that hold the query's and the document's average, each of shape (compared,)."""
     free = torch.tensor([number for number in range(hidden) if number != axis])
     return free[:compared], free[compared : 2 * compared]
 
 
 def _projection(embeddings: Tensor, axis: int, compared: int) -> Tensor:
-    """What to compare of unit vectors: their principal components, shape (compared, hidden), of mean square 1 each.
+    """Project unit vectors onto their principal components, scaled to mean square 1; shape (compared, hidden).
 
-    They are turned at random, so that all coordinates are of one size, as the feed-forward part wants them.
+    The components are randomly rotated so that all coordinates have the same scale, as the feed-forward block needs.
     """
     embeddings = embeddings.double()
     components = torch.linalg.eigh(embeddings.T @ embeddings)[1][:, -compared:].T
@@ -92,7 +92,7 @@ def _projection(embeddings: Tensor, axis: int, compared: int) -> Tensor:
 
 
 def _attend_to_segments(attention: Any, axis: int, cls_direction: Tensor, evenness: Evenness) -> None:
-    """Every token reads alike: the first half of the heads the query, the second the document, neither [CLS]."""
+    """Make all tokens attend alike: half the heads to the query, half to the document, none to [CLS]."""
     size, heads = attention.attention_head_size, attention.num_attention_heads
     attention.query.weight.zero_()
     attention.query.bias.zero_()
@@ -118,14 +118,14 @@ def _multiply(layer: Any, axis: int, query_axes: Tensor, document_axes: Tensor) 
 
 
 def fit_logits(model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: Tensor, scale: float) -> float:
-    """Set the size of the comparison and the head so that the logit is about `scale` times the cosine above its mean.
+    """Scale the comparison and the head so that a logit is about `scale` times the cosine minus the mean cosine.
 
     Args:
-        model: what `add_comparison` wrote.
+        model: a model written by `add_comparison`.
         axis: the segment axis.
-        entering: what the last layer is given for query–document pairs: hidden states and attention mask.
-        cosines: by the bi-encoder, shape (pairs,).
-        scale: logits for a cosine of 1.
+        entering: inputs of the last layer for query–document pairs: hidden states and attention mask.
+        cosines: bi-encoder cosines, shape (pairs,).
+        scale: logit units per unit of cosine.
 
     Returns:
         The correlation of the logits with the cosines.
@@ -143,7 +143,7 @@ def fit_logits(model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: 
     outer.bias[axis] = -sums[0].mean() * slope
     pooler.dense.bias.zero_()
     pooler.dense.weight[0] = 0
-    pooler.dense.weight[0, axis] = _LINEAR * _LOUDNESS  # the last LayerNorm divides by about the loudness
+    pooler.dense.weight[0, axis] = _LINEAR * _LOUDNESS  # the last LayerNorm roughly divides by the loudness
     classifier.bias.zero_()
     classifier.weight[0, 0] = scale / (_LINEAR * _AMPLITUDE)
     logits = classifier(pooler(layer(*entering)))[:, 0]

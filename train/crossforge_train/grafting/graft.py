@@ -1,7 +1,7 @@
-"""`graft`: the layers of a bi-encoder, one more on top, and a head: a cross-encoder that begins with its cosine.
+"""`graft`: a bi-encoder's layers, one more on top, and a head: a cross-encoder that starts from the cosines.
 
-A cross-encoder with a fresh head has to learn from a few thousand pairs what its own base, as a bi-encoder, learned
-from millions. Here it starts with it, as an ordinary `BertForSequenceClassification` that every client loads.
+A cross-encoder with a fresh head must relearn from a few thousand pairs what its base, as a bi-encoder, learned from
+millions. A graft starts with that knowledge, as an ordinary `BertForSequenceClassification` that every client loads.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from crossforge_train.grafting.calibration import observe
 from crossforge_train.grafting.comparison import Evenness, add_comparison, fit_logits
 from crossforge_train.grafting.segments import keep_segments_apart, least_important_axis
 
-_EVENNESS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # tried: what is best depends on how much longer the documents are
-_SCALE = 20.0  # logits for a cosine of 1: what sentence-transformers trains its bi-encoders with
+_EVENNESS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # values to try; the best depends on how much longer the documents are
+_SCALE = 20.0  # logit units per unit of cosine: the scale with which sentence-transformers trains bi-encoders
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Graft:
 
     Attributes:
         model: a `BertForSequenceClassification` with one label.
-        correlation: of its logits with the bi-encoder's cosines, on the pairs that it was fitted to.
+        correlation: correlation of its logits with the bi-encoder's cosines, on the pairs used for fitting.
     """
 
     model: Any
@@ -38,12 +38,12 @@ class Graft:
 
 
 def obstacle(bi_encoder: Path) -> str:
-    """Why no graft can be made of a bi-encoder; empty where one can."""
+    """The reason why a bi-encoder cannot be grafted; empty if it can."""
     config = read_json(bi_encoder / "config.json")
     if config.get("model_type") != "bert":
         return f"its architecture is {config.get('model_type')}, not bert"
     if config.get("type_vocab_size") != 2:
-        return "it knows no segments"
+        return "it has no segment embeddings"
     if config.get("position_embedding_type", "absolute") != "absolute":
         return "its positions are relative"
     if not str(config.get("hidden_act")).startswith("gelu"):
@@ -57,12 +57,12 @@ def obstacle(bi_encoder: Path) -> str:
 
 @torch.no_grad()
 def graft(bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -> Graft:
-    """Make a cross-encoder of a bi-encoder for which there is no `obstacle`; seed before, for what stays random.
+    """Make a cross-encoder from a bi-encoder without an `obstacle`; seed first, since some weights stay random.
 
     Args:
-        bi_encoder: its folder.
-        pairs: queries and documents of the domain, relevant ones and others, about fifty or more.
-        max_length: tokens of a pair that are read.
+        bi_encoder: folder of the bi-encoder.
+        pairs: about fifty or more query–document pairs of the domain, both relevant and not.
+        max_length: maximum tokens read of a pair.
     """
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -90,7 +90,7 @@ def graft(bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -
 
 
 def _entering_last_layer(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
-    """Hidden states (pairs, length, hidden) and attention mask; what is below the last layer is computed once."""
+    """Inputs of the last layer: hidden states (pairs, length, hidden) and attention mask, computed only once."""
     seen: list[tuple[Tensor, Tensor]] = []
     hook = model.bert.encoder.layer[-1].register_forward_pre_hook(lambda _, given: seen.append(given[:2]))
     try:
@@ -106,12 +106,12 @@ def _one_layer_more(config: Any) -> dict[str, Any]:
 
 
 def _as_read(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> list[str]:
-    """The documents as far as they are read beside their query: a cosine with more of them could not be followed."""
+    """The documents, cut to what is read next to their query: scores cannot follow a cosine with unread text."""
     queries, documents = zip(*pairs, strict=True)
     batch = tokenizer(
         list(queries), list(documents), truncation="only_second", max_length=max_length, return_offsets_mapping=True
     )
-    ends = [offsets[-2][1] for offsets in batch["offset_mapping"]]  # the last token but [SEP]
+    ends = [offsets[-2][1] for offsets in batch["offset_mapping"]]  # the last token before [SEP]
     return [document[:end] for document, end in zip(documents, ends, strict=True)]
 
 
@@ -122,7 +122,7 @@ def _open(bi_encoder: Path) -> Any:
 
 
 def _embed(modules: Any, texts: Sequence[str]) -> Tensor:
-    """The averages of the texts' tokens, of the length that they have before any normalisation; (texts, hidden)."""
+    """Mean token embeddings of the texts, before any normalisation; shape (texts, hidden)."""
     from sentence_transformers import SentenceTransformer
 
     averaging = SentenceTransformer(modules=[modules[0], modules[1]], device="cpu")

@@ -1,9 +1,9 @@
-"""Lets query and document pass through a bi-encoder's layers side by side, each nearly as if it were alone.
+"""Passes query and document through a bi-encoder's layers side by side, each nearly as if it were alone.
 
-One axis of the hidden state, the one that matters least, is emptied and carries the segment: below zero for tokens of
-the query, above it for those of the document. In each attention head, one dimension of the dot product prefers tokens
-of the same segment, and another one makes up for that at [CLS], which both texts share as they did when each had its
-own. Everything else stays what the bi-encoder learned.
+The least important axis of the hidden state is cleared and carries the segment: below zero for the query's tokens,
+above zero for the document's. In each attention head, one dimension of the dot product favours tokens of the same
+segment. Another compensates for that at [CLS], which the two texts now share, so that each still attends to it as it
+did to its own. Everything else stays as the bi-encoder learned it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor
 
 from crossforge_train.grafting.calibration import Activations, attention_norm, embeddings_norm, invertible, layer_norm
 
-# By how much the attention logits of tokens of the same segment are raised. More keeps the texts apart more strictly,
-# and lets tokens weigh by how exactly they know their segment; from 3 to 6 the scores are alike.
+# Bonus in attention logits for tokens of the same segment. A larger bonus separates the texts more strictly, but makes
+# attention depend on how exactly each token carries its segment; from 3 to 6 the scores are alike.
 _PREFERENCE = 4.0
-_TAKEN = 2  # dimensions of a head that are freed for it
-# A gate of GELU units is shut where the axis holds less than the first, and the second says how tightly. More of that
-# would leave two larger numbers to cancel, which training soon upsets.
+_TAKEN = 2  # dimensions freed in each head for this
+# A GELU gate is shut where the axis holds less than the first value; the second is its steepness. A steeper gate would
+# rely on larger numbers cancelling, which training soon upsets.
 _NOTHING, _SHUT = 0.2, 6.0
-_LEAST_EIGENVALUE = 1e-8  # of the largest
+_LEAST_EIGENVALUE = 1e-8  # relative to the largest
 
 
 def least_important_axis(encoder: Any, activations: Activations) -> int:
-    """The axis of the hidden state that the layers read and vary least."""
+    """The axis of the hidden state that varies least and has the least effect on the layers."""
     importance = torch.zeros(encoder.config.hidden_size)
     before = embeddings_norm()
     for number, layer in enumerate(encoder.encoder.layer):
@@ -61,7 +61,7 @@ def keep_segments_apart(encoder: Any, axis: int, cls_id: int, layers: int, activ
 
 
 def _embed_segments(embeddings: Any, axis: int, cls_id: int, activations: Activations) -> None:
-    """Every token gets the first segment's vector, as in a bi-encoder, but on the axis: −1, +1, and 0 for [CLS]."""
+    """Give every token the first segment's vector, as in a bi-encoder, but put −1, +1 or, for [CLS], 0 on the axis."""
     words, segments = embeddings.word_embeddings.weight, embeddings.token_type_embeddings.weight
     words[:, axis], embeddings.position_embeddings.weight[:, axis] = 0, 0
     unit = activations.entering[embeddings_norm()].deviation
@@ -72,35 +72,35 @@ def _embed_segments(embeddings: Any, axis: int, cls_id: int, activations: Activa
 
 
 def _stop_reading(reader: Any, axis: int, read: Tensor) -> None:
-    """What the axis held before is taken for its mean."""
+    """Replace the axis's former value by its mean, folded into the bias."""
     reader.bias += reader.weight[:, axis] * read[:, axis].mean()
     reader.weight[:, axis] = 0
 
 
 def _pass_on(norm: Any, axis: int, name: str, activations: Activations) -> None:
-    """Undo on the axis what a LayerNorm does to a vector of usual mean and deviation."""
+    """Undo, on the axis, what a LayerNorm does to a vector of typical mean and deviation."""
     entering = activations.entering[name]
     norm.weight[axis], norm.bias[axis] = entering.deviation, entering.deviation * entering.offset
 
 
 def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
-    """Let the feed-forward part put 0 or ± a token's own ratio on the axis, in place of what was left there.
+    """Make the feed-forward block reset the axis to 0 or ± the token's own ratio.
 
-    A LayerNorm divides each token by its own deviation; after six layers of that the axis would tell little. So it gets
-    beforehand, as far as can be foreseen, what the next one will divide it by.
+    A LayerNorm divides each token by its own deviation; after six layers, the axis would carry little signal. So the
+    axis is multiplied in advance by a prediction of what the next LayerNorm will divide it by.
 
     Args:
-        layer: of a `BertModel`, changed in place.
+        layer: a layer of a `BertModel`, changed in place.
         axis: the segment axis.
-        read: what the feed-forward part reads, shape (tokens, hidden).
-        ratios: of the deviations that its LayerNorm will find to the usual one, shape (tokens,).
+        read: input of the feed-forward block, shape (tokens, hidden).
+        ratios: deviations at its LayerNorm relative to the typical one, shape (tokens,).
     """
     inner, outer = layer.intermediate.dense, layer.output.dense
     weight, bias = _foreseen(without_axis(read, axis), ratios)
     one = torch.zeros_like(weight)
     one[axis] = 1
-    # gelu(z) − gelu(−z) = z takes off what is there. gelu(z) is about max(z, 0): those of one sign are both open
-    # or both shut, and their difference is the ratio or 0. Weight and bias of a unit, and what it writes.
+    # gelu(z) − gelu(−z) = z removes the old value. gelu(z) is about max(z, 0): the two units of one sign are both open
+    # or both shut, and their difference is the ratio or 0. Each entry is a unit's weight, bias and output weight.
     units = [(one, 0.0, -1.0), (-one, 0.0, 1.0)]
     for sign in (1.0, -1.0):
         gate, shut = _SHUT * sign * one, -_SHUT * _NOTHING
@@ -111,9 +111,9 @@ def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
 
 
 def _foreseen(read: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
-    """Weight, shape (hidden,), and bias of the linear regression of what is wanted on what is read.
+    """Weight, shape (hidden,), and bias of a linear regression of `wanted` on `read`.
 
-    Relative errors are least, since what is wanted is divided by itself in the end.
+    It minimises relative errors, since the LayerNorm finally divides by the wanted value itself.
     """
     share = wanted**-2 / (wanted**-2).sum()
     centre, mean = share @ read, share @ wanted
@@ -124,7 +124,7 @@ def _foreseen(read: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
 
 
 def _least_important_units(layer: Any, read: Tensor, count: int) -> Tensor:
-    """Those whose output varies least over `read`; what they give on average goes into the bias."""
+    """The units whose output varies least over `read`; their mean output is folded into the bias."""
     outer = layer.output.dense
     given: Tensor = layer.intermediate(read)
     taken: Tensor = (given.std(0) * outer.weight.norm(dim=0)).argsort()[:count]
@@ -135,7 +135,7 @@ def _least_important_units(layer: Any, read: Tensor, count: int) -> Tensor:
 def _prefer_own_segment(attention: Any, axis: int, read: Tensor, cls_direction: Tensor) -> None:
     size = attention.attention_head_size
     unit = preference(_PREFERENCE, size)
-    attention.key.bias.zero_()  # adds the same to all logits of a token
+    attention.key.bias.zero_()  # it adds the same value to all logits of a token
     cls_reader = without_axis(cls_direction, axis)
     for start in range(0, attention.all_head_size, size):
         _free_dimensions(attention, slice(start, start + size), read)
@@ -145,22 +145,22 @@ def _prefer_own_segment(attention: Any, axis: int, read: Tensor, cls_direction: 
 
 
 def preference(logits: float, head_size: int) -> float:
-    """The value that both sides of a dot product need so that −1 · 1 and 1 · 1 lie so many attention logits apart."""
+    """The value on both sides of a dot product that puts −1 · 1 and 1 · 1 this many attention logits apart."""
     return math.sqrt(logits * math.sqrt(head_size) / 2)
 
 
 def without_axis(vector: Tensor, axis: int) -> Tensor:
-    """The vector, or each of several, shape (…, hidden), with 0 on the axis."""
+    """A copy of one or more vectors, shape (…, hidden), with 0 on the axis."""
     vector = vector.clone()
     vector[..., axis] = 0
     return vector
 
 
 def _free_dimensions(attention: Any, head: slice, read: Tensor) -> None:
-    """Put a head's dot products, as near as can be over `read`, into all but its last dimensions, which become 0.
+    """Zero a head's last dimensions, approximating its dot products over `read` as closely as possible with the rest.
 
-    Queries and keys are whitened by their second moments; the singular vectors of what is left of the dot product are
-    the new dimensions, and the weakest ones go.
+    Queries and keys are whitened by their second moments. The singular vectors of the whitened dot product become the
+    new dimensions, and the weakest are dropped.
     """
     query = torch.cat([attention.query.weight[head], attention.query.bias[head, None]], 1).double()
     key = attention.key.weight[head].double()

@@ -1,4 +1,4 @@
-"""Recognises copies: the same text but for case, spacing, punctuation and small edits, or one text within another."""
+"""Detects copies: texts that differ only in case, spacing, punctuation or small edits, or that contain one another."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from crossforge.documents import Document
 from crossforge_train.collections.splits import normalized
 
 _SHINGLE = 3
-# A text in which words are this long on average has no spaces between them: its shingles are of characters.
+# A text whose words average more characters than this has no spaces between words, so it gets character shingles.
 _UNSPACED = 15
-# In a long text a small edit leaves most shingles as they are; in a short one it may leave none.
+# A small edit leaves most shingles of a long text intact, but possibly none of a short one (in characters).
 _SHORT = 1000
 _FEW_EDITS = 0.93
 _MISSPELT, _LONG_ENOUGH = 2, 4
-# From so many shingles on, a text that stands within another is no coincidence.
+# From this many shingles on, finding a text inside another is no coincidence.
 _ENOUGH_TO_CONTAIN = 20
-# Texts that are kept in memory: a few hundred megabytes at most.
+# Number of texts cached in memory: a few hundred megabytes at most.
 _KEPT = 20_000
 
 
@@ -32,9 +32,9 @@ class _Text(NamedTuple):
 class CopyDetector:
     """Compares documents of one corpus.
 
-    One is a copy of another if their word 3-grams overlap (Jaccard) by the threshold; if one stands within the other,
-    word for word; or if both are short and differ in misspellings. Texts whose numbers differ are no copies: versions,
-    years and doses make another document. A negation that was put in or left out is not seen.
+    Two documents are copies if the Jaccard similarity of their word 3-grams reaches the threshold, if one contains the
+    other verbatim, or if both are short and differ only in misspellings. Texts with different numbers are not copies:
+    versions, years and doses distinguish documents. An added or dropped negation is not detected.
 
     Source: A. Broder, "On the resemblance and containment of documents", 1997.
     """
@@ -62,7 +62,7 @@ class CopyDetector:
 
     def _read(self, doc_id: str) -> _Text:
         document = self._corpus[doc_id]
-        # The text alone, since copies under another title are copies; but texts that are empty are none.
+        # Only the text counts, so copies may have different titles; empty texts fall back to the title.
         return _as_text(normalized(document.text) or normalized(document.full_text))
 
 
@@ -71,15 +71,15 @@ def _as_text(text: str) -> _Text:
     unspaced = len(text) > _UNSPACED * len(words)
     tokens = list(text) if unspaced else words
     starts = range(max(1, len(tokens) - _SHINGLE + 1))
-    # Hashes in place of the words themselves: a third of the memory.
+    # Hashes instead of the words take a third of the memory.
     shingles = frozenset(hash(tuple(tokens[start : start + _SHINGLE])) for start in starts)
     return _Text(text, shingles, frozenset(word for word in words if any(map(str.isdigit, word))), unspaced)
 
 
 def _few_edits(left: _Text, right: _Text) -> bool:
-    """Whether only misspellings tell two short texts apart.
+    """Whether two short texts differ only in misspellings.
 
-    Another word in the place of one (startswith, endswith) makes another text, and often the best negative there is.
+    A replaced word (startswith, endswith) makes a different text, and often the best negative there is.
     """
     from rapidfuzz.distance import Indel, Levenshtein
 

@@ -1,27 +1,27 @@
-"""`MiningCounts`: what became of the candidates that mining looked at."""
+"""`MiningCounts`: what became of the candidates that mining considered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-# Why a candidate is no negative.
+# Reasons for rejecting a candidate.
 KNOWN_POSITIVE, COPY, ABOVE_MARGIN = "known_positive", "copy_of_a_positive", "above_margin"
 
 
 @dataclass
 class MiningCounts:
-    """What became of the candidates; filled in while mining.
+    """What became of the candidates; updated during mining.
 
     Attributes:
-        groups: that were made.
-        negatives: by source, how many of its candidates became negatives.
-        dropped: by reason, how many candidates were passed over.
-        queries_without_candidate: for which the first stage found nothing.
-        filled_up: groups whose candidates did not suffice, so that random negatives took their place.
-        too_few: groups with fewer negatives than wanted, since the corpus is too small.
-        unreadable: groups left out, since their query is too long for the teacher.
-        relabelled: candidates above the teacher's margin that count as relevant.
+        groups: number of groups made.
+        negatives: source -> number of its candidates that became negatives.
+        dropped: reason -> number of rejected candidates.
+        queries_without_candidate: queries for which the first stage found nothing.
+        filled_up: groups filled up with random negatives because they had too few candidates.
+        too_few: groups with fewer negatives than wanted because the corpus is too small.
+        unreadable: groups left out because their query is too long for the teacher.
+        relabelled: candidates above the teacher's margin that were relabelled as relevant.
     """
 
     groups: int = 0
@@ -35,19 +35,19 @@ class MiningCounts:
 
     @property
     def candidates_seen(self) -> int:
-        """Candidates that were looked at: those taken and those dropped."""
+        """Number of candidates considered: taken and dropped."""
         return sum(self.negatives.values()) + sum(self.dropped.values())
 
     def take(self, source: str) -> None:
-        """Count a candidate of a source that became a negative."""
+        """Count a candidate of this source as taken."""
         self.negatives[source] = self.negatives.get(source, 0) + 1
 
     def drop(self, reason: str) -> None:
-        """Count a candidate that was passed over."""
+        """Count a candidate as rejected."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def add(self, other: MiningCounts) -> None:
-        """Add what another part of the queries gave."""
+        """Add the counts of another part of the queries."""
         self.groups += other.groups
         self.negatives = _sums(self.negatives, other.negatives)
         self.dropped = _sums(self.dropped, other.dropped)

@@ -1,4 +1,4 @@
-"""`Group`: one query with the documents that are trained on together, and the file that holds them."""
+"""`Group`: one query with the documents to train on together, and the file format for groups."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from crossforge.files import read_jsonl, write_jsonl
 
 @dataclass(frozen=True)
 class Group:
-    """Ids, not texts; every sequence has the shape (documents,), positives first.
+    """A query and its documents, by id; every sequence has the shape (documents,), positives first.
 
     Attributes:
-        query_id: the query.
-        doc_ids: its documents.
-        labels: their relevance; 0 for negatives.
-        ranks: their rank in the first stage, from 1; 0 for documents that it did not retrieve.
-        teacher: scores of a teacher, or empty.
-        sources: where each document comes from: "positive", "judged", "first stage", another source's name, "random".
+        query_id: id of the query.
+        doc_ids: ids of its documents.
+        labels: relevance; 0 for negatives.
+        ranks: ranks in the first stage, from 1; 0 for documents that it did not retrieve.
+        teacher: teacher scores, or empty.
+        sources: origin of each document: "positive", "judged", "first stage", another source's name, "random".
     """
 
     query_id: str
@@ -32,21 +32,21 @@ class Group:
 
 
 def write_groups(path: Path, groups: Iterable[Group]) -> None:
-    """Write one JSON object a group."""
+    """Write groups as JSON Lines, one object per group."""
     write_jsonl(path, [asdict(group) for group in groups])
 
 
 def read_groups(path: Path) -> list[Group]:
-    """Read what `write_groups` wrote.
+    """Read a file written by `write_groups`.
 
     Raises:
-        InputError: the file is missing or a line is no group.
+        InputError: the file is missing or a line is not a group.
     """
     return list(stream_groups(path))
 
 
 def stream_groups(path: Path) -> Iterator[Group]:
-    """`read_groups`, one at a time."""
+    """Like `read_groups`, but yields one group at a time."""
     for number, row in read_jsonl(path):
         try:
             yield Group(**row)

@@ -1,4 +1,4 @@
-"""Chooses hard negatives, and says for each candidate that was passed over why."""
+"""Chooses hard negatives, and counts why other candidates were rejected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST_STAGE = "first stage"
 
 @dataclass(frozen=True)
 class Mined:
-    """Groups, and counts of what happened to the candidates."""
+    """The mined groups, and counts of what became of the candidates."""
 
     groups: list[Group]
     counts: MiningCounts
@@ -28,11 +28,11 @@ class Mined:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Where negatives come from.
+    """The candidates from which negatives are chosen.
 
     Attributes:
-        first_stage: what the first stage retrieved for the queries.
-        others: name of another source -> what it retrieved.
+        first_stage: candidates from the first stage.
+        others: name of another source -> its candidates.
     """
 
     first_stage: Run
@@ -40,18 +40,18 @@ class Candidates:
 
 
 class Miner:
-    """Mines the queries of one split, each by itself.
+    """Mines the queries of one split independently of each other.
 
-    Negatives are documents that are judged 0 first, then candidates of the other sources up to their quotas, then
-    candidates of the first stage, then random documents where there are too few. A known positive is never a negative:
-    not by id, not as a copy of a positive's text, and not through another query of the split with the same text.
+    Negatives are taken in this order: documents judged 0, candidates of other sources up to their quotas, candidates
+    of the first stage, and random documents if there are too few. A known positive is never a negative, be it by id,
+    as a copy of a positive's text, or through another query of the split with the same text.
 
     Args:
         collection: corpus, queries and judgements.
-        split: the split that is mined; its judgements count, those of other splits do not.
-        candidates: of its queries.
-        config: how many, and how chosen.
-        seed: decides every draw; the order of input lines does not.
+        split: the split to mine; only its judgements count.
+        candidates: candidates for the split's queries.
+        config: number of negatives and how to choose them.
+        seed: seed of all draws; they do not depend on the order of input lines.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class Miner:
         self._corpus_ids = sorted(collection.corpus)
 
     def mine(self, query_ids: Iterable[str]) -> Mined:
-        """The groups of some queries of the split, in their order."""
+        """Mine several queries of the split, in the given order."""
         return joined(self.mine_query(query_id) for query_id in query_ids)
 
     def mine_query(self, query_id: str, doubtful: Ids[str] = ()) -> Mined:
-        """One group for each positive of a query.
+        """Mine one group for each positive of a query.
 
         Args:
-            query_id: the query.
-            doubtful: documents that a teacher takes for relevant to it; they are no negatives unless judged 0.
+            query_id: id of the query.
+            doubtful: documents that a teacher considers relevant to it; they become negatives only if judged 0.
         """
         counts = MiningCounts()
         known = self._judged[normalized(self._queries[query_id])]
@@ -89,13 +89,13 @@ class Miner:
 
 
 def joined(parts: Iterable[Mined]) -> Mined:
-    """All groups, in order, and the sums of all counts."""
+    """Join the parts: all groups in order, and the summed counts."""
     found = list(parts)
     return Mined([group for part in found for group in part.groups], summed(part.counts for part in found))
 
 
 def _judged_by_text(collection: Collection, qrels: Qrels) -> dict[str, dict[str, int]]:
-    """Judgements of all queries that say the same; the higher one counts where two differ."""
+    """Normalized query text -> merged judgements of all queries with that text; the higher relevance wins."""
     judged: dict[str, dict[str, int]] = {}
     for query_id, judgements in qrels.items():
         merged = judged.setdefault(normalized(collection.queries[query_id]), {})
@@ -129,7 +129,7 @@ class _QueryMiner:
         self._copies = copies
 
     def group(self, positive: str, draw: random.Random, counts: MiningCounts) -> Group:
-        """The group of one positive; `counts` takes up what was dropped and what was filled up."""
+        """The group of one positive; updates `counts`."""
         config, chosen = self._config, {positive: "positive"}
         self._take(self._judged_negatives(), config.hard, "judged", chosen, counts)
         for source in config.sources:
@@ -181,14 +181,14 @@ class _QueryMiner:
         return sorted(judged, key=lambda doc_id: (self._ranks.get(doc_id, len(self._ranks) + 1), doc_id))
 
     def _ordered(self, ranked: Sequence[str], draw: random.Random) -> list[str]:
-        """The ranks that may be chosen, in the order in which they are tried."""
+        """The candidates within the window, in the order in which to try them."""
         window = list(ranked[self._config.skip_top : self._config.window])
         if self._config.choice != "top":
             draw.shuffle(window)
         return window
 
     def _random_documents(self, draw: random.Random) -> Iterator[str]:
-        """Every document of the corpus once, in random order; cheap where only a few are taken."""
+        """Every document of the corpus once, in random order; cheap if only a few are taken."""
         seen: set[int] = set()
         while len(seen) < len(self._corpus_ids):
             position = draw.randrange(len(self._corpus_ids))

@@ -1,4 +1,4 @@
-"""What was mined, in numbers, and the negatives that a person should look at."""
+"""The mining report, and the suspicious negatives that a person should check."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _SUSPECTS = 500
 
 @dataclass(frozen=True)
 class RankBand:
-    """How many negatives come from some ranks of the first stage.
+    """Number of negatives from a range of first-stage ranks.
 
     Attributes:
-        first: the first rank.
-        last: the last one; None where the band is open.
-        negatives: from these ranks.
+        first: first rank.
+        last: last rank; None if the band is open-ended.
+        negatives: number of negatives from these ranks.
     """
 
     first: int
@@ -50,16 +50,16 @@ class RankBand:
 
 @dataclass(frozen=True)
 class MiningReport:
-    """What was mined.
+    """Statistics of mining.
 
     Attributes:
         analyzer: how the first stage turns texts into terms.
-        groups: how many.
-        queries: how many they belong to.
+        groups: number of groups.
+        queries: number of queries with groups.
         counts: what became of the candidates.
-        ranks: where the negatives stand in the first stage.
-        not_retrieved: negatives that the first stage did not retrieve.
-        suspects: negatives that may be relevant, written for `crossforge judge`.
+        ranks: number of negatives by first-stage rank.
+        not_retrieved: number of negatives that the first stage did not retrieve.
+        suspects: number of negatives that may be relevant, written for `crossforge judge`.
     """
 
     analyzer: str
@@ -77,7 +77,7 @@ class MiningReport:
 
 
 def mining_report(groups: Sequence[Group], counts: MiningCounts, analyzer: str, suspects: int) -> MiningReport:
-    """Groups, what became of the candidates, and from which ranks of the first stage the negatives come."""
+    """Make the report: counts, and the first-stage ranks from which the negatives come."""
     ranks = [rank for group in groups for rank, label in zip(group.ranks, group.labels, strict=True) if label <= 0]
     bands = [
         RankBand(first, last, sum(first <= rank and (last is None or rank <= last) for rank in ranks))
@@ -93,10 +93,10 @@ def write_mining_report(path: Path, report: MiningReport) -> None:
 
 
 def read_mining_report(path: Path) -> MiningReport:
-    """Read what `write_mining_report` wrote, in this version or an earlier one.
+    """Read a file written by `write_mining_report` of this version or an earlier one.
 
     Raises:
-        InputError: the file is missing or holds something else.
+        InputError: the file is missing or not a mining report.
     """
     found = read_json(path)
     try:
@@ -105,11 +105,11 @@ def read_mining_report(path: Path) -> MiningReport:
         ranks = [RankBand(**band) for band in found["ranks"]]
         return MiningReport(**{**found, "counts": MiningCounts(**found["counts"]), "ranks": ranks})
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: not a report of mining; mine again with --fresh") from None
+        raise InputError(f"{path}: not a mining report; mine again with --fresh") from None
 
 
 def _of_version_0_1(found: Mapping[str, Any]) -> MiningReport:
-    """Version 0.1 had sentences for names: "dropped: known positive"."""
+    """Read version 0.1, which used sentences as names, such as "dropped: known positive"."""
     counts, ranks = found["counts"], list(found["ranks"].values())
     dropped = {name: counts.get(sentence, 0) for name, sentence in _DROPPED_IN_0_1.items()}
     named = {name: counts.get(sentence, 0) for name, sentence in _COUNTS_IN_0_1.items()}
@@ -126,10 +126,10 @@ def _of_version_0_1(found: Mapping[str, Any]) -> MiningReport:
 
 
 def write_suspects(path: Path, groups: Sequence[Group], collection: Collection, retriever: Retriever) -> int:
-    """Write the negatives that are most likely relevant, with their texts; returns how many there are.
+    """Write the negatives that are most likely relevant, with their texts; returns their number.
 
-    With a teacher these are the ones that come nearest to their positive by its scores, or are above it; without one
-    those whose text is most like the positive's by the first stage.
+    With a teacher, these are the negatives whose teacher score comes closest to the positive's or exceeds it; without
+    one, those whose text is most similar to the positive's by the first stage.
     """
     found: dict[tuple[str, str], tuple[float, str]] = {}
     for group in groups:
@@ -147,7 +147,7 @@ def write_suspects(path: Path, groups: Sequence[Group], collection: Collection, 
 
 
 def _suspicions(group: Group, collection: Collection, retriever: Retriever) -> list[tuple[str, float]]:
-    """Each negative that nobody judged, with how much it looks like a positive."""
+    """Each unjudged, non-random negative of a group, with its similarity to the positive."""
     places = [
         place
         for place, (label, source) in enumerate(zip(group.labels, group.sources, strict=True))

@@ -17,7 +17,7 @@ base_model: {base_model}
 # {name}
 
 A reranker: it reads a query and a document together and gives one relevance score. Fine-tuned from `{base_model}` with
-crossforge {version} on the collection `{collection}`, to reorder what a TF-IDF first stage retrieves.
+crossforge {version} on the collection `{collection}`, to reorder what a {first_stage} first stage retrieves.
 
 ## Use
 
@@ -52,12 +52,24 @@ beginning otherwise. Probabilities are calibrated on dev queries of this collect
 """
 
 
-def model_card(config: Config, counts: Counts, history: History, results: str, version: str) -> str:
-    """The text of `README.md` in the package."""
+def model_card(
+    config: Config, counts: Counts, history: History, *, first_stage: str, results: str, version: str
+) -> str:
+    """The text of `README.md` in the package.
+
+    Args:
+        config: of the run.
+        counts: what the collection holds.
+        history: how training went.
+        first_stage: name of the retriever whose candidates are reranked.
+        results: the report in Markdown.
+        version: of crossforge.
+    """
     mining, training = config.mining, history.training
     return _CARD.format(
         name=config.name,
         version=version,
+        first_stage=first_stage,
         base_model=config.base_model,
         collection=counts.name,
         results=results,

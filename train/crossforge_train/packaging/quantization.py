@@ -1,4 +1,4 @@
-"""An int8 model beside the fp32 one, kept only where it ranks as well."""
+"""Adds an int8 model next to the fp32 one, and keeps it only if it ranks as well."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from crossforge.reranker import Reranker
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.systems import RERANKER, Bench, reranker_system
 
-MOST_LOST = 0.002  # of the deciding metric on dev
+MOST_LOST = 0.002  # largest acceptable loss in the deciding metric on dev
 
 
 def quantize(folder: Path) -> None:
-    """Write `onnx/model_int8.onnx`: weights as int8 by channel, activations as they come."""
+    """Write `onnx/model_int8.onnx`: per-channel int8 weights, dynamically quantized activations."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.getLogger("root").setLevel(logging.ERROR)  # it advises a step that dynamic shapes do not survive
+    logging.getLogger("root").setLevel(logging.ERROR)  # it recommends a step that breaks dynamic shapes
     quantize_dynamic(folder / MODEL_FILE, folder / INT8_FILE, per_channel=True, weight_type=QuantType.QInt8)
 
 
 def pack_int8(folder: Path, dev: Bench) -> str:
-    """Quantize a package's model, and take the int8 model out again if it loses too much on dev.
+    """Quantize a package's model, and remove the int8 model again if it loses too much on dev.
 
     Returns:
-        What was found, for the user.
+        A note with the result, for the user.
     """
     quantize(folder)
     exact, quick = (_quality(dev, Reranker(folder, backend=name, verify="off")) for name in ("onnx", "onnx-int8"))

@@ -1,4 +1,4 @@
-"""Loads a finished package the way its users will and compares the logits."""
+"""Loads a finished package as its users will, and compares logits between backends."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PAIRS = (
 
 
 def measure_agreement(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> dict[str, float]:
-    """Largest absolute difference of each backend's logits from fp32 torch; backends not to be had here are left out.
+    """Largest absolute difference of each backend's logits from fp32 torch; unavailable backends are left out.
 
     Args:
         folder: a package or checkpoint folder with an ONNX model.
-        pairs: (query, document) pairs to compare on, besides a few built-in ones.
+        pairs: (query, document) pairs to compare on, in addition to a few built-in ones.
 
     Raises:
-        PackageError: ONNX differs by more than rounding.
+        PackageError: ONNX differs by more than rounding error.
     """
     quieten()
     compared = [*_PAIRS, *pairs]
@@ -39,7 +39,7 @@ def measure_agreement(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> di
 
     exact = Reranker(folder, backend="torch", verify="off").score_pairs(compared).logits
     found = {"torch": 0.0, "onnx": difference("onnx")}
-    most = EXACT * max(1.0, float(np.abs(exact).max()))  # rounding grows with what is rounded
+    most = EXACT * max(1.0, float(np.abs(exact).max()))  # rounding error grows with the logits
     if not found["onnx"] < most:
         raise PackageError(
             f"{folder}: ONNX logits differ from torch by {found['onnx']:.2g} (at most {most:.1g}); not packaged"

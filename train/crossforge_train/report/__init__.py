@@ -1,1 +1,1 @@
-"""One report as tables on the screen, a card, a page and files."""
+"""A report in its four forms: tables on the screen, a card, a page, and files."""

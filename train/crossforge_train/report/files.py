@@ -22,7 +22,7 @@ from crossforge_train.report.markdown import markdown
 from crossforge_train.report.page import page
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
-UNJUDGED = "unjudged"  # tables of documents that somebody should judge: they quote whole texts
+UNJUDGED = "unjudged"  # tables of documents that a person should judge; they quote whole texts
 _CAUSES_IN_0_1: Mapping[str, Cause] = {
     "among the first 10": FOUND,
     "missed by the first stage": MISSED,
@@ -75,7 +75,7 @@ def _named(cause: str) -> str:
 
 
 def write_details(folder: Path, measured: Measured, collection: Collection) -> None:
-    """Write the order and the values of every query of one split for each system, and the likely unjudged positives."""
+    """Write one split's orders and values by query for each system, and its likely unjudged positives."""
     split = measured.report.split
     for system in measured.systems:
         tag = system.name.replace(",", "").replace(" ", "-").replace("/", "-")

@@ -1,4 +1,4 @@
-"""`report.md`, which also stands in the model card. It quotes no document and no query."""
+"""`report.md`, which is also part of the model card. It quotes no documents and no queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossforge_train.report.tables import number, table_header, table_rows, ver
 
 
 def markdown(report: Report) -> str:
-    """The report as Markdown."""
+    """The report as Markdown, without headings."""
     parts = [f"Verdict: **{report.verdict}**", ""]
     for split in report.splits:
         parts += _split(split, report.metric)
@@ -38,7 +38,7 @@ def _details(details: Details) -> list[str]:
     ]
     if threshold:
         lines.append(
-            f'- "Nothing relevant here", where no probability reaches {number(threshold.threshold)}: precision '
+            f'- "Nothing relevant here", if no probability reaches {number(threshold.threshold)}: precision '
             f"{number(threshold.precision)}, recall {number(threshold.recall)}."
         )
     return [*lines, ""]
@@ -47,7 +47,7 @@ def _details(details: Details) -> list[str]:
 def _how_measured(report: Report) -> str:
     weight = "" if report.tuned is None else f" Fusion weight, chosen on dev: {report.tuned.fusion_weight:g}."
     return (
-        f"Each query's first {report.depth} candidates of the first stage are reranked ({report.backend} backend); "
+        f"The first {report.depth} candidates of each query are reranked ({report.backend} backend); "
         f"{report.counting_rule}. Intervals are bootstrapped over queries; p is from a paired randomization test, "
         f"{CORRECTION_RULE}.{weight}"
     )

@@ -1,4 +1,4 @@
-"""`report.html`: one page that needs nothing else."""
+"""`report.html`: one page that needs no other file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN_LOST = 15
 
 
 def page(report: Report) -> str:
-    """The report as HTML; every text from outside is escaped."""
+    """The report as HTML, with all text from outside escaped."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -52,7 +52,7 @@ def page(report: Report) -> str:
 
 
 def _parts(split: SplitReport, metric: str) -> dict[str, Any]:
-    """What the template does not work out for itself: cells, sentences and drawings."""
+    """The cells, sentences and plots that the template cannot work out for itself."""
     return {
         "header": table_header(split, metric),
         "rows": table_rows(split, metric),
@@ -69,7 +69,7 @@ def _plots(split: SplitReport, metric: str) -> list[tuple[str, str, Any]]:
     found = [
         (
             "Gain by query",
-            f"{split.subject} against {split.baseline}, each bar a query.",
+            f"{split.subject} against {split.baseline}, one bar per query.",
             plots.gains_plot(split.gains, metric),
         )
     ]
@@ -80,13 +80,17 @@ def _plots(split: SplitReport, metric: str) -> list[tuple[str, str, Any]]:
             (
                 "Reliability",
                 f"Expected calibration error {number(reliability.ece)}, log loss {number(reliability.log_loss)} "
-                f"(always the base rate: {number(reliability.base_log_loss)}); beside the points: how many candidates.",
+                f"(always the base rate: {number(reliability.base_log_loss)}). Labels count candidates.",
                 plots.reliability_plot(reliability),
             ),
-            ("Scores", "Logits of relevant and of other candidates.", plots.histogram_plot(reliability.histogram)),
+            ("Scores", "Logits of relevant candidates and of all others.", plots.histogram_plot(reliability.histogram)),
         ]
         if details.latency:
             found.append(
-                ("Latency", "Median of single queries on this machine.", plots.latency_plot(details.latency, metric))
+                (
+                    "Latency",
+                    "Median time of a single query on this machine.",
+                    plots.latency_plot(details.latency, metric),
+                )
             )
     return [(title, text, Markup(svg)) for title, text, svg in found]  # noqa: S704 - made by us

@@ -1,4 +1,4 @@
-"""The report's plots as SVG that takes its colours from the page, so that one drawing fits light, dark and print."""
+"""The report's plots as SVG. Colours come from the page, so that one drawing fits light, dark and print."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crossforge_train.evaluation.systems import FIRST_STAGE, PERFECT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Drawn in these colours, which stand for the page's own: `page.html` defines them for light, dark and print.
+# Placeholders for the page's own colours, which `page.html.j2` defines for light, dark and print.
 INK, MUTED, GRID, FIRST, SECOND, GOOD, BAD = (f"#0000{number:02x}" for number in range(0xF1, 0xF8))
 _VARIABLES = {
     INK: "--ink", MUTED: "--muted", GRID: "--grid", FIRST: "--first", SECOND: "--second", GOOD: "--good", BAD: "--bad",
@@ -44,7 +44,7 @@ _STYLE = {
 
 
 def gains_plot(gains: Sequence[float], metric: str) -> str:
-    """What each query gained, sorted."""
+    """The gain of each query, sorted."""
     with _drawing() as (axes, svg):
         positions = range(len(gains))
         axes.bar(positions, gains, width=1.0, color=[GOOD if gain > 0 else BAD for gain in gains])
@@ -57,7 +57,7 @@ def gains_plot(gains: Sequence[float], metric: str) -> str:
 
 
 def depth_plot(curve: DepthCurve, metric: str) -> str:
-    """Quality over the number of candidates that are reranked."""
+    """Quality against rerank depth."""
     colours = _colours(curve.values)
     with _drawing() as (axes, svg):
         for name, values in curve.values.items():
@@ -72,7 +72,7 @@ def depth_plot(curve: DepthCurve, metric: str) -> str:
 
 
 def latency_plot(points: Sequence[LatencyPoint], metric: str) -> str:
-    """Quality over the time that a query takes."""
+    """Quality against the time per query."""
     from matplotlib.ticker import NullFormatter
 
     names = list(dict.fromkeys(point.system for point in points))
@@ -87,13 +87,13 @@ def latency_plot(points: Sequence[LatencyPoint], metric: str) -> str:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel="milliseconds a query (numbers: candidates)", ylabel=metric)
+        axes.set(xlabel="milliseconds per query (labels: candidates)", ylabel=metric)
         axes.legend()
     return svg[0]
 
 
 def reliability_plot(found: Reliability) -> str:
-    """Probabilities against the share that is relevant; the area of a point says how many candidates it stands for."""
+    """Predicted probability against the share that is relevant; larger points stand for more candidates."""
     most = max((each.documents for each in found.bins), default=1)
     # Where few candidates are relevant, all there is to see lies in the lower left corner.
     end = 1.15 * max((max(each.probability, each.relevant) for each in found.bins), default=1.0)
@@ -117,7 +117,7 @@ def reliability_plot(found: Reliability) -> str:
 
 
 def histogram_plot(found: ScoreHistogram) -> str:
-    """Scores of relevant and of other candidates, each as shares of their own number."""
+    """Distribution of the scores of relevant candidates and of all others, each normalized by its own count."""
     with _drawing() as (axes, svg):
         for counts, colour, name in ((found.others, SECOND, "others"), (found.relevant, FIRST, "relevant")):
             total = sum(counts)
@@ -129,7 +129,7 @@ def histogram_plot(found: ScoreHistogram) -> str:
 
 
 def training_plot(curves: TrainingCurves, metric: str) -> str:
-    """Loss, and the dev metric beside the first stage's."""
+    """Training loss, and the metric on dev next to the first stage's."""
     with _drawing() as (axes, svg):
         axes.plot(curves.steps, curves.loss, color=SECOND, label="training loss")
         axes.set(xlabel="step", ylabel="training loss")
@@ -154,7 +154,7 @@ def _colours(names: Iterable[str]) -> dict[str, str]:
 
 @contextmanager
 def _drawing() -> Iterator[tuple[Axes, list[str]]]:
-    """Axes to draw on, and a list that holds the SVG afterwards; no window and no global state of pyplot."""
+    """Axes to draw on, and a list that receives the SVG on exit. Leaves pyplot's global state alone."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -168,7 +168,7 @@ def _drawing() -> Iterator[tuple[Axes, list[str]]]:
 
 
 def _for_the_page(svg: str) -> str:
-    """The `<svg>` element alone, with the page's colours and font, and without sizes and ids of its own."""
+    """The bare `<svg>` element with the page's colours and font, and without sizes or ids."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)

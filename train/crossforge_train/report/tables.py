@@ -1,4 +1,4 @@
-"""The numbers of a report as cells and sentences, the same on the screen, in Markdown and on the page."""
+"""The numbers of a report as cells and sentences, the same on the screen, in the card and on the page."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def table_header(split: SplitReport, metric: str) -> list[str]:
 
 
 def table_rows(split: SplitReport, metric: str) -> list[list[str]]:
-    """One row a system, each compared with the split's baseline, and one for the ceiling."""
+    """One row per system, compared with the split's baseline, and one for the ceiling."""
     others = _other_measures(split, metric)
     ceiling = [PERFECT, number(split.ceiling[metric]), *(number(split.ceiling[name]) for name in others), "", "", ""]
     return [*(_row(split, system, metric) for system in split.systems), ceiling]
 
 
 def verdict_line(found: Comparison, metric: str, queries: int) -> str:
-    """One line that says what came out of a comparison, and how large the effect is."""
+    """The outcome of a comparison and the size of its effect, in one line."""
     difference = f"{signed(found.difference)} {interval(found.interval)}"
     share = "" if found.relative is None else f", {found.relative:+.0%}"
     return (
@@ -32,25 +32,25 @@ def verdict_line(found: Comparison, metric: str, queries: int) -> str:
 
 
 def verdict_lines(split: SplitReport, metric: str) -> list[str]:
-    """The decisive comparisons of a split; the system is named where there are several of them to tell apart."""
+    """The decisive comparisons of a split, one line each; systems are named if there are several."""
     decisive = [found for found in split.comparisons if found.decisive]
     several = len({found.system for found in decisive}) > 1
     return [(f"{found.system}: " if several else "") + verdict_line(found, metric, split.queries) for found in decisive]
 
 
 PSEUDO = (
-    "no person judged these queries: they are pseudo-queries, made from the documents, so this is no proof for what "
-    "people ask; `crossforge judge` makes judgements that are"
+    "no person judged these queries: they are pseudo-queries made from the documents, so this proves nothing about "
+    "what people ask; collect real judgements with `crossforge judge`"
 )
 
 
 def warning_lines(split: SplitReport, metric: str) -> list[str]:
-    """Why the numbers may say less than they seem to."""
+    """Reasons to read the numbers with care, one sentence each."""
     return [*([PSEUDO] if split.pseudo else []), *_better_without_model(split, metric)]
 
 
 def _better_without_model(split: SplitReport, metric: str) -> list[str]:
-    """What is better than the subject although it needs no model; the best of it, if there is any."""
+    """The best system that beats the subject without a model, if there is one."""
     means = {system.name: system.means[metric] for system in split.systems}
     better = [
         found
@@ -62,8 +62,8 @@ def _better_without_model(split: SplitReport, metric: str) -> list[str]:
     found = min(better, key=lambda comparison: comparison.difference)
     return [
         f"{found.baseline} needs no model and is better than {found.system}: {metric} {number(means[found.baseline])} "
-        f"against {number(means[found.system])}, p {p_value(found.p_value)}; first_stage.weighting: bm25 would put the "
-        "reranker behind it"
+        f"against {number(means[found.system])}, p {p_value(found.p_value)}; to rerank its candidates, set "
+        "first_stage.weighting: bm25"
     ]
 
 
@@ -73,22 +73,22 @@ def with_article(system: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three decimals, or a dash for nothing."""
+    """Three decimals; a dash for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def signed(value: float) -> str:
-    """Three decimals with the sign."""
+    """Three decimals and the sign, plus included."""
     return f"{value:+.3f}"
 
 
 def interval(bounds: Sequence[float]) -> str:
-    """An interval of differences."""
+    """The two ends of an interval of differences, signed."""
     return f"[{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
 
 
 def p_value(value: float) -> str:
-    """Three decimals, or that it is smaller."""
+    """Three decimals, or `<0.001`."""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 

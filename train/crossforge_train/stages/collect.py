@@ -1,4 +1,4 @@
-"""Stage `collect`: reads and checks the collection, fixes its splits, and stores it with the documents in Arrow."""
+"""Stage `collect`: read and check the collection, fix its splits, and store it with its documents in Arrow."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def load_collection(config: CollectionConfig, seed: int) -> Collected:
         require_groups(collection, config.group_by)
     train, dev, tests = config.train, config.dev_split, config.test_splits
     if isinstance(config.test, float):
-        # A draw of its own: the same one for dev and test would leave dev what test has taken already.
+        # With a seed of its own: drawn with dev's, test would take the very queries that dev draws next.
         collection = carve(
             collection, config.test, f"{seed}:test", source=train, name=tests[0], group_by=config.group_by
         )
@@ -119,7 +119,7 @@ def _run(context: Context) -> None:
     written = CollectedFolder(context.folder)
     with reporter.bar("reading the collection", 2) as advance:
         collected = load_collection(settings, context.config.seed)
-        # After the splits are made: a judgement must not move a query from one into another.
+        # Only once the splits are made: a judgement must not move a query into another split.
         collection, judgements = with_typed_queries(
             collected.collection,
             read_judgements(run.judgements),

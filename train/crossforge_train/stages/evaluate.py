@@ -1,4 +1,4 @@
-"""Stage `evaluate`: chooses fusion weight, calibrator and threshold on dev, then measures the test splits once."""
+"""Stage `evaluate`: chooses fusion weight, calibrator and threshold on dev, then measures each test split once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.backends.choice import AUTO
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder, holds_reranker
@@ -44,11 +45,12 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "test": config.collection.test_splits,
         "seed": config.seed,
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
+        **BACKENDS.version(evaluation.backend),
     }
 
 
 def _incumbent_hash(reference: str) -> Mapping[str, str]:
-    """What the run file, or the files of the reranker, hash to: a path stays the same when its content changes."""
+    """Hashes of the run file or the reranker's files, since the content behind a path can change."""
     if Path(reference).is_file():
         return {reference: sha256(Path(reference))}
     try:
@@ -82,7 +84,7 @@ def _run(context: Context) -> None:
 
 
 def training_curves(history: History) -> TrainingCurves:
-    """What a report shows of a training."""
+    """The training curves that a report shows."""
     losses, measured = history.losses(), history.dev_metrics()
     return TrainingCurves(
         [step for step, _ in losses],
@@ -95,7 +97,7 @@ def training_curves(history: History) -> TrainingCurves:
 
 
 def dev_bench(context: Context, collection: Collection, retriever: Retriever) -> Bench:
-    """The bench on which is chosen what ships."""
+    """The bench for choosing fusion weight, calibrator and threshold."""
     config = context.config
     return _bench(context, collection, retriever, config.collection.dev_split, config.evaluation.max_dev_queries)
 
@@ -106,11 +108,11 @@ def _bench(context: Context, collection: Collection, retriever: Retriever, split
 
 
 def _measures_bm25(config: Config) -> bool:
-    return config.evaluation.bm25 and config.first_stage.weighting != "bm25"  # then it is the first stage itself
+    return config.evaluation.bm25 and config.first_stage.weighting != "bm25"  # the first stage may be BM25 itself
 
 
 def _rivals(config: Config) -> dict[str, Reranker | Path]:
-    """What else could be shipped, opened once for all splits: the base model if it ranks, and what is in use."""
+    """The alternatives, loaded once for all splits: the base model, if it is a reranker, and the incumbent, if any."""
     rivals: dict[str, Reranker | Path] = {}
     base_model = find_base_model(config.base_model)
     if holds_reranker(base_model):
@@ -121,7 +123,7 @@ def _rivals(config: Config) -> dict[str, Reranker | Path]:
 
 
 def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[System]:
-    """The rivals as they would ship; the base model by itself, whatever its package says."""
+    """The rivals as they would ship, but the base model always without fusion, whatever its package says."""
     return [
         reranker_system(bench, name, found, 0.0)
         if name == BASE_MODEL and isinstance(found, Reranker)
@@ -131,7 +133,7 @@ def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[Syste
 
 
 def backend_for(asked: str) -> str:
-    """What `evaluation.backend` means on this machine."""
+    """Resolve `evaluation.backend` for this machine."""
     import torch
 
     return "torch" if asked == AUTO and torch.cuda.is_available() else asked

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
-    # Here, so that a missing library shows before the first stage runs.
+    # Checked here so that a missing library is reported before the first stage runs.
     require_trackers(config.training.report_to)
     require_lora(config.training.lora)
     _require_merge(config)
@@ -44,12 +44,13 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 
 def _require_merge(config: Config) -> None:
-    """Raise if weights are to be mixed in of a start that ranks nothing."""
+    """Raise `InputError` if `training.merge` is set but the starting model cannot rank."""
     training, base_model = config.training, find_base_model(config.base_model)
     grafts = is_bi_encoder(base_model) and training.start != "fresh_head"
     if training.merge not in (AUTO, ()) and not (grafts or holds_reranker(base_model)):
         raise InputError(
-            f"training.merge mixes in what training starts from, and {config.base_model} starts with a fresh head"
+            f"training.merge mixes in the starting weights, but {config.base_model} starts with a fresh head; leave it "
+            "out"
         )
 
 
@@ -58,9 +59,9 @@ def _run(context: Context) -> None:
 
 
 def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:
-    """Train a model on the groups of a stage."""
+    """Train a model on the groups of a mining stage, and save it with its history."""
     quieten()
-    # Imported late, like everything that brings torch: reading a config and mining start without it.
+    # Imported late, like everything that loads torch: reading a config and mining do not need it.
     from crossforge_train.training import preparation, trainer
 
     require_free_space(context.folder, 20 * _weights_size(base_model), "fine-tuning")
@@ -80,7 +81,7 @@ def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:
 
 
 def training_task(context: Context, base_model: Path, mined: MinedFolder) -> TrainingTask:
-    """What a training in the stage's folder takes."""
+    """The inputs of a training in the stage's folder."""
     config, run, written = context.config, context.run, FinetunedFolder(context.folder)
     return TrainingTask(
         config=config,
@@ -100,24 +101,24 @@ def _require_ranking(history: History) -> None:
     if spread is None or spread < CONSTANT_SPREAD:
         raise InputError(
             "training failed: the model gives every document of a query the same score, so it ranks nothing; "
-            "raise training.head_learning_rate or training.epochs, or give it a teacher (mining.teacher: base, "
+            "raise training.head_learning_rate or training.epochs, or add a teacher (mining.teacher: base, "
             "training.distillation_weight: 1)"
         )
 
 
 def _merged(context: Context, work: Work, history: History) -> History:
-    """Mix in weights of what training started from, one share or the best on dev."""
+    """Mix in a share of the starting weights: a fixed one, or the best of several on dev."""
     from crossforge_train.training.history import DEV_METRIC
     from crossforge_train.training.merging import merge_with_start
 
     merge = work.training.merge
-    # A list may find that none is best, one share is mixed in whatever dev says.
+    # From a list, dev may choose 0; a single share is mixed in whatever dev says.
     shares, known = ((merge,), {}) if isinstance(merge, float) else (merge, {0.0: history.best_dev})
     share, measured = merge_with_start(
         work.model.model, work.start.folder, shares, known, lambda: work.evaluator(work.model)[DEV_METRIC]
     )
     figures = ", ".join(f"{tried:g}: {value:.4f}" for tried, value in measured.items())
-    context.reporter.note(f"dev by the share of the starting weights: {figures}; {share:g} is kept")
+    context.reporter.note(f"dev by share of the starting weights: {figures}; kept {share:g}")
     return history.with_merged(share, measured[share])
 
 

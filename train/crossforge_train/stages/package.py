@@ -1,4 +1,4 @@
-"""Stage `package`: puts model, calibration, proof and card into one folder, and checks it by loading it."""
+"""Stage `package`: collects model, calibration, proof and card in one folder, and checks it by loading it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SAMPLE = 16
 
 
 class RegressionError(CrossforgeError):
-    """The reranker is worse than what it would replace, and packaging it was not allowed; `report` has the figures."""
+    """The reranker is worse than what it would replace and was not packaged; `report` has the figures."""
 
     exit_status = 2
 
@@ -62,7 +62,14 @@ def _run(context: Context) -> None:
     if config.package.include_corpus:
         documents, whole = _first_stage(context, collection, retriever)
         save_first_stage(written.first_stage, documents, whole)
-    card = model_card(config, run.collected.counts, finetuned.history, markdown(report), crossforge.__version__)
+    card = model_card(
+        config,
+        run.collected.counts,
+        finetuned.history,
+        first_stage=retriever.name,
+        results=markdown(report),
+        version=crossforge.__version__,
+    )
     written.card.write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:
         agreement = measure_agreement(written.path, _sample_pairs(collection, config.collection.dev_split))
@@ -74,7 +81,7 @@ def _run(context: Context) -> None:
 def _first_stage(
     context: Context, collection: Collection, retriever: StoredRetriever
 ) -> tuple[Documents[Document], StoredRetriever]:
-    """The documents as apps search them, and their index: anew where the run's has queries lifted out of it."""
+    """The documents that apps search, and their index; it is rebuilt if pseudo-queries were cut from the run's."""
     if collection.served is None:
         return collection.corpus.values(), retriever
     whole = replace(collection, corpus=collection.served, splits={})
@@ -90,7 +97,7 @@ def _why_not(report: Report) -> str:
     }
     return (
         f"verdict REGRESSION: the reranker is worse than {' and '.join(sorted(worse))}, so it is not packaged "
-        "(package.allow_regression: true packages it all the same)"
+        "(to package it anyway, set package.allow_regression: true)"
     )
 
 

@@ -8,7 +8,7 @@ STAGES = (collect.STAGE, mine.STAGE, finetune.STAGE, evaluate.STAGE, package.STA
 
 
 def stages_until(config: Config, last: str) -> list[Stage]:
-    """The stages that a config wants, up to `last`; with the first round of a stage goes its second."""
+    """The stages that a config needs, up to and including `last`; `finetune` brings its second round, if any."""
     wanted: list[Stage] = []
     for stage in STAGES:
         wanted.append(stage)

@@ -1,4 +1,4 @@
-"""What each stage was made from: fingerprints, and the files that hold them."""
+"""Stage records: the fingerprint of each stage's inputs, and the file that holds it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from crossforge_train.stages.stage import Stage
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What `RUNS/NAME/stages/STAGE.json` holds.
+    """The content of `RUNS/NAME/stages/STAGE.json`.
 
     Attributes:
-        fingerprint: of everything that the stage's result depends on, the stages before it included.
-        depends_on: these things themselves, for people.
-        finished: whether the stage's folder is whole.
-        seconds: that it took; None as long as it is not finished.
+        fingerprint: hash of everything that the stage's result depends on, including earlier stages.
+        depends_on: the hashed values, for people to read.
+        finished: whether the stage's folder is complete.
+        seconds: duration of the stage; None until it is finished.
     """
 
     fingerprint: str
@@ -33,23 +33,23 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a stage's record has to say for the stage to be done.
+    """The record that a stage needs in order to count as done.
 
     Attributes:
-        record: of this version.
-        formerly: the fingerprint of the same inputs in an earlier version.
+        record: the record by this version's rules.
+        formerly: fingerprint of the same inputs by an earlier version's rules.
     """
 
     record: StageRecord
     formerly: str
 
     def fits(self, record: StageRecord | None) -> bool:
-        """Whether a record is of the same inputs."""
+        """Whether a record has the same inputs."""
         return record is not None and record.fingerprint in (self.record.fingerprint, self.formerly)
 
 
 def wanted_records(config: Config, stages: Sequence[Stage]) -> list[Wanted]:
-    """What each of some consecutive stages, from the first of a run on, depends on."""
+    """The records wanted for consecutive stages, starting with the first of a run."""
     found = [stage.depends_on(config) for stage in stages]
     before = [stage.formerly(config, now) if stage.formerly else now for stage, now in zip(stages, found, strict=True)]
     pairs = zip(_chained(found), _chained(before), strict=True)
@@ -57,7 +57,7 @@ def wanted_records(config: Config, stages: Sequence[Stage]) -> list[Wanted]:
 
 
 def read_record(run: RunFolder, stage: str) -> StageRecord | None:
-    """The record of a stage, None if it was never begun."""
+    """The record of a stage; None if it was never started."""
     path = run.record(stage)
     return StageRecord(**read_json(path)) if path.is_file() else None
 
@@ -68,18 +68,18 @@ def write_record(run: RunFolder, stage: str, record: StageRecord) -> None:
 
 
 def finished_in(seconds: float, record: StageRecord) -> StageRecord:
-    """The record of a stage that is done."""
+    """The record marked as finished, with the stage's duration."""
     return replace(record, finished=True, seconds=seconds)
 
 
 def is_finished(run: RunFolder, stage: str, wanted: Wanted) -> bool:
-    """Whether a run holds the finished stage of the same inputs."""
+    """Whether a run holds the stage, finished for the same inputs."""
     record = read_record(run, stage)
     return run.stage(stage).is_dir() and wanted.fits(record) and record is not None and record.finished
 
 
 def _chained(dependencies: Sequence[Mapping[str, Any]]) -> list[StageRecord]:
-    """A record for each stage; its fingerprint goes into that of the next."""
+    """A record for each stage; each fingerprint includes that of the stage before."""
     records: list[StageRecord] = []
     before = ""
     for depends_on in dependencies:

@@ -1,8 +1,8 @@
-"""Runs stages: what is done already, for the same inputs, is not done again.
+"""Runs stages; those already finished for the same inputs are skipped.
 
-A stage reads the folders of the stages before it and writes its own. It works in a folder beside that, which is renamed
-when all of it is there; its record says what the folder was made from and is marked finished last, so a stage that was
-killed never looks finished.
+A stage reads the folders of earlier stages and writes its own. It works in a temporary folder, which is renamed once
+it is complete. A record states what the folder was made from and is marked finished last, so a killed stage never
+looks finished.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
     """Run the stages in order, skipping those that are finished for the same inputs.
 
     Args:
-        config: the run.
-        stages: from the first to the last that is wanted.
+        config: config of the run.
+        stages: all stages from the first to the last to run.
         reporter: shows progress.
-        fresh: do all of them again.
+        fresh: repeat finished stages, too.
 
     Raises:
-        InputError: the run's folder holds something else.
+        InputError: the run's folder holds something other than a run.
     """
     run = RunFolder(config.folder)
     processes.from_main(run.claim)
-    # All before the first one runs: what is wrong with the base model shows now and not after minutes of mining.
+    # All records are made before any stage runs, so that a bad base model fails now and not after minutes of mining.
     records = processes.from_main(lambda: wanted_records(config, stages))
     for stage, wanted in zip(stages, records, strict=True):
         if _is_done(run, stage.name, wanted, fresh):
@@ -53,15 +53,15 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
 
 
 def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> None:
-    """Take over the stages that another run has finished for the same inputs; their files are linked, not copied.
+    """Reuse stages that other runs have finished for the same inputs; files are hard-linked where possible.
 
     Args:
-        config: the run that takes them over.
-        stages: from the first to the last that is wanted.
-        others: folders of runs, looked at in this order.
+        config: config of the run that reuses them.
+        stages: all stages from the first to the last to run.
+        others: folders of other runs, searched in this order.
 
     Raises:
-        InputError: the run's folder holds something else.
+        InputError: the run's folder holds something other than a run.
     """
     run = RunFolder(config.folder)
     run.claim()
@@ -77,10 +77,10 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
 
 
 def _link(source: str, target: str) -> None:
-    # Stages are replaced whole and never written into, so both runs can have the same file.
+    # Finished stages are replaced as a whole and never modified, so runs can share files.
     try:
         os.link(source, target)
-    except OSError:  # the file system knows no hard links
+    except OSError:  # the file system does not support hard links
         shutil.copy2(source, target)
 
 
@@ -108,7 +108,7 @@ def _run(stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh
 
 
 def _open(stage: Stage, run: RunFolder, wanted: Wanted, fresh: bool) -> None:
-    """Make the folder that the stage works in, with what a killed attempt left if it goes on from that."""
+    """Make the stage's working folder; if the stage resumes a killed attempt, keep the files of that attempt."""
     left = read_record(run, stage.name)
     goes_on = stage.resumes and not fresh and left is not None and not left.finished and wanted.fits(left)
     if not goes_on:

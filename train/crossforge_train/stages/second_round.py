@@ -1,7 +1,7 @@
-"""Stages `mine-2` and `finetune-2`: mines what the reranker of the first round gets wrong, and trains on from there.
+"""Stages `mine-2` and `finetune-2`: mine the first-round reranker's mistakes, and continue training it on them.
 
-Candidates are those of the first stage in the order of that reranker, its hardest mistakes first; everything that keeps
-relevant documents out of the negatives holds as in the first round, a teacher's margin above all.
+The candidates are the first stage's, reordered by that reranker so that its worst mistakes come first. All safeguards
+that keep relevant documents out of the negatives apply as in the first round, above all the teacher's margin.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def _mine(context: Context) -> None:
     collection = context.run.collected.collection()
     retriever = context.run.mined.retriever()
     hardest = _hardest_first(context, collection, retriever)
-    # The other sources and the bands of ranks were for the first round; the order is now the reranker's own.
+    # Other sources and rank bands apply to the first round only; the order is now the reranker's.
     settings = config.mining.model_copy(update={"choice": "top", "skip_top": 0, "bands": (), "sources": ()})
     write_mined(context, collection, retriever, mine_candidates(context, collection, Candidates(hardest, {}), settings))
 
 
 def _hardest_first(context: Context, collection: Collection, retriever: StoredRetriever) -> Run:
-    """The training queries' candidates within the window, by falling logit of the first round's reranker."""
+    """The training queries' candidates within the window, by descending logit of the first-round reranker."""
     config = context.config
     reranker = Reranker(context.run.finetuned.model)
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
@@ -54,7 +54,7 @@ def _finetune(context: Context) -> None:
 
 
 def _nothing_more(config: Config) -> Mapping[str, Any]:
-    """What a second round depends on stands in the fingerprints of the stages before it already."""
+    """The number of rounds; all else that a second round depends on is in the earlier stages' fingerprints."""
     return {"rounds": config.mining.rounds}
 
 

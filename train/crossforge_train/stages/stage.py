@@ -1,4 +1,4 @@
-"""`Stage`, one step of a run, and `Context`, what it works with."""
+"""`Stage`, one step of a run, and `Context`, its inputs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from crossforge_train.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage works with.
+    """The inputs of a stage.
 
     Attributes:
         config: the whole config.
         reporter: shows progress.
-        folder: where to write; on resume it holds what the killed attempt left.
+        folder: output folder; on resume, it holds the killed attempt's files.
     """
 
     config: Config
@@ -31,7 +31,7 @@ class Context:
 
     @cached_property
     def run(self) -> RunFolder:
-        """The run, with what the stages before this one wrote."""
+        """The run, for the output of earlier stages."""
         return RunFolder(self.config.folder)
 
 
@@ -40,13 +40,13 @@ class Stage:
     """One step of a run.
 
     Attributes:
-        name: also its folder.
-        depends_on: what its result depends on besides the stage before it: config values, data hashes, versions.
+        name: name of the stage and of its folder.
+        depends_on: returns what the result depends on besides earlier stages: config values, data hashes, versions.
         run: does the work in `Context.folder`.
-        resumes: whether it can go on from what a killed attempt left; otherwise it starts from an empty folder.
-        parallel: whether all processes do the work together; the main one does the others alone.
-        formerly: what an earlier version said that its result depends on, from what this one says, where that differs:
-            what was finished then is finished now.
+        resumes: whether it can resume from a killed attempt's files; if not, it starts with an empty folder.
+        parallel: whether all processes share the work; if not, the main process does it alone.
+        formerly: converts `depends_on` to what an earlier version recorded, if that differs, so that stages finished
+            by that version still count as finished.
     """
 
     name: str
@@ -63,5 +63,5 @@ def require_free_space(folder: Path, needed: int, purpose: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{folder}: {free / 1e9:.1f} GB free, {purpose} needs about {needed / 1e9:.1f} GB; free some space"
+            f"{folder}: {free / 1e9:.1f} GB free, but {purpose} needs about {needed / 1e9:.1f} GB; free some space"
         )

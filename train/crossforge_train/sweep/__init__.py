@@ -1,1 +1,1 @@
-"""`crossforge sweep`: trains with several values of some keys and says which did best on dev."""
+"""`crossforge sweep`: trains with different values of some keys and reports which did best on dev."""

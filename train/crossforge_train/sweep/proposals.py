@@ -1,4 +1,4 @@
-"""Which values to try next: Optuna's sampler over the trials so far."""
+"""Proposes the values to try next, with Optuna's sampler over the trials so far."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Trial:
     """One training of a sweep.
 
     Attributes:
-        number: from 1.
-        values: key → value that was tried.
-        dev: the best dev measure that it reached; None if it failed.
+        number: trial number, from 1.
+        values: key → tried value.
+        dev: best dev measure reached; None if the trial failed.
         first_stage_dev: the first stage's measure on the same queries.
-        reason: why it failed.
+        reason: why the trial failed; None if it did not.
     """
 
     number: int
@@ -34,9 +34,9 @@ class Trial:
 
 
 def propose(space: Mapping[str, Candidates], done: Sequence[Trial], seed: int) -> dict[str, Any]:
-    """Values for the trial after those in `done`, by the tree-structured Parzen estimator (Bergstra et al., 2011).
+    """Propose values for the next trial, with the tree-structured Parzen estimator (Bergstra et al., 2011).
 
-    They follow from the arguments alone: a sweep that goes on after a kill proposes what it would have proposed.
+    The values depend on the arguments alone, so a sweep resumed after a kill makes the same proposals.
 
     Raises:
         InputError: Optuna is not installed.
@@ -47,7 +47,7 @@ def propose(space: Mapping[str, Candidates], done: Sequence[Trial], seed: int) -
         raise InputError('a sweep needs Optuna: pip install "crossforge[sweep]"') from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {key: _distribution(candidates) for key, candidates in space.items()}
-    # Another seed for each trial: the first ones are drawn at random, and would all be the same draw.
+    # A different seed per trial: the first trials are random, and one seed would draw the same values each time.
     sampler = optuna.samplers.TPESampler(seed=seed + len(done))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.add_trials([_as_optuna(trial, distributions) for trial in done])

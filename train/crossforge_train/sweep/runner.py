@@ -1,4 +1,4 @@
-"""Runs the trials of a sweep, each a run of its own that stops after `finetune`."""
+"""Runs the trials of a sweep; each is a separate run that stops after `finetune`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from crossforge_train.sweep.proposals import Trial, propose
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep found.
+    """The result of a sweep.
 
     Attributes:
-        metric: the dev measure that was maximised.
-        folder: holds the trials' runs, `trial-001` and so on.
-        trials: best first, failed ones last.
-        command: trains with the best values.
+        metric: the maximised dev measure.
+        folder: folder of the trials' runs, `trial-001` and so on.
+        trials: all trials, best first, failed ones last.
+        command: command that trains with the best values.
     """
 
     metric: str
@@ -38,12 +38,12 @@ class Sweep:
 
 
 def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter: Reporter) -> Sweep:
-    """Run the trials of a config file; what was done before a kill is not done again.
+    """Run the trials of a config file; work finished before a kill is not repeated.
 
     Args:
         path: the config file.
-        overrides: `a.b=value`, for all trials.
-        trials: how many; `sweep.trials` if None.
+        overrides: `a.b=value`, applied to all trials.
+        trials: number of trials; `sweep.trials` if None.
         reporter: shows progress.
 
     Raises:
@@ -52,6 +52,9 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
     config = load_config(path, overrides)
     if not config.sweep.space:
         raise InputError(f"{path}: sweep.space is missing; name the keys to search and their values")
+    for override in overrides:
+        if (key := override.partition("=")[0].strip()) in config.sweep.space:
+            raise InputError(f"--set {key}: sweep.space of {path} searches this key; take it out of one of the two")
     count = trials or config.sweep.trials
     done: list[Trial] = []
     proposed = propose(config.sweep.space, done, config.seed)
@@ -70,7 +73,7 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
 
 
 def settings(values: Mapping[str, Any]) -> list[str]:
-    """Values as `--set` takes them."""
+    """Format values as arguments of `--set`."""
     return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
 
 
@@ -91,7 +94,7 @@ def _run_trial(
 
 
 def _copy_judgements(base: Config, config: Config) -> None:
-    """Judgements by hand stand beside the stages of the run that they were made for."""
+    """Copy manual judgements and typed queries, which lie beside the base run's stages, into a trial's run."""
     own, theirs = RunFolder(config.folder), RunFolder(base.folder)
     for source, target in ((theirs.judgements, own.judgements), (theirs.typed_queries, own.typed_queries)):
         if source.is_file():

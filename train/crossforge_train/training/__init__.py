@@ -1,1 +1,1 @@
-"""Fine-tuning: what `CrossEncoderTrainer` is given, and how it is run."""
+"""Fine-tuning: prepares the inputs of `CrossEncoderTrainer` and runs it."""

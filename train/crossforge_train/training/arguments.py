@@ -1,4 +1,4 @@
-"""The arguments of `CrossEncoderTrainer`, from a config."""
+"""Builds the arguments of `CrossEncoderTrainer` from a config."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from crossforge_train.training.tracking import trainers_own
 
 
 def step_count(epochs: float, groups: int, groups_per_batch: int) -> int:
-    """How many steps so many epochs over so many groups are, at least one."""
+    """Number of training steps in `epochs` passes over the groups, at least one."""
     return max(1, round(epochs * groups / groups_per_batch))
 
 
 def arguments(training: PickedTraining, name: str, seed: int, folder: Path, groups: int, *, cpu: bool) -> Any:
-    """What the trainer is told.
+    """The arguments of the trainer.
 
     Args:
         training: the config section.
-        name: of the run, for trackers.
-        seed: of the run.
-        folder: where checkpoints are written.
-        groups: how many there are to train on.
+        name: name of the run, for trackers.
+        seed: seed of the run.
+        folder: folder for checkpoints.
+        groups: number of training groups.
         cpu: whether to train on the CPU.
 
     Raises:
-        InputError: the groups of a batch cannot be shared out among the processes.
+        InputError: the groups of a batch cannot be divided equally among the processes and accumulation steps.
     """
     _require_shares(training, groups)
     steps = step_count(training.epochs, groups, training.groups_per_batch)
@@ -47,7 +47,7 @@ def arguments(training: PickedTraining, name: str, seed: int, folder: Path, grou
         learning_rate=training.learning_rate,
         learning_rate_mapping={HEAD: training.head_learning_rate},
         weight_decay=training.weight_decay,
-        warmup_steps=training.warmup,  # below 1 it is a share of all steps
+        warmup_steps=training.warmup,  # below 1, a share of all steps
         bf16=training.precision == "bf16",
         use_cpu=cpu,
         eval_strategy="steps",
@@ -66,19 +66,19 @@ def arguments(training: PickedTraining, name: str, seed: int, folder: Path, grou
         report_to=trainers_own(training.report_to),
         disable_tqdm=True,
         dataloader_pin_memory=False,
-        # A step runs the model once a micro-batch, and another number of times in each process. So nothing may be
-        # exchanged in the forward pass, which rules out buffers (constant here) and the search for unused parameters.
+        # A step runs the model once per micro-batch, so a different number of times in each process. The forward pass
+        # must not communicate, which rules out broadcasting buffers (constant here) and finding unused parameters.
         ddp_broadcast_buffers=False,
         ddp_find_unused_parameters=False,
-        dataloader_drop_last=processes.count() > 1,  # each process has to have as many batches as the others
+        dataloader_drop_last=processes.count() > 1,  # all processes need equally many batches
     )
 
 
 def _checkpointing(training: PickedTraining) -> dict[str, Any]:
-    """Named only where it is asked for: transformers 5 warns of these names and has no others in all its versions."""
+    """Set only on request: transformers 5 warns about these names, and no others work in all its versions."""
     if not training.gradient_checkpointing:
         return {}
-    # The reentrant kind knows no frozen embeddings.
+    # Reentrant checkpointing does not support frozen embeddings.
     return {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
 
 
@@ -86,11 +86,12 @@ def _require_shares(training: PickedTraining, groups: int) -> None:
     groups_per_batch = training.groups_per_batch
     if groups_per_batch % processes.count():
         raise InputError(
-            f"training.groups_per_batch is {groups_per_batch}, which {processes.count()} processes cannot share equally"
+            f"training.groups_per_batch: {groups_per_batch} groups cannot be split equally among {processes.count()} "
+            "processes"
         )
     if groups_per_batch // processes.count() % training.accumulation:
         raise InputError(
-            f"training.accumulation: {groups_per_batch // processes.count()} groups a step cannot be taken in "
+            f"training.accumulation: {groups_per_batch // processes.count()} groups per step cannot be split into "
             f"{training.accumulation} equal parts"
         )
     if processes.count() > 1 and groups < groups_per_batch:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that was cut off."""
+"""Finds and loads the checkpoints of an interrupted run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from crossforge_train.training.stopping import Patience
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; half-written ones are removed.
+    """The newest complete checkpoint; incomplete newer ones are removed.
 
-    The trainer writes `trainer_state.json` last, so a checkpoint that has it has everything else.
+    The trainer writes `trainer_state.json` last, so a checkpoint that has it is complete.
     """
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for checkpoint in reversed(found):
@@ -30,14 +30,14 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 def state_at_the_end(checkpoint: Path, steps: int, patience: Patience) -> Any:
-    """The `TrainerState` of a checkpoint after which there is nothing to train, or None.
+    """The `TrainerState` of a checkpoint if its training is already over, else None.
 
-    The trainer does not look for this: it would take one more step, or forget that patience was over.
+    The trainer does not check this: it would take one more step, or forget that patience had run out.
     """
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     return state if state.global_step >= steps or patience.is_over(state.log_history) else None
 
 
 def load_weights(model: CrossEncoder, checkpoint: Path) -> None:
-    """Give `model` the weights of a checkpoint."""
+    """Load a checkpoint's weights into `model`."""
     model.model.load_state_dict(load_file(checkpoint / "model.safetensors", device=str(model.device)))

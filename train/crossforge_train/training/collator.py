@@ -1,4 +1,4 @@
-"""`GroupCollator`: rows of groups to micro-batches of token tensors, cut and sorted as in serving."""
+"""`GroupCollator`: turns rows of groups into micro-batches of token tensors, truncated and sorted as in serving."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _GPU_TOKENS = 32768  # padded tokens of a micro-batch
 
 @dataclass
 class GroupCollator:
-    """A data collator for `CrossEncoderTrainer`; `GroupLoss` takes what it gives.
+    """A data collator for `CrossEncoderTrainer`; its batches are the input of `GroupLoss`.
 
-    Rows have `query` (text), `documents` (texts), `label` (relevance) and, if there is one, `teacher` (scores).
+    Rows have `query` (text), `documents` (texts), `label` (relevance) and, with a teacher, `teacher` (scores).
 
     Attributes:
-        tokenizer: the one that serving uses: only documents are cut.
-        token_budget: padded tokens of one micro-batch. Pairs of similar length share one, so that little is padded.
-        in_batch_negatives: documents of other queries that each group takes in, by a draw that the batch decides; rows
-            then have `doc_ids` and `positives` (all that are known, by id) too. These documents have no score by the
-            teacher; the lowest of the group stands in for it.
+        tokenizer: the tokenizer that serving uses; it truncates documents only.
+        token_budget: padded tokens per micro-batch. Pairs of similar length share one, which keeps padding low.
+        in_batch_negatives: number of other queries' documents added to each group, drawn with a seed that depends on
+            the batch. Rows then also need `doc_ids` and `positives` (ids of all known ones). The added documents have
+            no teacher score and get the lowest of their group.
     """
 
     tokenizer: PairTokenizer
@@ -36,7 +36,7 @@ class GroupCollator:
     valid_label_columns: list[str] = field(default_factory=lambda: ["label"])
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """One batch: the order of its values is what `GroupLoss.forward` unpacks."""
+        """Collate one batch; its values are in the order in which `GroupLoss.forward` unpacks them."""
         if self.in_batch_negatives:
             rows = [self._with_others(row, rows) for row in rows]
         width = max(len(row["documents"]) for row in rows)
@@ -53,7 +53,7 @@ class GroupCollator:
         }
 
     def _with_others(self, row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The row and documents of other queries, none that is known to be relevant or stands in it already."""
+        """Add documents of other queries to a row, except known positives and documents it already has."""
         taken = {*row["doc_ids"], *row["positives"]}
         others = {
             doc_id: document
@@ -81,6 +81,6 @@ def _matrix(rows: Sequence[Sequence[float]], width: int) -> torch.Tensor:
 
 
 def batch_collator(tokenizer: PairTokenizer, training: TrainingConfig, *, cpu: bool) -> GroupCollator:
-    """The collator of a training run, with micro-batches that suit the device."""
+    """The collator of a training run, with micro-batches sized for the device."""
     tokens = training.mini_batch or (CPU_TOKEN_BUDGET if cpu else _GPU_TOKENS)
     return GroupCollator(tokenizer, tokens, training.in_batch_negatives)

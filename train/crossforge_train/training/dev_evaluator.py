@@ -1,4 +1,4 @@
-"""The dev metric during training: real first-stage candidates, positives that the first stage missed stay missed."""
+"""Measures dev during training on real first-stage candidates: positives that the first stage missed stay missed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHUFFLES = 5
 
 @dataclass(frozen=True)
 class DevSet:
-    """What the dev metric is measured on."""
+    """Queries, judgements and first-stage candidates for the dev metric, and the rerank depth."""
 
     queries: Mapping[str, str]
     qrels: Qrels
@@ -34,11 +34,11 @@ class DevSet:
 
 
 class DevEvaluator(BaseEvaluator):
-    """An evaluator that `CrossEncoderTrainer` calls; the best checkpoint is the one where it is highest.
+    """The evaluator for `CrossEncoderTrainer`; the best checkpoint is the one with the highest dev metric.
 
     Args:
-        pipeline: reranks with the model that is being trained.
-        dev: what to measure on.
+        pipeline: pipeline around the model in training.
+        dev: the data to measure on.
         reporter: shows progress.
     """
 
@@ -55,10 +55,10 @@ class DevEvaluator(BaseEvaluator):
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Measure; `model` is the one that the pipeline holds already.
+        """Measure the pipeline's model; `model` is ignored, since it is the same one.
 
         Raises:
-            InputError: the model gives NaN.
+            InputError: the model's scores are not finite.
         """
         dev = self._dev
         scored = score_queries(self._pipeline, dev.queries, dev.run, dev.depth, self._reporter, "measuring dev")
@@ -74,7 +74,7 @@ class DevEvaluator(BaseEvaluator):
         }
 
     def chance(self) -> float:
-        """What a model that knows nothing gets: the mean over random orders of the candidates that are reranked."""
+        """The metric of a model that knows nothing: the mean over random orders of the reranked candidates."""
         draws = [random.Random(seed) for seed in range(_SHUFFLES)]  # noqa: S311 - seeded draws, not secrets
         return float(np.mean([self._quality(self._shuffled(draw)) for draw in draws]))
 

@@ -1,4 +1,4 @@
-"""`History`: how a training went, as `history.json` keeps it."""
+"""`History`: the record of a training, stored in `history.json`."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.config.training import PickedTraining
 
-DEV_METRIC = "dev_metric"  # what the trainer logs, as `eval_dev_metric`
+DEV_METRIC = "dev_metric"  # logged by the trainer as `eval_dev_metric`
 
 
 @dataclass(frozen=True)
 class History:
-    """How a training went.
+    """The record of a training.
 
     Attributes:
-        training: the config section with nothing left to `auto`.
+        training: the config section, with every `auto` resolved.
         first_stage_dev: the first stage's metric on dev.
-        best_dev: the metric on dev of the weights that were kept.
-        best_step: the step of the best checkpoint; None if none was measured.
-        steps: how many were taken.
-        groups: how many were trained on.
-        device: what trained.
-        cut_in_training: share of the training documents that are longer than what is read of them.
-        cut_on_dev: the same of the dev candidates.
-        log: what the trainer logged, by step.
-        start_share: share of the starting weights that was mixed in at the end; 0 where none was.
+        best_dev: dev metric of the kept weights.
+        best_step: step of the best checkpoint; None if none was measured.
+        steps: number of training steps.
+        groups: number of training groups.
+        device: device used for training.
+        cut_in_training: share of the training documents that are read only in part.
+        cut_on_dev: share of the dev candidates that are read only in part.
+        log: the trainer's log entries, by step.
+        start_share: share of the starting weights mixed in at the end; 0 if none.
     """
 
     training: PickedTraining
@@ -54,12 +54,12 @@ class History:
         return [(entry["step"], entry[key]) for entry in self.log if key in entry]
 
     def last(self, key: str) -> float | None:
-        """The last logged value under a key of the trainer's log; None if there is none."""
+        """The last value logged under a key; None if there is none."""
         found = [entry[key] for entry in self.log if key in entry]
         return float(found[-1]) if found else None
 
     def with_merged(self, share: float, dev: float) -> History:
-        """The same training, its weights mixed with a share of those that it started from."""
+        """The same training after mixing in a share of the starting weights; `dev` is the metric of the mixture."""
         return replace(self, start_share=share, best_dev=dev)
 
 
@@ -84,10 +84,10 @@ def write_history(path: Path, history: History) -> None:
 
 
 def read_history(path: Path) -> History:
-    """Read what `write_history` wrote, in this version or an earlier one.
+    """Read a file written by `write_history` of this version or an earlier one.
 
     Raises:
-        InputError: the file is missing or no history.
+        InputError: the file is missing or not a history.
     """
     found = read_json(path)
     try:
@@ -105,4 +105,4 @@ def read_history(path: Path) -> History:
             start_share=found.get("start_share", 0.0),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not the history of a training ({error}); train again with --fresh") from None
+        raise InputError(f"{path}: not a training history ({error}); train again with --fresh") from None

@@ -1,4 +1,4 @@
-"""Low-rank adapters through peft: few weights are trained, and merged into the model before it is saved.
+"""Low-rank adapters (LoRA) with peft: few weights are trained, and they are merged into the model before saving.
 
 Source: Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022.
 """
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def require_lora(config: LoraConfig | None) -> None:
-    """Raise `InputError` if adapters are asked for and peft is not installed."""
+    """Raise `InputError` if adapters are configured and peft is not installed."""
     if config and find_spec("peft") is None:
         raise InputError('training.lora needs peft, which is not installed: pip install "crossforge[lora]"')
 
 
 def add_adapters(model: nn.Module, config: LoraConfig, head: str) -> None:
-    """Put adapters into a `transformers` classifier; only they and the head are trained from then on.
+    """Add adapters to a `transformers` classifier; from then on, only they and the head are trained.
 
-    They become part of the module, so that checkpoints hold all weights under the names of the module.
+    The adapters become part of the module, so checkpoints hold all weights under the module's names.
 
     Args:
-        model: is changed in place.
-        config: rank and scale.
-        head: regular expression that finds the head's modules by name.
+        model: the model, changed in place.
+        config: rank, scale and dropout.
+        head: regular expression that matches the names of the head's modules.
     """
     import peft
 
@@ -48,7 +48,7 @@ def add_adapters(model: nn.Module, config: LoraConfig, head: str) -> None:
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Add each adapter to its layer and take it out: the model is again what it was, with other weights."""
+    """Merge each adapter into its layer and remove it: the model gets back its architecture, with new weights."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, layer in list(model.named_modules()):

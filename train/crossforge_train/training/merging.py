@@ -1,6 +1,6 @@
-"""Merges a trained reranker with what it started from, so that less of what that knew is forgotten.
+"""Merges a trained reranker with its starting model, so that it forgets less of what that model knew.
 
-Plain interpolation of weights, without mergekit, which sentence-transformers' `merge` would bring in for this one line.
+This is plain weight interpolation; sentence-transformers' `merge` would need mergekit for this one line.
 
 Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
 """
@@ -18,7 +18,7 @@ State = Mapping[str, torch.Tensor]
 
 
 class Merged(NamedTuple):
-    """The share of the starting weights that was kept, and for each share that was tried the quality on dev."""
+    """The kept share of the starting weights, and the dev quality of each share tried."""
 
     share: float
     measured: Mapping[float, float]
@@ -27,17 +27,17 @@ class Merged(NamedTuple):
 def merge_with_start(
     model: Any, start: Path, shares: Sequence[float], known: Mapping[float, float], measure: Callable[[], float]
 ) -> Merged:
-    """Leave in the model the mixture of its weights with those that it started from that is best on dev.
+    """Mix the model's weights with its starting weights, in place, in the proportion that is best on dev.
 
     Args:
         model: a transformers one-label sequence classifier.
-        start: folder of the model that it was trained from: a reranker, or a graft.
-        shares: of the starting weights, to try.
-        known: quality on dev of shares that need not be tried: of 0, which is the model as it is, if it may stay so.
-        measure: the same of a mixture that is in its place.
+        start: folder of its starting model: a reranker or a graft.
+        shares: shares of the starting weights to try.
+        known: dev quality of shares that need not be tried: of 0, the unchanged model, if it may win.
+        measure: returns the dev quality of the model's current weights.
 
     Returns:
-        What was measured; of equally good shares the largest is kept.
+        The kept share and all measurements; the largest of equally good shares is kept.
     """
     tuned = {name: value.detach().clone() for name, value in model.state_dict().items()}
     first = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, local_files_only=True).state_dict()

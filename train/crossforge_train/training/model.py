@@ -1,4 +1,4 @@
-"""The model that is trained: a base model with one label, fresh head included."""
+"""Loads the model to train: a base model with one label, with a fresh head if it has none."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from crossforge.backends.last_layer import shorten_last_layer
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.training.lora import add_adapters
 
-# What transformers puts on an encoder to classify. The pooler is part of it: a bi-encoder averages its tokens and has
-# never trained one. At the body's rate it learns so slowly that most of a short training is lost (docs/results.md).
+# The modules that transformers adds to an encoder for classification. The pooler counts: a bi-encoder averages its
+# tokens and never trained one. At the body's rate, the head learns too slowly for a short training (docs/results.md).
 HEAD = r"\b(pooler|pre_classifier|classifier|score)\b"
 
 
 def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
-    """The base model as a `CrossEncoder` whose scores are raw logits; seed before, for the fresh head."""
+    """Load the base model as a `CrossEncoder` that returns raw logits; seed first, for a fresh head."""
     model = CrossEncoder(
         str(base_model),
         num_labels=1,
@@ -36,9 +36,9 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
 
 
 def _attention() -> str | None:
-    """The attention that trains fastest: plain matrix products on a CPU, where the fused one is slow going backward.
+    """The attention that trains fastest: eager on a CPU, where the backward pass of fused attention is slow.
 
-    `benchmarks/training_step.py` measures it.
+    `benchmarks/training_step.py` measures this.
     """
     return None if torch.cuda.is_available() else "eager"
 

@@ -1,6 +1,6 @@
-"""Values that training picks by itself where the config says `auto`. What was picked once stays picked.
+"""Picks values for keys that the config sets to `auto`; a value, once picked, is fixed for the run.
 
-Each rule gives a value and, for the user, the reason.
+Each rule returns a value and the reason for it, which is shown to the user.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
 
 Value = TypeVar("Value", float, str, float | list[float])
-# What the head of the model is before it is trained: random, such that it gives a bi-encoder's cosines, or trained.
+# The model's head before training: random, built to reproduce a bi-encoder's cosines, or already trained.
 Head = Literal["fresh", "grafted", "trained"]
-# A value and why it was picked.
+# A value and the reason for it.
 Pick = tuple[float, str]
 
 _SMALL, _RATE_OF_SMALL = 20e6, 2e-4  # parameters, learning rate
@@ -40,12 +40,12 @@ _STEP_OF_LENGTH, _SHARE_THAT_FITS = 16, 0.95
 
 
 class Picker:
-    """Fills in what a config leaves open, and writes it down so that a run that goes on uses the same.
+    """Resolves each `auto` and saves the value, so that a resumed run uses the same one.
 
     Args:
-        path: where it is written down.
+        path: file for the picked values.
         training: the config section.
-        reporter: is told what was picked.
+        reporter: shows the picked values.
     """
 
     def __init__(self, path: Path, training: TrainingConfig, reporter: Reporter) -> None:
@@ -55,7 +55,7 @@ class Picker:
         self._picked: dict[str, Any] = processes.from_main(lambda: read_json(path) if path.is_file() else {})
 
     def pick(self, key: str, rule: Callable[[], tuple[Value, str]]) -> Value:
-        """The value of a key: as the config gives it, else as it was picked before, else by the rule."""
+        """The value of a key: from the config, else as picked before, else by the rule."""
         value: Value = getattr(self._training, key)
         if value != AUTO:
             return value
@@ -68,15 +68,15 @@ class Picker:
         return found
 
     def training(self) -> PickedTraining:
-        """The section with what was picked; every `auto` must have been picked by now."""
+        """The config section with the picked values; every `auto` must be resolved by now."""
         return PickedTraining(**{**self._training.model_dump(), **self._picked})
 
 
 def learning_rate_by_size(parameters: int, *, head: Head, adapters: bool = False) -> float:
-    """2e-4 up to 20M parameters, 1e-5 from 150M, a straight line between them when both are logarithms.
+    """2e-4 up to 20M parameters, 1e-5 from 150M, and log-log linear in between.
 
-    Adapters take ten times as much (Schulman et al., "LoRA without regret", 2025). A model that starts from its
-    bi-encoder's cosines takes 5e-5 at most: it has something to lose (docs/results.md, "The start").
+    Adapters train at ten times that rate (Schulman et al., "LoRA without regret", 2025). A model that starts from its
+    bi-encoder's cosines gets at most 5e-5, since it has something to lose (docs/results.md, "The start").
     """
     sizes, rates = np.log([_SMALL, _LARGE]), np.log([_RATE_OF_SMALL, _RATE_OF_LARGE])
     rate = float(np.exp(np.interp(math.log(parameters), sizes, rates)))
@@ -86,65 +86,65 @@ def learning_rate_by_size(parameters: int, *, head: Head, adapters: bool = False
 
 
 def pick_learning_rate(by_size: float, multiple: float) -> Pick:
-    """The rate by size, multiplied with what a range test found safe (1: all of it)."""
+    """The rate for the model's size, times the multiple that a range test found safe (1: the full rate)."""
     if multiple == 1:
-        return by_size, "by the size of the model; a range test on training rows held"
-    return _two_digits(by_size * multiple), f"as {multiple:g} of what goes with the size: a range test fell apart above"
+        return by_size, "by model size; a range test on training rows stayed stable"
+    return _two_digits(by_size * multiple), f"as {multiple:g} times the rate for the model size: a range test diverged"
 
 
 def pick_head_learning_rate(body: float, head: Head) -> Pick:
-    """A fresh head learns ten times as fast as the body, but not above 2e-3; another one as fast as the body."""
+    """Ten times the body's rate for a fresh head, at most 2e-3; the body's rate for any other head."""
     if head != "fresh":
-        return body, f"as the body's, since the head is {head}"
+        return body, f"to match the body's rate, because the head is {head}"
     return min(_MOST_OF_HEAD, _two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
 
 
 def pick_precision(times_as_fast: float) -> tuple[str, str]:
-    """bf16 if a training step was clearly faster in it, so that noise does not flip the pick."""
-    took = f"since a step in bf16 was {times_as_fast:.2f} times as fast as in fp32"
+    """bf16 if it made a training step clearly faster; the margin keeps noise from flipping the pick."""
+    took = f"because a step in bf16 was {times_as_fast:.2f} times as fast as in fp32"
     return ("bf16" if times_as_fast > _WORTH_BF16 else "fp32"), took
 
 
 def pick_distillation_weight(*, has_teacher: bool) -> Pick:
-    """As much as the labels count, where there is a teacher."""
-    return (1.0, "since there are teacher scores") if has_teacher else (0.0, "since there is no teacher")
+    """1, the same weight as the labels, with a teacher; 0 without."""
+    return (1.0, "because there are teacher scores") if has_teacher else (0.0, "because there is no teacher")
 
 
 def pick_epochs(groups: int) -> Pick:
-    """So many whole epochs that about 3,000 groups are seen: four for small sets, one above 2,000 groups."""
+    """Enough whole epochs to see about 3,000 groups: at most four, and one above 2,000 groups."""
     return float(min(_MOST_EPOCHS, max(1, round(_GROUPS_SEEN / groups)))), f"for {groups:,} groups"
 
 
 def pick_merge(head: Head, *, asked_by_people: bool) -> tuple[float | list[float], str]:
-    """Shares of the weights that training starts from, if these ranked already; half where dev could not choose one.
+    """Shares of the starting weights to try, if the starting model could already rank; half if dev cannot choose.
 
-    What training makes worse on people's queries still makes it better on pseudo-queries, which look like those that it
-    was trained on (docs/results.md, "Adaptation without labels").
+    Pseudo-queries on dev resemble those of training, so what hurts people's queries can still improve dev
+    (docs/results.md, "Adaptation without labels").
     """
     if head == "fresh":
-        return [], "since the head is fresh"
+        return [], "because the head is fresh"
     if not asked_by_people:
-        return _HALF, f"since the head is {head}, and pseudo-queries cannot tell what was forgotten"
-    return _SHARES, f"since the head is {head}"
+        return _HALF, f"because the head is {head} and pseudo-queries cannot show what was forgotten"
+    return _SHARES, f"because the head is {head}"
 
 
 def pick_max_length(pair_lengths: Sequence[int], limit: int) -> Pick:
-    """The shortest multiple of 16 that 95% of the pairs fit in, but at most 256 and what the model reads.
+    """The smallest multiple of 16 that fits 95% of the pairs, at most 256 and at most the model's limit.
 
     Args:
-        pair_lengths: tokens of query and document together, special tokens included; shape (pairs,).
-        limit: tokens that the model can read.
+        pair_lengths: tokens of each query–document pair, special tokens included; shape (pairs,).
+        limit: maximum tokens that the model can read.
     """
     fits = float(np.quantile(pair_lengths, _SHARE_THAT_FITS))
     wanted = _STEP_OF_LENGTH * math.ceil(fits / _STEP_OF_LENGTH)
     most = min(limit, AUTO_MAX_LENGTH)
     length = min(wanted, most - most % _STEP_OF_LENGTH)
     longer = float(np.mean(np.asarray(pair_lengths) > length))
-    return length, f"by the lengths of the training pairs; {longer:.0%} of the documents are longer and read in windows"
+    return length, f"by training pair lengths; {longer:.0%} of the documents are longer and are read in windows"
 
 
 def pair_lengths(groups: Iterable[Group], collection: Collection, base_model: Path, limit: int) -> list[int]:
-    """Tokens of the query–document pairs of up to 500 groups, by a seeded draw, special tokens included."""
+    """Tokens of each query–document pair in up to 500 groups, by a seeded draw, special tokens included."""
     tokenizer = pair_tokenizer(base_model, limit)
     lengths: list[int] = []
     for group in _drawn(groups):
@@ -155,7 +155,7 @@ def pair_lengths(groups: Iterable[Group], collection: Collection, base_model: Pa
 
 
 def _drawn(groups: Iterable[Group]) -> list[Group]:
-    """A draw from a stream of unknown length, each group being as likely as any other (reservoir sampling)."""
+    """Draw groups uniformly from a stream of unknown length (reservoir sampling)."""
     draw = random.Random(0)  # noqa: S311 - a seeded draw, not a secret
     drawn: list[Group] = []
     for number, group in enumerate(groups):

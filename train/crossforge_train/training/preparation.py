@@ -1,4 +1,4 @@
-"""Everything that a training run is made of: the model, the rows, the dev evaluator, and values for every `auto`."""
+"""Prepares a training run: the model, the rows, the dev evaluator, and a value for every `auto`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _TIMED_LENGTH = 128
 
 @dataclass(frozen=True)
 class Work:
-    """What a training run is made of."""
+    """A prepared training run."""
 
     task: TrainingTask
     start: StartingModel
@@ -60,10 +60,10 @@ class Work:
 
 
 def prepare(task: TrainingTask) -> Work:
-    """The model (with a fresh head if it has none), the training rows, and the dev evaluator around the model.
+    """Prepare the model (with a fresh head if it has none), the training rows, and the model's dev evaluator.
 
     Raises:
-        InputError: no query can be read, or the config wants a teacher where there is none.
+        InputError: every query is too long to be read, or the config needs a teacher and there is none.
     """
     config, reporter, base_model, collection = task.config, task.reporter, task.base_model, task.collection
     picker = Picker(task.files.picked, config.training, reporter)
@@ -83,7 +83,7 @@ def prepare(task: TrainingTask) -> Work:
         path=task.files.rows, reporter=reporter,
     )  # fmt: skip
     if rows.cut:
-        read = "the window that matches best" if config.training.long_documents == "best_window" else "the beginning"
+        read = "the best-matching window" if config.training.long_documents == "best_window" else "the beginning"
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
     by_people = judged_by_people(collection, config.collection.dev_split)
     picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
@@ -93,7 +93,7 @@ def prepare(task: TrainingTask) -> Work:
 
 
 def _pipeline(task: TrainingTask, model: CrossEncoder, max_length: int, *, bf16: bool) -> RetrieveAndRerank:
-    """The path that an app would run, around the model that is trained."""
+    """The pipeline that an app would run, around the model in training."""
     parts = Parts(
         pair_tokenizer(task.base_model, max_length),
         TorchBackend(model.model, autocast=bf16),
@@ -113,11 +113,11 @@ def _pick_the_others(
     *,
     bf16: bool,
 ) -> None:
-    """Rates, epochs and the teacher's weight; the learning rate after what its range test trains with."""
+    """Pick rates, epochs and the teacher's weight; the learning rate comes after what its range test depends on."""
     has_teacher = bool(dataset[0]["teacher"])
     if config.training.uses_teacher and not has_teacher:
         raise InputError(
-            "training.distillation_weight needs a teacher, and the base model is no bi-encoder: set mining.teacher"
+            "training.distillation_weight needs a teacher, and the base model is not a bi-encoder: set mining.teacher"
         )
     if not config.training.label_weight and not has_teacher:
         raise InputError("training.label_weight is 0 and there is no teacher: nothing is left to learn from")
@@ -146,9 +146,9 @@ def _dev_set(task: TrainingTask) -> DevSet:
 
 
 def _faster_precision(model: CrossEncoder, max_length: int) -> tuple[str, str]:
-    """On a CPU timed with the model at hand, which is left as it was; a GPU says it."""
+    """Time both precisions with the model on a CPU, restoring it afterwards; on a GPU, ask the device."""
     if model.device.type != "cpu":
-        return ("bf16", "since the GPU has it") if use_bf16("auto") else ("fp32", "since the GPU has no bf16")
+        return ("bf16", "because the GPU has it") if use_bf16("auto") else ("fp32", "because the GPU has no bf16")
     with left_as_it_was(model):
         return pick_precision(faster_in_bf16(model.model, min(_TIMED_LENGTH, max_length)))
 
@@ -163,7 +163,7 @@ def _rate_that_holds(
     *,
     bf16: bool,
 ) -> Pick:
-    """By the size of the model, and lower if training falls apart at that rate on a few of the rows."""
+    """The rate for the model's size, lowered if training diverges at that rate on a few of the rows."""
     wanted = training.head_learning_rate
     rate = learning_rate_by_size(
         sum(value.numel() for value in model.parameters()), head=head, adapters=training.lora is not None

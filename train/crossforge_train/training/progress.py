@@ -1,4 +1,4 @@
-"""Live progress of a training run: loss, dev metric beside the first stage's, pairs a second, time left."""
+"""Live progress of a training run: loss, dev metric next to the first stage's, pairs per second, time left."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from crossforge_train.training.history import DEV_METRIC
 
 
 class TrainingProgress(TrainerCallback):
-    """Shows a bar while training, and stops a run whose loss is no number. Use it as a context manager.
+    """Shows a progress bar and stops a run whose loss is not finite. Use it as a context manager.
 
     Args:
-        reporter: where to show it.
-        evaluator: knows the first stage's dev metric.
-        model: what is trained; the pairs that it reads with a gradient are counted.
+        reporter: shows progress.
+        evaluator: holds the first stage's dev metric.
+        model: the model in training; its forward passes with a gradient count the pairs.
     """
 
     def __init__(self, reporter: Reporter, evaluator: DevEvaluator, model: torch.nn.Module) -> None:
@@ -36,7 +36,7 @@ class TrainingProgress(TrainerCallback):
         self._advance: Callable[..., None] | None = None
         self._loss = self._dev = math.nan
         self._pairs, self._steps = 0, 0
-        self._seconds, self._since = 0.0, 0.0  # of training, without measuring dev and writing checkpoints
+        self._seconds, self._since = 0.0, 0.0  # training time, without dev measurements and checkpoints
 
     def __enter__(self) -> TrainingProgress:
         return self
@@ -47,16 +47,16 @@ class TrainingProgress(TrainerCallback):
         self._stack.close()
 
     def _count(self, model: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
-        if torch.is_grad_enabled():  # a loss may read a batch without a gradient first, and that is the same pairs
+        if torch.is_grad_enabled():  # a loss may first read the same pairs without a gradient
             self._pairs += len(arguments[0]["input_ids"])
 
     @property
     def pairs_per_second(self) -> float:
-        """Pairs that were trained on, a second of training, all processes together."""
+        """Training pairs per second of training time, over all processes."""
         return processes.count() * self._pairs / max(self._seconds, 1e-9)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Open the bar, over what is left: steps of before a kill would pass for steps done in no time."""
+        """Open the bar over the remaining steps: counting those before a kill would inflate the speed."""
         done = f" from step {state.global_step}" if state.global_step else ""
         self._advance = self._stack.enter_context(
             self._reporter.bar(f"fine-tuning{done}", state.max_steps - state.global_step)
@@ -71,21 +71,21 @@ class TrainingProgress(TrainerCallback):
         self._show(done=1)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell what dev gives, which a log keeps, too."""
+        """Show the dev metric, also as a note that stays in a log."""
         self._since = time.monotonic()
         self._show(done=0)
         left = (state.max_steps - state.global_step) * self._seconds / max(1, self._steps)
         self._reporter.note(f"step {state.global_step} of {state.max_steps}: {self._line()}, {_duration(left)} left")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leave the time of writing out."""
+        """Exclude the time for writing the checkpoint."""
         self._since = time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Take up loss and dev metric.
+        """Record loss and dev metric.
 
         Raises:
-            InputError: the loss is no number.
+            InputError: the loss is not finite.
         """
         found = logs or {}
         self._dev = found.get(f"eval_{DEV_METRIC}", self._dev)

@@ -1,7 +1,7 @@
-"""A short learning-rate range test: does a rate hold on these rows, or is it so high that training falls apart?
+"""A short learning-rate range test: is a rate stable on these rows, or so high that training diverges?
 
-Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2017; here the rate doubles with every
-pass over the same few batches, so that the losses of two passes compare without the noise of different rows.
+Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2017. Here, the rate doubles with every
+pass over the same few batches, so that losses are comparable between passes without the noise of different rows.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from crossforge_train.precision import autocast
 from crossforge_train.training.model import HEAD
 
 BATCHES = 4
-MULTIPLES = (1 / 4, 1 / 2, 1, 2)  # with the batches 16 steps
-_MARGIN = 4  # a rate is lowered to a quarter of the one that fell apart
+MULTIPLES = (1 / 4, 1 / 2, 1, 2)  # one pass each over the batches: 16 steps
+_MARGIN = 4  # a rate is lowered to a quarter of the one that diverged
 
 
 def drawn_batches(dataset: Dataset, groups_per_batch: int, seed: int) -> list[list[dict[str, Any]]]:
-    """Four batches of rows, by a seeded draw; fewer or smaller ones where there are not so many rows."""
+    """Draw four batches of rows with a seed; fewer or smaller ones if there are not enough rows."""
     wanted = min(len(dataset), BATCHES * groups_per_batch)
     rows = [dataset[number] for number in random.Random(seed).sample(range(len(dataset)), wanted)]  # noqa: S311
     return [rows[start : start + groups_per_batch] for start in range(0, wanted, groups_per_batch)]
@@ -38,17 +38,17 @@ def drawn_batches(dataset: Dataset, groups_per_batch: int, seed: int) -> list[li
 def losses_by_rate(
     loss: nn.Module, batches: Sequence[dict[str, Any]], rate: float, head_rate: float, *, bf16: bool
 ) -> list[float]:
-    """Mean loss before training, then of one pass for each of `MULTIPLES` of the rates; model and seeds stay.
+    """Mean loss before training, then of one pass per multiple in `MULTIPLES`; model and random states are restored.
 
     Args:
-        loss: takes (features, labels); it holds the model.
-        batches: as the collator makes them.
+        loss: loss module that holds the model and takes (features, labels).
+        batches: batches from the collator.
         rate: learning rate of the body.
         head_rate: learning rate of the head.
-        bf16: whether to compute in half precision.
+        bf16: whether to compute in bf16.
 
     Returns:
-        1 + 4 numbers; those after the first that is not finite are left out.
+        1 + 4 losses, fewer if one is not finite: that one is the last.
     """
     device = next(loss.parameters()).device
     batches = [send_to_device(batch, device) for batch in batches]
@@ -68,14 +68,14 @@ def losses_by_rate(
 
 
 def safe_multiple(losses: Sequence[float]) -> float:
-    """By how much to multiply the rates that `losses_by_rate` tested: 1 if they hold, less if not.
+    """The factor by which to multiply the rates tested by `losses_by_rate`: 1 if they are stable, less if not.
 
-    A pass has fallen apart if it lost half of what the passes before had gained, and at least a tenth of the loss at
-    the start: nothing less is told from the ups and downs of a healthy run.
+    A pass has diverged if it gave back half of the gain so far, and at least a tenth of the starting loss. Anything
+    smaller could be the fluctuation of a healthy run.
     """
     start = best = losses[0]
     for multiple, value in zip(MULTIPLES, losses[1:], strict=False):
-        if not value <= best + max((start - best) / 2, 0.1 * abs(start)):  # not <=: NaN has fallen apart too
+        if not value <= best + max((start - best) / 2, 0.1 * abs(start)):  # "not <=" also catches NaN
             return min(1.0, multiple / _MARGIN)
         best = min(best, value)
     return 1.0
@@ -112,7 +112,7 @@ def _parameters(loss: nn.Module, rate: float, head_rate: float) -> list[dict[str
 
 @contextmanager
 def left_as_it_was(module: nn.Module) -> Iterator[None]:
-    """Put back weights, mode and the state of every random number generator."""
+    """Restore the weights, the mode and the state of every random number generator on exit."""
     weights = copy.deepcopy(module.state_dict())
     training, numbers, arrays = module.training, random.getstate(), np.random.get_state()
     try:

@@ -1,4 +1,4 @@
-"""Groups of ids to the rows of text that are trained on; both stay on disk until a batch needs them."""
+"""Turns groups of ids into training rows of text; both stay on disk until a batch needs them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _MEASURED_ROWS = 500
 
 
 class Rows(NamedTuple):
-    """What is trained on.
+    """The training rows.
 
     Attributes:
-        dataset: rows as `GroupCollator` takes them.
-        cut: share of the documents that are longer than the model reads, over up to 500 rows.
+        dataset: rows for `GroupCollator`.
+        cut: share of the documents that are longer than the model reads, estimated from about 500 rows.
     """
 
     dataset: Dataset
@@ -51,19 +51,20 @@ def make_rows(
     path: Path,
     reporter: Reporter,
 ) -> Rows:
-    """Rows in the order of the groups of a split.
+    """Make the rows of a split, in the order of its groups.
 
-    The file holds ids, labels and teacher scores and is mapped into memory; texts are looked up in the corpus when a
-    row is read, of a long document the passage that `window` says. So memory does not grow with the groups.
+    The file holds ids, labels and teacher scores and is memory-mapped. Texts are looked up in the corpus when a row is
+    read; a long document contributes the passage chosen by `window`. So memory does not grow with the groups.
 
     Args:
-        groups: read once; those whose query leaves no room for a document are left out, since queries are never cut.
-        collection: holds the texts.
-        split: of the groups' queries.
+        groups: groups, read once. Queries are never truncated: groups whose query leaves no room for a document are
+            left out.
+        collection: collection with the texts.
+        split: split of the groups' queries.
         pipeline: chooses passages.
         window: which passage of a long document is read.
-        path: the file.
-        reporter: is told how many groups were left out.
+        path: file to write.
+        reporter: shows how many groups were left out.
 
     Raises:
         InputError: no query leaves room for a document.
@@ -73,7 +74,7 @@ def make_rows(
     if not kept:
         raise InputError(f"no training query leaves room for a document in {tokenizer.max_length} tokens")
     if dropped:
-        reporter.note(f"{dropped} groups left out: their query fills training.max_length by itself")
+        reporter.note(f"{dropped} groups left out: their query alone fills training.max_length")
     dataset = Dataset.from_file(str(path)).with_transform(_Texts(collection, split, pipeline, window))
     return Rows(dataset, processes.from_main(lambda: _share_of_cut(dataset, collection)))
 
@@ -89,7 +90,7 @@ def _share_of_cut(dataset: Dataset, collection: Collection) -> float:
 
 
 def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairTokenizer, path: Path) -> tuple[int, int]:
-    """Write the groups that can be read; how many these are, and how many not."""
+    """Write the readable groups; returns the numbers of groups written and left out."""
     seen = kept = 0
 
     def readable() -> Iterator[dict[str, Any]]:
@@ -101,7 +102,7 @@ def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairToken
                 yield {"query_id": group.query_id, "doc_ids": group.doc_ids, "label": group.labels,
                        "teacher": group.teacher}  # fmt: skip
 
-    # A stream, and not a file: `Dataset.from_file` maps streams.
+    # The stream format, not the file format: `Dataset.from_file` maps streams.
     with (
         written_atomically(path) as beside,
         pa.OSFile(str(beside), "wb") as sink,
@@ -113,7 +114,7 @@ def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairToken
 
 
 class _Texts:
-    """Columns of ids -> columns of texts."""
+    """Transforms columns of ids into columns of texts."""
 
     def __init__(self, collection: Collection, split: str, pipeline: RetrieveAndRerank, window: LongDocuments) -> None:
         self._collection = collection
@@ -135,7 +136,7 @@ class _Texts:
 
     def __reduce__(self) -> str:
         # `datasets` hashes a transform by pickling it, which would copy the queries and the model.
-        raise TypeError("texts are looked up in this process only")
+        raise TypeError("texts can only be looked up in this process")
 
     def _read(self, query: str, doc_ids: list[str]) -> list[str]:
         documents = [self._collection.corpus[doc_id] for doc_id in doc_ids]

@@ -1,4 +1,4 @@
-"""The model that training starts from: the base model itself, or a graft of it where it is a bi-encoder."""
+"""Chooses the starting model: the base model itself or, if it is a bi-encoder, a graft of it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from crossforge_train.model_export import save_checkpoint
 from crossforge_train.training.picks import Head
 from crossforge_train.training.task import TrainingTask
 
-_GROUPS = 64  # whose first positive and last negative the graft is fitted to
-_FAITHFUL = 0.8  # correlation of its scores with the bi-encoder's cosines
+_GROUPS = 64  # the graft is fitted to the first positive and the last negative of each
+_FAITHFUL = 0.8  # least correlation of its scores with the bi-encoder's cosines
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class StartingModel:
     """A model to train.
 
     Attributes:
-        folder: where it is.
-        head: what its head is.
+        folder: folder of the model.
+        head: whether the head is fresh, grafted or already trained.
     """
 
     folder: Path
@@ -40,34 +40,34 @@ class StartingModel:
 
 
 def starting_model(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_length: int) -> StartingModel:
-    """The model to train: the base model, or a graft of it among the working files, made once.
+    """The model to train: the base model, or a graft of it, made once and kept among the working files.
 
     Args:
-        task: the training.
-        pairs: queries and documents to fit a graft to, see `fitting_pairs`.
-        max_length: tokens of a pair that are read.
+        task: the training task.
+        pairs: query–document pairs to fit a graft to; see `fitting_pairs`.
+        max_length: maximum tokens read of a pair.
 
     Raises:
-        InputError: the config asks for a graft and none can be made.
+        InputError: the config requires a graft and none can be made.
     """
     start, base_model = task.config.training.start, task.base_model
     if start == "fresh_head" or not is_bi_encoder(base_model):
         if start == "bi_encoder":
-            raise InputError(f"training.start is bi_encoder, and {base_model} is none; take auto")
+            raise InputError(f"training.start is bi_encoder, but {base_model} is not one; use auto")
         return _as_it_is(base_model)
     why_not = processes.from_main(lambda: _graft(task, pairs, max_length))
     if not why_not:
         return StartingModel(task.files.start, "grafted")
     if start != AUTO:
-        raise InputError(f"training.start: {base_model} cannot be the start, for {why_not}; take auto")
-    task.reporter.note(f"training starts with a fresh head, not with the bi-encoder's cosines: {why_not}")
+        raise InputError(f"training.start: {base_model} cannot be grafted: {why_not}; use auto")
+    task.reporter.note(f"training starts with a fresh head, not from the bi-encoder's cosines: {why_not}")
     return _as_it_is(base_model)
 
 
 def fitting_pairs(groups: Iterable[Group], collection: Collection, seed: int) -> list[tuple[str, str]]:
-    """Relevant and other pairs of the domain, enough to fit a graft to."""
+    """Draw enough relevant and other pairs of the domain to fit a graft to."""
     draw = random.Random(seed)  # noqa: S311 - a seeded draw, not a secret
-    # The highest of random numbers: a fair draw from a stream, whose neighbours are much alike.
+    # Keeping the highest random numbers draws uniformly from the stream, whose neighbours are often alike.
     drawn = heapq.nlargest(_GROUPS, ((draw.random(), group.query_id, group.doc_ids) for group in groups))
     return [
         (collection.queries[query_id], collection.corpus[doc_id].full_text)
@@ -81,7 +81,7 @@ def _as_it_is(base_model: Path) -> StartingModel:
 
 
 def _graft(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_length: int) -> str:
-    """Write the graft, if there is none from before; gives what stood in the way, or an empty text."""
+    """Write the graft unless it exists; returns the reason if none can be made, else an empty string."""
     from crossforge_train.grafting.graft import graft, obstacle
 
     bi_encoder = task.base_model
@@ -90,13 +90,13 @@ def _graft(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_length: int
     if why_not := obstacle(bi_encoder):
         return why_not
     set_seed(task.config.seed)
-    with task.reporter.bar("building in the bi-encoder's cosines", 1) as advance:
+    with task.reporter.bar("grafting the bi-encoder", 1) as advance:
         found = graft(bi_encoder, pairs, max_length)
         advance()
     if found.correlation < _FAITHFUL:
-        return f"the scores would follow them with a correlation of {found.correlation:.2f} only"
+        return f"a graft's scores would follow the cosines with a correlation of only {found.correlation:.2f}"
     task.reporter.note(
-        f"training starts from the bi-encoder: scores follow its cosines, correlation {found.correlation:.2f}"
+        f"training starts from the bi-encoder: scores follow its cosines with a correlation of {found.correlation:.2f}"
     )
     with written_atomically(task.files.start) as beside:
         save_checkpoint(found.model, bi_encoder, beside, max_length)

@@ -1,4 +1,4 @@
-"""Callbacks that end a run early: dev gains nothing more, or the loss never moved."""
+"""Callbacks that stop a run early: dev no longer improves, or the loss never moved."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from crossforge_train.training.history import DEV_METRIC
 
 _DEV = f"eval_{DEV_METRIC}"
 _WINDOW = 0.2  # share of the steps whose losses are averaged
-_ENOUGH = 5  # logged losses in a window; fewer say nothing
+_ENOUGH = 5  # logged losses that a window needs to be meaningful
 _GAIN = 0.02  # a loss that fell by less than this share has not moved
-_ERRORS = 2  # standard errors by which the noise may have hidden a gain
+_ERRORS = 2  # standard errors by which noise may hide a gain
 
-# What the trainer has logged: it is in every checkpoint, so what is decided from it is decided the same after a kill.
+# The trainer's log, saved in every checkpoint: decisions based on it are the same after a kill.
 Log = Sequence[Mapping[str, Any]]
 
 
 class Patience(TrainerCallback):
-    """Ends a run after `patience` measurements of dev without a gain; None never does."""
+    """Stops a run after `patience` dev measurements without improvement; None never stops it."""
 
     def __init__(self, patience: int | None) -> None:
         self._patience = patience
 
     def is_over(self, log: Log) -> bool:
-        """Whether dev was measured so often since its best that there is no hope."""
+        """Whether dev was measured `patience` times since its best value."""
         measured = [entry[_DEV] for entry in log if _DEV in entry]
         if self._patience is None or not measured:
             return False
         return len(measured) - 1 - measured.index(max(measured)) >= self._patience
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Decide; the checkpoint of this step is still written."""
+        """Stop if patience has run out; the checkpoint of this step is still written."""
         if self.is_over(state.log_history):
             control.should_training_stop = True
 
@@ -44,10 +44,10 @@ class Patience(TrainerCallback):
 class StopIfStuck(TrainerCallback):
     """Stops a run whose loss does not move.
 
-    From half of the steps on, the loss of the last fifth of the steps is compared with that of the first fifth; it has
-    not moved if it fell by less than 2%, even with two standard errors granted to the noise of the batches. A loss
-    alone does not tell a run that learns nothing from one that had little to learn, such as a second round, so dev has
-    to agree: it never came half-way from a random order of the candidates to the first stage's.
+    From halfway through, the mean loss of the latest fifth of the steps is compared with that of the first fifth. The
+    loss has not moved if it fell by less than 2%, even after allowing two standard errors for batch noise. The loss
+    alone cannot tell a run that learns nothing from one that had little to learn, such as a second round. So dev must
+    agree: it never got halfway from a random order of the candidates to the first stage's.
 
     Args:
         chance: dev metric of a random order.
@@ -58,7 +58,7 @@ class StopIfStuck(TrainerCallback):
         self._learnt = chance + (first_stage - chance) / 2
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look at the log.
+        """Check the log.
 
         Raises:
             InputError: the loss has not moved.

@@ -1,4 +1,4 @@
-"""`TrainingTask`: what is trained, on what, and the files that it needs while it lasts."""
+"""`TrainingTask`: the inputs of a training and its working files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from crossforge_train.reporting import Reporter
 
 @dataclass(frozen=True)
 class WorkingFiles:
-    """What a training that is killed goes on from; none of it is left when the training ends.
+    """Files from which a killed training resumes; all are removed when it ends.
 
     Attributes:
-        picked: the values chosen for every `auto`.
-        rows: the training rows, in Arrow.
-        start: the folder of the model that training starts from, if that had to be made.
-        checkpoints: the folder of the trainer's checkpoints.
+        picked: values picked for every `auto`.
+        rows: training rows, in Arrow format.
+        start: folder of the starting model, if one had to be made.
+        checkpoints: folder of the trainer's checkpoints.
     """
 
     picked: Path
@@ -33,18 +33,18 @@ class WorkingFiles:
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """Everything that a training takes.
+    """The inputs of a training.
 
     Attributes:
-        config: of the run.
+        config: config of the run.
         reporter: shows progress.
         collection: texts and judgements.
         base_model: folder of the model to train.
-        groups: gives the training groups anew at each call.
+        groups: starts a new iteration over the training groups on each call.
         retriever: the first stage; it chooses passages.
         dev_run: first-stage candidates of the dev split.
-        files: where it keeps its files.
-        tensorboard: folder for TensorBoard, if that is asked for; it stays.
+        files: working files.
+        tensorboard: folder for TensorBoard logs, if enabled; it is kept.
     """
 
     config: Config

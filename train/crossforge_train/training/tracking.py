@@ -1,4 +1,4 @@
-"""Trackers that the trainer tells of a run: TensorBoard, Weights & Biases, MLflow."""
+"""Trackers that the trainer reports to: TensorBoard, Weights & Biases, MLflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossforge.errors import InputError
 
 
 def require_trackers(names: Sequence[str]) -> None:
-    """Raise `InputError` if the library of a tracker is not installed."""
+    """Raise `InputError` if a tracker's library is not installed."""
     if missing := [name for name in names if find_spec(name) is None]:
         raise InputError(
             f"training.report_to names {', '.join(missing)}, which is not installed: "
@@ -20,12 +20,12 @@ def require_trackers(names: Sequence[str]) -> None:
 
 
 def trainers_own(names: Sequence[str]) -> list[str]:
-    """The value of the trainer's `report_to`: TensorBoard is not in it, see `tensorboard_callback`."""
+    """The value of the trainer's `report_to`: all trackers but TensorBoard, see `tensorboard_callback`."""
     return [name for name in names if name != "tensorboard"]
 
 
 def tensorboard_callback(folder: Path) -> Any:
-    """The trainer's TensorBoard callback, writing into `folder`: by itself it writes among the checkpoints."""
+    """The trainer's TensorBoard callback, writing into `folder` instead of among the checkpoints, its default."""
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
 

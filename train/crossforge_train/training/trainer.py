@@ -1,4 +1,4 @@
-"""Runs sentence-transformers' `CrossEncoderTrainer`; there is no training loop of our own."""
+"""Runs sentence-transformers' `CrossEncoderTrainer`; the toolkit has no training loop of its own."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from crossforge_train.training.tracking import tensorboard_callback
 
 
 class CrossEncoderTrainer(sentence_transformers.cross_encoder.CrossEncoderTrainer):
-    """Reads checkpoints strictly: by itself it builds a new model from one, and only logs what does not fit."""
+    """Loads checkpoints strictly: the parent class builds a new model from one and only logs mismatches."""
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
         load_weights(self.model, Path(checkpoint_path))
 
 
 def train(work: Work) -> History:
-    """Train from the last whole checkpoint, or from the start; the model ends as its best checkpoint."""
+    """Train from the last complete checkpoint or from the start; the model ends with its best checkpoint's weights."""
     task, training = work.task, work.training
     cpu = work.model.device.type == "cpu"
     folder = task.files.checkpoints
@@ -52,7 +52,7 @@ def train(work: Work) -> History:
     if "tensorboard" in training.report_to and processes.is_main():
         trainer.add_callback(tensorboard_callback(task.tensorboard))
     if last:
-        task.reporter.note(f"going on from {last.name}")
+        task.reporter.note(f"resuming from {last.name}")
     state = state_at_the_end(last, settings.max_steps, patience) if last else None
     if state:
         load_weights(work.model, folder / Path(state.best_model_checkpoint).name)
@@ -60,7 +60,7 @@ def train(work: Work) -> History:
         with progress:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         state = trainer.state
-    processes.wait_for_all()  # the best checkpoint is read by all of them
+    processes.wait_for_all()  # all of them read the best checkpoint
     return _history(work, state)
 
 
@@ -79,5 +79,5 @@ def _history(work: Work, state: Any) -> History:
     )
     cut = history.last("eval_dev_cut") or 0.0
     if cut:
-        work.task.reporter.note(f"{cut:.0%} of the dev candidates are longer than what is read of them")
+        work.task.reporter.note(f"{cut:.0%} of the dev candidates are too long to be read in full")
     return replace(history, cut_on_dev=cut)

@@ -33,7 +33,7 @@ def read_datasets(source: DatasetsSource) -> Collection:
     """
     name = Path(source.path).name
     if source.corpus is None or source.queries is None or source.qrels is None:
-        tables = _load(source, source.config)
+        tables = load_tables(source)
         rows = {split: some(_rows(table, f"{source.path}, {split}"), f"{source.path}, {split}: no rows in it")
                 for split, table in tables.items()}  # fmt: skip
         return read_labelled(name, rows, _columns(source, tables))
@@ -45,6 +45,15 @@ def read_datasets(source: DatasetsSource) -> Collection:
     documents = documents_of(_all_rows(source, source.corpus), source.corpus_columns)
     queries = queries_of(_all_rows(source, source.queries), source.query_columns)
     return assemble(name, some(documents, f"{source.path}, {source.corpus}: no documents in it"), queries, judgements)
+
+
+def load_tables(source: DatasetsSource) -> Mapping[str, Dataset]:
+    """The table of each split.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    return _load(source, source.config)
 
 
 def depends_on(source: DatasetsSource) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def _fetched(name: str, items: Callable[[], Iterable[Any]]) -> Iterator[Any]:
     try:
         yield from items()
     except Exception as error:  # it raises many kinds: of the network, of hashes, of licences that must be agreed to
-        raise InputError(f"ir_datasets: {name}: cannot be fetched ({' '.join(str(error).split())})") from None
+        reason = error.args[0] if error.args else error  # what follows it repeats every address and attempt
+        raise InputError(f"ir_datasets: {name}: cannot be fetched ({' '.join(str(reason).split())})") from None
 
 
 def _documents(name: str, dataset: Any) -> Iterator[Placed]:

@@ -1,0 +1,28 @@
+"""Screens call the first stage by its name."""
+
+import pytest
+
+from crossforge import Reranker, RetrieveAndRerank, TfidfRetriever
+from crossforge.documents import as_documents
+from crossforge.retrievers.weighting import Weighting
+from crossforge_train.cli.display import show_results, show_side_by_side
+
+NAMES = {"tfidf": "TF-IDF", "bm25": "BM25"}
+
+
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25"])
+def test_columns_are_called_what_retrieved(
+    toy_reranker: Reranker, capsys: pytest.CaptureFixture[str], weighting: Weighting
+) -> None:
+    documents = as_documents(["bread from the oven", "boat and sail"])
+    pipeline = RetrieveAndRerank(documents, TfidfRetriever.fit(documents, weighting=weighting), toy_reranker)
+    show_results(pipeline("oven"), pipeline.first_stage)
+    show_side_by_side(pipeline("oven"), 5, pipeline.first_stage)
+    shown = capsys.readouterr().out
+    assert {name for name in NAMES.values() if name in shown} == {NAMES[weighting]}
+    assert shown.count(NAMES[weighting]) == 2
+
+
+def test_a_retriever_without_a_name_is_the_first_stage(toy_reranker: Reranker) -> None:
+    documents = as_documents(["bread"])
+    assert RetrieveAndRerank(documents, object(), toy_reranker).first_stage == "first stage"  # type: ignore[arg-type]
