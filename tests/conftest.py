@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from quick_export import quick_export
 from support import TOY_QUERY, Command, Outcome, make_tiny_encoder, toy_config, write_collection
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -23,6 +26,12 @@ SHARED = Path(__file__).parents[2] / "shared" / "collections"
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("crossforge", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crossforge")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector, which every training calls, need not look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +54,13 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_tiny_encoder(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def quickly_exported() -> Iterator[None]:
+    """Runs of the module export to ONNX by an exporter that is quick; `toy_run` is exported by the real one."""
+    with quick_export():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,12 +28,13 @@ PICKED = PickedTraining(
 
 
 def launch(config: Path, count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`accelerate launch -m crossforge_train.finetune CONFIG`; with one process without the launcher."""
+    """`accelerate launch -m crossforge_train.finetune CONFIG` with a quick export; one process needs no launcher."""
     several = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count), "--num_machines", "1",
                "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
-        [sys.executable, *(several if count > 1 else []), "-m", "crossforge_train.finetune", str(config), *arguments],
+        [sys.executable, *(several if count > 1 else []), "-m", "quick_export", "crossforge_train.finetune",
+         str(config), *arguments],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 

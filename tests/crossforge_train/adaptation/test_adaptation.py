@@ -25,6 +25,8 @@ from crossforge_train.collections.collection import PSEUDO_QUERY, judged_by_peop
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("quickly_exported")
+
 
 def first(maker: object, document: Document) -> list[str]:
     return [query.text for query in next(iter(maker.make([document])))]  # type: ignore[attr-defined]

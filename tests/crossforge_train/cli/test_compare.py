@@ -18,6 +18,8 @@ from crossforge_train.stages.package import RegressionError
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 
+pytestmark = pytest.mark.usefixtures("quickly_exported")
+
 
 @pytest.fixture(scope="module")
 def perfect_run(toy_collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

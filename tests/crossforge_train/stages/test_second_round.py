@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support import toy_config
 
 from crossforge import Reranker
@@ -14,6 +15,8 @@ from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
+
+pytestmark = pytest.mark.usefixtures("quickly_exported")
 
 
 def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
