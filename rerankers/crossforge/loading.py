@@ -10,8 +10,9 @@ from typing import Any
 from crossforge.backends.base import Backend
 from crossforge.backends.choice import open_backend
 from crossforge.errors import InputError, PackageError
-from crossforge.files import read_json
+from crossforge.heads.choice import scoring_head
 from crossforge.manifest import MANIFEST_FILE, Manifest, Verify, read_manifest
+from crossforge.package_files import read_package_json, require_package_file
 from crossforge.tokenization import PairTokenizer
 
 # Positions of BERT-like models, assumed if the config does not give a number.
@@ -50,7 +51,7 @@ def load_parts(
     if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
         raise InputError(f"max_length is {max_length!r}; expected a whole number of 1 or more")
     folder = find_folder(reference, local_files_only)
-    _classifier_config(folder)
+    scoring_head(folder)
     manifest = _manifest(folder, verify)
     tokenizer = pair_tokenizer(folder, max_length or manifest.max_length)
     return Parts(tokenizer, open_backend(folder, backend, manifest.agreement, tolerance), manifest)
@@ -67,7 +68,7 @@ def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
     if max_length > positions:
         raise InputError(f"{folder}: max_length is {max_length}, but the model has {positions} positions")
     tokenizer_file = folder / "tokenizer.json"
-    _require_file(tokenizer_file)
+    require_package_file(tokenizer_file)
     pad_id = int(config.get("pad_token_id") or 0)
     return PairTokenizer(tokenizer_file, max_length, pad_id=pad_id, segments=uses_segments(folder))
 
@@ -107,7 +108,7 @@ def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
 def holds_reranker(folder: Path) -> bool:
     """Whether a model folder is a one-label cross-encoder rather than, say, an encoder without a scoring head."""
     try:
-        _classifier_config(folder)
+        scoring_head(folder)
     except PackageError:
         return False
     return True
@@ -133,18 +134,6 @@ def token_limit(folder: Path) -> int:
     return min(int(limit) for limit in limits if limit)
 
 
-def _classifier_config(folder: Path) -> dict[str, Any]:
-    config = read_package_json(folder / "config.json")
-    architecture = str((config.get("architectures") or ["unknown"])[0])
-    if not architecture.endswith("ForSequenceClassification"):
-        raise PackageError(f"{folder}: {architecture} has no scoring head; a reranker is a …ForSequenceClassification")
-    # transformers omits id2label if there are two labels.
-    labels = len(config["id2label"]) if config.get("id2label") else 2
-    if labels != 1:
-        raise PackageError(f"{folder}: a classifier with {labels} labels; a reranker has exactly one")
-    return config
-
-
 def _positions(config: Mapping[str, Any]) -> int:
     positions = int(config.get("max_position_embeddings") or _DEFAULT_POSITIONS)
     if "roberta" in str(config.get("model_type")) or config.get("model_type") == "camembert":
@@ -155,24 +144,3 @@ def _positions(config: Mapping[str, Any]) -> int:
 def _tokenizer_settings(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer_config.json"
     return read_package_json(path) if path.is_file() else {}
-
-
-def read_package_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file in a model folder.
-
-    Raises:
-        PackageError: the file is missing, or is not a JSON object.
-    """
-    _require_file(path)
-    try:
-        value = read_json(path)
-    except InputError as error:
-        raise PackageError(str(error)) from None
-    if not isinstance(value, dict):
-        raise PackageError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise PackageError(f"{path.parent}: no {path.name} in it, so this is not a cross-encoder folder")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, sha256
+from crossforge.heads.choice import named_head
+from crossforge.heads.one_label import architecture
 from crossforge.loading import holds_reranker
 
 # hub id -> (Python package that contains the same files, sha256 of the genuine weights)
@@ -95,13 +97,11 @@ def _from_package(name: str) -> tuple[Path | None, str]:
 
 def _require_encoder(folder: Path, name: str) -> None:
     config = read_json(folder / "config.json")
-    architecture = (config.get("architectures") or ["unknown"])[0]
-    if "CausalLM" in architecture or "ConditionalGeneration" in architecture or config.get("is_decoder"):
-        raise InputError(f"base model {name}: {architecture} is not an encoder; use a BERT-like model")
-    labels = len(config["id2label"]) if config.get("id2label") else 2  # transformers omits it if it is 2
-    if "SequenceClassification" in architecture and labels != 1:
-        raise InputError(
-            f"base model {name}: a classifier with {labels} labels; use an encoder or a classifier with one label"
-        )
+    kind = architecture(config)
+    if "CausalLM" in kind or "ConditionalGeneration" in kind or config.get("is_decoder"):
+        raise InputError(f"base model {name}: {kind} is not an encoder; use a BERT-like model")
+    head = named_head(config)
+    if head and (defect := head.defect(config)):
+        raise InputError(f"base model {name}: {defect}; use an encoder, or a reranker")
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"base model {name}: {folder} has no tokenizer.json (a fast tokenizer is needed)")

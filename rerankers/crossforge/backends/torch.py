@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.errors import PackageError
+from crossforge.heads.choice import scoring_head
 
 if TYPE_CHECKING:
     import torch
@@ -41,25 +42,12 @@ class TorchBackend:
         """
         try:
             import torch
-            from transformers import AutoModelForSequenceClassification
+            import transformers  # noqa: F401 - every head needs it
         except ImportError:
             raise PackageError(
                 f'{folder}: this folder needs the torch backend: pip install "crossforge[torch]"'
             ) from None
-        try:
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-        except Exception as error:  # safetensors and transformers raise many kinds; all mean "not to be loaded"
-            raise PackageError(f"{folder}: transformers cannot load it ({_first_line(error)})") from None
-        if missing := sorted(loading["missing_keys"]):
-            # transformers would fill them with random numbers and only warn.
-            raise PackageError(f"{folder}: the weights lack {', '.join(missing[:3])}; this is no whole cross-encoder")
+        model = scoring_head(folder).load(folder)
         shorten_last_layer(model)
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
 
@@ -90,7 +78,3 @@ class TorchBackend:
 
 
 open_fp32 = TorchBackend.load
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

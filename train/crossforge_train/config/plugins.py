@@ -37,10 +37,11 @@ class OneOf:
 
 
 class OpenSection(Section):
-    """A section in which the names of third parties' plug-ins are keys beside those of the section itself."""
+    """A section in which the names of plug-ins are keys, too: of third parties, and of crossforge without a field."""
 
     model_config = ConfigDict(extra="allow")
     plugins: ClassVar[Registry[Any]]
+    no_keys: ClassVar[frozenset[str]] = frozenset()  # plug-ins that are no keys here
 
     @classmethod
     def known_keys(cls) -> list[str]:
@@ -54,12 +55,12 @@ class OpenSection(Section):
 
     @classmethod
     def plugin_keys(cls) -> list[str]:
-        """The names of third parties' plug-ins; one that is called like a key of the section is left out."""
-        return [name for name in cls.plugins.third_party if name not in cls.model_fields]
+        """The names of plug-ins that are keys without a field; one that is called like a field is left out."""
+        return [name for name in cls.plugins.plugins() if name not in cls.model_fields and name not in cls.no_keys]
 
     @classmethod
     def plugin_type(cls, name: str) -> Any:
-        """The type of what stands under the name of a third party's plug-in."""
+        """The type of what stands under the name of a plug-in."""
         raise NotImplementedError
 
     @model_validator(mode="before")

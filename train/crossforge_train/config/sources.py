@@ -137,6 +137,7 @@ class Source(OpenSection):
     """Exactly one of the kinds of source: a built-in one, or the name of a third party's reader."""
 
     plugins = READERS
+    no_keys = frozenset({"mix"})  # a field of `AnySource`: a part of a mix is no mix
 
     builtin: Literal["pydocs"] | None = Field(None, description=_what_it_is("builtin"))
     beir: Path | None = Field(None, description=_what_it_is("beir"))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoModelForSequenceClassification
+
+from crossforge.heads.choice import scoring_head
 
 State = Mapping[str, torch.Tensor]
 
@@ -40,7 +41,7 @@ def merge_with_start(
         The kept share and all measurements; the largest of equally good shares is kept.
     """
     tuned = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    first = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, local_files_only=True).state_dict()
+    first = scoring_head(start).load(start).state_dict()
     measured = dict(known)
     for share in sorted(set(shares)):
         _set(model, tuned, first, share)

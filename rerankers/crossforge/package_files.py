@@ -1,0 +1,31 @@
+"""Reads the files of a model folder; what is missing or malformed is a `PackageError`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from crossforge.errors import InputError, PackageError
+from crossforge.files import read_json
+
+
+def read_package_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a file in a model folder.
+
+    Raises:
+        PackageError: the file is missing, or is not a JSON object.
+    """
+    require_package_file(path)
+    try:
+        value = read_json(path)
+    except InputError as error:
+        raise PackageError(str(error)) from None
+    if not isinstance(value, dict):
+        raise PackageError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def require_package_file(path: Path) -> None:
+    """Raise `PackageError` if a file of a model folder is missing."""
+    if not path.is_file():
+        raise PackageError(f"{path.parent}: no {path.name} in it, so this is not a cross-encoder folder")
