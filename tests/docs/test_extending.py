@@ -80,6 +80,7 @@ def loaded(folder: Path, sections: dict[str, Any]) -> Config:
 def test_the_loss_trains(tmp_path: Path, install: Callable[[str], dict[str, Any]]) -> None:
     config = loaded(tmp_path, {**install("A loss"), "mining": {"teacher": None}})
     model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(model.weight)  # no lead yet, so that there is something to learn
     loss = GroupLoss(model, config.training.model_copy(update={"distillation_weight": 0.0}))
     loss._run = lambda batch: model(batch["x"]).view(-1)  # type: ignore[method-assign]
     features = [[{"x": torch.tensor([[1.0], [-1.0]])}], torch.arange(2), torch.ones(1, 2), torch.zeros(1, 2)]
