@@ -99,7 +99,7 @@ def test_an_interrupted_run_is_told_in_one_line(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("crossforge_train.stages.runner.run_stages", interrupted)
+    monkeypatch.setattr("crossforge_train.api.running.run_stages", interrupted)
     assert "the same command resumes" in error_line(crossforge("train", config), status=130)
 
 
@@ -117,12 +117,12 @@ def test_a_machine_that_lacks_something_is_told_in_one_line(
     def failing(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("crossforge_train.stages.runner.run_stages", failing)
+    monkeypatch.setattr("crossforge_train.api.running.run_stages", failing)
     assert message in error_line(crossforge("train", config))
 
 
 def test_a_bug_keeps_its_traceback(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossforge_train.stages.runner.run_stages", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("crossforge_train.api.running.run_stages", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["crossforge", "train", str(config)])
     with pytest.raises(ZeroDivisionError):
         main()
