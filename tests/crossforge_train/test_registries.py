@@ -4,6 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
 from crossforge.documents import Document
 from crossforge.plugins import Plugin
@@ -12,7 +13,7 @@ from crossforge_train import registries
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.documents import Quotas
 from crossforge_train.config.run import Config
-from crossforge_train.config.sources import AnySource
+from crossforge_train.config.sources import AnySource, MixedSource
 from crossforge_train.mining.negatives import Candidates
 from crossforge_train.mining.teacher import TeacherKind
 from crossforge_train.reporting import SilentReporter
@@ -26,12 +27,24 @@ def test_every_built_in_can_be_imported(registry):
     assert all(registry.load(name) and found.description for name, found in registry.built_in.items())
 
 
-def test_the_readers_are_the_sources_of_a_collection():
-    assert AnySource._built_in() == list(registries.READERS.built_in)
+def test_every_source_and_every_quota_with_a_field_has_a_plug_in():
+    assert set(AnySource._built_in()) <= set(registries.READERS.built_in)
+    assert set(Quotas.model_fields) <= set(registries.MAKERS.built_in)
 
 
-def test_the_makers_are_the_quotas():
-    assert list(Quotas.model_fields) == list(registries.MAKERS.built_in)
+def test_a_built_in_needs_no_field(monkeypatch):
+    monkeypatch.setitem(sys.modules, "letters", SimpleNamespace(READER=SimpleNamespace(settings=None)))
+    monkeypatch.setitem(registries.READERS.built_in, "letters", Plugin("letters:READER", "letters"))
+    monkeypatch.setitem(registries.MAKERS.built_in, "opening", Plugin("letters:maker", "first words"))
+    assert AnySource(letters={"from": "a"}).chosen() == ("letters", {"from": "a"})
+    assert Quotas(opening=2).model_dump()["opening"] == 2
+    with pytest.raises(ValidationError, match="opening"):
+        Quotas(opening=-1)
+
+
+def test_a_part_of_a_mix_is_no_mix():
+    with pytest.raises(ValidationError, match="mix"):
+        MixedSource(mix=[{"builtin": "pydocs"}, {"beir": "folder"}])
 
 
 class ConstantTeacher:
