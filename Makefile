@@ -28,7 +28,7 @@ collections: .venv/installed  ## Download the public collections that configs/*.
 	$(BIN)/crossforge fetch all
 
 test: .venv/installed-dev  ## Run the tests, and list the files of which they run less than 90% of the lines
-	$(BIN)/pytest $(SELECTED) --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report=
+	$(BIN)/pytest $(SELECTED) --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --cov --cov-report=
 	@$(BIN)/coverage report --sort=cover | awk 'NR <= 2 || /^TOTAL/ || $$NF + 0 < 90'
 
 test-clients: .venv/installed-dev  ## Test other libraries on a package, some in environments of their own

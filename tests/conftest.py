@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from quick_export import quick_export
-from support import TOY_QUERY, Command, Outcome, make_tiny_encoder, toy_config, write_collection
+from quick_runs import quick_runs
+from support import TOY_QUERY, Command, make_tiny_encoder, run_command, toy_config, write_collection
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -21,11 +19,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
+LONGEST = {"test_processes.py", "test_finetune.py", "test_adaptation.py", "test_pydocs.py", "test_sweep.py"}
 SHARED = Path(__file__).parents[2] / "shared" / "collections"
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("crossforge", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crossforge")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest goes first: otherwise one worker is left with it when the others have finished."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_collection_finish() -> None:
@@ -57,9 +61,9 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def quickly_exported() -> Iterator[None]:
-    """Runs of the module export to ONNX by an exporter that is quick; `toy_run` is exported by the real one."""
-    with quick_export():
+def quickly() -> Iterator[None]:
+    """Runs of the module are quick ones; `toy_run` is a real one."""
+    with quick_runs():
         yield
 
 
@@ -115,18 +119,6 @@ def toy_ranked(toy_reranker: Any, toy_texts: list[str]) -> Any:
 
 
 @pytest.fixture
-def crossforge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def crossforge() -> Command:
     """Runs the command in this process."""
-
-    from crossforge_train.cli import main
-
-    def run(*arguments: object, stdin: str = "") -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["crossforge", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return Outcome(stopped.value.code or 0, captured.out, captured.err)
-
-    return run
+    return run_command

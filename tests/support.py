@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from crossforge_train.reporting import Advance, SilentReporter
 
@@ -192,6 +196,20 @@ class Outcome:
 
 
 Command = Callable[..., Outcome]
+
+
+def run_command(*arguments: object, stdin: str = "") -> Outcome:
+    """Run `crossforge ARGUMENT ...` in this process."""
+    from crossforge_train.cli import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["crossforge", *map(str, arguments)])
+        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    written = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    return Outcome(stopped.value.code or 0, *written)
 
 
 def error_line(outcome: Outcome, status: int = 1) -> str:

@@ -1,6 +1,7 @@
 """Two processes against one: gloo, on the CPU, with the real launcher."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,14 +28,14 @@ PICKED = PickedTraining(
 )
 
 
-def launch(config: Path, count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`accelerate launch -m crossforge_train.finetune CONFIG` with a quick export; one process needs no launcher."""
+def launch(count: int, *arguments: object, quickly: bool = True) -> subprocess.CompletedProcess[str]:
+    """`accelerate launch -m crossforge_train.finetune ARGUMENT ...`; one process needs no launcher."""
     several = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count), "--num_machines", "1",
                "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+    command = [*(several if count > 1 else []), "-m", *(["quick_runs"] if quickly else []), "crossforge_train.finetune"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
-        [sys.executable, *(several if count > 1 else []), "-m", "quick_export", "crossforge_train.finetune",
-         str(config), *arguments],
+        [sys.executable, *command, *map(str, arguments)],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
@@ -54,7 +55,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, toy_collection: Path, tiny_en
     found = {}
     for count in (1, 2):
         config = config_in(tmp_path_factory.mktemp("processes") / "run", toy_collection, tiny_encoder)
-        done = launch(config, count)
+        done = launch(count, config)
         assert done.returncode == 0, done.stderr
         found[count] = done, Path(yaml.safe_load(config.read_text())["runs"]) / "toy" / "finetune"
     return found
@@ -88,7 +89,7 @@ def test_only_the_main_process_writes_and_speaks(runs: dict[int, Any]) -> None:
 
 
 def test_a_finished_stage_is_skipped_by_both(runs: dict[int, Any]) -> None:
-    done = launch(runs[2][1].parents[2] / "config.yaml", 2)
+    done = launch(2, runs[2][1].parents[2] / "config.yaml", quickly=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is already done") == 3
 
@@ -98,16 +99,18 @@ def test_two_processes_with_bounded_memory_give_the_loss_curve_of_one(
 ) -> None:
     """The second forward pass of a micro-batch runs while gradients are exchanged."""
     config = config_in(tmp_path / "run", toy_collection, tiny_encoder)
-    done = launch(config, 2, "--set", "training.mini_batch=128", "--set", "training.freeze_embeddings=true")
+    done = launch(2, config, "--set", "training.mini_batch=128", "--set", "training.freeze_embeddings=true")
     assert done.returncode == 0, done.stderr
     folder = Path(yaml.safe_load(config.read_text())["runs"]) / "toy" / "finetune"
     assert read_json(folder / "history.json")["training"]["mini_batch"] == 128
     assert curve(folder, "loss") == pytest.approx(curve(runs[1][1], "loss"), rel=0.02)
 
 
-def test_an_error_of_the_main_process_ends_both(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
-    config = config_in(tmp_path / "run", toy_collection, tiny_encoder)
-    done = launch(config, 2, "--set", "training.groups_per_batch=3")
+def test_an_error_of_the_main_process_ends_both(runs: dict[int, Any], tmp_path: Path) -> None:
+    finished = runs[1][1].parents[2]
+    config = shutil.copytree(finished, tmp_path / "run") / "config.yaml"  # what comes before is done
+    config.write_text(config.read_text().replace(str(finished), str(config.parent)))
+    done = launch(2, config, "--set", "training.groups_per_batch=3")
     assert done.returncode != 0
     assert "training.groups_per_batch: 3 groups cannot be split equally among 2 processes" in done.stderr
 

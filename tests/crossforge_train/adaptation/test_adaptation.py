@@ -1,13 +1,14 @@
 """Documents without judgements: pseudo-queries, what is lifted out, splits, the filter, and the command."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Command, Outcome, documents_with_definitions, error_line, write_lines
+from support import Command, Outcome, documents_with_definitions, error_line, run_command, write_lines
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -25,7 +26,7 @@ from crossforge_train.collections.collection import PSEUDO_QUERY, judged_by_peop
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.run_folder import RunFolder
 
-pytestmark = pytest.mark.usefixtures("quickly_exported")
+pytestmark = pytest.mark.usefixtures("quickly")
 
 
 def first(maker: object, document: Document) -> list[str]:
@@ -265,10 +266,13 @@ def settings(*others: str) -> list[str]:
     return [part for value in (*TOY, *others) for part in ("--set", value)]
 
 
-@pytest.fixture
-def adapted(crossforge: Command, docs: Path, tiny_encoder: Path, tmp_path: Path) -> tuple[Path, Outcome]:
-    out = tmp_path / "runs" / "mine"
-    return out, crossforge("adapt", docs, "--base", tiny_encoder, "--out", out, *settings())
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, quickly: None) -> tuple[Path, Outcome]:
+    """A run on documents alone, and what the command said; treat the run as read-only."""
+    folder = tmp_path_factory.mktemp("adapted")
+    write_lines(folder / "docs.jsonl", documents_with_definitions())
+    out = folder / "runs" / "mine"
+    return out, run_command("adapt", folder / "docs.jsonl", "--base", tiny_encoder, "--out", out, *settings())
 
 
 def test_adapt_goes_from_documents_to_a_package(crossforge: Command, adapted: tuple[Path, Outcome]) -> None:
@@ -397,7 +401,7 @@ def test_judging_reads_the_columns_that_the_recipe_names(crossforge: Command, do
 def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
     crossforge: Command, docs: Path, adapted: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
-    run, _ = adapted
+    run = shutil.copytree(adapted[0], tmp_path / "runs" / "mine")
     queries = tmp_path / "queries.txt"
     queries.write_text("\n".join(f"what is {one['title']}" for one in documents_with_definitions()[:22]) + "\n")
     found = judge(crossforge, docs, run, "y\n" * 200, "--queries", queries, "--depth", 2)

@@ -38,7 +38,7 @@ def done(
     tmp_path_factory: pytest.TempPathFactory,
     frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
     tiny_encoder: Path,
-    quickly_exported: None,
+    quickly: None,
 ) -> ct.Run:
     """A run from data frames to the package."""
     folder = tmp_path_factory.mktemp("api")

@@ -18,7 +18,7 @@ from crossforge_train.stages.package import RegressionError
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 
-pytestmark = pytest.mark.usefixtures("quickly_exported")
+pytestmark = pytest.mark.usefixtures("quickly")
 
 
 @pytest.fixture(scope="module")

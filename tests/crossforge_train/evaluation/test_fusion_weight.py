@@ -57,7 +57,8 @@ def test_with_few_queries_the_chosen_weight_is_better_elsewhere_than_the_best_of
         others = {query_id: found for query_id, found in qrels.items() if query_id not in few}
 
         def quality(weight: float, judged: dict, scored: dict = scored, run: dict = run) -> float:
-            return mean(measure_rankings(["nDCG@10"], judged, rankings(scored, run, weight))["nDCG@10"])
+            ranked = rankings({query_id: scored[query_id] for query_id in judged}, run, weight)
+            return mean(measure_rankings(["nDCG@10"], judged, ranked)["nDCG@10"])
 
         best_of_few = max(FUSION_WEIGHTS, key=lambda weight: quality(weight, few))
         chosen = choose_fusion_weight({query_id: scored[query_id] for query_id in few}, run, few, "nDCG@10", 0)

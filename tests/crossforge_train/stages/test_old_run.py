@@ -20,7 +20,7 @@ from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
-pytestmark = pytest.mark.usefixtures("quickly_exported")
+pytestmark = pytest.mark.usefixtures("quickly")
 
 ARCHIVE = Path(__file__).parents[2] / "data" / "run-0.1.tar.xz"
 

@@ -16,7 +16,7 @@ from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
-pytestmark = pytest.mark.usefixtures("quickly_exported")
+pytestmark = pytest.mark.usefixtures("quickly")
 
 
 def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

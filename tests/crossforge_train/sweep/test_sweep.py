@@ -32,7 +32,7 @@ SPACE = {
 
 
 @pytest.fixture(autouse=True)
-def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_export(quickly: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossforge_train.model_export.export_onnx", lambda model, folder: None)
 
 

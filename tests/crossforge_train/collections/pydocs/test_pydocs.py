@@ -30,6 +30,11 @@ def entries() -> list:
     return building._merge_copies(building._entries())
 
 
+@pytest.fixture(scope="module")
+def clusters(entries: list) -> dict[str, str]:
+    return building._clusters(entries)
+
+
 def test_it_holds_several_thousand_documents_and_queries(pydocs: Collection) -> None:
     assert len(pydocs.corpus) > 5000
     assert len(pydocs.qrels("train")) > 3000
@@ -49,8 +54,9 @@ def test_no_object_gives_queries_to_two_splits(pydocs: Collection) -> None:
             assert {owner.setdefault(doc_id, split) for doc_id in judged} == {split}
 
 
-def test_no_cluster_of_aliases_and_near_copies_stands_in_two_splits(pydocs: Collection, entries: list) -> None:
-    clusters = building._clusters(entries)
+def test_no_cluster_of_aliases_and_near_copies_stands_in_two_splits(
+    pydocs: Collection, clusters: dict[str, str]
+) -> None:
     owner: dict[str, str] = {}
     for split in SUMMARY_SPLITS:
         for judged in pydocs.qrels(split).values():
@@ -111,8 +117,9 @@ def test_every_answer_of_a_question_exists_in_the_installed_versions(entries: li
     assert [name for row in questions for name in row["answers"] if name not in known] == []
 
 
-def test_objects_that_answer_a_question_give_no_train_or_dev_query(pydocs: Collection, entries: list) -> None:
-    clusters = building._clusters(entries)
+def test_objects_that_answer_a_question_give_no_train_or_dev_query(
+    pydocs: Collection, clusters: dict[str, str]
+) -> None:
     answering = {clusters[doc_id] for judged in pydocs.qrels("questions").values() for doc_id in judged}
     for split in ("train", "dev"):
         assert not answering & {clusters[doc_id] for judged in pydocs.qrels(split).values() for doc_id in judged}

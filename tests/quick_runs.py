@@ -1,6 +1,6 @@
-"""Export to ONNX by torch's former exporter, a matter of a moment, where the export is not what is tested.
+"""Runs without what takes long and is not what is tested: the export to ONNX, and cards of checkpoints.
 
-As a script it runs a module so: `python -m quick_export crossforge_train.finetune CONFIG`.
+As a script it runs a module so: `python -m quick_runs crossforge_train.finetune CONFIG`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ import pytest
 
 
 @contextmanager
-def quick_export() -> Iterator[None]:
-    """Until the end of the block, files have the same inputs and logits as those of the exporter that is in use."""
+def quick_runs() -> Iterator[None]:
+    """Until the end of the block, torch's former exporter is used, whose files have the same inputs and logits.
+
+    Nor does sentence-transformers describe the training data in a card of each checkpoint; they are deleted anyway.
+    """
     import torch
+    from sentence_transformers.base.model import BaseModel
+    from sentence_transformers.base.trainer import BaseTrainer
 
     export = torch.onnx.export
 
@@ -30,10 +35,12 @@ def quick_export() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", former)
+        patch.setattr(BaseTrainer, "add_model_card_callback", lambda self, arguments: None)
+        patch.setattr(BaseModel, "_create_model_card", lambda self, *_, **__: None)
         yield
 
 
 if __name__ == "__main__":
     del sys.argv[0]
-    with quick_export():
+    with quick_runs():
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
