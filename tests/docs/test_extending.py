@@ -14,6 +14,7 @@ from support import write_lines
 from crossforge import Document, InputError, PackageError, Reranker, RetrieveAndRerank
 from crossforge.backends.registry import BACKENDS
 from crossforge.files import write_json
+from crossforge.heads.registry import HEADS
 from crossforge.plugins import Registry
 from crossforge.retrievers.registry import RETRIEVERS
 from crossforge_train import registries
@@ -34,7 +35,7 @@ else:
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 WORDS = [f"{first * 2}{second * 2}" for first in "abcdefgh" for second in "abcdefgh"]
-REGISTRIES = [BACKENDS, RETRIEVERS, registries.LOSSES, registries.DISTILLATIONS, registries.READERS,
+REGISTRIES = [BACKENDS, RETRIEVERS, HEADS, registries.LOSSES, registries.DISTILLATIONS, registries.READERS,
               registries.TEACHERS, registries.MAKERS]  # fmt: skip
 
 
@@ -202,5 +203,5 @@ def test_every_kind_of_plug_in_stands_on_the_page() -> None:
     assert re.findall(r"\| `(crossforge\.\w+)` \|", PAGE.read_text()) == [
         registry.group
         for registry in (registries.LOSSES, registries.DISTILLATIONS, registries.READERS, BACKENDS, RETRIEVERS,
-                         registries.TEACHERS, registries.MAKERS)
+                         registries.TEACHERS, registries.MAKERS, HEADS)
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.leaks import leakage, settle_leaks
+from crossforge_train.collections.leaks import Leakage, leakage, settle_leaks
 from crossforge_train.collections.splits import carve, group_values, normalized
 
 DOCUMENTS = {"d1": "first", "d2": "second", "d3": "First!", "d4": "fourth"}
@@ -81,12 +81,7 @@ def test_leakage_counts_equal_and_similar_queries_and_shared_answers() -> None:
         "test": {"q4": ("red CAR", "d3"), "q5": ("how do i make a sourdogh starter", "d4"), "q6": ("tree", "d3")},
     }
     assert leakage(made(splits)) == [
-        {
-            "splits": ["train", "test"],
-            "same query": [1, 1],
-            "nearly the same query": [2, 1],
-            "same relevant text": [2, 3],
-        }
+        Leakage(splits=["train", "test"], same_query=[1, 1], nearly_the_same_query=[2, 1], same_relevant_text=[2, 3])
     ]
 
 

@@ -169,7 +169,7 @@ def test_fresh_does_not_resume(fakes: Fakes) -> None:
 def test_a_folder_that_holds_something_else_is_refused_and_left_alone(fakes: Fakes) -> None:
     fakes.config.folder.mkdir()
     (fakes.config.folder / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="no crossforge run"):
+    with pytest.raises(InputError, match="something other than a crossforge run; choose another name"):
         fakes.go()
     assert [path.name for path in fakes.config.folder.iterdir()] == ["thesis.txt"]
 
@@ -178,7 +178,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(fakes: Fak
 def test_a_folder_with_a_foreign_run_file_is_refused(fakes: Fakes, marker: object) -> None:
     fakes.config.folder.mkdir()
     (fakes.config.folder / "run.json").write_text(json.dumps(marker))
-    with pytest.raises(InputError, match="no crossforge run"):
+    with pytest.raises(InputError, match="something other than a crossforge run; choose another name"):
         fakes.go()
 
 
