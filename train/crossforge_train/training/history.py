@@ -104,5 +104,5 @@ def read_history(path: Path) -> History:
             log=found["log"],
             start_share=found.get("start_share", 0.0),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a training history ({error}); train again with --fresh") from None
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: not a training history; train again with --fresh") from None
