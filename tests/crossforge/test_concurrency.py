@@ -60,5 +60,5 @@ def test_a_reranker_can_be_sent_to_a_process_that_was_spawned(toy_package):
 def test_a_reranker_without_a_folder_cannot_be_sent(toy_package):
     reranker = Reranker(toy_package)
     parts = Parts(reranker.tokenizer, reranker._parts.backend, reranker.manifest)
-    with pytest.raises(TypeError, match="cannot be sent"):
+    with pytest.raises(TypeError, match="cannot be pickled or sent to another process"):
         Reranker.from_parts(parts).__reduce__()
