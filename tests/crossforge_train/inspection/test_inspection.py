@@ -30,7 +30,7 @@ class FixedRetriever:
         self._found = found
         self.asked: list[str] = []
 
-    def search(self, queries: dict[str, str], k: int) -> dict[str, list[Candidate]]:
+    def search(self, queries: dict[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
         self.asked += queries
         return {key: [Candidate(doc_id, 1.0) for doc_id in self._found[key][:k]] for key in queries}
 

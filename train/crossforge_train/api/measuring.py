@@ -8,7 +8,9 @@ from pathlib import Path
 
 from crossforge.reranker import Reranker
 from crossforge_train.api.report import Report
+from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.own_documents import in_words, settle_own_documents
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
@@ -104,17 +106,20 @@ def compare(
 
 def _bench(collection: str | Path | Collection, measurement: Measurement, reporter: Reporter | None) -> Bench:
     found = collection if isinstance(collection, Collection) else read_folder(Path(collection))
+    reporter = reporter or SilentReporter()
+    if found.own_documents is None:
+        found, own = settle_own_documents(found, "auto")
+        if decision := in_words(own):
+            reporter.note(decision)
     config, first_stage = EvaluationConfig(depth=measurement.depth), FirstStageConfig()
     queries = found.split_queries(measurement.split)
     retriever = fit_first_stage(found.corpus.values(), first_stage)
     run = (
         read_candidates(measurement.candidates, found)
         if measurement.candidates
-        else retriever.search(queries, max(measurement.depth, first_stage.depth))
+        else retrieve(found, retriever, queries, max(measurement.depth, first_stage.depth))
     )
-    return set_up_bench(
-        found, measurement.split, run, retriever, config, _SEED, reporter or SilentReporter(), measurement.max_queries
-    )
+    return set_up_bench(found, measurement.split, run, retriever, config, _SEED, reporter, measurement.max_queries)
 
 
 def _reported(bench: Bench, measured: Measured, title: str, save_to: str | Path | None) -> Report:

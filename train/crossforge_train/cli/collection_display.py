@@ -22,12 +22,14 @@ Cell = int | str
 
 def show_collection(facts: CollectionFacts) -> None:
     """Counts, then tables of splits, leakage and first stage, then tokens, then warnings."""
-    counts = {
+    counts: dict[str, Cell] = {
         "documents": facts.documents,
         "empty documents": facts.texts.empty,
         "duplicate documents": facts.texts.duplicates,
         "words per document": _percentiles(facts.texts.words),
     }
+    if facts.own_documents:
+        counts["queries that are documents, left out of their own candidates"] = facts.own_documents
     show_facts(counts, f"collection {facts.name}")
     _show_splits(facts.splits)
     _show_leakage(facts.leakage)

@@ -106,7 +106,13 @@ class RichReporter:
 def show_report(report: Report) -> None:
     """One table a test split, with its verdict."""
     from crossforge_train.evaluation.verdict import CORRECTION_RULE
-    from crossforge_train.report.tables import table_header, table_rows, verdict_lines, warning_lines
+    from crossforge_train.report.tables import (
+        own_documents,
+        table_header,
+        table_rows,
+        verdict_lines,
+        warning_lines,
+    )
 
     for split in report.splits:
         table = Table(title=f"test split: {split.split}", title_justify="left", title_style="bold")
@@ -120,6 +126,8 @@ def show_report(report: Report) -> None:
             console.print(f"[bold {_COLOURS[found.verdict]}]{escape(line)}[/]", soft_wrap=True)
         for line in warning_lines(split, report.metric):
             console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+        if found_own := own_documents(split):
+            console.print(f"[dim]{found_own}[/]", soft_wrap=True)
         console.print()
     console.print(f"[dim]{report.counting_rule}; p values are {CORRECTION_RULE}[/]", soft_wrap=True)
 

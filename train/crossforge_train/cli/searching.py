@@ -161,6 +161,7 @@ def _package_facts(folder: Path) -> dict[str, Any]:
 
 
 def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> CollectionFacts:
+    from crossforge_train.collections.own_documents import settle_own_documents
     from crossforge_train.collections.storage import is_collection, read_folder
     from crossforge_train.config.evaluation import EvaluationConfig
     from crossforge_train.config.first_stage import FirstStageConfig
@@ -174,6 +175,7 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
     if target.is_file():
         config = load_config(target)
         collection = load_collection(config.collection, config.seed).collection
+        collection, _ = settle_own_documents(collection, config.collection.ignore_identical_ids)
         first_stage, training, depth, seed = config.first_stage, config.training, config.evaluation.depth, config.seed
         if model is None:
             model, missing = _base_model(config.base_model)
@@ -184,6 +186,8 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
                 "a config file says how other files are read"
             )
         collection, seed = read_folder(target), 42
+        if collection.own_documents is None:
+            collection, _ = settle_own_documents(collection, "auto")
         first_stage, training, depth = FirstStageConfig(), TrainingConfig(), EvaluationConfig().depth
     wanted = Inspection(depth, max_queries, model, max_length or training.most_tokens, seed)
     facts = collection_facts(collection, fit_first_stage(collection.corpus.values(), first_stage), wanted)

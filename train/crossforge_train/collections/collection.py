@@ -29,6 +29,8 @@ class Collection:
             with the field `pseudo_query` was made from a document; nobody asked it.
         served: the documents as apps search them, if the corpus holds them with the queries' words lifted out.
         made: kind of pseudo-query -> what became of those that were made; empty where none were.
+        own_documents: query id -> the document that is the query itself, which is left out of its candidates; None if
+            nobody has looked yet.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Collection:
     query_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     served: Mapping[str, Document] | None = None
     made: Mapping[str, PseudoQueryCounts] = field(default_factory=dict)
+    own_documents: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not self.corpus:

@@ -10,6 +10,7 @@ from typing import Any
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.collections.leaks import Leakage
+from crossforge_train.collections.own_documents import OwnDocuments
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 
 # Version 0.1 wrote sentences where the fields' names stand now.
@@ -40,6 +41,7 @@ class Counts:
         pseudo_queries: by kind, what became of those that were made.
         judged_by_people: the splits whose queries are not all pseudo-queries; empty where no pseudo-queries were made.
         training_queries_by_source: of a mix, how many training queries each source gives.
+        own_documents: queries that have the id of a document; None where none has.
     """
 
     name: str
@@ -51,11 +53,12 @@ class Counts:
     pseudo_queries: Mapping[str, PseudoQueryCounts] = field(default_factory=dict)
     judged_by_people: Sequence[str] = field(default_factory=list)
     training_queries_by_source: Mapping[str, int] = field(default_factory=dict)
+    own_documents: OwnDocuments | None = None
 
 
 def write_counts(path: Path, counts: Counts) -> None:
     """Write counts as JSON, without the fields that say nothing about this collection."""
-    optional = ("pseudo_queries", "judged_by_people", "training_queries_by_source")
+    optional = ("pseudo_queries", "judged_by_people", "training_queries_by_source", "own_documents")
     values = asdict(counts)
     write_json(path, {name: value for name, value in values.items() if value or name not in optional})
 
@@ -73,7 +76,8 @@ def read_counts(path: Path) -> Counts:
             kind: PseudoQueryCounts(**_renamed(counts, _PSEUDO_QUERIES_IN_0_1))
             for kind, counts in found.get("pseudo_queries", {}).items()
         }
-        return Counts(**{**found, "leakage_left": leakage, "pseudo_queries": made})
+        own = OwnDocuments(**found["own_documents"]) if "own_documents" in found else None
+        return Counts(**{**found, "leakage_left": leakage, "pseudo_queries": made, "own_documents": own})
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not the counts of a collection; collect again with --fresh") from None
 

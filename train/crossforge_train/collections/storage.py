@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from crossforge.documents import Document
+from crossforge.files import read_json, write_json
 from crossforge_train.collections.beir import read_beir, read_judged, write_judged
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import TABLE_FILE, ArrowCorpus
 from crossforge_train.collections.places import missing_folder
 
 _SERVED = "served"
+_OWN_DOCUMENTS = "own_documents.json"
 
 
 def save_collection(folder: Path, collection: Collection) -> None:
@@ -23,6 +25,8 @@ def save_collection(folder: Path, collection: Collection) -> None:
         (folder / _SERVED).mkdir(exist_ok=True)
         _in_arrow(collection.served).save(folder / _SERVED)
     write_judged(folder, collection)
+    if collection.own_documents is not None:
+        write_json(folder / _OWN_DOCUMENTS, dict(collection.own_documents))
 
 
 def load_collection(folder: Path, name: str | None = None) -> Collection:
@@ -31,8 +35,12 @@ def load_collection(folder: Path, name: str | None = None) -> Collection:
     Raises:
         InputError: a file is missing or damaged.
     """
-    collection = read_judged(folder, ArrowCorpus.load(folder), name)
-    return replace(collection, served=ArrowCorpus.load(folder / _SERVED)) if (folder / _SERVED).is_dir() else collection
+    own_documents = folder / _OWN_DOCUMENTS
+    return replace(
+        read_judged(folder, ArrowCorpus.load(folder), name),
+        served=ArrowCorpus.load(folder / _SERVED) if (folder / _SERVED).is_dir() else None,
+        own_documents=read_json(own_documents) if own_documents.is_file() else None,
+    )
 
 
 def _in_arrow(corpus: Mapping[str, Document]) -> ArrowCorpus:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from crossforge_train.config.sources import AnySource, MixedSource, Split
 
 Policy = Literal["drop", "move", "keep"]
+IgnoreIdenticalIds = Literal["auto"] | bool
 TARGET: Final = "target"  # what the ids of a collection begin with that others are replayed beside
 _CARVED_DEV, _CARVED_TEST = "dev", "test"
 
@@ -29,7 +30,11 @@ class CollectionConfig(AnySource):
     leaks: Policy = Field(
         "drop", description="what to do with train and dev queries that also stand in a held-out split"
     )
-
+    ignore_identical_ids: IgnoreIdenticalIds = Field(
+        "auto",
+        description="leave the document with a query's id out of the query's candidates, unless it is judged relevant; "
+        "`auto`: if such queries are the texts of these documents",
+    )
     replay: tuple[MixedSource, ...] = Field(
         (), description="labelled collections of other domains to mix training queries from, each with a weight"
     )

@@ -23,7 +23,16 @@ from crossforge_train.evaluation.diagnostics import Diagnosis, ReadInFull, Subje
 from crossforge_train.evaluation.examples import Example, best_and_worst
 from crossforge_train.evaluation.metrics import PerQuery, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
-from crossforge_train.evaluation.systems import FIRST_STAGE, PERFECT, RERANKER, SHIPPED, Bench, RerankerSystem, System
+from crossforge_train.evaluation.systems import (
+    FIRST_STAGE,
+    PERFECT,
+    RERANKER,
+    SHIPPED,
+    Bench,
+    RerankerSystem,
+    System,
+    without_own_documents,
+)
 from crossforge_train.evaluation.threshold import ThresholdResult, measure_threshold
 from crossforge_train.evaluation.verdict import (
     Comparison,
@@ -78,6 +87,7 @@ class SplitReport:
         worst: examples of queries that lost.
         details: analysis of the subject's scores; None if it has no scores.
         pseudo: whether no query was asked or judged by a person.
+        own_documents: number of measured queries whose own document is left out of their candidates.
     """
 
     split: str
@@ -95,6 +105,7 @@ class SplitReport:
     worst: Sequence[Example]
     details: Details | None
     pseudo: bool = False
+    own_documents: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,7 @@ def measure_split(
         threshold: the subject's threshold.
     """
     config = bench.config
+    systems = [without_own_documents(bench, system) for system in systems]
     values = {system.name: measure_rankings(config.measures, bench.qrels, system.rankings) for system in systems}
     comparisons = compare_systems(values, contest, config, bench.seed)
     by_name = {system.name: system for system in systems}
@@ -143,6 +155,7 @@ def measure_split(
         worst=worst,
         details=_details(bench, systems, values, subject, calibrator, threshold),
         pseudo=not judged_by_people(bench.collection, bench.split),
+        own_documents=sum(query_id in (bench.collection.own_documents or {}) for query_id in bench.queries),
     )
     return Measured(report, systems, values)
 

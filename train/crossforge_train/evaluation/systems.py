@@ -12,6 +12,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.lexical import bm25_beside
 from crossforge.runs import Candidate, Run, read_run
+from crossforge_train.collections.candidates import orders_without_own, retrieve, without_own
 from crossforge_train.collections.collection import Collection, Qrels, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
@@ -40,7 +41,7 @@ class Bench:
         queries: query id -> text of the measured queries.
         qrels: their judgements; every query has a relevant document.
         left_out: number of queries of the split without a relevant document.
-        run: first-stage candidates of the queries.
+        run: first-stage candidates of the queries, without their own documents.
         retriever: the first stage; it also chooses the passages of long documents.
         config: depth, measures, significance level.
         seed: seed of all draws.
@@ -117,7 +118,7 @@ def set_up_bench(
         {query_id: collection.queries[query_id] for query_id in query_ids},
         {query_id: judged[query_id] for query_id in query_ids},
         len(collection.qrels(split)) - len(judged),
-        {query_id: run.get(query_id, []) for query_id in query_ids},
+        without_own(collection, {query_id: run.get(query_id, []) for query_id in query_ids}),
         retriever,
         config,
         seed,
@@ -140,6 +141,11 @@ def read_candidates(path: Path, collection: Collection) -> dict[str, list[Candid
     }
 
 
+def without_own_documents(bench: Bench, system: System) -> System:
+    """The system as it is measured: a query's own document is no candidate, wherever the order comes from."""
+    return replace(system, rankings=orders_without_own(bench.collection, system.rankings))
+
+
 def first_stage_system(bench: Bench) -> System:
     """The first stage as a system: the order that reranking starts from."""
     return System(
@@ -155,7 +161,7 @@ def bm25_retriever(collection: Collection, first_stage: Retriever) -> Retriever:
 def bm25_systems(bench: Bench, retriever: Retriever) -> list[System]:
     """BM25 over the same candidates and over the whole corpus: the alternatives that need no model."""
     deepest = max((len(candidates) for candidates in bench.run.values()), default=0)
-    retrieved = retriever.search(bench.queries, max(deepest, 1))
+    retrieved = retrieve(bench.collection, retriever, bench.queries, max(deepest, 1))
     everything = {query_id: [found.doc_id for found in candidates] for query_id, candidates in retrieved.items()}
     return [System(BM25, _reordered(bench, retriever)), System(BM25_RETRIEVAL, everything)]
 

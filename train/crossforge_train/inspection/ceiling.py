@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossforge.retrievers.base import Retriever
+from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.metrics import Rankings, ideal_order, judged_queries, mean, measure_rankings
@@ -69,7 +70,7 @@ def _measured(
     collection: Collection, retriever: Retriever, judged: Qrels, drawn: Sequence[str], depths: Sequence[int]
 ) -> CeilingFacts:
     qrels = {key: judged[key] for key in drawn}
-    run = retriever.search({key: collection.queries[key] for key in drawn}, depths[-1])
+    run = retrieve(collection, retriever, {key: collection.queries[key] for key in drawn}, depths[-1])
     found = {key: [candidate.doc_id for candidate in candidates] for key, candidates in run.items()}
     ceilings = {
         depth: Ceiling(_mean(f"R@{depth}", qrels, found), _mean(_METRIC, qrels, _ideal(qrels, found, depth)))

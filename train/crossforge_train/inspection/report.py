@@ -46,6 +46,7 @@ class CollectionFacts:
         first_stage: by split, what the first stage finds; splits without a relevant document are left out.
         tokens: how the base model's tokenizer reads the texts; None without a tokenizer.
         warnings: sentences about what needs a look.
+        own_documents: number of queries that are documents themselves, which are left out of their candidates.
     """
 
     name: str
@@ -56,6 +57,7 @@ class CollectionFacts:
     first_stage: Mapping[str, CeilingFacts]
     tokens: TokenFacts | None
     warnings: Sequence[str]
+    own_documents: int = 0
 
 
 def collection_facts(collection: Collection, retriever: Retriever, wanted: Inspection) -> CollectionFacts:
@@ -75,6 +77,7 @@ def collection_facts(collection: Collection, retriever: Retriever, wanted: Inspe
         first_stage=ceiling_facts(collection, retriever, wanted.depth, wanted.max_queries, wanted.seed),
         tokens=tokens,
         warnings=[*_warnings(texts, leaks), *(token_warnings(tokens) if tokens else [])],
+        own_documents=len(collection.own_documents or {}),
     )
 
 

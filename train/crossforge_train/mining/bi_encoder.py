@@ -13,6 +13,7 @@ from crossforge.documents import Document
 from crossforge.retrievers.postings import top_k
 from crossforge.runs import Candidate, Run
 from crossforge_train.base_model import find_base_model, weights_hash
+from crossforge_train.collections.candidates import best
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.libraries import quieten
@@ -105,6 +106,10 @@ def dense_run(
     collection: Collection, query_ids: Sequence[str], model: BiEncoder, depth: int, reporter: Reporter
 ) -> Run:
     """The `depth` documents with the highest cosine for each query, exactly; equal ones by id."""
+    return best(collection, query_ids, depth, lambda wanted: _nearest(collection, query_ids, model, wanted, reporter))
+
+
+def _nearest(collection: Collection, query_ids: Sequence[str], model: BiEncoder, depth: int, reporter: Reporter) -> Run:
     queries = {query_id: collection.queries[query_id] for query_id in query_ids}
     doc_ids = sorted(collection.corpus)
     with reporter.bar("embedding for dense retrieval", len(queries) + len(doc_ids)) as advance:
@@ -117,8 +122,8 @@ def dense_run(
         block = query_ids[start : start + _QUERY_BLOCK]
         scores = np.stack([query_vectors[query_id] for query_id in block]) @ matrix.T
         for query_id, row in zip(block, scores, strict=True):
-            best = zip(*top_k(positions, row, depth), strict=True)
-            run[query_id] = [Candidate(doc_ids[position], float(score)) for position, score in best]
+            nearest = zip(*top_k(positions, row, depth), strict=True)
+            run[query_id] = [Candidate(doc_ids[position], float(score)) for position, score in nearest]
     return run
 
 

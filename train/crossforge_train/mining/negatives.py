@@ -44,7 +44,8 @@ class Miner:
 
     Negatives are taken in this order: documents judged 0, candidates of other sources up to their quotas, candidates
     of the first stage, and random documents if there are too few. A known positive is never a negative, be it by id,
-    as a copy of a positive's text, or through another query of the split with the same text.
+    as a copy of a positive's text, or through another query of the split with the same text. Nor is a query's own
+    document.
 
     Args:
         collection: corpus, queries and judgements.
@@ -59,6 +60,7 @@ class Miner:
     ) -> None:
         self._queries = collection.queries
         self._qrels = collection.qrels(split)
+        self._own = collection.own_documents or {}
         self._judged = _judged_by_text(collection, self._qrels)
         self._candidates = candidates
         self._config = config
@@ -79,7 +81,10 @@ class Miner:
         """
         counts = MiningCounts()
         known = self._judged[normalized(self._queries[query_id])]
-        miner = _QueryMiner(query_id, self._corpus_ids, self._config, known, self._candidates, doubtful, self._copies)
+        own = self._own.get(query_id)
+        miner = _QueryMiner(
+            query_id, self._corpus_ids, self._config, known, self._candidates, doubtful, self._copies, own
+        )
         counts.queries_without_candidate += not self._candidates.first_stage.get(query_id)
         groups = []
         for positive in positives(self._qrels[query_id]):
@@ -116,6 +121,7 @@ class _QueryMiner:
         candidates: Candidates,
         doubtful: Ids[str],
         copies: CopyDetector | None,
+        own: str | None,
     ) -> None:
         self._query_id = query_id
         self._corpus_ids = corpus_ids
@@ -127,6 +133,7 @@ class _QueryMiner:
         self._others = {name: _ids(run.get(query_id, [])) for name, run in candidates.others.items()}
         self._doubtful = doubtful
         self._copies = copies
+        self._own = own
 
     def group(self, positive: str, draw: random.Random, counts: MiningCounts) -> Group:
         """The group of one positive; updates `counts`."""
@@ -161,7 +168,7 @@ class _QueryMiner:
         for doc_id in ranked:
             if len(chosen) - 1 >= wanted:
                 return
-            if doc_id in chosen:
+            if doc_id in chosen or doc_id == self._own:
                 continue
             if reason := self._reason_against(doc_id):
                 counts.drop(reason)

@@ -8,7 +8,14 @@ from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Details, SplitReport
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report.causes import cause_in_words
-from crossforge_train.report.tables import number, table_header, table_rows, verdict_lines, warning_lines
+from crossforge_train.report.tables import (
+    number,
+    own_documents,
+    table_header,
+    table_rows,
+    verdict_lines,
+    warning_lines,
+)
 
 
 def markdown(report: Report) -> str:
@@ -25,6 +32,8 @@ def _split(split: SplitReport, metric: str) -> list[str]:
     lines = [*verdict_lines(split, metric), *warning_lines(split, metric)]
     parts = [f"**{split.split}**, {split.subject}:", "", *(f"- {line}" for line in lines), ""]
     parts += [_row(header), _row(["---"] * len(header)), *map(_row, table_rows(split, metric)), ""]
+    if found := own_documents(split):
+        parts += [f"{found}.", ""]
     return parts + (_details(split.details) if split.details else [])
 
 

@@ -13,6 +13,7 @@ from crossforge_train.report import plots
 from crossforge_train.report.causes import cause_in_words, loss_in_words
 from crossforge_train.report.tables import (
     number,
+    own_documents,
     signed,
     table_header,
     table_rows,
@@ -33,6 +34,7 @@ def page(report: Report) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         number=number,
+        own_documents=own_documents,
         signed=signed,
         with_article=with_article,
         cause_in_words=cause_in_words,

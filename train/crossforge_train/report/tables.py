@@ -49,6 +49,13 @@ def warning_lines(split: SplitReport, metric: str) -> list[str]:
     return [*([PSEUDO] if split.pseudo else []), *_better_without_model(split, metric)]
 
 
+def own_documents(split: SplitReport) -> str:
+    """How many queries are documents themselves, in words; empty if none is."""
+    if not split.own_documents:
+        return ""
+    return f"{split.own_documents:,} of the queries are documents themselves, which are left out of their candidates"
+
+
 def _better_without_model(split: SplitReport, metric: str) -> list[str]:
     """The best system that beats the subject without a model, if there is one."""
     means = {system.name: system.means[metric] for system in split.systems}

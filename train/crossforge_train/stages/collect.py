@@ -12,6 +12,7 @@ from crossforge_train.collections.collection import Collection, judged_by_people
 from crossforge_train.collections.counts import Counts
 from crossforge_train.collections.judgements import read_judgements, with_judgements
 from crossforge_train.collections.leaks import leakage, settle_leaks
+from crossforge_train.collections.own_documents import OwnDocuments, in_words, settle_own_documents
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 from crossforge_train.collections.readers.mix import source_counts, weighted, with_replay
 from crossforge_train.collections.readers.reader import read_source, source_depends_on
@@ -105,13 +106,20 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     settings, judged = config.collection, RunFolder(config.folder).judgements
     draws = isinstance(settings.dev, float) or isinstance(settings.test, float) or bool(settings.mix or settings.replay)
     return {
-        "collection": settings.model_dump(mode="json", exclude_none=True),
+        "collection": _settings(settings),
         "crossforge": versions("crossforge"),
         "seed": config.seed if draws else None,
         "judgements": sha256(judged) if judged.is_file() else None,
         **source_depends_on(settings),
         "replay": [source_depends_on(part) for part in settings.replay],
     }
+
+
+def _settings(config: CollectionConfig) -> Mapping[str, Any]:
+    found = config.model_dump(mode="json", exclude_none=True)
+    if found["ignore_identical_ids"] == "auto":
+        del found["ignore_identical_ids"]  # version 0.1 had no such key, and its stages still count as finished
+    return found
 
 
 def _run(context: Context) -> None:
@@ -126,15 +134,19 @@ def _run(context: Context) -> None:
             read_typed_queries(run.typed_queries),
             settings.train,
         )
-        collected = replace(collected, collection=with_judgements(collection, judgements))
+        # Judgements come first: a document that somebody judged relevant is not left out.
+        collection, own = settle_own_documents(with_judgements(collection, judgements), settings.ignore_identical_ids)
+        collected = replace(collected, collection=collection)
         advance()
         written.save(collected.collection)
         advance()
-    written.save_counts(_counts(settings, collected))
+    written.save_counts(_counts(settings, collected, own))
     _tell(context, collected)
+    if decision := in_words(own):
+        context.reporter.note(decision)
 
 
-def _counts(config: CollectionConfig, collected: Collected) -> Counts:
+def _counts(config: CollectionConfig, collected: Collected, own: OwnDocuments) -> Counts:
     collection = collected.collection
     made = bool(collection.made)
     return Counts(
@@ -147,6 +159,7 @@ def _counts(config: CollectionConfig, collected: Collected) -> Counts:
         pseudo_queries=collection.made,
         judged_by_people=[split for split in collection.splits if judged_by_people(collection, split)] if made else [],
         training_queries_by_source=source_counts(collection.qrels(config.train)) if config.mix or config.replay else {},
+        own_documents=own if own.same_id or own.relevant else None,
     )
 
 

@@ -12,6 +12,7 @@ from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.registry import RETRIEVERS
 from crossforge.runs import Run, read_run
 from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
+from crossforge_train.collections.candidates import retrieve, without_own
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
@@ -75,11 +76,11 @@ def _run(context: Context) -> None:
         retriever = fit_first_stage(collection.corpus.values(), config.first_stage)
         written.save_retriever(retriever)
         for split in splits:
-            run = retriever.search(collection.split_queries(split), config.first_stage.depth)
+            run = retrieve(collection, retriever, collection.split_queries(split), config.first_stage.depth)
             written.save_run(split, run, config.first_stage.tag)
             advance()
     queries = training_queries(config, collection)
-    run = retriever.search(queries, config.first_stage.depth, ties_by_id=True)
+    run = retrieve(collection, retriever, queries, config.first_stage.depth, ties_by_id=True)
     others = {source.name: _retrieved(context, collection, list(queries), source) for source in config.mining.sources}
     mined = mine_candidates(context, collection, Candidates(run, others), config.mining)
     write_mined(context, collection, retriever, mined)
@@ -132,7 +133,7 @@ def _known_candidates(path: Path, collection: Collection, query_ids: Sequence[st
     if not known:
         raise InputError(f"{path}: none of the training queries stands in this run")
     require_documents(known, collection, path)
-    return known
+    return without_own(collection, known)
 
 
 STAGE = Stage(MINE, _depends_on, _run, formerly=_formerly)

@@ -13,6 +13,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.runs import Candidate, Run
+from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
@@ -39,7 +40,7 @@ def _hardest_first(context: Context, collection: Collection, retriever: StoredRe
     reranker = Reranker(context.run.finetuned.model)
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     queries, window = training_queries(config, collection), config.mining.window
-    run = retriever.search(queries, window, ties_by_id=True)
+    run = retrieve(collection, retriever, queries, window, ties_by_id=True)
     scored = score_queries(pipeline, queries, run, window, context.reporter, "reranking the training queries")
     return {query_id: _by_logit(found) for query_id, found in scored.items()}
 

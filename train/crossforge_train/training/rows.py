@@ -131,8 +131,13 @@ class _Texts:
             "label": columns["label"],
             "teacher": columns["teacher"],
             "doc_ids": columns["doc_ids"],
-            "positives": [positives(self._qrels[query_id]) for query_id in columns["query_id"]],
+            "positives": [self._no_negatives(query_id) for query_id in columns["query_id"]],
         }
+
+    def _no_negatives(self, query_id: str) -> list[str]:
+        """Documents that are not to join the query's group as negatives: the relevant ones and its own."""
+        own = (self._collection.own_documents or {}).get(query_id)
+        return [*positives(self._qrels[query_id]), *([own] if own is not None else [])]
 
     def __reduce__(self) -> str:
         # `datasets` hashes a transform by pickling it, which would copy the queries and the model.

@@ -1,0 +1,54 @@
+"""Candidates for the queries of a collection, without the queries' own documents.
+
+Whoever searches for the queries of a collection does so through `retrieve` or `best`, so that mining, training and
+every measured system leave out the same documents. What others found, such as a TREC run, goes through `without_own`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from crossforge.retrievers.base import Retriever
+from crossforge.runs import Candidate, Run
+from crossforge_train.collections.collection import Collection
+
+
+def retrieve(
+    collection: Collection, retriever: Retriever, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False
+) -> dict[str, list[Candidate]]:
+    """The `k` best candidates of each query; see `Retriever.search`.
+
+    Args:
+        collection: what the queries belong to.
+        retriever: over the collection's corpus.
+        queries: query id -> text.
+        k: how many candidates; as many if a query's own document is left out.
+        ties_by_id: put equal scores in the order of ids.
+    """
+    return best(collection, queries, k, lambda wanted: retriever.search(queries, wanted, ties_by_id=ties_by_id))
+
+
+def best(
+    collection: Collection, query_ids: Iterable[str], k: int, search: Callable[[int], Run]
+) -> dict[str, list[Candidate]]:
+    """The `k` best candidates of each query, by a search that is asked for one more if an own document may be in it."""
+    own = collection.own_documents or {}
+    found = search(k + any(query_id in own for query_id in query_ids))
+    return {query_id: candidates[:k] for query_id, candidates in without_own(collection, found).items()}
+
+
+def without_own(collection: Collection, run: Run) -> dict[str, list[Candidate]]:
+    """A run without the queries' own documents."""
+    own = collection.own_documents or {}
+    return {
+        query_id: [found for found in candidates if found.doc_id != own.get(query_id)]
+        for query_id, candidates in run.items()
+    }
+
+
+def orders_without_own(collection: Collection, orders: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Document ids by query, without the queries' own documents."""
+    own = collection.own_documents or {}
+    return {
+        query_id: [doc_id for doc_id in doc_ids if doc_id != own.get(query_id)] for query_id, doc_ids in orders.items()
+    }
