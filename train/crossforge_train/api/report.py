@@ -10,7 +10,7 @@ from crossforge_train.evaluation import outcome
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.report.files import write_report
 from crossforge_train.report.page import page
-from crossforge_train.report.tables import table_header, table_rows, verdict_lines, warning_lines
+from crossforge_train.report.tables import guard_line, table_header, table_rows, verdict_lines, warning_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -59,6 +59,8 @@ class Report(outcome.Report):
                 *(_html_row("td", row) for row in table_rows(split, self.metric)),
                 "</tbody></table>",
             ]
+        if self.guard:
+            parts.append(f"<p>{escape(guard_line(self.guard))}</p>")
         return "".join(parts)
 
 

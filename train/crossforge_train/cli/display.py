@@ -107,6 +107,7 @@ def show_report(report: Report) -> None:
     """One table a test split, with its verdict."""
     from crossforge_train.evaluation.verdict import CORRECTION_RULE
     from crossforge_train.report.tables import (
+        guard_line,
         own_documents,
         table_header,
         table_rows,
@@ -129,6 +130,9 @@ def show_report(report: Report) -> None:
         if found_own := own_documents(split):
             console.print(f"[dim]{found_own}[/]", soft_wrap=True)
         console.print()
+    if report.guard:
+        colour = "green" if report.guard.outcome == "HELD" else "yellow"
+        console.print(f"[{colour}]{escape(guard_line(report.guard))}[/]\n", soft_wrap=True)
     console.print(f"[dim]{report.counting_rule}; p values are {CORRECTION_RULE}[/]", soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -12,6 +13,17 @@ from crossforge.errors import InputError
 from crossforge_train.config.plugins import OneOf
 from crossforge_train.config.section import Section
 from crossforge_train.measures import parse_measure
+
+
+class GuardConfig(Section):
+    """A general collection on which the reranker may not forget what its base model could do."""
+
+    beir: Path = Field(description="folder of the collection, in BEIR layout")
+    split: str = Field("test", description="split to measure")
+    margin: float = Field(0.01, gt=0, lt=1, description="loss of the deciding measure that is accepted")
+    max_queries: int | None = Field(
+        200, ge=1, description="most queries to measure, by a seeded draw; `null`: all of them"
+    )
 
 
 class EvaluationConfig(Section):
@@ -32,6 +44,9 @@ class EvaluationConfig(Section):
     incumbent: str | None = Field(
         None,
         description="reranker in use (package, cross-encoder folder, hub id) or its TREC run; it must not be better",
+    )
+    guard: GuardConfig | None = Field(
+        None, description="general collection to see on what was forgotten; it warns and blocks nothing"
     )
     passages: int = Field(1, ge=1, description="passages to read of a long document")
     max_queries: int | None = Field(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossforge_train.evaluation.dev_choices import Tuned
+from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.metrics import COUNTING_RULE
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.evaluation.verdict import Verdict, overall_verdict
@@ -38,6 +39,7 @@ class Report:
         splits: one report per test split.
         tuned: values chosen on dev; None if none were.
         training: training curves; None if the reranker was not trained in this run.
+        guard: what was forgotten on a general collection; None if there is none to see it on.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Report:
     splits: Sequence[SplitReport]
     tuned: Tuned | None = None
     training: TrainingCurves | None = None
+    guard: Guard | None = None
 
 
 def make_report(
@@ -61,7 +64,8 @@ def make_report(
     splits: Sequence[SplitReport],
     tuned: Tuned | None = None,
     training: TrainingCurves | None = None,
+    guard: Guard | None = None,
 ) -> Report:
     """Combine the reports of the measured splits into one."""
     verdict = overall_verdict(split.verdict for split in splits)
-    return Report(title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training)
+    return Report(title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training, guard)

@@ -9,6 +9,7 @@ from crossforge_train.evaluation.split_report import Details, SplitReport
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report.causes import cause_in_words
 from crossforge_train.report.tables import (
+    guard_line,
     number,
     own_documents,
     table_header,
@@ -23,6 +24,8 @@ def markdown(report: Report) -> str:
     parts = [f"Verdict: **{report.verdict}**", ""]
     for split in report.splits:
         parts += _split(split, report.metric)
+    if report.guard:
+        parts += [f"General knowledge: {guard_line(report.guard)}.", ""]
     parts += [_how_measured(report), ""]
     return "\n".join(parts)
 

@@ -12,6 +12,7 @@ from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report import plots
 from crossforge_train.report.causes import cause_in_words, loss_in_words
 from crossforge_train.report.tables import (
+    guard_line,
     number,
     own_documents,
     signed,
@@ -44,6 +45,7 @@ def page(report: Report) -> str:
     training = plots.training_plot(report.training, report.metric) if report.training else None
     rendered: str = template.render(
         report=report,
+        guard=report.guard and guard_line(report.guard),
         splits=[(split, _parts(split, report.metric)) for split in report.splits],
         training_plot=training and Markup(training),  # noqa: S704 - made by us, and it holds no text from outside
         correction_rule=CORRECTION_RULE,

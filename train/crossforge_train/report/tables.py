@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.evaluation.systems import FIRST_STAGE, INCUMBENT, PERFECT, WITHOUT_MODEL
 from crossforge_train.evaluation.verdict import Comparison, SystemResult
@@ -72,6 +73,23 @@ def _better_without_model(split: SplitReport, metric: str) -> list[str]:
         f"against {number(means[found.system])}, p {p_value(found.p_value)}; to rerank its candidates, set "
         "first_stage.weighting: bm25"
     ]
+
+
+_GUARDED = {
+    "HELD": "it loses less than {margin:g} against the {baseline}",
+    "FORGOTTEN": "it is worse than the {baseline}, and may be so by more than the {margin:g} that is accepted",
+    "NOT SHOWN": "these queries cannot tell whether it loses more than {margin:g} against the {baseline}",
+}
+
+
+def guard_line(guard: Guard) -> str:
+    """What was forgotten on the general collection, in one sentence."""
+    found = _GUARDED[guard.outcome].format(margin=guard.margin, baseline=guard.baseline)
+    return (
+        f"{guard.outcome} on {guard.collection} ({guard.split}), which it was not trained for: {found} "
+        f"({guard.metric} {number(guard.after)} against {number(guard.before)}, {signed(guard.difference)} "
+        f"{interval(guard.interval)}, {guard.queries} queries)"
+    )
 
 
 def with_article(system: str) -> str:

@@ -14,9 +14,14 @@ from crossforge.loading import find_folder, holds_reranker
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge_train.base_model import find_base_model, model_hash
+from crossforge_train.collections.beir import beir_files
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.places import missing_folder
+from crossforge_train.collections.readers.reader import file_hashes
+from crossforge_train.config.evaluation import GuardConfig
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.dev_choices import tune
+from crossforge_train.evaluation.guard import Guard, measure_guard
 from crossforge_train.evaluation.outcome import TrainingCurves, make_report
 from crossforge_train.evaluation.proof import measure_shipped
 from crossforge_train.evaluation.systems import (
@@ -40,11 +45,13 @@ from crossforge_train.versions import versions
 def _depends_on(config: Config) -> Mapping[str, Any]:
     evaluation = config.evaluation
     return {
-        "evaluation": evaluation.model_dump(),
+        # Version 0.1 had no guard; without one its stages still count as finished.
+        "evaluation": evaluation.model_dump(mode="json", exclude=None if evaluation.guard else {"guard"}),
         "incumbent": _incumbent_hash(evaluation.incumbent) if evaluation.incumbent else None,
         "test": config.collection.test_splits,
         "seed": config.seed,
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
+        **({"guard": _guard_hashes(evaluation.guard)} if evaluation.guard else {}),
         **BACKENDS.version(evaluation.backend),
     }
 
@@ -58,6 +65,19 @@ def _incumbent_hash(reference: str) -> Mapping[str, str]:
     except PackageError as error:
         raise InputError(f"evaluation.incumbent: {error} (nor a TREC run file of that name)") from None
     return model_hash(folder)
+
+
+def _guard_hashes(guard: GuardConfig) -> Mapping[str, Any]:
+    if not guard.beir.is_dir():
+        raise missing_folder(guard.beir)
+    files = beir_files(guard.beir)
+    # Checked here so that a wrong name is reported before hours of training.
+    splits = [path.name.removesuffix(".gz").removesuffix(".tsv") for path in files[2:]]
+    if guard.split not in splits:
+        raise InputError(
+            f"evaluation.guard: {guard.beir} has no split {guard.split!r}; it has {', '.join(splits) or 'none'}"
+        )
+    return file_hashes(files)
 
 
 def _run(context: Context) -> None:
@@ -78,9 +98,17 @@ def _run(context: Context) -> None:
     written.save_report(
         make_report(
             config.name, run.collected.counts.name, settings.metric, settings.depth, reranker.backend_name, splits,
-            tuned, training_curves(finetuned.history),
+            tuned, training_curves(finetuned.history), _guard(context, reranker),
         )
     )  # fmt: skip
+
+
+def _guard(context: Context, reranker: Reranker) -> Guard | None:
+    config = context.config
+    if config.evaluation.guard is None:
+        return None
+    base = find_base_model(config.base_model)
+    return measure_guard(config.evaluation.guard, config, reranker, base, context.reporter)
 
 
 def training_curves(history: History) -> TrainingCurves:

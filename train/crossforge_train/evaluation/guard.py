@@ -1,0 +1,152 @@
+"""The guard against forgetting: what a reranker lost on a general collection that it was not trained for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from crossforge.loading import holds_reranker
+from crossforge.reranker import Reranker
+from crossforge_train.collections.beir import read_beir
+from crossforge_train.collections.candidates import retrieve
+from crossforge_train.collections.own_documents import settle_own_documents
+from crossforge_train.config.evaluation import GuardConfig
+from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge_train.config.run import Config
+from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
+from crossforge_train.evaluation.scoring import rankings, score_queries
+from crossforge_train.evaluation.significance import bootstrap_interval
+from crossforge_train.evaluation.systems import Bench, set_up_bench
+from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.reporting import Reporter
+
+BASE_RERANKER, BASE_COSINE = "base model", "base model by cosine"
+
+Outcome = Literal["HELD", "FORGOTTEN", "NOT SHOWN"]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What became of a general collection's quality.
+
+    Attributes:
+        collection: name of the general collection.
+        split: measured split.
+        queries: number of measured queries.
+        metric: the measure.
+        baseline: what training started from, and how it ranks.
+        before: its mean.
+        after: mean of the trained reranker alone.
+        difference: after minus before.
+        interval: 95% bootstrap interval of the difference.
+        margin: loss that is accepted.
+        outcome: HELD if the whole interval is above -margin; otherwise FORGOTTEN if it is below 0, and NOT SHOWN if it
+            also holds 0: the loss may be too large, or none.
+    """
+
+    collection: str
+    split: str
+    queries: int
+    metric: str
+    baseline: str
+    before: float
+    after: float
+    difference: float
+    interval: tuple[float, float]
+    margin: float
+    outcome: Outcome
+
+
+def guard_bench(guard: GuardConfig, config: Config, reporter: Reporter) -> Bench:
+    """The bench of the general collection; its candidates are those of a TF-IDF first stage with default settings.
+
+    Raises:
+        InputError: the collection cannot be read, or lacks the split.
+    """
+    collection, _ = settle_own_documents(read_beir(guard.beir), "auto")
+    retriever = fit_first_stage(collection.corpus.values(), FirstStageConfig())
+    run = retrieve(collection, retriever, collection.split_queries(guard.split), config.evaluation.depth)
+    return set_up_bench(
+        collection, guard.split, run, retriever, config.evaluation, config.seed, reporter, guard.max_queries
+    )
+
+
+def measure_guard(guard: GuardConfig, config: Config, reranker: Reranker, base: Path, reporter: Reporter) -> Guard:
+    """Compare a trained reranker, alone, with what it started from, on the same candidates.
+
+    Args:
+        guard: the general collection and the accepted loss.
+        config: config of the run.
+        reranker: the trained reranker.
+        base: folder of the base model.
+        reporter: shows progress.
+
+    Raises:
+        InputError: the collection cannot be read, or lacks the split.
+    """
+    bench = guard_bench(guard, config, reporter)
+    baseline = BASE_RERANKER if holds_reranker(base) else BASE_COSINE
+    before = _values(bench, base_order(bench, base, config))
+    after = _values(bench, _reranked(bench, reranker, "reranker"))
+    differences = np.array([after[query_id] - before[query_id] for query_id in before], dtype=np.float64)
+    interval = bootstrap_interval(differences, config.evaluation.permutations, config.seed)
+    return Guard(
+        collection=bench.collection.name,
+        split=guard.split,
+        queries=len(before),
+        metric=config.evaluation.metric,
+        baseline=baseline,
+        before=mean(before),
+        after=mean(after),
+        difference=float(differences.mean()),
+        interval=interval,
+        margin=guard.margin,
+        outcome=outcome(interval, guard.margin),
+    )
+
+
+def outcome(interval: tuple[float, float], margin: float) -> Outcome:
+    """Non-inferiority by the interval of the difference.
+
+    Source: G. Piaggio et al., "Reporting of noninferiority and equivalence randomized trials", JAMA 2012.
+    """
+    low, high = interval
+    if low > -margin:
+        return "HELD"
+    return "FORGOTTEN" if high < 0 else "NOT SHOWN"
+
+
+def base_order(bench: Bench, base: Path, config: Config) -> Rankings:
+    """The candidates as the base model orders them: as a cross-encoder if it is one, otherwise by cosine."""
+    if holds_reranker(base):
+        return _reranked(bench, Reranker(base), BASE_RERANKER)
+    from crossforge_train.mining.bi_encoder import BiEncoder
+
+    corpus, depth = bench.collection.corpus, config.evaluation.depth
+    model = BiEncoder(base, config.training.most_tokens, config.training.precision)
+    read = {found.doc_id: corpus[found.doc_id].full_text for run in bench.run.values() for found in run[:depth]}
+    with bench.reporter.bar(f"embedding {bench.collection.name}", len(bench.queries) + len(read)) as advance:
+        queries, documents = model.embed(bench.queries, advance), model.embed(read, advance)
+
+    def by_cosine(query_id: str) -> list[str]:
+        doc_ids = [found.doc_id for found in bench.run[query_id]]
+        # Stable: equal cosines keep the order of the first stage.
+        return sorted(doc_ids[:depth], key=lambda doc_id: -float(queries[query_id] @ documents[doc_id]))
+
+    return {query_id: by_cosine(query_id) for query_id in bench.queries}
+
+
+def _reranked(bench: Bench, reranker: Reranker, name: str) -> Rankings:
+    title = f"reranking {bench.collection.name} with the {name}"
+    scored = score_queries(
+        bench.pipeline(reranker), bench.queries, bench.run, bench.config.depth, bench.reporter, title
+    )
+    return rankings(scored, bench.run, 0.0)
+
+
+def _values(bench: Bench, found: Rankings) -> dict[str, float]:
+    metric = bench.config.metric
+    return measure_rankings([metric], bench.qrels, found)[metric]
