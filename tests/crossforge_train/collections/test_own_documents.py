@@ -223,7 +223,7 @@ def test_half_of_them_have_to_be_the_documents_themselves(same: int, decided: bo
 
 
 def test_small_edits_and_titles_count() -> None:
-    queries = {"1": "the text of document numbr 7919", "2": "title 2"}
+    queries = {"1": "the text of document number 7918", "2": "title 2"}
     assert settle_own_documents(collection_of(queries), "auto")[1].same_text == 2
 
 
