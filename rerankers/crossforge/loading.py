@@ -24,11 +24,12 @@ _CLASSES_WITHOUT_SEGMENTS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 @dataclass(frozen=True)
 class Parts:
-    """The components of a `Reranker`."""
+    """The components of a `Reranker`, and the folder that they come from, if they come from one."""
 
     tokenizer: PairTokenizer
     backend: Backend
     manifest: Manifest
+    folder: Path | None = None
 
 
 def load_parts(
@@ -54,7 +55,7 @@ def load_parts(
     scoring_head(folder)
     manifest = _manifest(folder, verify)
     tokenizer = pair_tokenizer(folder, max_length or manifest.max_length)
-    return Parts(tokenizer, open_backend(folder, backend, manifest.agreement, tolerance), manifest)
+    return Parts(tokenizer, open_backend(folder, backend, manifest.agreement, tolerance), manifest, folder)
 
 
 def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:

@@ -49,6 +49,8 @@ class Manifest:
         agreement: for each backend, the largest absolute difference between its logits and those of fp32 torch.
         versions: versions of the libraries that built the package.
         files: path in the package -> {"sha256", "size"}; size in bytes.
+        depth: how many first-stage candidates the proof reranked, which is what apps do unless they say otherwise; None
+            in packages of versions before 0.2.
     """
 
     base_model: str
@@ -62,6 +64,7 @@ class Manifest:
     agreement: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    depth: int | None = None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -157,6 +160,7 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
         and is_number(manifest.calibrator.intercept)
         and _are_knots(manifest.calibrator.knots),
         "threshold": manifest.threshold is None or is_number(manifest.threshold),
+        "depth": manifest.depth is None or (isinstance(manifest.depth, int) and manifest.depth > 0),
         "fusion_weight": is_number(manifest.fusion_weight),
         "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from crossforge.files import read_json, write_json, write_jsonl, written_atomica
 from crossforge.passages import PassageWindows
 from crossforge.reranker import Reranker, require_count, require_query
 from crossforge.results import RankedResults
-from crossforge.retrievers.base import Retriever, StoredRetriever
+from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.choice import fit_retriever, load_retriever, save_retriever
+from crossforge.retrievers.recipe import fit_by_recipe, has_recipe
 from crossforge.runs import Candidate
 
 DEFAULT_DEPTH = 100
 # Where a package keeps its corpus and index, if it has them.
 FIRST_STAGE_FOLDER = "first_stage"
 _SETTINGS_FILE = "pipeline.json"
+_DOCUMENTS = "documents.jsonl"
 
 
 class RetrieveAndRerank:
@@ -32,7 +34,7 @@ class RetrieveAndRerank:
         documents: the corpus, in order or by id; a mapping is kept as it is, so that one on disk stays there.
         retriever: first stage over the same documents.
         reranker: second stage.
-        depth: how many candidates of the first stage are reranked.
+        depth: how many candidates of the first stage are reranked; None: as many as in the package's proof.
         passages: how many passages of a document that is longer than the model reads are scored; they are chosen
             by their first-stage similarity to the query.
     """
@@ -43,12 +45,13 @@ class RetrieveAndRerank:
         retriever: Retriever,
         reranker: Reranker,
         *,
-        depth: int = DEFAULT_DEPTH,
+        depth: int | None = None,
         passages: int = 1,
     ) -> None:
         self._documents: Mapping[str, Document] = (
             documents if isinstance(documents, Mapping) else {document.doc_id: document for document in documents}
         )
+        depth = depth_for(reranker) if depth is None else depth
         require_count("depth", depth)
         self._retriever = retriever
         self.reranker = reranker
@@ -59,9 +62,18 @@ class RetrieveAndRerank:
     def from_documents(
         cls, documents: Sequence[Document | Mapping[str, Any] | str], reranker: Reranker, **options: Any
     ) -> RetrieveAndRerank:
-        """Index documents with TF-IDF, the default, and put the reranker behind it; `options` as in the class."""
+        """Index documents as in the package's proof, else with TF-IDF, and put the reranker behind it.
+
+        A package that was proven behind a dense or hybrid first stage embeds the documents, which takes time: save the
+        result with `save`, or keep it.
+
+        Args:
+            documents: the corpus.
+            reranker: second stage.
+            options: `depth` and `passages`, as in the class.
+        """
         found = as_documents(documents)
-        return cls(found, fit_retriever(found), reranker, **options)
+        return cls(found, fit_first_stage(found, reranker), reranker, **options)
 
     def __call__(self, query: str, k: int | None = 10) -> RankedResults:
         """The `k` best documents for a query (all reranked ones if None).
@@ -85,6 +97,10 @@ class RetrieveAndRerank:
             first_stage_scores=np.array([candidate.score for candidate in candidates], dtype=np.float64),
             top_k=k,
         )
+
+    def origins(self, query: str) -> dict[str, dict[str, int]]:
+        """Where the candidates come from, if the first stage combines several: document id -> part -> rank."""
+        return self._retriever.origins(query, self._depth) if isinstance(self._retriever, CombinedRetriever) else {}
 
     @property
     def first_stage(self) -> str:
@@ -140,11 +156,22 @@ class RetrieveAndRerank:
         return cls(documents, retriever, reranker, **read_json(Path(folder) / _SETTINGS_FILE))
 
 
+def depth_for(reranker: Reranker) -> int:
+    """How many candidates a reranker was proven with; `DEFAULT_DEPTH` if it does not say."""
+    return reranker.manifest.depth or DEFAULT_DEPTH
+
+
+def fit_first_stage(documents: Collection[Document], reranker: Reranker) -> StoredRetriever:
+    """Index documents as the first stage of a reranker's proof did; with TF-IDF if its folder does not say how."""
+    folder = reranker.folder / FIRST_STAGE_FOLDER if reranker.folder else None
+    return fit_by_recipe(folder, documents) if folder and has_recipe(folder) else fit_retriever(documents)
+
+
 def save_first_stage(folder: Path, documents: Iterable[Document], retriever: StoredRetriever) -> None:
     """Write a corpus and its index: `documents.jsonl` and the folder of its kind, such as `tfidf/`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(
-        folder / "documents.jsonl",
+        folder / _DOCUMENTS,
         (
             {"_id": found.doc_id, "title": found.title, "text": found.text, "metadata": dict(found.metadata)}
             for found in documents
@@ -153,9 +180,14 @@ def save_first_stage(folder: Path, documents: Iterable[Document], retriever: Sto
     save_retriever(folder, retriever)
 
 
+def holds_documents(folder: Path) -> bool:
+    """Whether `save_first_stage` wrote into a folder."""
+    return (folder / _DOCUMENTS).is_file()
+
+
 def load_first_stage(folder: Path) -> tuple[list[Document], StoredRetriever]:
     """Read what `save_first_stage` wrote."""
-    return read_documents(folder / "documents.jsonl"), load_retriever(folder)
+    return read_documents(folder / _DOCUMENTS), load_retriever(folder)
 
 
 class Compressor:

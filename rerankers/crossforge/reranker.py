@@ -106,6 +106,11 @@ class Reranker:
         return self._parts.manifest
 
     @property
+    def folder(self) -> Path | None:
+        """The folder that it was loaded from; None if it was built from parts."""
+        return self._parts.folder
+
+    @property
     def tokenizer(self) -> PairTokenizer:
         """The tokenizer with the model's maximum length."""
         return self._parts.tokenizer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from crossforge.errors import InputError
 from crossforge.files import read_lines, written_atomically
@@ -19,6 +21,14 @@ class Candidate(NamedTuple):
 
 # query id -> candidates, best first
 Run = Mapping[str, list[Candidate]]
+
+
+def trec_sorted(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One query's documents in trec_eval's order: descending score, ties by descending document id.
+
+    As in trec_eval, scores are compared as 32-bit floats.
+    """
+    return sorted(candidates, key=lambda found: (np.float32(found.score), found.doc_id), reverse=True)
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:

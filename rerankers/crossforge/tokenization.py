@@ -39,20 +39,12 @@ class PairTokenizer:
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0, segments: bool = True) -> None:
-        from tokenizers import Tokenizer
-
-        try:
-            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-            self._plain = Tokenizer.from_file(str(tokenizer_file))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise PackageError(f"{tokenizer_file}: not a readable tokenizer ({error})") from None
+        self._tokenizer, self._plain = _read(tokenizer_file), _read(tokenizer_file)
         self.max_length = max_length
         self._pad_id = pad_id
         self._segments = segments
-        self._tokenizer.no_padding()
-        self._plain.no_padding()
         self._plain.no_truncation()
-        self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        self._special_tokens: int = self._tokenizer.num_special_tokens_to_add(is_pair=True)
         self._tokenizer.enable_truncation(max_length, strategy="only_second")
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
@@ -76,15 +68,13 @@ class PairTokenizer:
 
     def pad(self, encoded: Sequence[EncodedPair]) -> dict[str, NDArray[np.int64]]:
         """`input_ids`, `attention_mask` and, with segments, `token_type_ids`, each int64 of shape (pairs, longest)."""
-        shape = len(encoded), max(len(pair.ids) for pair in encoded)
-        ids, mask, types = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-        ids += self._pad_id
+        arrays = _padded([pair.ids for pair in encoded], self._pad_id)
+        if not self._segments:
+            return arrays
+        types = np.zeros_like(arrays["input_ids"])
         for row, pair in enumerate(encoded):
-            ids[row, : len(pair.ids)] = pair.ids
-            mask[row, : len(pair.ids)] = 1
             types[row, : len(pair.ids)] = pair.type_ids
-        arrays = {"input_ids": ids, "attention_mask": mask}
-        return {**arrays, "token_type_ids": types} if self._segments else arrays
+        return {**arrays, "token_type_ids": types}
 
     def fits(self, query: str) -> bool:
         """Whether the query leaves at least `MIN_DOCUMENT_TOKENS` tokens for a document."""
@@ -101,6 +91,53 @@ class PairTokenizer:
                 f"the query has {used} tokens and the model reads {self.max_length} for query and document together: "
                 f"shorten the query ({query[:40]!r}…)"
             )
+
+
+class TextTokenizer:
+    """Encodes texts by themselves, for embedding; what exceeds the maximum length is cut off at the end.
+
+    Args:
+        tokenizer_file: path to a `tokenizer.json`.
+        max_length: maximum tokens of a text, special tokens included.
+        pad_id: id of the padding token.
+
+    Raises:
+        PackageError: `tokenizer_file` cannot be read.
+    """
+
+    def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0) -> None:
+        self._tokenizer = _read(tokenizer_file)
+        self._tokenizer.enable_truncation(max_length)
+        self._pad_id = pad_id
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of each text."""
+        return [found.ids for found in self._tokenizer.encode_batch([_clean(text) for text in texts])]
+
+    def pad(self, encoded: Sequence[list[int]]) -> dict[str, NDArray[np.int64]]:
+        """`input_ids`, `attention_mask` and `token_type_ids`, each int64 of shape (texts, longest)."""
+        arrays = _padded(encoded, self._pad_id)
+        return {**arrays, "token_type_ids": np.zeros_like(arrays["input_ids"])}
+
+
+def _read(tokenizer_file: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise PackageError(f"{tokenizer_file}: not a readable tokenizer ({error})") from None
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _padded(encoded: Sequence[list[int]], pad_id: int) -> dict[str, NDArray[np.int64]]:
+    shape = len(encoded), max(map(len, encoded))
+    ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for row, found in enumerate(encoded):
+        ids[row, : len(found)] = found
+        mask[row, : len(found)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 def _clean(text: Any) -> str:

@@ -48,6 +48,11 @@ class Analyzer:
                 f"no stemmer for the language {self.language!r}; have none, {', '.join(Stemmer.algorithms())}"
             )
 
+    def __str__(self) -> str:
+        if self.kind == "char":
+            return f"{self.ngram} characters a term"
+        return "words" if self.language == "none" else f"words, stemmed in {self.language}"
+
     def terms(self, text: str) -> list[str]:
         """The terms of one text, in order, repetitions kept."""
         return [term for terms in self.terms_of_words(self.words(text)) for term in terms]

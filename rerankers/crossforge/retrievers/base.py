@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.documents import Document
-from crossforge.runs import Candidate
+from crossforge.runs import Candidate, Run
 
 
 class Retriever(Protocol):
@@ -56,6 +56,62 @@ class StoredRetriever(Retriever, Protocol):
         ...
 
 
+@runtime_checkable
+class RepeatableRetriever(StoredRetriever, Protocol):
+    """A retriever whose kind can be fitted in the same way to other documents."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What its kind was fitted with: values as JSON has them, mappings of such, and `Path`s of folders to copy."""
+        ...
+
+
+@runtime_checkable
+class ScoringRetriever(StoredRetriever, Protocol):
+    """A retriever that scores documents of its corpus which it did not find."""
+
+    def scores(
+        self, queries: Mapping[str, str], doc_ids: Mapping[str, Sequence[str]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """The scores that `search` gives, for chosen documents.
+
+        Args:
+            queries: query id -> text.
+            doc_ids: query id -> ids of documents; those of every query must be given.
+
+        Returns:
+            Query id -> scores of shape (documents,); 0 where a lexical retriever shares no term.
+        """
+        ...
+
+
+@runtime_checkable
+class CombinedRetriever(StoredRetriever, Protocol):
+    """A retriever that joins the lists of others, by a weight that a dev split may choose."""
+
+    @property
+    def parts(self) -> tuple[ScoringRetriever, ...]:
+        """The retrievers whose lists are joined."""
+        ...
+
+    @property
+    def weight(self) -> float | None:
+        """Share of the first part in the joint score; None joins by rank."""
+        ...
+
+    def with_weight(self, weight: float | None) -> CombinedRetriever:
+        """The same retriever with another weight."""
+        ...
+
+    def origins(self, query: str, k: int) -> dict[str, dict[str, int]]:
+        """For each document of the parts' lists of `k`: name of the part -> rank in its list, from 1."""
+        ...
+
+    def fused(self, queries: Mapping[str, str], runs: Sequence[Run], k: int) -> dict[str, list[Candidate]]:
+        """The `k` best of each query from the lists that the parts found, as `search` orders them."""
+        ...
+
+
 class RetrieverKind(Protocol):
     """What is registered: fits and loads one kind of retriever."""
 
@@ -78,3 +134,27 @@ class RetrieverKind(Protocol):
             PackageError: the folder holds no such index.
         """
         ...
+
+
+@runtime_checkable
+class OutsideKind(RetrieverKind, Protocol):
+    """A kind whose candidates depend on more than the corpus and the settings."""
+
+    def depends_on(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What they depend on besides, as JSON, for fingerprints: they are made before the first stage of a run.
+
+        Raises:
+            InputError: a setting is wrong, or what it names is not there.
+        """
+        ...
+
+    def reaches(self, settings: Mapping[str, Any]) -> Sequence[str]:
+        """Which functions and addresses it calls, by the names under which `trust` knows them."""
+        ...
+
+
+def order_of_ids(doc_ids: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each document in the order of ids, shape (documents,)."""
+    order = np.empty(len(doc_ids), dtype=np.int64)
+    order[sorted(range(len(doc_ids)), key=doc_ids.__getitem__)] = np.arange(len(doc_ids))
+    return order

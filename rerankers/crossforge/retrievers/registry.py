@@ -10,9 +10,24 @@ if TYPE_CHECKING:
     from crossforge.retrievers.base import RetrieverKind
 
 LEXICAL = "lexical"
+DENSE = "dense"
+HYBRID = "hybrid"
 
 RETRIEVERS: Registry[RetrieverKind] = Registry(
     "retrievers",
     "retriever",
-    {LEXICAL: Plugin("crossforge.retrievers.lexical:LexicalKind", "an index of terms, weighted by TF-IDF or BM25")},
+    {
+        LEXICAL: Plugin("crossforge.retrievers.lexical:LexicalKind", "an index of terms, weighted by TF-IDF or BM25"),
+        DENSE: Plugin("crossforge.retrievers.dense:DenseKind", "vectors of a bi-encoder, searched exactly"),
+        HYBRID: Plugin("crossforge.retrievers.hybrid:HybridKind", "both lists, fused"),
+        "run": Plugin("crossforge.retrievers.run:RunKind", "TREC runs that any engine has written"),
+        "callable": Plugin(
+            "crossforge.retrievers.callable:CallableKind", "a Python function, or a LangChain or LlamaIndex retriever"
+        ),
+        "opensearch": Plugin("crossforge.retrievers.opensearch:OpenSearchKind", "an index of OpenSearch"),
+        "elasticsearch": Plugin("crossforge.retrievers.elasticsearch:ElasticsearchKind", "an index of Elasticsearch"),
+        "postgres": Plugin(
+            "crossforge.retrievers.postgres:PostgresKind", "PostgreSQL: full-text search, or vectors of pgvector"
+        ),
+    },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
+from crossforge.retrievers.base import order_of_ids
 from crossforge.retrievers.counting import count_corpus, count_known
 from crossforge.retrievers.postings import best_documents
 from crossforge.retrievers.registry import LEXICAL
@@ -102,6 +104,13 @@ class TfidfRetriever:
         """See `StoredRetriever`."""
         return str(self.analyzer)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See `RepeatableRetriever`."""
+        weighting = self._weights.settings()["name"]
+        analyzer = {"analyzer": self.analyzer.kind, "language": self.analyzer.language}
+        return {**analyzer, "weighting": weighting, "title_weight": self.title_weight}
+
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
         """The `k` best documents of each query (query id -> text); documents that share no term are not retrieved.
 
@@ -112,7 +121,7 @@ class TfidfRetriever:
                 were indexed decides nothing.
         """
         weights = self._weights.of_queries(self._counts(list(queries.values())))
-        found = best_documents(weights, self._postings, k, order=self._order_of_ids() if ties_by_id else None)
+        found = best_documents(weights, self._postings, k, order=order_of_ids(self.doc_ids) if ties_by_id else None)
         return {query_id: self._candidates(*best) for query_id, best in zip(queries, found, strict=True)}
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -120,6 +129,17 @@ class TfidfRetriever:
         vectors = self._weights.of_documents(self._counts(texts))
         product = vectors @ self._weights.of_queries(self._counts([query])).T
         return np.asarray(product.toarray()[:, 0], dtype=np.float32)
+
+    def scores(
+        self, queries: Mapping[str, str], doc_ids: Mapping[str, Sequence[str]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """See `ScoringRetriever`."""
+        weights = self._weights.of_queries(self._counts(list(queries.values())))
+        positions = {
+            query_id: np.array([self._positions[doc_id] for doc_id in doc_ids[query_id]], dtype=np.int64)
+            for query_id in queries
+        }
+        return {query_id: self._scores_at(weights[row], positions[query_id]) for row, query_id in enumerate(queries)}
 
     def save(self, folder: Path) -> None:
         """Write the index as JSON and plain numpy arrays, whole or not at all."""
@@ -171,10 +191,21 @@ class TfidfRetriever:
         postings = self._postings
         return {"idf": self._weights.idf, "data": postings.data, "indices": postings.indices, "indptr": postings.indptr}
 
-    def _order_of_ids(self) -> NDArray[np.int64]:
-        order = np.empty(len(self.doc_ids), dtype=np.int64)
-        order[sorted(range(len(order)), key=self.doc_ids.__getitem__)] = np.arange(len(order))
-        return order
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {doc_id: position for position, doc_id in enumerate(self.doc_ids)}
+
+    def _scores_at(self, query: csr_matrix, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The scores of documents for one query: its terms' postings are looked up, not read through."""
+        scores = np.zeros(len(positions), dtype=np.float32)
+        for term, weight in zip(query.indices, query.data, strict=True):
+            row = slice(*self._postings.indptr[term : term + 2])
+            holders, weights = self._postings.indices[row], self._postings.data[row]
+            if not len(holders):
+                continue
+            places = np.minimum(np.searchsorted(holders, positions), len(holders) - 1)
+            scores += np.where(holders[places] == positions, weight * weights[places], 0)
+        return scores
 
     def _counts(self, texts: Sequence[str]) -> csr_matrix:
         return count_known(texts, self.analyzer, self._columns)

@@ -1,0 +1,99 @@
+"""`EmbeddingStore`: vectors of texts that were embedded already, so that a killed or repeated run embeds only the rest.
+
+Each block of texts is a file of its own, written completely or not at all, so that several processes may share a store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.batching import blocks
+from crossforge.embedding.encoder import Embedder, Progress
+from crossforge.errors import PackageError
+from crossforge.files import written_atomically
+
+# Texts a file: some seconds' work, which is what a killed run loses; among so many, lengths sort well.
+_BLOCK = 1024
+_KEY_BYTES = 16
+
+
+class EmbeddingStore:
+    """Documents' vectors in float16, by the hash of the text.
+
+    Args:
+        folder: of the store; made if it is not there. It holds the vectors of one embedder.
+        embedder: embeds the texts that are not stored.
+    """
+
+    def __init__(self, folder: Path, embedder: Embedder) -> None:
+        self._folder = folder
+        self._embedder = embedder
+        self._rows: dict[bytes, tuple[Path, int]] = {}
+        for path in sorted(folder.glob("*.npz")):
+            self._learn(path, _read(path, "keys"))
+
+    def vectors(self, texts: Iterable[str], count: int, progress: Progress | None = None) -> NDArray[np.float16]:
+        """The vectors of documents' texts, float16 of shape (count, dimension).
+
+        Args:
+            texts: read once, and never held as a whole.
+            count: how many there are.
+            progress: called with numbers of texts, stored ones included.
+        """
+        found = np.empty((count, self._embedder.dimension), dtype=np.float16)
+        wanted: list[bytes] = []
+        for block in blocks(texts, _BLOCK):
+            wanted += self._stored(block, progress)
+        self._fill(found, wanted)
+        return found
+
+    def missing(self, texts: Iterable[str]) -> Iterator[str]:
+        """The texts that are not stored."""
+        return (text for text in texts if _key(text) not in self._rows)
+
+    def _stored(self, texts: list[str], progress: Progress | None) -> list[bytes]:
+        keys = [_key(text) for text in texts]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
+        if progress:
+            progress(len(texts) - len(new))
+        if new:
+            self._write(list(new), self._embedder.embed(list(new.values()), "document", progress))
+        return keys
+
+    def _write(self, keys: list[bytes], vectors: NDArray[np.float32]) -> None:
+        packed = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), _KEY_BYTES)
+        path = self._folder / f"{hashlib.blake2b(packed.tobytes(), digest_size=_KEY_BYTES).hexdigest()}.npz"
+        with written_atomically(path) as beside, beside.open("wb") as stream:
+            np.savez(stream, keys=packed, vectors=vectors.astype(np.float16))
+        self._learn(path, packed)
+
+    def _learn(self, path: Path, keys: NDArray[np.uint8]) -> None:
+        self._rows.update((key.tobytes(), (path, row)) for row, key in enumerate(keys))
+
+    def _fill(self, found: NDArray[np.float16], wanted: list[bytes]) -> None:
+        """Copy the rows, reading each file once."""
+        places: dict[Path, list[tuple[int, int]]] = {}
+        for position, key in enumerate(wanted):
+            path, row = self._rows[key]
+            places.setdefault(path, []).append((position, row))
+        for path, pairs in places.items():
+            positions, rows = np.array(pairs).T
+            found[positions] = _read(path, "vectors")[rows]
+
+
+def _read(path: Path, name: str) -> NDArray[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays[name])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise PackageError(f"{path}: damaged ({error}); delete it, and its texts are embedded again") from None
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=_KEY_BYTES).digest()

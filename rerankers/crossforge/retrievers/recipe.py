@@ -1,0 +1,79 @@
+"""Repeats a first stage over other documents: a package without a corpus says how its first stage was made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from crossforge.documents import Document
+from crossforge.errors import PackageError
+from crossforge.files import write_json
+from crossforge.package_files import read_package_json
+from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
+from crossforge.retrievers.choice import fit_retriever
+
+_FILE = "recipe.json"
+# A folder in the settings becomes a mapping with this key: its place beside the recipe.
+_FOLDER = "folder"
+
+
+def save_recipe(folder: Path, retriever: RepeatableRetriever) -> None:
+    """Write how a retriever was made, and the folders that it was made with, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _FILE, {"kind": retriever.kind, "settings": _packed(retriever.settings, folder)})
+
+
+def has_recipe(folder: Path) -> bool:
+    """Whether `save_recipe` wrote into a folder."""
+    return (folder / _FILE).is_file()
+
+
+def fit_by_recipe(folder: Path, documents: Collection[Document]) -> StoredRetriever:
+    """Index documents as `save_recipe` says.
+
+    Raises:
+        InputError: the kind is not known here, or there is nothing to index.
+        PackageError: the recipe is damaged.
+    """
+    recipe = read_package_json(folder / _FILE)
+    try:
+        return fit_retriever(documents, recipe["kind"], _unpacked(recipe["settings"], folder))
+    except (KeyError, TypeError, AttributeError):
+        raise PackageError(f"{folder / _FILE}: damaged; copy the package again") from None
+
+
+def _packed(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Path):
+            found[name] = {_FOLDER: _placed(value, folder, name)}
+        else:
+            found[name] = _packed(value, folder) if isinstance(value, Mapping) else value
+    return found
+
+
+def _placed(source: Path, folder: Path, name: str) -> str:
+    """Where a folder is within the recipe's; it is copied unless it is there already."""
+    if source.is_relative_to(folder):
+        return source.relative_to(folder).as_posix()
+    shutil.copytree(source, folder / name)
+    return name
+
+
+def _unpacked(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found[name] = _inside(folder, value[_FOLDER]) if _FOLDER in value else _unpacked(value, folder)
+        else:
+            found[name] = value
+    return found
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise PackageError(f"{folder / _FILE}: {name!r} points outside the package")
+    return folder / path

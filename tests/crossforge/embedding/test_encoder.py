@@ -1,0 +1,78 @@
+"""An exported bi-encoder embeds as sentence-transformers does, without torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
+from support import make_documents
+
+from crossforge.embedding.encoder import Encoder
+from crossforge.errors import InputError, PackageError
+from crossforge_train.encoder_export import export_encoder
+
+TEXTS = [document["text"] for document in make_documents(4)] + ["", "bread", "bread oven " * 80, "é\ud800…"]
+
+pytestmark = pytest.mark.usefixtures("quickly")
+
+
+def test_vectors_are_those_of_sentence_transformers_whatever_the_lengths(tiny_encoder: Path, tiny_onnx: Path) -> None:
+    texts = [text.encode("utf-8", "replace").decode() for text in TEXTS]
+    expected = SentenceTransformer(str(tiny_encoder), device="cpu").encode(texts, normalize_embeddings=True)
+    found = Encoder(tiny_onnx).embed(TEXTS, "document")
+    assert np.abs(found - expected).max() < 1e-5
+    assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
+    assert Encoder(tiny_onnx).embed([], "query").shape == (0, 32)
+
+
+def test_prompts_further_modules_and_a_shorter_length_are_part_of_the_export(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    model = SentenceTransformer(str(tiny_encoder), device="cpu", prompts={"query": "boat: ", "document": "sail: "})
+    model.append(Dense(32, 8))
+    model.save(str(tmp_path / "dense"))
+    export_encoder(tmp_path / "dense", tmp_path / "onnx", "dense", max_length=12)
+    encoder = Encoder(tmp_path / "onnx")
+    model.max_seq_length = 12
+    for role, expected in (("query", model.encode_query(TEXTS[:3])), ("document", model.encode_document(TEXTS[:3]))):
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        assert np.abs(encoder.embed(TEXTS[:3], role) - expected).max() < 1e-5
+    assert encoder.settings.description == "dense, 12 tokens, 8 dimensions"
+
+
+def test_a_model_whose_pooling_leaves_out_the_prompt_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    model = SentenceTransformer(str(tiny_encoder), device="cpu")
+    model[1].include_prompt = False
+    model.save(str(tmp_path / "instructor"))
+    with pytest.raises(InputError, match=r"leaves its prompt out when it pools; set first_stage\.kind: lexical"):
+        export_encoder(tmp_path / "instructor", tmp_path / "onnx", "instructor")
+    assert not (tmp_path / "onnx").exists()
+
+
+def test_what_is_no_encoder_or_damaged_is_told_in_one_line(tiny_encoder: Path, tiny_onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match=r"encoder\.json"):
+        Encoder(tiny_encoder)
+    shutil.copytree(tiny_onnx, tmp_path / "broken")
+    (tmp_path / "broken" / "onnx" / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(PackageError, match="ONNX Runtime cannot load it"):
+        Encoder(tmp_path / "broken")
+    settings = json.loads((tiny_onnx / "encoder.json").read_text())
+    (tmp_path / "broken" / "encoder.json").write_text(json.dumps({**settings, "kind": "other"}))
+    with pytest.raises(PackageError, match="not an encoder of this version"):
+        Encoder(tmp_path / "broken")
+
+
+def test_embedding_needs_no_torch(tiny_onnx: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from crossforge.embedding.encoder import Encoder;"
+        f"Encoder(Path({str(tiny_onnx)!r})).embed(['bread'], 'query');"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
