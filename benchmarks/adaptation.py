@@ -21,6 +21,7 @@ from quality import cosine_scores
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
+from crossforge.pipeline import DEFAULT_DEPTH
 from crossforge.reranker import Reranker
 from crossforge.runs import Run
 from crossforge_train.adaptation.recipe import RECIPE
@@ -39,14 +40,15 @@ from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.mining.bi_encoder import BiEncoder
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.evaluate import backend_for
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
-TFIDF, BASE, BASE_FUSED, ADAPTED, FUSED = (
-    "TF-IDF", "base as bi-encoder", "base as bi-encoder, fused", "adapted", "adapted, fused"
+FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED = (
+    "first stage", "base as bi-encoder", "base as bi-encoder, fused", "adapted", "adapted, fused"
 )  # fmt: skip
-SYSTEMS = (TFIDF, BASE, BASE_FUSED, ADAPTED, FUSED)
+SYSTEMS = (FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED)
 MEASURED_FILE = "human.json"
 _TOKENS = 256  # the bi-encoder's maximum length
 
@@ -102,7 +104,9 @@ def _measured(config: Config, folder: Path, split: str, max_queries: int | None)
     metric = config.evaluation.metric
     values = {name: measure_rankings([metric], bench.qrels, order) for name, order in orders.items()}
     contest = Contest(
-        TFIDF, [(FUSED, TFIDF)], [(ADAPTED, TFIDF), *((FUSED, name) for name in orders if "base" in name)]
+        FIRST_STAGE,
+        [(FUSED, FIRST_STAGE)],
+        [(ADAPTED, FIRST_STAGE), *((FUSED, name) for name in orders if "base" in name)],
     )
     compared = {
         (found.system, found.baseline): f"{found.difference:+.3f} [{found.interval[0]:+.3f}, {found.interval[1]:+.3f}] "
@@ -113,7 +117,7 @@ def _measured(config: Config, folder: Path, split: str, max_queries: int | None)
     seconds = sum(read_json(path)["seconds"] for path in (config.folder / "stages").glob("*.json"))
     over_base = compared.get((FUSED, BASE_FUSED), "–")
     head = [config.name, str(len(bench.queries)), f"{seconds / 60:.0f} min"]
-    return _cells([*head, *cells, compared[FUSED, TFIDF], compared[ADAPTED, TFIDF], over_base])
+    return _cells([*head, *cells, compared[FUSED, FIRST_STAGE], compared[ADAPTED, FIRST_STAGE], over_base])
 
 
 def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
@@ -123,11 +127,9 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     dev = _bench(config, adapted, config.collection.dev_split, config.evaluation.max_dev_queries)
     bench = _bench(config, read_folder(folder), split, max_queries)
     # The bench's pipeline indexes whole documents, as the package does.
-    scored = score_queries(
-        bench.pipeline(package), bench.queries, bench.run, config.evaluation.depth, RichReporter(), "reranking"
-    )
+    scored = score_queries(bench.pipeline(package), bench.queries, bench.run, bench.depth, RichReporter(), "reranking")
     orders: dict[str, Rankings] = {
-        TFIDF: {query_id: [found.doc_id for found in bench.run[query_id]] for query_id in bench.queries},
+        FIRST_STAGE: {query_id: [found.doc_id for found in bench.run[query_id]] for query_id in bench.queries},
         ADAPTED: rankings(scored, bench.run, 0.0),
         FUSED: rankings(scored, bench.run, package.manifest.fusion_weight),
     }
@@ -143,22 +145,26 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
 
 
 def _cosines(model: BiEncoder, bench: Bench) -> Mapping[str, ScoredQuery]:
-    return cosine_scores(model, bench.collection, bench.queries, bench.run, bench.config.depth)
+    return cosine_scores(model, bench.collection, bench.queries, bench.run, bench.depth)
 
 
 def _bench(config: Config, collection: Collection, split: str, limit: int | None) -> Bench:
     """A bench on the run's own index for dev, and on an index of whole documents for human queries."""
-    retriever = (
-        RunFolder(config.folder).mined.retriever()
-        if split == config.collection.dev_split
-        else fit_first_stage(collection.corpus.values(), config.first_stage)
-    )
+    mined = RunFolder(config.folder).mined
+    if split == config.collection.dev_split:
+        retriever = mined.retriever()
+    else:
+        embeddings = run_embeddings(config, SilentReporter()) if config.first_stage.embeds else None
+        first_stage = config.first_stage.of_kind(mined.choice.kind)
+        retriever = fit_first_stage(collection.corpus.values(), first_stage, embeddings, mined.choice.weight)
     run: Run = retriever.search(collection.split_queries(split), config.first_stage.depth)
-    return set_up_bench(collection, split, run, retriever, config.evaluation, config.seed, SilentReporter(), limit)
+    settings = config.evaluation
+    depth = DEFAULT_DEPTH if settings.depth == "auto" else settings.depth
+    return set_up_bench(collection, split, run, retriever, depth, settings, config.seed, SilentReporter(), limit)
 
 
 def _table(rows: list[str]) -> str:
-    head = ["folder-seed", "queries", "time", *SYSTEMS, f"{FUSED} over {TFIDF}", f"{ADAPTED} over {TFIDF}",
+    head = ["folder-seed", "queries", "time", *SYSTEMS, f"{FUSED} over {FIRST_STAGE}", f"{ADAPTED} over {FIRST_STAGE}",
             f"{FUSED} over {BASE_FUSED}"]  # fmt: skip
     return "\n".join([_cells(head), "|" + "---|" * len(head), *rows])
 

@@ -64,14 +64,15 @@ def _options() -> argparse.Namespace:
 def _bench(config: Config) -> Bench:
     run, split, settings = RunFolder(config.folder), config.collection.test_splits[0], config.evaluation
     return set_up_bench(
-        run.collected.collection(), split, run.mined.run(split), run.mined.retriever(), settings, config.seed,
+        run.collected.collection(), split, run.mined.run(split), run.mined.retriever(),
+        run.evaluated.report.depth, settings, config.seed,
         SilentReporter(), settings.max_queries,
     )  # fmt: skip
 
 
 def _scored(bench: Bench, reranker: Reranker) -> dict[str, ScoredQuery]:
     pipeline = bench.pipeline(reranker)
-    return score_queries(pipeline, bench.queries, bench.run, bench.config.depth, SilentReporter(), "scoring")
+    return score_queries(pipeline, bench.queries, bench.run, bench.depth, SilentReporter(), "scoring")
 
 
 def _row(name: str, bench: Bench, exact: dict[str, ScoredQuery], found: dict[str, ScoredQuery], seconds: float) -> str:

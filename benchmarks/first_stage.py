@@ -1,6 +1,7 @@
 """The first stage compared with bm25s (numpy and numba, if installed) and plain cosine similarity.
 
     python benchmarks/first_stage.py COLLECTION
+    python benchmarks/first_stage.py COLLECTION --dense --sizes 1000000 --queries 10000
 
 COLLECTION is a folder in BEIR layout. Its words, most frequent first, form the vocabulary of a synthetic corpus: words
 are drawn independently, the word of rank r with probability proportional to 1 / (r + 2.7) (Zipf–Mandelbrot law), until
@@ -11,7 +12,8 @@ more often than this.
 
 Every system does the same work in its own process: it takes the same documents, indexes them, saves the index, and
 finds the top 100 documents for every query. Memory is the total of the process and its workers, with shared pages
-counted once (PSS), sampled twice a second; it includes the texts.
+counted once (PSS), sampled twice a second; it includes the texts. With --dense, vectors are searched and texts
+embedded instead, as `dense.py` describes.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import dense
 import numpy as np
 import psutil
 from scipy.sparse import csr_matrix
@@ -55,6 +58,9 @@ def main() -> None:
     options = _options()
     if not (options.collection / "corpus.jsonl").is_file():
         sys.exit(f"skipped: {options.collection} has no corpus.jsonl; pass a collection in BEIR layout")
+    if options.dense:
+        _dense(options)
+        return
     if options.system:
         print(json.dumps(_measure(options.system, options.collection, options.sizes[0], options.queries)))
         return
@@ -74,8 +80,35 @@ def _options() -> argparse.Namespace:
     parser.add_argument("collection", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of documents")
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--system", choices=SYSTEMS, help="measure this system here, at the first size; prints JSON")
+    parser.add_argument("--dense", action="store_true", help="vectors in place of words")
+    parser.add_argument("--vectors", type=Path, help="with --dense --system: the vectors to search")
+    parser.add_argument(
+        "--system", choices=[*SYSTEMS, *dense.SEARCHES], help="measure this system here, at the first size; prints JSON"
+    )
     return parser.parse_args()
+
+
+def _dense(options: argparse.Namespace) -> None:
+    """Search vectors with each system in its own process, then embed texts with each, and print a table of both."""
+    if options.system:
+        with Peak() as peak:
+            seconds, scores = dense.search(options.system, options.vectors, options.queries)
+        print(json.dumps({"search": seconds, "peak": peak.bytes / 1e9, "scores": scores}))
+        return
+    print("| vectors | queries | system | search s | peak GB |\n|---|---|---|---|---|")
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "vectors.npy"
+            dense.write_vectors(path, size)
+            command = ["--dense", "--vectors", str(path)]
+            found = {name: _in_a_process(options, size, name, *command) for name in dense.SEARCHES}
+        reference = found["crossforge dense"]["scores"]
+        for name, row in found.items():
+            same = np.mean(np.isclose(row["scores"], reference, atol=1e-3))
+            print(f"| {size:,} | {options.queries:,} | {name} | {row['search']:.1f} | {row['peak']:.2f} |", flush=True)
+            print(f"<!-- {name}: {same:.1%} of the scores as ours -->")
+    for name, value in dense.embedding_speeds(options.collection, 400).items():
+        print(f"<!-- {name}: {value:.3g} -->")
 
 
 def _fits(system: str, size: int, queries: int) -> bool:
@@ -85,8 +118,8 @@ def _fits(system: str, size: int, queries: int) -> bool:
     return system != "cosine_similarity" or 8 * size * queries < TABLE_BYTES
 
 
-def _in_a_process(options: argparse.Namespace, size: int, system: str) -> Measured:
-    command = [sys.executable, __file__, str(options.collection), "--system", system]
+def _in_a_process(options: argparse.Namespace, size: int, system: str, *further: str) -> Measured:
+    command = [sys.executable, __file__, str(options.collection), "--system", system, *further]
     command += ["--sizes", str(size), "--queries", str(options.queries)]
     measured: Measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return measured

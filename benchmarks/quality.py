@@ -23,6 +23,7 @@ import numpy as np
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
+from crossforge.pipeline import DEFAULT_DEPTH
 from crossforge.reranker import Reranker
 from crossforge.runs import Run, read_run, write_run
 from crossforge_train.base_model import find_base_model
@@ -128,10 +129,11 @@ def _work(config: Config, folder: Path, stock_rates: tuple[float, ...]) -> Work:
     collection, retriever = run.collected.collection(), run.mined.retriever()
     dev, (test, *_) = config.collection.dev_split, config.collection.test_splits
     settings = config.evaluation
+    depth = DEFAULT_DEPTH if settings.depth == "auto" else settings.depth
 
     def bench(split: str, limit: int | None) -> Bench:
         found = run.mined.run(split)
-        return set_up_bench(collection, split, found, retriever, settings, config.seed, SilentReporter(), limit)
+        return set_up_bench(collection, split, found, retriever, depth, settings, config.seed, SilentReporter(), limit)
 
     benches = bench(dev, settings.max_dev_queries), bench(test, settings.max_queries)
     return Work(config, collection, *benches, folder, stock_rates)
@@ -151,7 +153,7 @@ def _bi_encoder_orders(work: Work) -> dict[str, Rankings]:
     def scored(bench: Bench) -> dict[str, ScoredQuery]:
         config = work.config
         model = BiEncoder(find_base_model(config.base_model), 256, config.training.precision)
-        return cosine_scores(model, work.collection, bench.queries, bench.run, bench.config.depth)
+        return cosine_scores(model, work.collection, bench.queries, bench.run, bench.depth)
 
     return _kept(work, "base as bi-encoder", scored)
 
@@ -194,7 +196,7 @@ def _on_dev(work: Work, rate: float) -> float:
 
 def _scored_by(bench: Bench, model: Path) -> dict[str, ScoredQuery]:
     pipeline = bench.pipeline(Reranker(model, backend=backend_for(bench.config.backend)))
-    return score_queries(pipeline, bench.queries, bench.run, bench.config.depth, SilentReporter(), "scoring")
+    return score_queries(pipeline, bench.queries, bench.run, bench.depth, SilentReporter(), "scoring")
 
 
 def _kept(work: Work, name: str, scored: Scorer) -> dict[str, Rankings]:

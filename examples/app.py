@@ -10,4 +10,5 @@ package, query = sys.argv[1:3]
 documents = read_documents(Path(__file__).parent / "langsmith.jsonl")
 search = RetrieveAndRerank.from_documents(documents, Reranker(package))
 for result in search(query, k=5):
-    print(f"{result.rank}. {result.title} (TF-IDF: {result.first_stage_rank}, probability {result.probability:.2f})")
+    before = f"{search.first_stage}: {result.first_stage_rank}"
+    print(f"{result.rank}. {result.title} ({before}, probability {result.probability:.2f})")

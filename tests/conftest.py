@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,36 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_tiny_encoder(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """The tiny encoder, exported to ONNX."""
+    from crossforge_train.encoder_export import export_encoder
+
+    folder = tmp_path_factory.mktemp("onnx") / "encoder"
+    with quick_runs():
+        export_encoder(tiny_encoder, folder, "tiny")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def encoders_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each run has a folder of its own, but what is exported from one bi-encoder is the same for all."""
+    from crossforge_train import embeddings
+
+    export, kept = embeddings.export_encoder, tmp_path_factory.mktemp("encoders")
+
+    def once(bi_encoder: Path, target: Path, name: str, max_length: int | None = None) -> None:
+        stored = kept / hashlib.sha256(repr((bi_encoder, name, max_length)).encode()).hexdigest()
+        if not stored.is_dir():
+            with quick_runs():
+                export(bi_encoder, stored, name, max_length)
+        shutil.copytree(stored, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embeddings, "export_encoder", once)
+        yield
 
 
 @pytest.fixture(scope="module")

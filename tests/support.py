@@ -131,6 +131,7 @@ def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dic
         "runs": str(folder / "runs"),
         "base_model": str(base_model),
         "collection": {"beir": str(collection), "dev": 0.25},
+        "first_stage": {"kind": "lexical"},
         "mining": {"negatives": 3, "window": 20, "teacher": None},
         "training": {
             "max_length": 48,

@@ -43,16 +43,16 @@ def test_weighting_and_title_weight_are_taken_from_the_config():
 
 
 def test_the_fingerprint_of_a_lexical_first_stage_knows_of_no_kinds():
-    assert FirstStageConfig(depth=7).fingerprint() == {
+    assert FirstStageConfig(kind="lexical", depth=7).fingerprint() == {
         "analyzer": "auto", "language": "english", "weighting": "tfidf", "title_weight": 1.0, "depth": 7,
     }  # fmt: skip
 
 
 def test_options_are_for_plug_ins_and_the_settings_of_lexical_are_not(monkeypatch):
-    with pytest.raises(ValueError, match="options are for plug-ins; kind: lexical has analyzer, language"):
-        FirstStageConfig(options={"shortest": 3})
+    with pytest.raises(ValueError, match="options are for other kinds; kind: lexical has analyzer, language"):
+        FirstStageConfig(kind="lexical", options={"shortest": 3})
     monkeypatch.setitem(vars(RETRIEVERS), "third_party", {"other": Plugin("nowhere:at_all", "")})
-    with pytest.raises(ValueError, match="weighting: for kind: lexical alone; settings of other go into options"):
+    with pytest.raises(ValueError, match="weighting: no settings of kind: other; its settings go into options"):
         FirstStageConfig(kind="other", weighting="bm25")
 
 

@@ -12,11 +12,13 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
 from crossforge import Reranker
+from crossforge.embedding.encoder import Encoder
 from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.loading import load_config
+from crossforge_train.encoder_export import export_encoder
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.grafting.graft import graft
@@ -59,6 +61,16 @@ def test_the_packaged_base_model_is_genuine() -> None:
     assert (find_base_model(name) / "model.safetensors").is_file()
 
 
+def test_real_weights_are_embedded_as_sentence_transformers_does(shared_collections: Path, tmp_path: Path) -> None:
+    (name,) = PACKAGED_MODELS
+    folder = find_base_model(name)
+    export_encoder(folder, tmp_path / "encoder", name)
+    texts = [found.full_text for found in read_beir(shared_collections / "cranfield").corpus.values()][:40]
+    texts += [text[:50] for text in texts]
+    expected = SentenceTransformer(str(folder), device="cpu").encode(texts, normalize_embeddings=True)
+    assert np.abs(Encoder(tmp_path / "encoder").embed(texts, "document") - expected).max() < 1e-5
+
+
 def test_a_graft_of_real_weights_follows_the_cosines(shared_collections: Path) -> None:
     collection = read_beir(shared_collections / "stackfaq")
     documents = [found.full_text for found in collection.corpus.values()]
@@ -86,6 +98,7 @@ def short_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart")
     overrides = [
         f"runs={folder}",
+        "first_stage.encoder_max_length=32",
         "mining.max_queries=150",
         "training.dev_queries=20",
         "training.evaluations=1",

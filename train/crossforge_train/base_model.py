@@ -36,6 +36,16 @@ def find_base_model(name: str) -> Path:
     return folder
 
 
+def local_base_model(name: str) -> Path | None:
+    """A base model's folder if its files are on this machine; nothing is downloaded."""
+    try:
+        folder = _find(name, download=False)
+        _require_encoder(folder, name)
+    except InputError:
+        return None
+    return folder
+
+
 def is_bi_encoder(folder: Path) -> bool:
     """Whether a base model is a SentenceTransformer, trained to embed texts so that their cosines are meaningful."""
     return (folder / "modules.json").is_file() and not holds_reranker(folder)
@@ -52,12 +62,12 @@ def model_hash(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
 
-def _find(name: str) -> Path:
+def _find(name: str, *, download: bool = True) -> Path:
     if Path(name).is_dir():
         return Path(name)
     looked = [f"folder {name} (none)"]
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        for place, local_files_only in (("hub cache", True), ("hub", False)):
+        for place, local_files_only in (("hub cache", True), ("hub", False))[: 1 + download]:
             found, problem = _from_hub(name, local_files_only)
             if found:
                 return found

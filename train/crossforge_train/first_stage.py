@@ -2,18 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from crossforge.documents import Document
-from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.base import OutsideKind, Retriever, StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
-from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
+from crossforge.retrievers.trust import trust
+from crossforge_train.config.first_stage import AUTO, FirstStageConfig
+from crossforge_train.embeddings import Embeddings
+
+# The longest that `kind: auto` embeds a corpus.
+MOST_SECONDS = 600
 
 
-def fit_first_stage(documents: Collection[Document], config: FirstStageConfig) -> StoredRetriever:
-    """Index documents as the config says.
+@dataclass(frozen=True)
+class Choice:
+    """The kind of first stage of a run.
+
+    Attributes:
+        kind: its name.
+        why: the reason, and what the other would have cost; empty if the config names the kind.
+        weight: share of the lexical part of a hybrid, chosen on dev; None joins by rank.
+    """
+
+    kind: str
+    why: str = ""
+    weight: float | None = None
+
+
+def choose_kind(documents: Collection[Document], config: FirstStageConfig, embeddings: Embeddings | None) -> Choice:
+    """The kind that a config names, or with `auto` the best that can be had in ten minutes.
+
+    Args:
+        documents: the corpus, of which a sample is embedded.
+        config: the section.
+        embeddings: of the base model, if it is a bi-encoder.
+    """
+    if config.kind != AUTO:
+        return Choice(config.kind)
+    if embeddings is None:
+        return Choice(LEXICAL, "the base model is no bi-encoder, so there is nothing to embed the corpus with")
+    seconds = embeddings.seconds(documents)
+    cost = f"embedding {len(documents):,} documents with {embeddings.model} takes about {_duration(seconds)}"
+    if seconds > MOST_SECONDS:
+        return Choice(LEXICAL, f"{cost}; first_stage.kind: hybrid does it all the same")
+    return Choice(HYBRID, f"{cost} once; first_stage.kind: lexical does without")
+
+
+def fit_first_stage(
+    documents: Collection[Document],
+    config: FirstStageConfig,
+    embeddings: Embeddings | None = None,
+    weight: float | None = None,
+) -> StoredRetriever:
+    """Index documents as the config says; with `auto`, as `choose_kind` does.
+
+    Args:
+        documents: the corpus.
+        config: the section.
+        embeddings: of the encoder; the kinds `dense` and `hybrid` need them.
+        weight: of the lexical part of a hybrid; None joins by rank.
 
     Raises:
         InputError: a setting is wrong, or there is nothing to index.
     """
-    return fit_retriever(documents, config.kind, config.settings)
+    kind = choose_kind(documents, config, embeddings).kind
+    config = config.of_kind(kind)
+    if kind == LEXICAL:
+        return fit_retriever(documents, kind, config.lexical)
+    if kind not in (DENSE, HYBRID):
+        return fit_retriever(documents, kind, config.options)
+    if embeddings is None:
+        return fit_retriever(documents, kind)  # says what it lacks
+    with embeddings.settings(documents) as dense:
+        settings: dict[str, Any] = {"lexical": config.lexical, "dense": dense, "weight": weight}
+        return fit_retriever(documents, kind, settings if kind == HYBRID else dense)
+
+
+def in_words(retriever: Retriever) -> str:
+    """A first stage's name, and how it reads texts."""
+    return f"{retriever.name} ({retriever.description})" if isinstance(retriever, StoredRetriever) else retriever.name
+
+
+def first_stage_depends_on(config: FirstStageConfig) -> Mapping[str, Any]:
+    """What its candidates depend on besides corpus and config, such as the contents of files; empty for most kinds.
+
+    Raises:
+        InputError: a setting is wrong, or what it names is not there.
+    """
+    kind = _outside(config)
+    return {"outside": kind.depends_on(config.options)} if kind else {}
+
+
+def trust_first_stage(config: FirstStageConfig) -> None:
+    """Let the stages of a run load again what its own config names: functions, and the addresses of engines.
+
+    Raises:
+        InputError: a setting is wrong.
+    """
+    if kind := _outside(config):
+        trust(*kind.reaches(config.options))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _outside(config: FirstStageConfig) -> OutsideKind | None:
+    kind = None if config.kind == AUTO else RETRIEVERS.load(config.kind)
+    return kind if isinstance(kind, OutsideKind) else None

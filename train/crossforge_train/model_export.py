@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,30 +95,34 @@ def export_onnx(model: Any, folder: Path) -> None:
     The model is fp32, accepts any batch size and length, and returns `logits` of shape (batch, 1). Its last layer is
     shortened to what the logits need.
     """
-    import torch
-
     shorten_last_layer(model)
     inputs = _ONNX_INPUTS if uses_segments(folder) else _ONNX_INPUTS[:2]
+    write_onnx(_logits_only(model.float().cpu(), inputs), inputs, "logits", folder / MODEL_FILE)
+
+
+def write_onnx(module: Any, inputs: Sequence[str], output: str, path: Path) -> None:
+    """Export a module that takes token arrays of shape (batch, length) in the given order and returns one tensor."""
+    import torch
+
     # A separate tensor per input: the exporter would merge inputs that share one object.
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in inputs)
-    wrapper = _logits_only(model.float().cpu(), inputs).eval()
-    (folder / MODEL_FILE).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            wrapper,
+            module.eval(),
             example,
-            str(folder / MODEL_FILE),
+            str(path),
             dynamo=True,
             dynamic_shapes=(tuple(axes for _ in inputs),),  # one entry: `forward` takes them as *tensors
             input_names=list(inputs),
-            output_names=["logits"],
+            output_names=[output],
             external_data=False,
             verbose=False,
         )
-    _drop_traces(folder / MODEL_FILE)
+    _drop_traces(path)
 
 
 def _drop_traces(path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from crossforge.files import read_json, write_json
 from crossforge.pipeline import FIRST_STAGE_FOLDER
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import load_retriever, save_retriever
+from crossforge.retrievers.registry import LEXICAL
 from crossforge.runs import Run, read_run, write_run
 from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE, RUN_FILE
 from crossforge_train.collections import storage
@@ -23,6 +24,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.counts import Counts, read_counts, write_counts
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Measured
+from crossforge_train.first_stage import Choice
 from crossforge_train.mining.groups import Group, stream_groups, write_groups
 from crossforge_train.mining.report import MiningReport, read_mining_report, write_mining_report
 from crossforge_train.report.files import PAGE_FILE, UNJUDGED, read_report, write_details, write_report
@@ -81,6 +83,15 @@ class MinedFolder:
         """Load the first stage."""
         return load_retriever(self.path)
 
+    def save_choice(self, choice: Choice) -> None:
+        """Write which kind of first stage was chosen, and why."""
+        write_json(self._choice, asdict(choice))
+
+    @property
+    def choice(self) -> Choice:
+        """Which kind of first stage was chosen; versions before 0.2 knew only one."""
+        return Choice(**read_json(self._choice)) if self._choice.is_file() else Choice(LEXICAL)
+
     def save_run(self, split: str, run: Run, tag: str) -> None:
         """Write the first-stage candidates of a split's queries."""
         write_run(self._run(split), run, tag)
@@ -113,6 +124,10 @@ class MinedFolder:
 
     def _run(self, split: str) -> Path:
         return self.path / f"run.{split}.trec"
+
+    @property
+    def _choice(self) -> Path:
+        return self.path / "first_stage.json"
 
     @property
     def _groups(self) -> Path:

@@ -407,7 +407,7 @@ def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
     found = judge(crossforge, docs, run, "y\n" * 200, "--queries", queries, "--depth", 2)
     assert "22 queries with a relevant document" in found.out
     verdict = crossforge("evaluate", "--reranker", run / "package", "--collection", run / "judged", "--split", "judged")
-    assert "(22 queries)" in verdict.out
+    assert "(22 queries; " in verdict.out
     assert "no person judged" not in verdict.out
     crossforge("adapt", docs, "--base", run / "package", "--out", run, *settings("mining.teacher=null"), "--quiet")
     counts = RunFolder(run).collected.counts

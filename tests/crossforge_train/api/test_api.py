@@ -72,7 +72,8 @@ def test_a_run_says_nothing_and_gives_report_and_reranker(done: ct.Run, capsys: 
 
 def test_a_report_becomes_a_frame(done: ct.Run) -> None:
     frame = done.report.to_frame().set_index("system")
-    assert list(frame.index) == ["first stage", "reranker alone", "as shipped"]
+    free = ["base as bi-encoder", "base as bi-encoder, fused", "dense, whole corpus"]
+    assert list(frame.index) == ["first stage", *free, "reranker alone", "as shipped"]
     assert set(frame["split"]) == {"test"}
     means = {system.name: system.means["nDCG@10"] for system in done.report.splits[0].systems}
     assert frame["nDCG@10"].to_dict() == means
@@ -85,7 +86,7 @@ def test_a_report_becomes_a_frame(done: ct.Run) -> None:
 
 def test_a_report_shows_itself_in_a_notebook_and_as_a_page(done: ct.Run, tmp_path: Path) -> None:
     html = done.report._repr_html_()
-    assert html.count("<tr>") == 5  # header, three systems, the ceiling
+    assert html.count("<tr>") == 8  # header, six systems, the ceiling
     assert f"mine: {done.report.verdict}" in html
     assert done.report.to_html() == done.folder.evaluated.page.read_text()
     assert (done.report.save(tmp_path / "saved") / "report.html").is_file()

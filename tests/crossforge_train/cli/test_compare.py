@@ -54,7 +54,10 @@ def test_systems_of_every_kind_stand_side_by_side(
     (split,) = found.json["splits"]
     names = [system["name"] for system in split["systems"]]
     assert names[0] == split["baseline"] == "first stage"
-    assert set(names) == {"first stage", "BM25", "BM25, whole corpus", "package", "plain", "perfect.trec"}
+    assert set(names) == {
+        "first stage", "BM25", "BM25, whole corpus", "base as bi-encoder", "base as bi-encoder, fused",
+        "dense, whole corpus", "hybrid, whole corpus", "package", "plain", "perfect.trec",
+    }  # fmt: skip
     decisive = [each["system"] for each in split["comparisons"] if each["decisive"]]
     assert decisive == ["package", "plain", "perfect.trec", "BM25"]
     means = {system["name"]: system["means"]["RR@10"] for system in split["systems"]}
@@ -147,7 +150,7 @@ def test_an_incumbent_that_is_better_forbids_the_package(
     report = read_report(config.folder / "evaluate")
     assert report.verdict == "REGRESSION"
     verdicts = {found.baseline: found.verdict for found in report.splits[0].comparisons if found.decisive}
-    assert verdicts.keys() == {"first stage", "incumbent"}
+    assert verdicts.keys() == {"first stage", report.tuned.best_free, "incumbent"}
     assert verdicts["incumbent"] == "REGRESSION"
     assert not (config.folder / "package").exists()
 

@@ -17,7 +17,7 @@ def test_columns_are_called_what_retrieved(
     documents = as_documents(["bread from the oven", "boat and sail"])
     pipeline = RetrieveAndRerank(documents, TfidfRetriever.fit(documents, weighting=weighting), toy_reranker)
     show_results(pipeline("oven"), pipeline.first_stage)
-    show_side_by_side(pipeline("oven"), 5, pipeline.first_stage)
+    show_side_by_side(pipeline("oven"), 5, pipeline.first_stage, pipeline.origins("oven"))
     shown = capsys.readouterr().out
     assert {name for name in NAMES.values() if name in shown} == {NAMES[weighting]}
     assert shown.count(NAMES[weighting]) == 2

@@ -27,6 +27,7 @@ REFUSED = [
     ("adapt CORPUS --set collection.documents.corpus=X", "--set collection.documents.corpus: CORPUS sets this key"),
     ("adapt CORPUS --out X --set runs=x", "--set runs: --out sets this key"),
     ("adapt CORPUS --base X --set base_model=x", "--set base_model: --base sets this key"),
+    ("search PACKAGE q --lexical", "--lexical: only with --corpus"),
     ("search PACKAGE query --explain --compare", "--compare: not with --explain"),
     ("search PACKAGE query --json --compare", "--compare: not with --json"),
     ("search PACKAGE query --explain --json -k 3", "-k: not with --explain --json"),

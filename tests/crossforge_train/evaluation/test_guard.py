@@ -21,6 +21,7 @@ from crossforge_train.report.page import page
 from crossforge_train.report.tables import guard_line
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import evaluate
+from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
@@ -56,7 +57,8 @@ def test_the_interval_of_the_difference_decides(interval: tuple[float, float], e
 def test_a_model_forgets_nothing_against_itself(toy_run: Path, toy_package: Path, general: Path) -> None:
     config = guarded(toy_run, general)
     assert config.evaluation.guard is not None
-    found = measure_guard(config.evaluation.guard, config, Reranker(toy_package), toy_package, SilentReporter())
+    guard, reranker = config.evaluation.guard, Reranker(toy_package)
+    found = measure_guard(guard, config, reranker, toy_package, None, 20, SilentReporter())
     assert (found.baseline, found.outcome) == ("base model", "HELD")
     assert found.difference == 0
     assert found.before == found.after > 0
@@ -67,15 +69,17 @@ def test_a_bi_encoder_orders_the_same_candidates_by_cosine(toy_run: Path, tiny_e
 
     config = guarded(toy_run, general, "evaluation.guard.max_queries=5")
     assert config.evaluation.guard is not None
-    bench = guard_bench(config.evaluation.guard, config, SilentReporter())
-    found = base_order(bench, tiny_encoder, config)
+    bench = guard_bench(config.evaluation.guard, config, 20, SilentReporter())
+    found = base_order(bench, tiny_encoder, base_embeddings(config, SilentReporter()))
+    with pytest.raises(InputError, match="an encoder that cannot rank, so nothing can be forgotten"):
+        base_order(bench, tiny_encoder, None)
     assert len(found) == 5
     model = SentenceTransformer(str(tiny_encoder), device="cpu")
     for query_id, order in found.items():
         assert set(order) == {candidate.doc_id for candidate in bench.run[query_id]}
-        texts = [bench.collection.corpus[doc_id].full_text for doc_id in order]
+        texts = [bench.collection.corpus[doc_id].full_text for doc_id in order[:20]]
         vectors = model.encode([bench.queries[query_id], *texts], normalize_embeddings=True)
-        assert (np.diff(vectors[1:] @ vectors[0]) <= 1e-5).all()
+        assert (np.diff(vectors[1:] @ vectors[0]) <= 2e-3).all()  # stored in float16
 
 
 @pytest.mark.usefixtures("quickly")

@@ -227,7 +227,7 @@ def mined_from_files(folder: Path, mining: MiningConfig, seed: int) -> bytes:
         mining = mining.model_copy(update={"sources": (), "teacher": None})
         config = Config(
             name="any", runs=Path(runs), seed=seed, collection={"beir": folder, "dev": "dev"},
-            first_stage={"analyzer": "word", "depth": 4}, mining=mining,
+            first_stage={"kind": "lexical", "analyzer": "word", "depth": 4}, mining=mining,
         )  # fmt: skip
         for stage in (COLLECT, MINE):
             (config.folder / stage.name).mkdir(parents=True)

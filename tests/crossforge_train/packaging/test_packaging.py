@@ -30,7 +30,10 @@ from crossforge_train.stages.stage import Context
 from crossforge_train.training.history import History
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
-SYSTEMS = ["first stage", "BM25", "BM25, whole corpus", "reranker alone", "as shipped"]
+SYSTEMS = [
+    "first stage", "BM25", "BM25, whole corpus", "base as bi-encoder", "base as bi-encoder, fused",
+    "dense, whole corpus", "hybrid, whole corpus", "reranker alone", "as shipped",
+]  # fmt: skip
 MAX_LENGTH = 48
 PICKED = {
     "merge": [],
@@ -115,9 +118,8 @@ def test_the_manifest_carries_what_was_measured_and_chosen(toy_package: Path, to
     assert manifest.threshold == report["tuned"]["threshold"]
     assert manifest.calibrator == Calibrator(**report["tuned"]["calibrator"])
     assert manifest.data_hash == read_json(toy_run / "stages" / "collect.json")["fingerprint"]
-    assert set(manifest.metrics["test"]) == {
-        "first stage", "BM25", "BM25, whole corpus", "reranker alone", "as shipped"
-    }  # fmt: skip
+    assert set(manifest.metrics["test"]) == set(SYSTEMS)
+    assert manifest.depth == 20
 
 
 def test_the_manifest_lists_every_file(toy_package: Path) -> None:
@@ -217,7 +219,8 @@ def test_a_regression_is_packaged_where_that_is_allowed(
 ) -> None:
     target = packaged(regressed, toy_collection, tiny_encoder, allow=True)
     assert read_manifest(target).verdict == {"test": "REGRESSION"}
-    assert not (target / "first_stage").exists(), "the corpus is in it only where include_corpus says so"
+    files = [path.name for path in (target / "first_stage").iterdir()]
+    assert files == ["recipe.json"], "the corpus is in it only where include_corpus says so"
 
 
 def test_the_recipe_ends_with_the_package() -> None:
@@ -253,7 +256,7 @@ def card(config: Config, training: PickedTraining, first_stage: str = "TF-IDF") 
         training, first_stage_dev=0.4, best_dev=0.5, best_step=1, steps=1, groups=1, device="cpu", cut_in_training=0,
         cut_on_dev=0, log=[],
     )  # fmt: skip
-    return model_card(config, counts, history, first_stage=first_stage, results="", version="1.0")
+    return model_card(config, counts, history, first_stage=first_stage, why="", results="", version="1.0")
 
 
 def test_every_backend_that_is_here_is_compared(toy_package: Path) -> None:

@@ -22,6 +22,8 @@ from crossforge_train.stages.runner import run_stages
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
+# The only first stage of that version, and its default.
+LEXICAL = "first_stage.kind=lexical"
 ARCHIVE = Path(__file__).parents[2] / "data" / "run-0.1.tar.xz"
 
 
@@ -46,11 +48,7 @@ def run(name: str, until: str, *overrides: str) -> Recorder:
     return notes
 
 
-def test_a_finished_run_is_skipped_and_read(old: Path) -> None:
-    notes = run("finished", "package")
-    assert notes.stages_that("started") == []
-    assert notes.stages_that("skipped") == ["collect", "mine", "finetune", "evaluate", "package"]
-
+def test_a_finished_run_is_read(old: Path) -> None:
     found = RunFolder(Path("runs/finished"))
     assert len(found.collected.collection().corpus) == found.collected.counts.documents == 72
     assert found.collected.counts.leakage_left[0].same_relevant_text == [8, 7]
@@ -65,14 +63,22 @@ def test_a_finished_run_is_skipped_and_read(old: Path) -> None:
     assert len(Reranker(found.package.path).score("bread oven", ["bread and oven", "a boat"])) == 2
 
 
+def test_a_finished_run_is_trusted_up_to_its_proof_which_had_no_free_alternatives(old: Path) -> None:
+    notes = run("finished", "package", LEXICAL)
+    assert notes.stages_that("skipped") == ["collect", "mine", "finetune"]
+    assert notes.stages_that("started") == ["evaluate", "package"]
+    systems = [system.name for system in RunFolder(Path("runs/finished")).evaluated.report.splits[0].systems]
+    assert {"base as bi-encoder", "dense, whole corpus", "hybrid, whole corpus"} <= set(systems)
+
+
 def test_a_run_of_two_rounds_is_skipped(old: Path) -> None:
-    notes = run("two-rounds", "finetune")
+    notes = run("two-rounds", "finetune", LEXICAL)
     assert notes.stages_that("started") == []
     assert notes.stages_that("skipped") == ["collect", "mine", "finetune", "mine-2", "finetune-2"]
 
 
 def test_a_killed_training_goes_on(old: Path) -> None:
-    notes = run("killed", "finetune")
+    notes = run("killed", "finetune", LEXICAL)
     assert notes.stages_that("skipped") == ["collect", "mine"]
     assert notes.stages_that("started") == ["finetune"]
     assert "resuming from checkpoint-6" in notes.notes
@@ -82,6 +88,6 @@ def test_a_killed_training_goes_on(old: Path) -> None:
 
 
 def test_a_second_round_repeats_nothing_of_the_first(old: Path) -> None:
-    notes = run("finished", "finetune", "mining.rounds=2")
+    notes = run("finished", "finetune", LEXICAL, "mining.rounds=2")
     assert notes.stages_that("skipped") == ["collect", "mine", "finetune"]
     assert notes.stages_that("started") == ["mine-2", "finetune-2"]

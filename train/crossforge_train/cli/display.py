@@ -133,6 +133,10 @@ def show_report(report: Report) -> None:
     if report.guard:
         colour = "green" if report.guard.outcome == "HELD" else "yellow"
         console.print(f"[{colour}]{escape(guard_line(report.guard))}[/]\n", soft_wrap=True)
+    if report.first_stage:
+        console.print(
+            f"[dim]first stage: {escape(report.first_stage)}; {report.depth} candidates reranked[/]", soft_wrap=True
+        )
     console.print(f"[dim]{report.counting_rule}; p values are {CORRECTION_RULE}[/]", soft_wrap=True)
 
 
@@ -212,15 +216,30 @@ def show_results(results: RankedResults, first_stage: str | None = None) -> None
     console.print(table)
 
 
-def show_side_by_side(results: RankedResults, limit: int, first_stage: str) -> None:
-    """The first stage's order, under its name, and the reranked order next to each other."""
+def show_side_by_side(
+    results: RankedResults, limit: int, first_stage: str, origins: Mapping[str, Mapping[str, int]]
+) -> None:
+    """The first stage's order, under its name, and the reranked order next to each other.
+
+    Args:
+        results: all candidates in the reranked order.
+        limit: how many rows.
+        first_stage: its name.
+        origins: document id -> part of the first stage -> rank, if it has parts; shown for the reranked documents.
+    """
     before = sorted(results, key=lambda found: found.first_stage_rank or 0)
     table = Table(title=f"query: {escape(results.query)}", title_justify="left", title_style="bold")
-    for title in ("rank", first_stage, "reranked", "moved", "probability"):
+    found_by = ["found by"] if origins else []
+    for title in ("rank", first_stage, "reranked", *found_by, "moved", "probability"):
         table.add_column(escape(title), justify="left" if title in (first_stage, "reranked") else "right")
     for old, new in list(zip(before, results, strict=True))[:limit]:
-        table.add_row(str(new.rank), _name(old), _name(new), _movement(new), f"{new.probability:.3f}")
+        parts = [escape(_origin(origins.get(new.doc_id, {})))] if origins else []
+        table.add_row(str(new.rank), _name(old), _name(new), *parts, _movement(new), f"{new.probability:.3f}")
     console.print(table)
+
+
+def _origin(ranks: Mapping[str, int]) -> str:
+    return ", ".join(f"{part} {rank}" for part, rank in ranks.items())
 
 
 def show_explanation(explained: Explanation, limit: int) -> None:

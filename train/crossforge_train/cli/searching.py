@@ -13,9 +13,10 @@ import typer
 from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
 from crossforge.manifest import MANIFEST_FILE, read_manifest
-from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, load_first_stage
+from crossforge.pipeline import FIRST_STAGE_FOLDER, fit_first_stage, holds_documents, load_first_stage
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
+from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.cli.display import (
     as_dict,
     error_console,
@@ -30,8 +31,12 @@ from crossforge_train.cli.options import JsonOption, PackageArgument, refuse
 if TYPE_CHECKING:
     from crossforge_train.inspection.report import CollectionFacts
 
-DepthOption = Annotated[int, typer.Option(help="Number of first-stage candidates to rerank.", min=1)]
+DepthOption = Annotated[
+    int | None, typer.Option(help="First-stage candidates to rerank. Default: as in its proof, or 100.", min=1)
+]
 PassagesOption = Annotated[int, typer.Option(help="Passages of a long document to read.", min=1)]
+# The deepest that `inspect` looks, which is as deep as `evaluation.depth: auto` goes.
+_DEEPEST = 200
 QueryArgument = Annotated[str, typer.Argument(help="What to search for.", show_default=False)]
 
 
@@ -42,8 +47,11 @@ def search(
     corpus: Annotated[
         Path | None, typer.Option(help="Documents: JSONL, or text with one per line. Default: the package's own.")
     ] = None,
+    lexical: Annotated[
+        bool, typer.Option("--lexical", help="Index the corpus with TF-IDF, whatever the package was proven with.")
+    ] = False,
     k: Annotated[int, typer.Option("-k", help="Number of results.", min=1)] = 10,
-    depth: DepthOption = DEFAULT_DEPTH,
+    depth: DepthOption = None,
     passages: PassagesOption = 1,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the first-stage order and the reranked order side by side.")
@@ -54,16 +62,20 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Retrieve documents for a query and rerank them."""
+    if corpus is None:
+        refuse(context, "only with --corpus; the package's own corpus is indexed already", "lexical")
     if explain:
         refuse(context, "not with --explain, which shows both orders", "compare")
     if as_json:
         refuse(context, "not with --json, which gives both ranks of each result", "compare")
     if explain and as_json:
         refuse(context, "not with --explain --json, which gives every candidate", "k")
-    elif k > depth:
+    elif depth and k > depth:
         refuse(context, f"{k} results are more than the {depth} candidates to rerank; raise --depth", "k")
-    documents, retriever = first_stage(package, corpus)
-    pipeline = RetrieveAndRerank(documents, retriever, Reranker(package), depth=depth, passages=passages)
+    require_documents(package, corpus)
+    reranker = Reranker(package)
+    documents, retriever = first_stage(reranker, package, corpus, lexical=lexical)
+    pipeline = RetrieveAndRerank(documents, retriever, reranker, depth=depth, passages=passages)
     if explain:
         explained = pipeline.explain(query)
         show_json(asdict(explained)) if as_json else show_explanation(explained, k)
@@ -72,7 +84,7 @@ def search(
     if as_json:
         show_json({"query": query, "results": [as_dict(found) for found in results[:k]]})
     elif compare:
-        show_side_by_side(results, k, pipeline.first_stage)
+        show_side_by_side(results, k, pipeline.first_stage, pipeline.origins(query))
     else:
         show_results(results, pipeline.first_stage)
 
@@ -132,17 +144,22 @@ def inspect(
 COMMANDS: dict[str, Callable[..., Any]] = {"search": search, "rerank": rerank, "inspect": inspect}
 
 
-def first_stage(package: str, corpus: Path | None) -> tuple[list[Document], StoredRetriever]:
-    """The documents of a file, or of the package itself, and their index."""
-    if corpus:
-        documents = read_documents(corpus)
-        return documents, fit_retriever(documents)
-    folder = Path(package) / FIRST_STAGE_FOLDER
-    if Path(package).is_dir() and not folder.is_dir():
-        raise InputError(f"{package}: has no corpus of its own; name one with --corpus FILE")
-    if not folder.is_dir():
+def require_documents(package: str, corpus: Path | None) -> None:
+    """Raise `InputError` if there is nothing to search in: no file is named, and the package holds no corpus."""
+    if corpus is None and not Path(package).is_dir():
         raise InputError(f"{package}: no such folder")
-    return load_first_stage(folder)
+    if corpus is None and not holds_documents(Path(package) / FIRST_STAGE_FOLDER):
+        raise InputError(f"{package}: has no corpus of its own; name one with --corpus FILE")
+
+
+def first_stage(
+    reranker: Reranker, package: str, corpus: Path | None, *, lexical: bool = False
+) -> tuple[list[Document], StoredRetriever]:
+    """The documents of a file, or of the package itself, and their index: TF-IDF, or as in the package's proof."""
+    if corpus is None:
+        return load_first_stage(Path(package) / FIRST_STAGE_FOLDER)
+    documents = read_documents(corpus)
+    return documents, fit_retriever(documents) if lexical else fit_first_stage(documents, reranker)
 
 
 def _documents_from_stdin() -> list[Document]:
@@ -163,20 +180,25 @@ def _package_facts(folder: Path) -> dict[str, Any]:
 def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> CollectionFacts:
     from crossforge_train.collections.own_documents import settle_own_documents
     from crossforge_train.collections.storage import is_collection, read_folder
-    from crossforge_train.config.evaluation import EvaluationConfig
-    from crossforge_train.config.first_stage import FirstStageConfig
+    from crossforge_train.config.first_stage import AUTO, FirstStageConfig
     from crossforge_train.config.loading import load_config
     from crossforge_train.config.training import TrainingConfig
-    from crossforge_train.first_stage import fit_first_stage
+    from crossforge_train.first_stage import fit_first_stage as fit_as_configured
     from crossforge_train.inspection.report import Inspection, collection_facts
+    from crossforge_train.reporting import SilentReporter
     from crossforge_train.stages.collect import load_collection
+    from crossforge_train.stages.embedding import run_embeddings
 
-    missing = ""
+    missing, embeddings = "", None
     if target.is_file():
         config = load_config(target)
         collection = load_collection(config.collection, config.seed).collection
         collection, _ = settle_own_documents(collection, config.collection.ignore_identical_ids)
         first_stage, training, depth, seed = config.first_stage, config.training, config.evaluation.depth, config.seed
+        if first_stage.kind == AUTO:  # a look at a collection embeds it only if it is asked to
+            first_stage = first_stage.of_kind(LEXICAL)
+        elif first_stage.embeds:
+            embeddings = run_embeddings(config, SilentReporter())
         if model is None:
             model, missing = _base_model(config.base_model)
     else:
@@ -188,9 +210,11 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
         collection, seed = read_folder(target), 42
         if collection.own_documents is None:
             collection, _ = settle_own_documents(collection, "auto")
-        first_stage, training, depth = FirstStageConfig(), TrainingConfig(), EvaluationConfig().depth
-    wanted = Inspection(depth, max_queries, model, max_length or training.most_tokens, seed)
-    facts = collection_facts(collection, fit_first_stage(collection.corpus.values(), first_stage), wanted)
+        first_stage, training, depth = FirstStageConfig(), TrainingConfig(), AUTO
+    wanted = Inspection(
+        _DEEPEST if depth == AUTO else depth, max_queries, model, max_length or training.most_tokens, seed
+    )
+    facts = collection_facts(collection, fit_as_configured(collection.corpus.values(), first_stage, embeddings), wanted)
     return replace(facts, warnings=[*facts.warnings, missing]) if missing else facts
 
 

@@ -14,7 +14,7 @@ import typer
 from crossforge.backends.choice import AUTO
 from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
-from crossforge.pipeline import DEFAULT_DEPTH, FIRST_STAGE_FOLDER, RetrieveAndRerank
+from crossforge.pipeline import FIRST_STAGE_FOLDER, RetrieveAndRerank, holds_documents
 from crossforge_train.cli.display import error_console
 from crossforge_train.cli.options import PackageArgument, refuse
 from crossforge_train.cli.searching import DepthOption, PassagesOption, first_stage
@@ -34,7 +34,7 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 accepts connections from other machines.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8080,
-    depth: DepthOption = DEFAULT_DEPTH,
+    depth: DepthOption = None,
     passages: PassagesOption = 1,
     backend: Annotated[str, typer.Option(help=f"{AUTO}, {', '.join(BACKENDS.built_in)}, or a plug-in.")] = AUTO,
     judgements: Annotated[
@@ -46,7 +46,7 @@ def serve(
     max_requests: Annotated[int, typer.Option(help="Requests in progress or waiting.", min=1)] = 64,
 ) -> None:
     """Serve reranking and search over HTTP. With CROSSFORGE_API_KEY set, clients must send that key."""
-    searches = corpus is not None or (Path(package) / FIRST_STAGE_FOLDER).is_dir()
+    searches = corpus is not None or holds_documents(Path(package) / FIRST_STAGE_FOLDER)
     if not searches:
         refuse(context, f"needs documents; {package} holds none, so name them with --corpus", "depth", "judgements")
     try:
@@ -70,7 +70,7 @@ def serve(
     reranker.warmup()
     search = None
     if searches:
-        search = RetrieveAndRerank(*first_stage(package, corpus), reranker, depth=depth, passages=passages)
+        search = RetrieveAndRerank(*first_stage(reranker, package, corpus), reranker, depth=depth, passages=passages)
     app = create_app(_name(package), reranker, search, settings)
     config = uvicorn.Config(
         app,

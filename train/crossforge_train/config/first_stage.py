@@ -6,52 +6,86 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from crossforge.retrievers.registry import LEXICAL, RETRIEVERS
+from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
 from crossforge.retrievers.weighting import Weighting
 from crossforge_train.config.plugins import OneOf
 from crossforge_train.config.section import Section
 
-# The settings of the kind `lexical`; those of other kinds stand in `options`.
+AUTO: Final[Literal["auto"]] = "auto"
+
+# The settings of the built-in kinds, by kind; those of others stand in `options`.
 _LEXICAL: Final = ("analyzer", "language", "weighting", "title_weight")
-_NOT_LEXICAL: Final = ("kind", "options")
+_DENSE: Final = ("encoder", "encoder_max_length")
+_SETTINGS: Final = {
+    AUTO: (*_LEXICAL, *_DENSE),
+    LEXICAL: _LEXICAL,
+    DENSE: _DENSE,
+    HYBRID: (*_LEXICAL, *_DENSE),
+}
 
 
 class FirstStageConfig(Section):
     """Retrieval of the candidates."""
 
-    kind: Annotated[str, OneOf(RETRIEVERS)] = Field(LEXICAL, description="what retrieves the candidates")
+    kind: Annotated[str, OneOf(RETRIEVERS, AUTO)] = Field(
+        AUTO,
+        description="what retrieves the candidates; `auto`: `hybrid` if the base model is a bi-encoder that embeds the "
+        "corpus in ten minutes, by a timed sample, else `lexical`",
+    )
     analyzer: Literal["auto", "word", "char"] = Field(
         "auto", description="stemmed words, character n-grams, or whichever suits the corpus"
     )
     language: str = Field("english", description="Snowball language of `analyzer: word`, or `none`")
-    weighting: Weighting = Field("tfidf", description="cosine of sublinear TF-IDF vectors, or BM25")
+    weighting: Weighting | Literal["auto"] = Field(
+        AUTO, description="cosine of sublinear TF-IDF vectors, or BM25; `auto`: `bm25` within `hybrid`, else `tfidf`"
+    )
     title_weight: float = Field(1.0, ge=0, le=100, description="how often a word of a title counts")
-    options: dict[str, Any] = Field({}, description="settings of a plug-in `kind`")
+    encoder: str | None = Field(
+        None,
+        description="bi-encoder of the kinds `dense` and `hybrid`: a folder or hub id; `null`: the base model",
+    )
+    encoder_max_length: int | None = Field(
+        None, ge=8, le=8192, description="tokens that it reads of a text; `null`: as many as it can"
+    )
+    options: dict[str, Any] = Field({}, description="settings of any other `kind`")
     depth: int = Field(200, ge=1, le=10_000, description="candidates per query")
 
     @model_validator(mode="after")
     def _settings_of_its_kind(self) -> FirstStageConfig:
-        if self.is_lexical and self.options:
-            raise ValueError(f"options are for plug-ins; kind: {LEXICAL} has {', '.join(_LEXICAL)}")
-        if not self.is_lexical and (wrong := [key for key in _LEXICAL if key in self.model_fields_set]):
-            raise ValueError(f"{', '.join(wrong)}: for kind: {LEXICAL} alone; settings of {self.kind} go into options")
+        own = _SETTINGS.get(self.kind)
+        if own is not None and self.options:
+            raise ValueError(f"options are for other kinds; kind: {self.kind} has {', '.join(own)}")
+        for kind in (LEXICAL, DENSE):
+            foreign = [key for key in _SETTINGS[kind] if key in self.model_fields_set and key not in (own or ())]
+            if foreign:
+                way_out = "its settings go into options" if own is None else "leave them out"
+                raise ValueError(f"{', '.join(foreign)}: no settings of kind: {self.kind}; {way_out}")
         return self
 
     @property
-    def is_lexical(self) -> bool:
-        """Whether it is the built-in index of terms."""
-        return self.kind == LEXICAL
+    def lexical(self) -> dict[str, Any]:
+        """The settings of the index of terms."""
+        chosen: Weighting = "bm25" if self.kind == HYBRID else "tfidf"
+        weighting = chosen if self.weighting == AUTO else self.weighting
+        return {**self.model_dump(include=set(_LEXICAL)), "weighting": weighting}
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What the kind is fitted with."""
-        return self.model_dump(include=set(_LEXICAL)) if self.is_lexical else self.options
+    def for_mining(self) -> FirstStageConfig:
+        """The index of terms that hard negatives come from where the first stage is more than that: TF-IDF."""
+        return self.model_copy(update={"kind": LEXICAL, "weighting": "tfidf"})
 
     @property
-    def tag(self) -> str:
-        """What its TREC runs are called."""
-        return self.weighting if self.is_lexical else self.kind
+    def embeds(self) -> bool:
+        """Whether it may need vectors of the corpus."""
+        return self.kind in (AUTO, DENSE, HYBRID)
+
+    def of_kind(self, kind: str) -> FirstStageConfig:
+        """The same settings for the kind that `auto` came to."""
+        return self.model_copy(update={"kind": kind})
 
     def fingerprint(self) -> dict[str, Any]:
         """What its candidates depend on; the same as before there were kinds, where that is all there is."""
-        return self.model_dump(exclude=set(_NOT_LEXICAL if self.is_lexical else _LEXICAL))
+        every = {*_LEXICAL, *_DENSE, "options"}
+        if self.kind == LEXICAL:
+            return {**self.model_dump(exclude={"kind", *every.difference(_LEXICAL)}), **self.lexical}
+        return self.model_dump(exclude=every.difference(_SETTINGS.get(self.kind, ("options",))))

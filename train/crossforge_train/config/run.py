@@ -45,6 +45,11 @@ class Config(Section):
             raise ValueError("training.distillation_weight needs a teacher: set mining.teacher")
         if self.evaluation.metric not in self.evaluation.measures:
             raise ValueError(f"evaluation.metric {self.evaluation.metric} is not among evaluation.measures")
+        if self.first_stage.kind == "run" and self.package.include_corpus:
+            raise ValueError(
+                "package.include_corpus: a first stage of kind run knows only the queries of its files, so the package "
+                "could not search; leave it out, or choose another first_stage.kind"
+            )
         searchable = _searchable_keys()
         for key in self.sweep.space:
             if key not in searchable:

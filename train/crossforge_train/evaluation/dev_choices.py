@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossforge.calibration import Calibrator
 from crossforge.reranker import Reranker
+from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.evaluation.calibration import fit_calibrator
+from crossforge_train.evaluation.free_alternatives import Free, best_of, bi_encoder_fusion, free_systems
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.systems import (
     RERANKER,
     SHIPPED,
     Bench,
+    System,
     first_stage_system,
     reranker_system,
     with_fusion,
@@ -33,6 +36,8 @@ class Tuned:
         threshold: if the best candidate's probability is below this, nothing relevant was found; None if dev has no
             relevant candidate.
         dev: mean metric on dev by system.
+        best_free: the free alternative that did best on dev; None if there is none.
+        free_fusion_weight: share of the first stage in the fused order of the base as a bi-encoder; None if it is none.
     """
 
     fusion_weight: float
@@ -40,18 +45,35 @@ class Tuned:
     log_losses: Mapping[str, float]
     threshold: float | None
     dev: Mapping[str, float]
+    best_free: str | None = None
+    free_fusion_weight: float | None = None
 
 
-def tune(bench: Bench, reranker: Reranker) -> Tuned:
-    """Choose the fusion weight, calibrator and threshold to ship, on a dev split."""
+def tune(bench: Bench, reranker: Reranker, free: Free, others: Sequence[System] = ()) -> Tuned:
+    """Choose the fusion weight, calibrator and threshold to ship, and the alternative to beat, on a dev split.
+
+    Args:
+        bench: the dev split.
+        reranker: the reranker that ships.
+        free: the free alternatives.
+        others: further systems that need no training, such as the base model as it is.
+    """
     metric = bench.config.metric
     alone = reranker_system(bench, RERANKER, reranker, 0.0)
     pseudo = not judged_by_people(bench.collection, bench.split)
-    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=pseudo)
+    flattered = pseudo and getattr(bench.retriever, "kind", LEXICAL) == LEXICAL
+    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=flattered)
     fitted = fit_calibrator(alone.scored, bench.qrels)
-    dev = {
-        system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric])
-        for system in (first_stage_system(bench), alone, with_fusion(bench, alone, SHIPPED, weight))
-    }
-    threshold = choose_threshold(alone.scored, bench.qrels, fitted.calibrator)
-    return Tuned(weight, fitted.calibrator, fitted.log_losses, threshold, dev)
+    free_weight = bi_encoder_fusion(bench, free.bi_encoder, pseudo=flattered) if free.bi_encoder else None
+    rivals = [*free_systems(bench, free.fused(free_weight)), *others]
+    systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))
+    dev = {system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric]) for system in systems}
+    return Tuned(
+        fusion_weight=weight,
+        calibrator=fitted.calibrator,
+        log_losses=fitted.log_losses,
+        threshold=choose_threshold(alone.scored, bench.qrels, fitted.calibrator),
+        dev=dev,
+        best_free=best_of(dev, [system.name for system in rivals]),
+        free_fusion_weight=free_weight,
+    )

@@ -30,8 +30,8 @@ def choose_fusion_weight(
         qrels: judgements of the same queries.
         metric: measure to maximise.
         seed: seed of the resampling.
-        pseudo: whether the queries are pseudo-queries. Their wording follows the documents, which flatters the first
-            stage; so half of the best weight is used, or the smallest larger one that keeps up with the first stage.
+        pseudo: whether pseudo-queries are asked of a lexical first stage. Their wording follows the documents, which
+            flatters it; so half of the best weight is used, or the smallest larger one that keeps up with it.
 
     Source: L. Breiman, "Bagging predictors", Machine Learning 1996.
     """

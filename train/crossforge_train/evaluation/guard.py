@@ -8,14 +8,19 @@ from typing import Literal
 
 import numpy as np
 
+from crossforge.errors import InputError
 from crossforge.loading import holds_reranker
 from crossforge.reranker import Reranker
+from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.config.evaluation import GuardConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.run import Config
+from crossforge_train.embeddings import Embeddings
+from crossforge_train.evaluation.free_alternatives import bi_encoder_scores
+from crossforge_train.evaluation.free_retrievers import encoder_of_candidates
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
 from crossforge_train.evaluation.scoring import rankings, score_queries
 from crossforge_train.evaluation.significance import bootstrap_interval
@@ -60,21 +65,29 @@ class Guard:
     outcome: Outcome
 
 
-def guard_bench(guard: GuardConfig, config: Config, reporter: Reporter) -> Bench:
+def guard_bench(guard: GuardConfig, config: Config, depth: int, reporter: Reporter) -> Bench:
     """The bench of the general collection; its candidates are those of a TF-IDF first stage with default settings.
 
     Raises:
         InputError: the collection cannot be read, or lacks the split.
     """
     collection, _ = settle_own_documents(read_beir(guard.beir), "auto")
-    retriever = fit_first_stage(collection.corpus.values(), FirstStageConfig())
-    run = retrieve(collection, retriever, collection.split_queries(guard.split), config.evaluation.depth)
+    retriever = fit_first_stage(collection.corpus.values(), FirstStageConfig(kind=LEXICAL))
+    run = retrieve(collection, retriever, collection.split_queries(guard.split), depth)
     return set_up_bench(
-        collection, guard.split, run, retriever, config.evaluation, config.seed, reporter, guard.max_queries
+        collection, guard.split, run, retriever, depth, config.evaluation, config.seed, reporter, guard.max_queries
     )
 
 
-def measure_guard(guard: GuardConfig, config: Config, reranker: Reranker, base: Path, reporter: Reporter) -> Guard:
+def measure_guard(
+    guard: GuardConfig,
+    config: Config,
+    reranker: Reranker,
+    base: Path,
+    embeddings: Embeddings | None,
+    depth: int,
+    reporter: Reporter,
+) -> Guard:
     """Compare a trained reranker, alone, with what it started from, on the same candidates.
 
     Args:
@@ -82,14 +95,16 @@ def measure_guard(guard: GuardConfig, config: Config, reranker: Reranker, base: 
         config: config of the run.
         reranker: the trained reranker.
         base: folder of the base model.
+        embeddings: its own, if it is a bi-encoder.
+        depth: how many candidates are reranked.
         reporter: shows progress.
 
     Raises:
         InputError: the collection cannot be read, or lacks the split.
     """
-    bench = guard_bench(guard, config, reporter)
+    bench = guard_bench(guard, config, depth, reporter)
     baseline = BASE_RERANKER if holds_reranker(base) else BASE_COSINE
-    before = _values(bench, base_order(bench, base, config))
+    before = _values(bench, base_order(bench, base, embeddings))
     after = _values(bench, _reranked(bench, reranker, "reranker"))
     differences = np.array([after[query_id] - before[query_id] for query_id in before], dtype=np.float64)
     interval = bootstrap_interval(differences, config.evaluation.permutations, config.seed)
@@ -119,31 +134,23 @@ def outcome(interval: tuple[float, float], margin: float) -> Outcome:
     return "FORGOTTEN" if high < 0 else "NOT SHOWN"
 
 
-def base_order(bench: Bench, base: Path, config: Config) -> Rankings:
-    """The candidates as the base model orders them: as a cross-encoder if it is one, otherwise by cosine."""
+def base_order(bench: Bench, base: Path, embeddings: Embeddings | None) -> Rankings:
+    """The candidates as the base model orders them: as a cross-encoder if it is one, otherwise by cosine.
+
+    Raises:
+        InputError: the base model is neither a cross-encoder nor a bi-encoder.
+    """
     if holds_reranker(base):
         return _reranked(bench, Reranker(base), BASE_RERANKER)
-    from crossforge_train.mining.bi_encoder import BiEncoder
-
-    corpus, depth = bench.collection.corpus, config.evaluation.depth
-    model = BiEncoder(base, config.training.most_tokens, config.training.precision)
-    read = {found.doc_id: corpus[found.doc_id].full_text for run in bench.run.values() for found in run[:depth]}
-    with bench.reporter.bar(f"embedding {bench.collection.name}", len(bench.queries) + len(read)) as advance:
-        queries, documents = model.embed(bench.queries, advance), model.embed(read, advance)
-
-    def by_cosine(query_id: str) -> list[str]:
-        doc_ids = [found.doc_id for found in bench.run[query_id]]
-        # Stable: equal cosines keep the order of the first stage.
-        return sorted(doc_ids[:depth], key=lambda doc_id: -float(queries[query_id] @ documents[doc_id]))
-
-    return {query_id: by_cosine(query_id) for query_id in bench.queries}
+    if embeddings is None:
+        raise InputError("evaluation.guard: the base model is an encoder that cannot rank, so nothing can be forgotten")
+    bi_encoder = encoder_of_candidates(bench.collection, [bench.run], embeddings)
+    return rankings(bi_encoder_scores(bench, bi_encoder), bench.run, 0.0)
 
 
 def _reranked(bench: Bench, reranker: Reranker, name: str) -> Rankings:
     title = f"reranking {bench.collection.name} with the {name}"
-    scored = score_queries(
-        bench.pipeline(reranker), bench.queries, bench.run, bench.config.depth, bench.reporter, title
-    )
+    scored = score_queries(bench.pipeline(reranker), bench.queries, bench.run, bench.depth, bench.reporter, title)
     return rankings(scored, bench.run, 0.0)
 
 

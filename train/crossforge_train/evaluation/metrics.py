@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import ir_measures
-import numpy as np
 
-from crossforge.runs import Candidate, Run
+from crossforge.runs import Candidate, Run, trec_sorted
 from crossforge_train.collections.collection import Qrels
 from crossforge_train.measures import parse_measure
 
@@ -42,17 +41,8 @@ def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) 
 
 
 def trec_order(run: Run) -> dict[str, list[str]]:
-    """A run's documents in trec_eval's order: descending score, ties by descending document id.
-
-    As in trec_eval, the rank column is ignored and scores are compared as 32-bit floats.
-    """
-    return {
-        query_id: [
-            found.doc_id
-            for found in sorted(candidates, key=lambda found: (np.float32(found.score), found.doc_id), reverse=True)
-        ]
-        for query_id, candidates in run.items()
-    }
+    """A run's documents in trec_eval's order; see `trec_sorted`."""
+    return {query_id: [found.doc_id for found in trec_sorted(candidates)] for query_id, candidates in run.items()}
 
 
 def as_run(rankings: Rankings) -> Run:

@@ -33,6 +33,7 @@ class Report:
         collection: name of the collection.
         metric: the deciding measure.
         depth: number of reranked first-stage candidates.
+        first_stage: name and description of the first stage; empty in reports of versions before 0.2.
         backend: backend that computed the scores.
         counting_rule: which queries the means cover.
         verdict: verdict over all splits.
@@ -53,6 +54,7 @@ class Report:
     tuned: Tuned | None = None
     training: TrainingCurves | None = None
     guard: Guard | None = None
+    first_stage: str = ""
 
 
 def make_report(
@@ -65,7 +67,10 @@ def make_report(
     tuned: Tuned | None = None,
     training: TrainingCurves | None = None,
     guard: Guard | None = None,
+    first_stage: str = "",
 ) -> Report:
     """Combine the reports of the measured splits into one."""
     verdict = overall_verdict(split.verdict for split in splits)
-    return Report(title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training, guard)
+    return Report(
+        title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training, guard, first_stage
+    )

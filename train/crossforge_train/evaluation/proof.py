@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from crossforge.calibration import Calibrator
 from crossforge.reranker import Reranker
@@ -12,7 +13,6 @@ from crossforge_train.evaluation.systems import (
     INCUMBENT,
     RERANKER,
     SHIPPED,
-    WITHOUT_MODEL,
     Bench,
     System,
     first_stage_system,
@@ -22,27 +22,43 @@ from crossforge_train.evaluation.systems import (
 from crossforge_train.evaluation.verdict import Contest
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """What ships with a reranker.
+
+    Attributes:
+        fusion_weight: share of the first stage in the shipped order.
+        calibrator: maps logits to probabilities.
+        threshold: probability below which nothing relevant was found; None if there is none.
+    """
+
+    fusion_weight: float
+    calibrator: Calibrator
+    threshold: float | None
+
+
 def measure_shipped(
     bench: Bench,
     reranker: Reranker,
-    fusion_weight: float,
+    shipped: Shipped,
     others: Sequence[System],
-    calibrator: Calibrator,
-    threshold: float | None,
+    best_free: str | None = None,
 ) -> Measured:
-    """Measure a reranker alone and as it ships; the verdict is against the first stage and the incumbent, if any.
+    """Measure a reranker alone and as it ships.
+
+    The verdict is against the first stage, the best free alternative, and the incumbent, if there is one.
 
     Args:
         bench: the bench to measure on.
         reranker: the reranker to measure.
-        fusion_weight: share of the first stage in the shipped order.
-        others: further systems; the shipped order is also compared with those that need no model.
-        calibrator: shipped calibrator.
-        threshold: shipped threshold.
+        shipped: what ships with it.
+        others: further systems; the shipped order is compared with each of them.
+        best_free: name of the free alternative among them that decides; chosen elsewhere, best on dev.
     """
     alone = reranker_system(bench, RERANKER, reranker, 0.0)
-    systems = [first_stage_system(bench), *others, alone, with_fusion(bench, alone, SHIPPED, fusion_weight)]
+    systems = [first_stage_system(bench), *others, alone, with_fusion(bench, alone, SHIPPED, shipped.fusion_weight)]
     names = [system.name for system in systems]
-    decisive = [(SHIPPED, name) for name in (FIRST_STAGE, INCUMBENT) if name in names]
-    rivals = [(SHIPPED, name) for name in WITHOUT_MODEL if name in names]
-    return measure_split(bench, systems, Contest(FIRST_STAGE, decisive, rivals), calibrator, threshold)
+    decisive = [(SHIPPED, name) for name in (FIRST_STAGE, best_free, INCUMBENT) if name in names]
+    rivals = [(SHIPPED, system.name) for system in others]
+    contest = Contest(FIRST_STAGE, decisive, rivals)
+    return measure_split(bench, systems, contest, shipped.calibrator, shipped.threshold)

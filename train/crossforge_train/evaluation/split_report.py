@@ -138,7 +138,7 @@ def measure_split(
     before, after = (values[system.name][config.metric] for system in (baseline, subject))
     gains = {query_id: after[query_id] - before[query_id] for query_id in before}
     best, worst = best_and_worst(gains, baseline.rankings, subject.rankings, bench.collection, bench.qrels)
-    perfect = measure_rankings(config.measures, bench.qrels, perfect_rankings(bench.run, bench.qrels, config.depth))
+    perfect = measure_rankings(config.measures, bench.qrels, perfect_rankings(bench.run, bench.qrels, bench.depth))
     report = SplitReport(
         split=bench.split,
         queries=len(bench.queries),
@@ -203,8 +203,8 @@ def _depth_curve(bench: Bench, subject: RerankerSystem) -> DepthCurve:
     """The curve over all queries, or over a sample of them if it goes deeper than the rerank depth."""
     config, scored = bench.config, subject.scored
     retrieved = max((len(candidates) for candidates in bench.run.values()), default=0)
-    depths = sorted({min(depth, max(retrieved, 1)) for depth in (*config.depths, config.depth)})
-    if depths[-1] > config.depth:
+    depths = sorted({min(depth, max(retrieved, 1)) for depth in (*config.depths, bench.depth)})
+    if depths[-1] > bench.depth:
         scored = _scored_deeper(bench, subject, depths[-1])
     weights = {FIRST_STAGE: 1.0, _alone(subject): 0.0}
     if subject.fusion_weight:
@@ -218,7 +218,7 @@ def _alone(subject: RerankerSystem) -> str:
 
 
 def _scored_deeper(bench: Bench, subject: RerankerSystem, depth: int) -> dict[str, ScoredQuery]:
-    reranked = bench.config.depth
+    reranked = bench.depth
     drawn = seeded_draw(list(subject.scored), bench.config.deep_queries, bench.seed)
     below = {query_id: bench.run[query_id][reranked:] for query_id in drawn}
     queries = {query_id: bench.queries[query_id] for query_id in drawn}
@@ -239,7 +239,7 @@ def _latency(
 
     def milliseconds(pipeline: RetrieveAndRerank | None, depth: int) -> float:
         def answer(query: str) -> None:
-            bench.retriever.search({"query": query}, depth)
+            bench.retriever.search({by_text[query]: query}, depth)
             if pipeline is not None and pipeline.reranker.tokenizer.fits(query):
                 pipeline.rerank(query, bench.run[by_text[query]][:depth])
 
@@ -250,14 +250,14 @@ def _latency(
         for system in systems
         if isinstance(system, RerankerSystem) and system.pipeline is not subject.pipeline
     }
-    points = [LatencyPoint(FIRST_STAGE, 0, milliseconds(None, config.depth), curve.values[FIRST_STAGE][0])]
+    points = [LatencyPoint(FIRST_STAGE, 0, milliseconds(None, bench.depth), curve.values[FIRST_STAGE][0])]
     shown = curve.values[subject.name if subject.fusion_weight else _alone(subject)]
     with bench.reporter.bar(f"timing {bench.split}", len(curve.depths) + len(others)) as advance:
         for depth, value in zip(curve.depths, shown, strict=True):
             points.append(LatencyPoint(subject.name, depth, milliseconds(subject.pipeline, depth), value))
             advance()
         for name, pipeline in others.items():
-            took = milliseconds(pipeline, config.depth)
-            points.append(LatencyPoint(name, config.depth, took, mean(values[name][config.metric])))
+            took = milliseconds(pipeline, bench.depth)
+            points.append(LatencyPoint(name, bench.depth, took, mean(values[name][config.metric])))
             advance()
     return points

@@ -28,7 +28,6 @@ RERANKER = "reranker alone"
 SHIPPED = "as shipped"
 INCUMBENT = "incumbent"
 PERFECT = "perfect reranker"
-WITHOUT_MODEL = (BM25, BM25_RETRIEVAL)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class Bench:
         left_out: number of queries of the split without a relevant document.
         run: first-stage candidates of the queries, without their own documents.
         retriever: the first stage; it also chooses the passages of long documents.
-        config: depth, measures, significance level.
+        depth: how many of these candidates are reranked.
+        config: measures, significance level.
         seed: seed of all draws.
         reporter: shows progress.
     """
@@ -55,14 +55,15 @@ class Bench:
     left_out: int
     run: Run
     retriever: Retriever
+    depth: int
     config: EvaluationConfig
     seed: int
     reporter: Reporter
 
     def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
         """The pipeline that an app would run, with this reranker."""
-        corpus, config = self.collection.corpus, self.config
-        return RetrieveAndRerank(corpus, self.retriever, reranker, depth=config.depth, passages=config.passages)
+        corpus, passages = self.collection.corpus, self.config.passages
+        return RetrieveAndRerank(corpus, self.retriever, reranker, depth=self.depth, passages=passages)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def set_up_bench(
     split: str,
     run: Run,
     retriever: Retriever,
+    depth: int,
     config: EvaluationConfig,
     seed: int,
     reporter: Reporter,
@@ -120,6 +122,7 @@ def set_up_bench(
         len(collection.qrels(split)) - len(judged),
         without_own(collection, {query_id: run.get(query_id, []) for query_id in query_ids}),
         retriever,
+        depth,
         config,
         seed,
         reporter,
@@ -160,10 +163,14 @@ def bm25_retriever(collection: Collection, first_stage: Retriever) -> Retriever:
 
 def bm25_systems(bench: Bench, retriever: Retriever) -> list[System]:
     """BM25 over the same candidates and over the whole corpus: the alternatives that need no model."""
+    return [System(BM25, _reordered(bench, retriever)), retrieved_system(bench, BM25_RETRIEVAL, retriever)]
+
+
+def retrieved_system(bench: Bench, name: str, retriever: Retriever) -> System:
+    """Another retriever over the whole corpus, as deep as the first stage."""
     deepest = max((len(candidates) for candidates in bench.run.values()), default=0)
     retrieved = retrieve(bench.collection, retriever, bench.queries, max(deepest, 1))
-    everything = {query_id: [found.doc_id for found in candidates] for query_id, candidates in retrieved.items()}
-    return [System(BM25, _reordered(bench, retriever)), System(BM25_RETRIEVAL, everything)]
+    return System(name, {query_id: [found.doc_id for found in found_for] for query_id, found_for in retrieved.items()})
 
 
 def _reordered(bench: Bench, retriever: Retriever) -> Rankings:
@@ -187,7 +194,7 @@ def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: 
     """
     pipeline = bench.pipeline(reranker)
     title = f"reranking {bench.split}" + ("" if name == RERANKER else f" with {name}")
-    scored = score_queries(pipeline, bench.queries, bench.run, bench.config.depth, bench.reporter, title)
+    scored = score_queries(pipeline, bench.queries, bench.run, bench.depth, bench.reporter, title)
     if spread_of_scores(scored) < CONSTANT_SPREAD:
         raise InputError(f"{name} gives every document of a query the same score: it ranks nothing")
     return RerankerSystem(name, rankings(scored, bench.run, fusion_weight), scored, fusion_weight, pipeline)

@@ -10,7 +10,12 @@ import numpy as np
 
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import PerQuery, mean
-from crossforge_train.evaluation.significance import bootstrap_interval, holm_adjusted, randomization_p_value
+from crossforge_train.evaluation.significance import (
+    bootstrap_interval,
+    holm_adjusted,
+    randomization_p_value,
+    smallest_detectable,
+)
 
 Verdict = Literal["WIN", "TIE", "REGRESSION"]
 
@@ -35,6 +40,8 @@ class Comparison:
         wins: number of queries that improved.
         losses: number of queries that got worse.
         verdict: verdict at the configured significance level.
+        detectable: the smallest difference that so many queries show with a probability of 80%; None in reports of
+            versions before 0.2.
     """
 
     system: str
@@ -48,6 +55,7 @@ class Comparison:
     wins: int
     losses: int
     verdict: Verdict
+    detectable: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ def _comparison(
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
         verdict="TIE",  # placeholder until the p value is corrected
+        detectable=smallest_detectable(differences, config.significance),
     )
 
 

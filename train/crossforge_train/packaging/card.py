@@ -18,7 +18,7 @@ base_model: {base_model}
 # {name}
 
 A reranker: it reads a query and a document together and gives one relevance score. Fine-tuned from `{base_model}` with
-crossforge {version} on the collection `{collection}`, to reorder what a {first_stage} first stage retrieves.
+crossforge {version} on the collection `{collection}`, to reorder what a {first_stage} first stage retrieves.{why}
 
 ## Use
 
@@ -54,7 +54,7 @@ beginning otherwise. Probabilities are calibrated on dev queries of this collect
 
 
 def model_card(
-    config: Config, counts: Counts, history: History, *, first_stage: str, results: str, version: str
+    config: Config, counts: Counts, history: History, *, first_stage: str, why: str, results: str, version: str
 ) -> str:
     """The text of `README.md` in the package.
 
@@ -63,6 +63,7 @@ def model_card(
         counts: what the collection holds.
         history: how training went.
         first_stage: name of the retriever whose candidates are reranked.
+        why: the reason for it if it was chosen automatically, and what the other would have cost; empty if not.
         results: the report in Markdown.
         version: of crossforge.
     """
@@ -71,6 +72,7 @@ def model_card(
         name=config.name,
         version=version,
         first_stage=first_stage,
+        why=f" That first stage was chosen automatically: {why}." if why else "",
         base_model=config.base_model,
         collection=counts.name,
         results=results,

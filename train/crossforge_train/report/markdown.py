@@ -58,8 +58,9 @@ def _details(details: Details) -> list[str]:
 
 def _how_measured(report: Report) -> str:
     weight = "" if report.tuned is None else f" Fusion weight, chosen on dev: {report.tuned.fusion_weight:g}."
+    first_stage = f"First stage: {report.first_stage}. " if report.first_stage else ""
     return (
-        f"The first {report.depth} candidates of each query are reranked ({report.backend} backend); "
+        f"{first_stage}The first {report.depth} candidates of each query are reranked ({report.backend} backend); "
         f"{report.counting_rule}. Intervals are bootstrapped over queries; p is from a paired randomization test, "
         f"{CORRECTION_RULE}.{weight}"
     )

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.split_report import SplitReport
-from crossforge_train.evaluation.systems import FIRST_STAGE, INCUMBENT, PERFECT, WITHOUT_MODEL
+from crossforge_train.evaluation.systems import FIRST_STAGE, INCUMBENT, PERFECT
 from crossforge_train.evaluation.verdict import Comparison, SystemResult
+from crossforge_train.report.advice import how_to_use, use_instead
 
 
 def table_header(split: SplitReport, metric: str) -> list[str]:
@@ -28,8 +29,12 @@ def verdict_line(found: Comparison, metric: str, queries: int) -> str:
     share = "" if found.relative is None else f", {found.relative:+.0%}"
     return (
         f"{found.verdict} against {with_article(found.baseline)}: {metric} {difference}{share}, "
-        f"p {p_value(found.p_value)}, effect size {found.effect_size:+.2f} ({queries} queries)"
+        f"p {p_value(found.p_value)}, effect size {found.effect_size:+.2f} ({queries} queries{_detectable(found)})"
     )
+
+
+def _detectable(found: Comparison) -> str:
+    return "" if found.detectable is None else f"; they can show differences from {number(found.detectable)}"
 
 
 def verdict_lines(split: SplitReport, metric: str) -> list[str]:
@@ -45,9 +50,19 @@ PSEUDO = (
 )
 
 
+# With fewer queries than this, a verdict hangs on a handful of them.
+FEW_QUERIES = 50
+
+
 def warning_lines(split: SplitReport, metric: str) -> list[str]:
-    """Reasons to read the numbers with care, one sentence each."""
-    return [*([PSEUDO] if split.pseudo else []), *_better_without_model(split, metric)]
+    """Reasons to read the numbers with care, and what to use instead of what does not win; one sentence each."""
+    few = (
+        [f"only {split.queries} queries: the verdict hangs on a handful of them; judge more (`crossforge judge`)"]
+        if split.queries < FEW_QUERIES
+        else []
+    )
+    instead = use_instead(split, metric)
+    return [*([instead] if instead else []), *([PSEUDO] if split.pseudo else []), *few, *_better(split, metric)]
 
 
 def own_documents(split: SplitReport) -> str:
@@ -57,21 +72,22 @@ def own_documents(split: SplitReport) -> str:
     return f"{split.own_documents:,} of the queries are documents themselves, which are left out of their candidates"
 
 
-def _better_without_model(split: SplitReport, metric: str) -> list[str]:
-    """The best system that beats the subject without a model, if there is one."""
+def _better(split: SplitReport, metric: str) -> list[str]:
+    """The best system that beats the subject without deciding the verdict, if there is one."""
     means = {system.name: system.means[metric] for system in split.systems}
     better = [
         found
         for found in split.comparisons
-        if found.baseline in WITHOUT_MODEL and not found.decisive and found.verdict == "REGRESSION"
+        if found.system == split.subject and not found.decisive and found.verdict == "REGRESSION"
     ]
     if not better:
         return []
     found = min(better, key=lambda comparison: comparison.difference)
+    how = how_to_use(found.baseline)
     return [
-        f"{found.baseline} needs no model and is better than {found.system}: {metric} {number(means[found.baseline])} "
-        f"against {number(means[found.system])}, p {p_value(found.p_value)}; to rerank its candidates, set "
-        "first_stage.weighting: bm25"
+        f"{found.baseline} needs no training and is better than {found.system}: {metric} "
+        f"{number(means[found.baseline])} against {number(means[found.system])}, p {p_value(found.p_value)}"
+        + (f"; {how}" if how else "")
     ]
 
 

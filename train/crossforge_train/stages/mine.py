@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import sha256
-from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.registry import RETRIEVERS
 from crossforge.runs import Run, read_run
-from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
+from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.collections.candidates import retrieve, without_own
-from crossforge_train.collections.collection import Collection, require_documents
+from crossforge_train.collections.collection import Collection, judged_by_people, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
-from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.evaluation.combination import choose_combination
+from crossforge_train.first_stage import choose_kind, first_stage_depends_on, fit_first_stage
 from crossforge_train.mining.negatives import Candidates, Mined, Miner
 from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import TeacherKind, mine_with_teacher
 from crossforge_train.registries import TEACHERS
 from crossforge_train.run_folder import MINE, MinedFolder
+from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
@@ -42,8 +45,21 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
-        **RETRIEVERS.version(config.first_stage.kind),
+        **_first_stage_depends_on(config),
         **(TEACHERS.version(teacher) if teacher else {}),
+    }
+
+
+def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
+    """What it depends on besides its section: the encoder, and the dev queries that choose the weight of its parts."""
+    settings = config.first_stage
+    if not settings.embeds:
+        return {**first_stage_depends_on(settings), **RETRIEVERS.version(settings.kind)}
+    encoder = find_base_model(settings.encoder or config.base_model)
+    return {
+        "encoder": model_hash(encoder) if is_bi_encoder(encoder) else None,
+        "metric": config.evaluation.metric,
+        "embedding_by": versions("onnxruntime", "tokenizers"),
     }
 
 
@@ -72,18 +88,47 @@ def _run(context: Context) -> None:
     config, reporter, written = context.config, context.reporter, MinedFolder(context.folder)
     collection = context.run.collected.collection()
     splits = (config.collection.dev_split, *config.collection.test_splits)
-    with reporter.bar("indexing and retrieving", len(splits)) as advance:
-        retriever = fit_first_stage(collection.corpus.values(), config.first_stage)
-        written.save_retriever(retriever)
+    retriever = _first_stage(context, collection)
+    written.save_retriever(retriever)
+    with reporter.bar("retrieving", len(splits)) as advance:
         for split in splits:
             run = retrieve(collection, retriever, collection.split_queries(split), config.first_stage.depth)
-            written.save_run(split, run, config.first_stage.tag)
+            written.save_run(split, run, retriever.kind)
             advance()
-    queries = training_queries(config, collection)
-    run = retrieve(collection, retriever, queries, config.first_stage.depth, ties_by_id=True)
+    queries, depth = training_queries(config, collection), config.first_stage.depth
+    run = retrieve(collection, mining_source(config, collection, retriever), queries, depth, ties_by_id=True)
     others = {source.name: _retrieved(context, collection, list(queries), source) for source in config.mining.sources}
     mined = mine_candidates(context, collection, Candidates(run, others), config.mining)
     write_mined(context, collection, retriever, mined)
+
+
+def _first_stage(context: Context, collection: Collection) -> StoredRetriever:
+    """The first stage over the run's corpus; what is chosen for it is written down and told."""
+    config, settings, documents = context.config, context.config.first_stage, collection.corpus.values()
+    embeddings = run_embeddings(config, context.reporter) if settings.embeds else None
+    choice = choose_kind(documents, settings, embeddings)
+    if choice.why:
+        context.reporter.note(f"first stage: {choice.kind}; {choice.why}")
+    retriever = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings)
+    if isinstance(retriever, CombinedRetriever):
+        dev = config.collection.dev_split
+        queries, qrels = collection.split_queries(dev), collection.qrels(dev)
+        pseudo, metric = not judged_by_people(collection, dev), config.evaluation.metric
+        weight = choose_combination(
+            retriever, collection, queries, qrels, settings.depth, metric, config.seed, pseudo=pseudo
+        )
+        retriever = retriever.with_weight(weight)
+        context.reporter.note(f"first stage on dev: {retriever.description}")
+        choice = replace(choice, weight=weight)
+    MinedFolder(context.folder).save_choice(choice)
+    return retriever
+
+
+def mining_source(config: Config, collection: Collection, retriever: StoredRetriever) -> Retriever:
+    """What finds hard negatives: the first stage, or TF-IDF if it combines several."""
+    if not isinstance(retriever, CombinedRetriever):
+        return retriever
+    return fit_first_stage(collection.corpus.values(), config.first_stage.for_mining)
 
 
 def training_queries(config: Config, collection: Collection) -> dict[str, str]:

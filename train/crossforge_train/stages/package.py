@@ -15,7 +15,9 @@ from crossforge.documents import Document
 from crossforge.errors import CrossforgeError, InputError
 from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
 from crossforge.pipeline import save_first_stage
-from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
+from crossforge.retrievers.choice import load_retriever
+from crossforge.retrievers.recipe import save_recipe
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.outcome import Report
@@ -26,6 +28,7 @@ from crossforge_train.packaging.verify import measure_agreement
 from crossforge_train.report.markdown import markdown
 from crossforge_train.report.tables import with_article
 from crossforge_train.run_folder import COLLECT, PACKAGE, PackageFolder
+from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.evaluate import dev_bench
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.stage import Context, Stage
@@ -58,15 +61,19 @@ def _run(context: Context) -> None:
     run.evaluated.copy_publishable(written.evaluation.path)
     collection, retriever = run.collected.collection(), run.mined.retriever()
     if config.package.int8:
-        context.reporter.note(pack_int8(written.path, dev_bench(context, collection, retriever)))
+        context.reporter.note(pack_int8(written.path, dev_bench(context, collection, retriever, report.depth)))
     if config.package.include_corpus:
         documents, whole = _first_stage(context, collection, retriever)
         save_first_stage(written.first_stage, documents, whole)
+        retriever = load_retriever(written.first_stage)  # so that the recipe finds its folders there
+    if isinstance(retriever, RepeatableRetriever):
+        save_recipe(written.first_stage, retriever)
     card = model_card(
         config,
         run.collected.counts,
         finetuned.history,
         first_stage=retriever.name,
+        why=run.mined.choice.why,
         results=markdown(report),
         version=crossforge.__version__,
     )
@@ -85,7 +92,10 @@ def _first_stage(
     if collection.served is None:
         return collection.corpus.values(), retriever
     whole = replace(collection, corpus=collection.served, splits={})
-    return whole.corpus.values(), fit_first_stage(whole.corpus.values(), context.config.first_stage)
+    settings, choice = context.config.first_stage, context.run.mined.choice
+    embeddings = run_embeddings(context.config, context.reporter) if settings.embeds else None
+    documents = whole.corpus.values()
+    return documents, fit_first_stage(documents, settings.of_kind(choice.kind), embeddings, choice.weight)
 
 
 def _why_not(report: Report) -> str:
@@ -122,6 +132,7 @@ def _write_manifest(context: Context, folder: Path, report: Report, agreement: M
             calibrator=tuned.calibrator,
             threshold=tuned.threshold,
             fusion_weight=tuned.fusion_weight,
+            depth=report.depth,
             verdict={split.split: split.verdict for split in report.splits},
             metrics={
                 split.split: {system.name: dict(system.means) for system in split.systems} for split in report.splits

@@ -16,6 +16,7 @@ from pathlib import Path
 from crossforge.files import remove, written_atomically
 from crossforge_train import processes
 from crossforge_train.config.run import Config
+from crossforge_train.first_stage import trust_first_stage
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.records import (
@@ -42,6 +43,7 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
         InputError: the run's folder holds something other than a run.
     """
     run = RunFolder(config.folder)
+    trust_first_stage(config.first_stage)
     processes.from_main(run.claim)
     # All records are made before any stage runs, so that a bad base model fails now and not after minutes of mining.
     records = processes.from_main(lambda: wanted_records(config, stages))

@@ -20,7 +20,7 @@ from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.mining.negatives import Candidates
 from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
 from crossforge_train.stages.finetune import finetune
-from crossforge_train.stages.mine import mine_candidates, training_queries, write_mined
+from crossforge_train.stages.mine import mine_candidates, mining_source, training_queries, write_mined
 from crossforge_train.stages.stage import Context, Stage
 
 
@@ -40,7 +40,7 @@ def _hardest_first(context: Context, collection: Collection, retriever: StoredRe
     reranker = Reranker(context.run.finetuned.model)
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     queries, window = training_queries(config, collection), config.mining.window
-    run = retrieve(collection, retriever, queries, window, ties_by_id=True)
+    run = retrieve(collection, mining_source(config, collection, retriever), queries, window, ties_by_id=True)
     scored = score_queries(pipeline, queries, run, window, context.reporter, "reranking the training queries")
     return {query_id: _by_logit(found) for query_id, found in scored.items()}
 

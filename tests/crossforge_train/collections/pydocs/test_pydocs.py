@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 
@@ -15,24 +16,49 @@ from crossforge_train.collections.splits import normalized
 SUMMARY_SPLITS = ("train", "dev", "test")
 
 
+@dataclass(frozen=True)
+class Built:
+    """A collection with the entries and clusters that it was made of."""
+
+    collection: Collection
+    entries: list
+    clusters: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def pydocs() -> Collection:
-    return build_pydocs()
+def built() -> Built:
+    """One build takes many seconds, most of them for the clusters; so they are kept as they are made."""
+    clustered: list[tuple[list, dict[str, str]]] = []
+    make = building._clusters
+
+    def kept(entries: list) -> dict[str, str]:
+        clustered.append((entries, make(entries)))
+        return clustered[0][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "_clusters", kept)
+        collection = build_pydocs()
+    return Built(collection, *clustered[0])
+
+
+@pytest.fixture(scope="module")
+def pydocs(built: Built) -> Collection:
+    return built.collection
+
+
+@pytest.fixture(scope="module")
+def entries(built: Built) -> list:
+    return built.entries
+
+
+@pytest.fixture(scope="module")
+def clusters(built: Built) -> dict[str, str]:
+    return built.clusters
 
 
 @pytest.fixture(scope="module")
 def questions() -> list[dict]:
     return [json.loads(line) for line in QUESTIONS_FILE.read_text(encoding="utf-8").splitlines()]
-
-
-@pytest.fixture(scope="module")
-def entries() -> list:
-    return building._merge_copies(building._entries())
-
-
-@pytest.fixture(scope="module")
-def clusters(entries: list) -> dict[str, str]:
-    return building._clusters(entries)
 
 
 def test_it_holds_several_thousand_documents_and_queries(pydocs: Collection) -> None:

@@ -1,0 +1,127 @@
+"""A bi-encoder at work: its encoder, exported once, and the vectors that it has made, shared by all runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossforge.documents import Document
+from crossforge.embedding.encoder import Embedder, Encoder, Progress, Role, Vectors, is_encoder, read_settings
+from crossforge.embedding.store import EmbeddingStore
+from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash
+from crossforge_train.encoder_export import export_encoder
+from crossforge_train.reporting import Reporter
+
+_FOLDER = ".embeddings"  # no run can be called so
+_SAMPLE = 192
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """A bi-encoder with the vectors of the documents that it has read.
+
+    Attributes:
+        model: its name.
+        encoder: folder of its ONNX export.
+        store: the vectors.
+        reporter: shows progress.
+    """
+
+    model: str
+    encoder: Path
+    store: EmbeddingStore
+    reporter: Reporter
+
+    @property
+    def description(self) -> str:
+        """What a retriever over these vectors says of itself."""
+        return read_settings(self.encoder).description
+
+    @contextmanager
+    def settings(self, documents: Collection[Document]) -> Iterator[dict[str, Any]]:
+        """The settings of the retriever kind `dense` for a corpus, while a progress bar is shown."""
+        with self.reporter.bar("embedding the documents", len(documents)) as advance:
+            yield {"encoder": self.encoder, "store": self.store, "progress": advance}
+
+    def seconds(self, documents: Collection[Document]) -> float:
+        """How long embedding a corpus will take, from a timed sample of what is not stored yet."""
+        missing = sum(1 for _ in self.store.missing(document.full_text for document in documents))
+        step = max(1, len(documents) // _SAMPLE)
+        texts = [document.full_text for document in islice(documents, 0, None, step)]
+        sample = list(self.store.missing(texts))
+        if not sample:
+            return 0.0
+        started = time.perf_counter()
+        self.store.vectors(iter(sample), len(sample))
+        return (time.perf_counter() - started) / len(sample) * missing
+
+
+def open_embeddings(base_model: str, max_length: int | None, runs: Path, reporter: Reporter) -> Embeddings | None:
+    """The embeddings of a bi-encoder; exports it if that has not been done. None if the model is no bi-encoder.
+
+    Args:
+        base_model: folder or hub id.
+        max_length: tokens to read of a text; None reads as many as the model can.
+        runs: folder of all runs, which share what is embedded.
+        reporter: shows progress.
+
+    Raises:
+        InputError: there is no such model, or it cannot be exported.
+    """
+    model = find_base_model(base_model)
+    if not is_bi_encoder(model):
+        return None
+    identity = json.dumps([model_hash(model), max_length], sort_keys=True)
+    folder = runs / _FOLDER / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    encoder = folder / "encoder"
+    if not is_encoder(encoder):
+        with reporter.bar("exporting the bi-encoder to ONNX", 1) as advance:
+            export_encoder(model, encoder, base_model, max_length)
+            advance()
+    return Embeddings(base_model, encoder, EmbeddingStore(folder / "vectors", _embedder(encoder, model)), reporter)
+
+
+class GpuEmbedder:
+    """Embeds with sentence-transformers on a GPU, as the encoder does on the CPU.
+
+    Args:
+        model: folder of the bi-encoder.
+        encoder: folder of its export, for the settings.
+    """
+
+    def __init__(self, model: Path, encoder: Path) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        self._settings = read_settings(encoder)
+        self._model = SentenceTransformer(str(model), device="cuda", local_files_only=True)
+        self._model.max_seq_length = self._settings.max_length
+
+    @property
+    def dimension(self) -> int:
+        """See `Embedder`."""
+        return self._settings.dimension
+
+    def embed(self, texts: Sequence[str], role: Role, progress: Progress | None = None) -> Vectors:
+        """See `Embedder`."""
+        prompt = self._settings.query_prompt if role == "query" else self._settings.document_prompt
+        found = self._model.encode(
+            list(texts), prompt=prompt, batch_size=256, normalize_embeddings=True, show_progress_bar=False
+        )
+        if progress:
+            progress(len(texts))
+        return np.asarray(found, dtype=np.float32)
+
+
+def _embedder(encoder: Path, model: Path) -> Embedder:
+    import torch
+
+    return GpuEmbedder(model, encoder) if torch.cuda.is_available() else Encoder(encoder)

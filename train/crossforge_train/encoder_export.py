@@ -1,0 +1,89 @@
+"""Exports a bi-encoder to ONNX, so that apps embed texts without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from crossforge.embedding.encoder import MODEL_FILE, OUTPUT, EncoderSettings, write_settings
+from crossforge.errors import InputError
+from crossforge.files import written_atomically
+from crossforge_train.libraries import quieten
+from crossforge_train.model_export import write_onnx
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | None = None) -> None:
+    """Write the encoder of a SentenceTransformer: all its modules in one graph, and a unit vector at the end.
+
+    Args:
+        bi_encoder: folder of the model.
+        target: folder to write, completely or not at all.
+        name: name of the model.
+        max_length: tokens to read of a text, if fewer than the model reads.
+
+    Raises:
+        InputError: the model cannot be exported as one graph.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    quieten()
+    model = SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
+    prompts = _prompts(model, name)
+    inputs = [key for key in _INPUTS if key in model.tokenizer.model_input_names]
+    longest = min(int(model.max_seq_length or 512), max_length or 512)
+    with written_atomically(target) as beside:
+        beside.mkdir()
+        try:
+            write_onnx(_as_one_module(model.float(), inputs), inputs, OUTPUT, beside / MODEL_FILE)
+        except Exception as error:  # the exporter raises whatever its parts raise, with pages of text
+            reason = type(error).__name__
+            raise InputError(
+                f"base model {name}: cannot be exported as an encoder ({reason}); set first_stage.kind: lexical"
+            ) from error
+        model.tokenizer.save_pretrained(beside)
+        for left in beside.iterdir():
+            if left.is_file() and left.name != "tokenizer.json":
+                left.unlink()
+        settings = EncoderSettings(
+            model=name,
+            dimension=int(model.get_embedding_dimension() or 0),
+            max_length=longest,
+            pad_id=int(model.tokenizer.pad_token_id or 0),
+            inputs=tuple(inputs),
+            query_prompt=prompts["query"],
+            document_prompt=prompts["document"],
+        )
+        write_settings(beside, settings)
+
+
+def _prompts(model: Any, name: str) -> dict[str, str]:
+    """What sentence-transformers puts in front of queries and documents, by the rules of encode_query and _document."""
+    if any(getattr(module, "include_prompt", True) is False for module in model):
+        raise InputError(f"base model {name}: leaves its prompt out when it pools; set first_stage.kind: lexical")
+    default = model.prompts.get(model.default_prompt_name or "", "")
+    names = {"query": ("query",), "document": ("document", "passage", "corpus")}
+    return {
+        role: next((model.prompts[key] for key in keys if key in model.prompts), default)
+        for role, keys in names.items()
+    }
+
+
+def _as_one_module(model: Any, inputs: Sequence[str]) -> Any:
+    import torch
+
+    class Embedding(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleList(list(model))
+
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            features: dict[str, Any] = dict(zip(inputs, tensors, strict=True))
+            for part in self.parts:
+                features = part(features)
+            vectors: torch.Tensor = features["sentence_embedding"]
+            return torch.nn.functional.normalize(vectors, dim=-1)
+
+    return Embedding()

@@ -1,0 +1,89 @@
+"""What a reranker has to beat: orders that need no training, only the base model as it is or no model at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crossforge.retrievers.base import CombinedRetriever, Retriever, ScoringRetriever
+from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
+from crossforge_train.evaluation.scoring import ScoredQuery, rankings
+from crossforge_train.evaluation.systems import Bench, System, bm25_systems, retrieved_system
+
+BI_ENCODER = "base as bi-encoder"
+BI_ENCODER_FUSED = "base as bi-encoder, fused"
+DENSE_RETRIEVAL = "dense, whole corpus"
+HYBRID_RETRIEVAL = "hybrid, whole corpus"
+
+
+@dataclass(frozen=True)
+class Free:
+    """The free alternatives that can be had.
+
+    Attributes:
+        bm25: BM25 over the corpus; None if the first stage is BM25 itself, or it is not wanted.
+        bi_encoder: the base model's vectors of at least all candidates; None if it is no bi-encoder.
+        whole: whether these are vectors of the whole corpus, and searching them is not the first stage itself.
+        hybrid: a combination of words and vectors, unless the first stage is one.
+        fusion_weight: share of the first stage in the bi-encoder's fused order, from dev.
+    """
+
+    bm25: Retriever | None = None
+    bi_encoder: ScoringRetriever | None = None
+    whole: bool = False
+    hybrid: CombinedRetriever | None = None
+    fusion_weight: float = 0.5
+
+    def with_bi_encoder(
+        self, bi_encoder: ScoringRetriever, *, whole: bool, hybrid: CombinedRetriever | None = None
+    ) -> Free:
+        """The same with a bi-encoder."""
+        return replace(self, bi_encoder=bi_encoder, whole=whole, hybrid=hybrid)
+
+    def fused(self, weight: float | None) -> Free:
+        """The same with a fusion weight; None keeps it."""
+        return self if weight is None else replace(self, fusion_weight=weight)
+
+
+def free_systems(bench: Bench, free: Free) -> list[System]:
+    """Every free alternative on the bench's queries."""
+    systems = bm25_systems(bench, free.bm25) if free.bm25 else []
+    if free.bi_encoder is None:
+        return systems
+    scored = bi_encoder_scores(bench, free.bi_encoder)
+    systems.append(System(BI_ENCODER, rankings(scored, bench.run, 0.0)))
+    systems.append(System(BI_ENCODER_FUSED, rankings(scored, bench.run, free.fusion_weight)))
+    if free.whole:
+        systems.append(retrieved_system(bench, DENSE_RETRIEVAL, free.bi_encoder))
+    if free.hybrid:
+        systems.append(retrieved_system(bench, HYBRID_RETRIEVAL, free.hybrid))
+    return systems
+
+
+def bi_encoder_scores(bench: Bench, bi_encoder: ScoringRetriever) -> dict[str, ScoredQuery]:
+    """The cosines of each query's candidates, down to the rerank depth."""
+    kept = {query_id: candidates[: bench.depth] for query_id, candidates in bench.run.items()}
+    doc_ids = {query_id: [found.doc_id for found in candidates] for query_id, candidates in kept.items()}
+    cosines = bi_encoder.scores(bench.queries, doc_ids)
+    return {
+        query_id: ScoredQuery(
+            doc_ids[query_id],
+            np.array([found.score for found in kept[query_id]], dtype=np.float64),
+            cosines[query_id],
+            np.zeros(len(kept[query_id]), dtype=bool),
+        )
+        for query_id in bench.queries
+    }
+
+
+def best_of(means: Mapping[str, float], names: Sequence[str]) -> str | None:
+    """The system with the highest mean, the first of equally good ones; None if there is none."""
+    return max(names, key=lambda name: round(means[name], 6)) if names else None
+
+
+def bi_encoder_fusion(bench: Bench, bi_encoder: ScoringRetriever, *, pseudo: bool) -> float:
+    """The first stage's share in the bi-encoder's fused order, chosen on dev as that of a reranker is."""
+    scored = bi_encoder_scores(bench, bi_encoder)
+    return choose_fusion_weight(scored, bench.run, bench.qrels, bench.config.metric, bench.seed, pseudo=pseudo)

@@ -1,0 +1,83 @@
+"""The retrievers behind the free alternatives: BM25, the base model as a bi-encoder, and a hybrid of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crossforge.retrievers.base import CombinedRetriever, Retriever, ScoringRetriever, StoredRetriever
+from crossforge.retrievers.choice import fit_retriever
+from crossforge.retrievers.registry import DENSE, HYBRID
+from crossforge.runs import Run
+from crossforge_train.collections.collection import Collection, judged_by_people
+from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge_train.embeddings import Embeddings
+from crossforge_train.evaluation.combination import choose_combination
+from crossforge_train.evaluation.free_alternatives import Free
+from crossforge_train.evaluation.systems import Bench, bm25_retriever
+from crossforge_train.first_stage import MOST_SECONDS, fit_first_stage
+
+
+def free_retrievers(
+    first_stage: StoredRetriever,
+    collection: Collection,
+    runs: Iterable[Run],
+    embeddings: Embeddings | None,
+    *,
+    bm25: bool = True,
+    dev: Bench | None = None,
+) -> Free:
+    """What a first stage leaves to be built: nothing that it is itself is built again.
+
+    Where embedding the whole corpus takes longer than ten minutes, only candidates are embedded.
+
+    Args:
+        first_stage: the first stage.
+        collection: the collection.
+        runs: the candidates of all queries that are measured.
+        embeddings: of the base model; None if it is no bi-encoder.
+        bm25: whether BM25 is wanted.
+        dev: the dev split, which chooses the hybrid's weight; None joins by rank.
+    """
+    found = Free(bm25=bm25_retriever(collection, first_stage) if bm25 else None)
+    if embeddings is None:
+        return found
+    if (own := _embedding_part(first_stage, embeddings)) and own is not first_stage:
+        return found.with_bi_encoder(own, whole=True)
+    documents = collection.corpus.values()
+    if embeddings.seconds(documents) > MOST_SECONDS:
+        return found.with_bi_encoder(encoder_of_candidates(collection, runs, embeddings), whole=False)
+    hybrid = fit_first_stage(documents, FirstStageConfig(kind=HYBRID), embeddings)
+    if not isinstance(hybrid, CombinedRetriever):
+        raise TypeError(f"{hybrid.kind}: a hybrid combines several retrievers")
+    return found.with_bi_encoder(hybrid.parts[-1], whole=own is None, hybrid=_weighted(hybrid, dev))
+
+
+def _embedding_part(first_stage: Retriever, embeddings: Embeddings) -> ScoringRetriever | None:
+    """The part of a first stage that searches the vectors of the same encoder, if there is one."""
+    parts = first_stage.parts if isinstance(first_stage, CombinedRetriever) else (first_stage,)
+    for part in parts:
+        if isinstance(part, ScoringRetriever) and part.kind == DENSE and part.description == embeddings.description:
+            return part
+    return None
+
+
+def encoder_of_candidates(collection: Collection, runs: Iterable[Run], embeddings: Embeddings) -> ScoringRetriever:
+    """A bi-encoder over the candidates of runs alone."""
+    doc_ids = dict.fromkeys(found.doc_id for run in runs for candidates in run.values() for found in candidates)
+    documents = [collection.corpus[doc_id] for doc_id in doc_ids]
+    with embeddings.settings(documents) as settings:
+        found = fit_retriever(documents, DENSE, settings)
+    if not isinstance(found, ScoringRetriever):
+        raise TypeError(f"{found.kind}: cannot score documents")
+    return found
+
+
+def _weighted(hybrid: CombinedRetriever, dev: Bench | None) -> CombinedRetriever:
+    if dev is None:
+        return hybrid
+    depth = max(map(len, dev.run.values()), default=1)
+    pseudo = not judged_by_people(dev.collection, dev.split)
+    metric, seed = dev.config.metric, dev.seed
+    return hybrid.with_weight(
+        choose_combination(hybrid, dev.collection, dev.queries, dev.qrels, max(depth, 1), metric, seed, pseudo=pseudo)
+    )

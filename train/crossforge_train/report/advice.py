@@ -1,0 +1,53 @@
+"""What to use in place of a reranker that is not better, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crossforge_train.evaluation.free_alternatives import (
+    BI_ENCODER,
+    BI_ENCODER_FUSED,
+    DENSE_RETRIEVAL,
+    HYBRID_RETRIEVAL,
+)
+from crossforge_train.evaluation.split_report import SplitReport
+from crossforge_train.evaluation.systems import BASE_MODEL, BM25, BM25_RETRIEVAL, FIRST_STAGE, INCUMBENT
+from crossforge_train.evaluation.verdict import Comparison
+
+_HOW: Mapping[str, str] = {
+    FIRST_STAGE: "take its order as it is, without a reranker",
+    BM25: "order the candidates by BM25",
+    BM25_RETRIEVAL: "set first_stage.weighting: bm25, and take its order as it is",
+    BASE_MODEL: "rerank with the base model as it is",
+    BI_ENCODER: "order the candidates by the base model's cosines",
+    BI_ENCODER_FUSED: "order the candidates by the base model's cosines, fused with the first stage",
+    DENSE_RETRIEVAL: "set first_stage.kind: dense, and take its order as it is",
+    HYBRID_RETRIEVAL: "set first_stage.kind: hybrid, and take its order as it is",
+    INCUMBENT: "keep it",
+}
+
+
+def how_to_use(system: str) -> str:
+    """How an alternative is used; empty if there is nothing to say of it."""
+    return _HOW.get(system, "")
+
+
+def use_instead(split: SplitReport, metric: str) -> str:
+    """The alternative to use where the verdict is not WIN: the best of those that are not beaten; empty if all are."""
+    means = {system.name: system.means[metric] for system in split.systems}
+    unbeaten = [found for found in split.comparisons if found.decisive and found.verdict != "WIN"]
+    if not unbeaten:
+        return ""
+    best = max(unbeaten, key=lambda found: (found.verdict == "REGRESSION", means[found.baseline]))
+    how = how_to_use(best.baseline)
+    return f"use {_named(best)} instead: it {_compared(best)}" + (f" ({how})" if how else "")
+
+
+def _named(found: Comparison) -> str:
+    return f"the {found.baseline}" if found.baseline in (FIRST_STAGE, INCUMBENT, BASE_MODEL) else found.baseline
+
+
+def _compared(found: Comparison) -> str:
+    if found.verdict == "REGRESSION":
+        return "is better"
+    return "does as well and needs no training" if found.baseline != INCUMBENT else "does as well and is in use"
