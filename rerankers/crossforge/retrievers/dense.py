@@ -92,9 +92,10 @@ class DenseRetriever:
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """The vectors of queries; those of the last call are kept, since a hybrid asks twice for the same."""
-        if self._embedded is None or self._embedded[0] != queries:
-            self._embedded = queries, self.encoder.embed(queries, "query")
-        return self._embedded[1]
+        known = self._embedded  # read once: another thread may replace it at any time
+        if known is None or known[0] != queries:
+            known = self._embedded = queries, self.encoder.embed(queries, "query")
+        return known[1]
 
     def save(self, folder: Path) -> None:
         """See `StoredRetriever`."""

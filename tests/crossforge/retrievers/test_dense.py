@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ def test_dense_orders_by_cosine_and_finds_something_for_every_query(dense: Any, 
     scores = dense.scores(QUERIES, {key: ids(dense.search(QUERIES, 5), key) for key in QUERIES})
     assert scores["q3"] == pytest.approx([c.score for c in found[:5]], abs=1e-5)
     assert isinstance(dense, ScoringRetriever)
+
+
+def test_threads_that_search_at_the_same_time_get_their_own_answers(hybrid: Any) -> None:
+    texts = [f"{word} {number}" for number in range(40) for word in ("bread", "rook", "boat")]
+    expected = [hybrid.search({"q": text}, 5)["q"] for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda text: hybrid.search({"q": text}, 5)["q"], texts))
+    assert found == expected
 
 
 def test_dense_chooses_passages_by_words(dense: Any) -> None:
