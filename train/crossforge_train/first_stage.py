@@ -78,7 +78,8 @@ def fit_first_stage(
     if embeddings is None:
         return fit_retriever(documents, kind)  # says what it lacks
     with embeddings.settings(documents) as dense:
-        settings: dict[str, Any] = {"lexical": config.lexical, "dense": dense, "weight": weight}
+        parts = {"lexical": config.lexical, "dense": dense}
+        settings: dict[str, Any] = {**parts, "weight": weight, "pool": config.depth}
         return fit_retriever(documents, kind, settings if kind == HYBRID else dense)
 
 

@@ -104,7 +104,7 @@ class CombinedRetriever(StoredRetriever, Protocol):
         ...
 
     def origins(self, query: str, k: int) -> dict[str, dict[str, int]]:
-        """For each document of the parts' lists of `k`: name of the part -> rank in its list, from 1."""
+        """For each document of the parts' lists that a search for `k` fuses: name of the part -> its rank there."""
         ...
 
     def fused(self, queries: Mapping[str, str], runs: Sequence[Run], k: int) -> dict[str, list[Candidate]]:

@@ -22,6 +22,7 @@ from crossforge.runs import Candidate, Run
 
 _FORMAT = "crossforge-hybrid-1"
 _LEXICAL, _DENSE = "lexical", "dense"
+DEFAULT_POOL = 200
 # The constant of reciprocal rank fusion, as its authors chose it.
 _RANK_OFFSET = 60
 # What a score is rounded to before it is ordered: further digits depend on the shapes of multiplied blocks.
@@ -37,16 +38,21 @@ class HybridRetriever:
         weight: share of the lexical score, from 0 to 1, where both are standardised over a query's union; None orders
             by ranks alone (G. Cormack, C. Clarke and S. Buettcher, "Reciprocal rank fusion outperforms Condorcet and
             individual rank learning methods", SIGIR 2009), which needs no weight.
+        pool: candidates of each list that are fused, however few are asked for: scores are standardised over the union,
+            so that an app that asks for fewer than the proof did must not get another order.
     """
 
     kind = HYBRID
 
-    def __init__(self, lexical: TfidfRetriever, dense: DenseRetriever, weight: float | None = None) -> None:
+    def __init__(
+        self, lexical: TfidfRetriever, dense: DenseRetriever, weight: float | None = None, pool: int = DEFAULT_POOL
+    ) -> None:
         if lexical.doc_ids != dense.doc_ids:
             raise InputError("a hybrid first stage needs two indexes of the same documents in the same order")
         self.lexical = lexical
         self.dense = dense
         self.weight = weight
+        self.pool = pool
 
     @property
     def name(self) -> str:
@@ -67,23 +73,25 @@ class HybridRetriever:
     @property
     def settings(self) -> dict[str, Any]:
         """See `RepeatableRetriever`."""
-        return {"lexical": self.lexical.settings, "dense": self.dense.settings, "weight": self.weight}
+        parts = {"lexical": self.lexical.settings, "dense": self.dense.settings}
+        return {**parts, "weight": self.weight, "pool": self.pool}
 
     def origins(self, query: str, k: int) -> dict[str, dict[str, int]]:
         """See `CombinedRetriever`."""
         found: dict[str, dict[str, int]] = {}
         for part in self.parts:
-            for rank, candidate in enumerate(part.search({"": query}, k)[""], start=1):
+            for rank, candidate in enumerate(part.search({"": query}, max(k, self.pool))[""], start=1):
                 found.setdefault(candidate.doc_id, {})[part.name] = rank
         return found
 
     def with_weight(self, weight: float | None) -> HybridRetriever:
         """See `CombinedRetriever`."""
-        return HybridRetriever(self.lexical, self.dense, weight)
+        return HybridRetriever(self.lexical, self.dense, weight, self.pool)
 
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
-        """See `Retriever`: the `k` best of the union of both lists of `k`."""
-        return self.fused(queries, [part.search(queries, k, ties_by_id=ties_by_id) for part in self.parts], k)
+        """See `Retriever`: the `k` best of the union of both lists."""
+        runs = [part.search(queries, max(k, self.pool), ties_by_id=ties_by_id) for part in self.parts]
+        return self.fused(queries, runs, k)
 
     def fused(self, queries: Mapping[str, str], runs: Sequence[Run], k: int) -> dict[str, list[Candidate]]:
         """See `CombinedRetriever`."""
@@ -107,7 +115,7 @@ class HybridRetriever:
         """See `StoredRetriever`."""
         with written_atomically(folder) as beside:
             beside.mkdir()
-            write_json(beside / "index.json", {"format": _FORMAT, "weight": self.weight})
+            write_json(beside / "index.json", {"format": _FORMAT, "weight": self.weight, "pool": self.pool})
             self.lexical.save(beside / _LEXICAL)
             self.dense.save(beside / _DENSE)
 
@@ -123,7 +131,8 @@ class HybridRetriever:
             if not isinstance(state, dict) or state.get("format") != _FORMAT:
                 raise PackageError(f"{folder / 'index.json'}: not a hybrid index of this version ({_FORMAT})")
             weight = None if state["weight"] is None else float(state["weight"])
-            return cls(TfidfRetriever.load(folder / _LEXICAL), DenseRetriever.load(folder / _DENSE), weight)
+            lexical, dense = TfidfRetriever.load(folder / _LEXICAL), DenseRetriever.load(folder / _DENSE)
+            return cls(lexical, dense, weight, int(state["pool"]))
         except (OSError, ValueError, KeyError, TypeError, InputError) as error:
             raise PackageError(f"{folder}: damaged or no hybrid index ({error})") from None
 
@@ -137,14 +146,14 @@ class HybridKind:
 
         Args:
             documents: the corpus.
-            settings: `lexical` and `dense`, the settings of those kinds, and `weight`, which may be left out.
+            settings: `lexical` and `dense`, the settings of those kinds, `weight` and `pool`; each may be left out.
 
         Raises:
             InputError: as the two kinds do.
         """
         lexical = LexicalKind.fit(documents, settings.get("lexical", {}))
         dense = DenseKind.fit(documents, settings.get("dense", {}))
-        return HybridRetriever(lexical, dense, settings.get("weight"))
+        return HybridRetriever(lexical, dense, settings.get("weight"), settings.get("pool", DEFAULT_POOL))
 
     @staticmethod
     def load(folder: Path) -> HybridRetriever:

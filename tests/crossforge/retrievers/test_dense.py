@@ -28,7 +28,7 @@ def dense(tiny_onnx: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def hybrid(tiny_onnx: Path) -> Any:
-    return fit_retriever(DOCUMENTS, "hybrid", {"dense": {"encoder": tiny_onnx}, "weight": 0.5})
+    return fit_retriever(DOCUMENTS, "hybrid", {"dense": {"encoder": tiny_onnx}, "weight": 0.5, "pool": 4})
 
 
 def ids(run: Any, query_id: str) -> list[str]:
@@ -77,6 +77,14 @@ def test_hybrid_joins_both_lists_by_both_scores(hybrid: Any) -> None:
     assert set(ids(hybrid.with_weight(None).search(QUERIES, 8), "q1")) <= set(joint)
     assert isinstance(hybrid, CombinedRetriever)
     assert hybrid.name == "TF-IDF + dense"
+
+
+def test_who_asks_for_less_gets_the_beginning_of_the_same_order(hybrid: Any, tiny_onnx: Path, tmp_path: Path) -> None:
+    deep = fit_retriever(DOCUMENTS, "hybrid", {"dense": {"encoder": tiny_onnx}, "weight": 0.5, "pool": 20})
+    assert ids(deep.search(QUERIES, 3), "q1") == ids(deep.search(QUERIES, 20), "q1")[:3]
+    save_retriever(tmp_path, deep)
+    assert load_retriever(tmp_path).pool == 20
+    assert hybrid.with_weight(0.1).pool == 4
 
 
 def test_hybrid_finds_where_no_word_matches_and_tells_where_from(hybrid: Any) -> None:
