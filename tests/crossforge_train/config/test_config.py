@@ -60,7 +60,7 @@ def test_an_unknown_section_names_the_nearest_section(tmp_path: Path) -> None:
 
 def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
     found = problem(written(tmp_path, {**MINIMAL, "package": {"zzz": 1}}))
-    assert "known here: allow_regression, int8, include_corpus" in found
+    assert "known here: allow_regression, budget_ms, int8, include_corpus" in found
 
 
 @pytest.mark.parametrize(
