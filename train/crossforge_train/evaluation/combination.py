@@ -8,7 +8,7 @@ import numpy as np
 
 from crossforge.retrievers.base import CombinedRetriever
 from crossforge_train.collections.candidates import retrieve
-from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.collections.collection import Collection, Qrels, judged_by_people
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples
 from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
 
@@ -51,3 +51,20 @@ def choose_combination(
         by_query = measure_rankings([metric], judged, rankings)[metric]
         values.append([by_query[query_id] for query_id in judged])
     return best_over_resamples(np.array(values), seed, pseudo=pseudo)
+
+
+def combined_on_dev(
+    retriever: CombinedRetriever,
+    collection: Collection,
+    split: str,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    depth: int,
+    metric: str,
+    seed: int,
+) -> CombinedRetriever:
+    """The retriever with the weight that queries of a dev split choose; arguments as for `choose_combination`."""
+    pseudo = not judged_by_people(collection, split)
+    return retriever.with_weight(
+        choose_combination(retriever, collection, queries, qrels, depth, metric, seed, pseudo=pseudo)
+    )

@@ -8,10 +8,10 @@ from crossforge.retrievers.base import CombinedRetriever, Retriever, ScoringRetr
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE, HYBRID
 from crossforge.runs import Run
-from crossforge_train.collections.collection import Collection, judged_by_people
+from crossforge_train.collections.collection import Collection
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.embeddings import Embeddings
-from crossforge_train.evaluation.combination import choose_combination
+from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.systems import Bench, bm25_retriever
 from crossforge_train.first_stage import MOST_SECONDS, fit_first_stage
@@ -75,9 +75,6 @@ def encoder_of_candidates(collection: Collection, runs: Iterable[Run], embedding
 def _weighted(hybrid: CombinedRetriever, dev: Bench | None) -> CombinedRetriever:
     if dev is None:
         return hybrid
-    depth = max(map(len, dev.run.values()), default=1)
-    pseudo = not judged_by_people(dev.collection, dev.split)
+    depth = max(max(map(len, dev.run.values()), default=1), 1)
     metric, seed = dev.config.metric, dev.seed
-    return hybrid.with_weight(
-        choose_combination(hybrid, dev.collection, dev.queries, dev.qrels, max(depth, 1), metric, seed, pseudo=pseudo)
-    )
+    return combined_on_dev(hybrid, dev.collection, dev.split, dev.queries, dev.qrels, depth, metric, seed)

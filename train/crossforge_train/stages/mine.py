@@ -14,11 +14,11 @@ from crossforge.retrievers.registry import RETRIEVERS
 from crossforge.runs import Run, read_run
 from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.collections.candidates import retrieve, without_own
-from crossforge_train.collections.collection import Collection, judged_by_people, require_documents
+from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
-from crossforge_train.evaluation.combination import choose_combination
+from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.first_stage import choose_kind, first_stage_depends_on, fit_first_stage
 from crossforge_train.mining.negatives import Candidates, Mined, Miner
 from crossforge_train.mining.report import mining_report, write_suspects
@@ -113,13 +113,10 @@ def _first_stage(context: Context, collection: Collection) -> StoredRetriever:
     if isinstance(retriever, CombinedRetriever):
         dev = config.collection.dev_split
         queries, qrels = collection.split_queries(dev), collection.qrels(dev)
-        pseudo, metric = not judged_by_people(collection, dev), config.evaluation.metric
-        weight = choose_combination(
-            retriever, collection, queries, qrels, settings.depth, metric, config.seed, pseudo=pseudo
-        )
-        retriever = retriever.with_weight(weight)
+        metric, seed = config.evaluation.metric, config.seed
+        retriever = combined_on_dev(retriever, collection, dev, queries, qrels, settings.depth, metric, seed)
         context.reporter.note(f"first stage on dev: {retriever.description}")
-        choice = replace(choice, weight=weight)
+        choice = replace(choice, weight=retriever.weight)
     MinedFolder(context.folder).save_choice(choice)
     return retriever
 
