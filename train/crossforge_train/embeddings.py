@@ -17,6 +17,9 @@ import numpy as np
 from crossforge.documents import Document
 from crossforge.embedding.encoder import Embedder, Encoder, Progress, Role, Vectors, is_encoder, read_settings
 from crossforge.embedding.store import EmbeddingStore
+from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.choice import fit_retriever
+from crossforge.retrievers.registry import DENSE
 from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash
 from crossforge_train.encoder_export import export_encoder
 from crossforge_train.reporting import Reporter
@@ -32,12 +35,14 @@ class Embeddings:
     Attributes:
         model: its name.
         encoder: folder of its ONNX export.
+        embedder: runs it.
         store: the vectors.
         reporter: shows progress.
     """
 
     model: str
     encoder: Path
+    embedder: Embedder
     store: EmbeddingStore
     reporter: Reporter
 
@@ -51,6 +56,11 @@ class Embeddings:
         """The settings of the retriever kind `dense` for a corpus, while a progress bar is shown."""
         with self.reporter.bar("embedding the documents", len(documents)) as advance:
             yield {"encoder": self.encoder, "store": self.store, "progress": advance}
+
+    def retriever(self, documents: Collection[Document]) -> StoredRetriever:
+        """The documents by their cosine with a query."""
+        with self.settings(documents) as settings:
+            return fit_retriever(documents, DENSE, settings)
 
     def seconds(self, documents: Collection[Document]) -> float:
         """How long embedding a corpus will take, from a timed sample of what is not stored yet."""
@@ -87,7 +97,8 @@ def open_embeddings(base_model: str, max_length: int | None, runs: Path, reporte
         with reporter.bar("exporting the bi-encoder to ONNX", 1) as advance:
             export_encoder(model, encoder, base_model, max_length)
             advance()
-    return Embeddings(base_model, encoder, EmbeddingStore(folder / "vectors", _embedder(encoder, model)), reporter)
+    embedder = _embedder(encoder, model)
+    return Embeddings(base_model, encoder, embedder, EmbeddingStore(folder / "vectors", embedder), reporter)
 
 
 class GpuEmbedder:

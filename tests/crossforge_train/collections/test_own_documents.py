@@ -5,10 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
-from support import TOPICS, Recorder, make_documents, toy_config, write_lines
+from support import Recorder, make_documents, toy_config, write_lines
 
 import crossforge_train
 from crossforge.documents import Document
@@ -29,9 +27,8 @@ from crossforge_train.evaluation.systems import System, bm25_retriever, bm25_sys
 from crossforge_train.evaluation.verdict import Contest
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.inspection.ceiling import ceiling_facts
-from crossforge_train.mining.bi_encoder import dense_run
-from crossforge_train.mining.negatives import Candidates, Miner
-from crossforge_train.reporting import Advance, SilentReporter
+from crossforge_train.mining.negatives import Candidates, Miner, Source
+from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages import collect, mine
 from crossforge_train.stages.collect import load_collection as collected
@@ -134,27 +131,6 @@ def _no_calibration() -> tuple:
     return Calibrator(), None
 
 
-class _Vectors:
-    """Embeds a text by how many words of each topic it has."""
-
-    def embed(self, texts: dict[str, str], advance: Advance) -> dict[str, NDArray[np.float32]]:
-        found = {}
-        for key, text in texts.items():
-            counts = np.array([1e-3 + sum(text.split().count(w) for w in words.split()) for words in TOPICS.values()])
-            found[key] = (counts / np.linalg.norm(counts)).astype(np.float32)
-        return found
-
-
-def test_dense_candidates_are_as_many_without_them(arguments: Path) -> None:
-    collection, _ = settle_own_documents(undecided(arguments), "auto")
-    query_ids = list(collection.qrels("test"))
-    run = dense_run(collection, query_ids, _Vectors(), 12, SilentReporter())  # type: ignore[arg-type]
-    assert {len(found) for found in run.values()} == {12}
-    assert not any(candidate.doc_id == key for key, found in run.items() for candidate in found)
-    with_own = dense_run(undecided(arguments), query_ids, _Vectors(), 12, SilentReporter())  # type: ignore[arg-type]
-    assert any(candidate.doc_id == key for key, found in with_own.items() for candidate in found)
-
-
 def test_neither_judged_nor_random_nor_foreign_negatives_are_a_querys_own_document() -> None:
     queries = {str(n): CORPUS[str(n)].text for n in range(4)}
     undecided = collection_of(queries, q1={"1": 0, "19": 1})
@@ -164,7 +140,7 @@ def test_neither_judged_nor_random_nor_foreign_negatives_are_a_querys_own_docume
     )
 
     def has_own(collection: Collection) -> list[bool]:
-        candidates = Candidates({}, {config.sources[0].name: foreign})
+        candidates = Candidates({}, {config.sources[0].name: Source(foreign, 9)})
         groups = Miner(collection, "test", candidates, config, 0).mine(queries).groups
         return [group.query_id in group.doc_ids for group in groups]
 

@@ -22,7 +22,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE
 from crossforge_train.mining.groups import Group, read_groups, write_groups
-from crossforge_train.mining.negatives import Candidates, Mined, Miner
+from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.collect import STAGE as COLLECT
 from crossforge_train.stages.mine import STAGE as MINE
@@ -57,7 +57,8 @@ def cases(draw: st.DrawFn) -> Case:
     )
     collection = Collection("any", corpus, queries, {"train": {query_id: draw(judged) for query_id in queries}})
     run = {query_id: draw(found) for query_id in queries}
-    others = {name: draw(st.dictionaries(st.sampled_from(list(queries)), found)) for name in OTHERS}
+    lists = st.dictionaries(st.sampled_from(list(queries)), found)
+    others = {name: Source(draw(lists), draw(st.integers(1, 2))) for name in OTHERS}
     return Case(collection, Candidates(run, others))
 
 
@@ -160,7 +161,7 @@ def test_every_negative_comes_from_where_its_group_says_and_no_source_exceeds_it
     case: Case, config: MiningConfig, seed: int
 ) -> None:
     collection, candidates = case
-    quotas = {source.name: source.quota for source in config.sources}
+    quotas = {name: source.quota for name, source in candidates.others.items()}
     for group in mine(collection, candidates, config, seed).groups:
         named = list(group.sources[1:])
         first_stage = [found.doc_id for found in candidates.first_stage[group.query_id]]
@@ -172,7 +173,7 @@ def test_every_negative_comes_from_where_its_group_says_and_no_source_exceeds_it
                 *(doc_id for band in config.bands for doc_id in first_stage[band.first - 1 : band.last]),
             },
             **{
-                name: [found.doc_id for found in candidates.others[name].get(group.query_id, [])][: config.window]
+                name: [found.doc_id for found in candidates.others[name].run.get(group.query_id, [])][: config.window]
                 for name in quotas
             },
         }
@@ -303,7 +304,8 @@ def test_a_band_that_is_exhausted_is_filled_from_the_window_and_then_at_random()
 
 def test_other_sources_have_their_quota_and_the_first_stage_the_rest() -> None:
     collection, run = plain_collection()
-    others = {"run a.trec": {"q": [Candidate(f"d{n}", 1.0) for n in (0, 58, 59)]}, "dense b": {"q": []}}
+    found = [Candidate(f"d{n}", 1.0) for n in (0, 58, 59)]
+    others = {"run a.trec": Source({"q": found}, 2), "dense b": Source({"q": []}, 1)}
     config = MiningConfig(
         negatives=4, choice="top", sources=({"run": "a.trec", "quota": 2}, {"dense": "b", "quota": 1})
     )

@@ -21,7 +21,6 @@ from crossforge.runs import Candidate
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.mining import MiningConfig
-from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
 from crossforge_train.mining.cross_encoder import CrossEncoderTeacher
 from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, joined
@@ -101,7 +100,13 @@ def test_what_embeds_depends_on_how_it_reads(tmp_path: Path, toy_collection: Pat
     mining = {"sources": [{"dense": str(tiny_encoder)}]}
     prints = []
     for length in (48, 64):
-        path = toy_config(tmp_path, toy_collection, tiny_encoder, mining=mining, training={"max_length": length})
+        path = toy_config(
+            tmp_path,
+            toy_collection,
+            tiny_encoder,
+            mining=mining,
+            first_stage={"kind": "lexical", "encoder_max_length": length},
+        )
         prints.append(MINE.depends_on(load_config(path)))
     assert prints[0] != prints[1]
 
@@ -135,17 +140,29 @@ def test_a_package_can_be_the_teacher(
     assert suspicions == sorted(suspicions, reverse=True)
 
 
-def test_dense_retrieval_is_exact_and_equal_scores_keep_the_order_of_the_corpus(tiny_encoder: Path) -> None:
-    texts = ["bread dough oven", "boat sail wind", "bread dough oven", "pawn rook king", "boat sail wind"]
-    corpus = {f"d{n}": Document(f"d{n}", text) for n, text in enumerate(texts)}
-    collection = Collection("any", corpus, {"q": "boat sail wind"}, {"train": {"q": {"d1": 1}}})
-    model = BiEncoder(tiny_encoder, 32, "fp32")
-    run = dense_run(collection, ["q"], model, 3, SilentReporter())
-    assert [found.doc_id for found in run["q"][:2]] == ["d1", "d4"]
-    assert run["q"][0].score == pytest.approx(1.0, abs=1e-5)
-    assert [found.doc_id for found in dense_run(collection, ["q"], model, 5, SilentReporter())["q"]][:3] == [
-        found.doc_id for found in run["q"]
-    ]
+def test_a_hybrid_first_stage_gives_negatives_from_both_lists(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path
+) -> None:
+    config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder, first_stage={"kind": "hybrid"}))
+    run_stages(config, STAGES[:2], SilentReporter())
+    groups = read_groups(config.folder / "mine" / "groups.jsonl")
+    assert {group.sources[1] for group in groups} == {"dense"}
+    assert {group.sources[2] for group in groups} == {"first stage"}
+
+
+def test_the_teachers_scores_are_the_cosines_of_the_base_model(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder, mining={"teacher": "base"}))
+    run_stages(config, STAGES[:2], SilentReporter())
+    collection = RunFolder(config.folder).collected.collection()
+    model = SentenceTransformer(str(tiny_encoder), device="cpu")
+    for group in read_groups(config.folder / "mine" / "groups.jsonl")[:3]:
+        query = model.encode_query(collection.queries[group.query_id])
+        documents = model.encode_document([collection.corpus[doc_id].full_text for doc_id in group.doc_ids])
+        assert group.teacher == pytest.approx(model.similarity(query, documents)[0].tolist(), abs=2e-3)
 
 
 def test_sources_of_a_config_reach_the_groups(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

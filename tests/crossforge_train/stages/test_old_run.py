@@ -8,6 +8,7 @@ debugging text was taken out.
 from __future__ import annotations
 
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         depends_on = read_json(record)["depends_on"]
         versions |= {**depends_on.get("versions", {}), **depends_on.get("crossforge", {})}
     assert versions["crossforge"] == "0.1.0"
-    monkeypatch.setattr("crossforge_train.versions.version", versions.__getitem__)
+    monkeypatch.setattr("crossforge_train.versions.version", lambda name: versions.get(name) or version(name))
     return tmp_path
 
 

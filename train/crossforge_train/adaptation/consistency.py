@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from crossforge.documents import Document
+from crossforge.errors import InputError
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Run
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
-from crossforge_train.base_model import find_base_model
-from crossforge_train.collections.collection import Collection
+from crossforge_train.embeddings import open_embeddings
 from crossforge_train.reporting import SilentReporter
 
 _TOKENS = 256  # tokens of a document that the bi-encoder reads
@@ -32,11 +34,12 @@ def brought_back(queries: Sequence[PseudoQuery], corpus: Mapping[str, Document],
     missed = [query for query in queries if query.query_id not in found]
     if model is None or not missed:
         return found
-    from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
-
-    encoder = BiEncoder(find_base_model(model), _TOKENS, "auto")
-    collection = Collection("pseudo-queries", corpus, texts, {})
-    run = dense_run(collection, [query.query_id for query in missed], encoder, k, SilentReporter())
+    with TemporaryDirectory() as folder:
+        embeddings = open_embeddings(model, _TOKENS, Path(folder), SilentReporter())
+        if embeddings is None:
+            raise InputError(f"consistency_model: {model} is no bi-encoder")
+        asked = {query.query_id: query.text for query in missed}
+        run = embeddings.retriever(corpus.values()).search(asked, k, ties_by_id=True)
     return found | _found(missed, run)
 
 

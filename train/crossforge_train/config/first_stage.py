@@ -16,9 +16,11 @@ AUTO: Final[Literal["auto"]] = "auto"
 # The settings of the built-in kinds, by kind; those of others stand in `options`.
 _LEXICAL: Final = ("analyzer", "language", "weighting", "title_weight")
 _DENSE: Final = ("encoder", "encoder_max_length")
+# Holds wherever a bi-encoder reads, as teacher and in the proof.
+_ANYWAY: Final = ("encoder_max_length",)
 _SETTINGS: Final = {
     AUTO: (*_LEXICAL, *_DENSE),
-    LEXICAL: _LEXICAL,
+    LEXICAL: (*_LEXICAL, *_ANYWAY),
     DENSE: _DENSE,
     HYBRID: (*_LEXICAL, *_DENSE),
 }
@@ -45,7 +47,10 @@ class FirstStageConfig(Section):
         description="bi-encoder of the kinds `dense` and `hybrid`: a folder or hub id; `null`: the base model",
     )
     encoder_max_length: int | None = Field(
-        None, ge=8, le=8192, description="tokens that it reads of a text; `null`: as many as it can"
+        None,
+        ge=8,
+        le=8192,
+        description="tokens that a bi-encoder reads of a text, here, as teacher and in the proof; `null`: all it can",
     )
     options: dict[str, Any] = Field({}, description="settings of any other `kind`")
     depth: int = Field(200, ge=1, le=10_000, description="candidates per query")
@@ -56,7 +61,7 @@ class FirstStageConfig(Section):
         if own is not None and self.options:
             raise ValueError(f"options are for other kinds; kind: {self.kind} has {', '.join(own)}")
         for kind in (LEXICAL, DENSE):
-            foreign = [key for key in _SETTINGS[kind] if key in self.model_fields_set and key not in (own or ())]
+            foreign = [key for key in _SETTINGS[kind] if key in self.model_fields_set and key not in (own or _ANYWAY)]
             if foreign:
                 way_out = "its settings go into options" if own is None else "leave them out"
                 raise ValueError(f"{', '.join(foreign)}: no settings of kind: {self.kind}; {way_out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -48,6 +48,11 @@ class MiningConfig(Section):
     )
     bands: tuple[Band, ...] = Field((), description="bands of ranks for `choice: stratified`")
     sources: tuple[MiningSource, ...] = Field((), description="further sources of candidates")
+    dense_negatives: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="negatives per group that a hybrid first stage found by vectors; `auto`: half of those that are "
+        "neither drawn at random nor come from `sources`",
+    )
     skip_top: int = Field(0, ge=0, description="top ranks to leave out")
     window: int = Field(50, ge=1, description="last rank to choose from")
     near_copy: float | None = Field(
@@ -81,15 +86,17 @@ class MiningConfig(Section):
             raise ValueError(f"random_negatives ({self.random_negatives}) is a part of negatives ({self.negatives})")
         if self.skip_top >= self.window:
             raise ValueError(f"skip_top ({self.skip_top}) leaves nothing of window ({self.window})")
-        elsewhere = sum(source.quota for source in self.sources)
-        if elsewhere > self.hard:
+        elsewhere = self.hard - self.retrieved
+        if self.retrieved < 0:
             raise ValueError(
                 f"the quotas of sources ({elsewhere}) are more than negatives less random ones ({self.hard})"
             )
+        if self.dense_negatives != "auto" and self.dense_negatives > self.retrieved:
+            raise ValueError(f"dense_negatives ({self.dense_negatives}) are more than is left ({self.retrieved})")
         names = [source.name for source in self.sources]
         if len(set(names)) < len(names):
             raise ValueError(f"two sources are called the same: {', '.join(names)}")
-        self._check_bands(self.hard - elsewhere)
+        self._check_bands(self.retrieved)
         return self
 
     def _check_bands(self, wanted: int) -> None:
@@ -104,3 +111,15 @@ class MiningConfig(Section):
     def hard(self) -> int:
         """Negatives a group that are not random."""
         return self.negatives - self.random_negatives
+
+    @property
+    def retrieved(self) -> int:
+        """Negatives a group that the first stage is to find."""
+        return self.hard - sum(source.quota for source in self.sources)
+
+    @property
+    def dense(self) -> int:
+        """How many of them a hybrid first stage finds by vectors."""
+        if self.dense_negatives != "auto":
+            return self.dense_negatives
+        return 0 if self.bands else self.retrieved // 2

@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection as Ids
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection, Qrels, positives
@@ -26,17 +27,24 @@ class Mined:
     counts: MiningCounts
 
 
+class Source(NamedTuple):
+    """Candidates from elsewhere than the first stage's list, and how many negatives a group takes from them."""
+
+    run: Run
+    quota: int
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The candidates from which negatives are chosen.
 
     Attributes:
         first_stage: candidates from the first stage.
-        others: name of another source -> its candidates.
+        others: name of another source -> what it found.
     """
 
     first_stage: Run
-    others: Mapping[str, Run]
+    others: Mapping[str, Source]
 
 
 class Miner:
@@ -130,7 +138,7 @@ class _QueryMiner:
         self._positives = positives(judged)
         self._first_stage = [candidate.doc_id for candidate in candidates.first_stage.get(query_id, [])]
         self._ranks = {doc_id: rank for rank, doc_id in enumerate(self._first_stage, start=1)}
-        self._others = {name: _ids(run.get(query_id, [])) for name, run in candidates.others.items()}
+        self._others = candidates.others
         self._doubtful = doubtful
         self._copies = copies
         self._own = own
@@ -139,9 +147,9 @@ class _QueryMiner:
         """The group of one positive; updates `counts`."""
         config, chosen = self._config, {positive: "positive"}
         self._take(self._judged_negatives(), config.hard, "judged", chosen, counts)
-        for source in config.sources:
-            ranked = self._ordered(self._others.get(source.name, ()), draw)
-            self._take(ranked, min(config.hard, len(chosen) - 1 + source.quota), source.name, chosen, counts)
+        for name, source in self._others.items():
+            ranked = self._ordered(_ids(source.run.get(self._query_id, [])), draw)
+            self._take(ranked, min(config.hard, len(chosen) - 1 + source.quota), name, chosen, counts)
         for band in config.bands:
             ranked = self._first_stage[band.first - 1 : band.last]
             draw.shuffle(ranked)

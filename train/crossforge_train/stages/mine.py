@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
-from crossforge.retrievers.registry import RETRIEVERS
+from crossforge.retrievers.registry import LEXICAL, RETRIEVERS
 from crossforge.runs import Run, read_run
 from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.collections.candidates import retrieve, without_own
@@ -18,9 +18,10 @@ from crossforge_train.collections.collection import Collection, require_document
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
+from crossforge_train.embeddings import open_embeddings
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.first_stage import choose_kind, first_stage_depends_on, fit_first_stage
-from crossforge_train.mining.negatives import Candidates, Mined, Miner
+from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source
 from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import TeacherKind, mine_with_teacher
 from crossforge_train.registries import TEACHERS
@@ -33,15 +34,16 @@ _AUTO, _BASE, _CROSS_ENCODER = "auto", "base", "cross_encoder"
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
-    mining, training = config.mining, config.training
+    mining = config.mining
     teacher = _teacher(config)
     embeds = teacher == _BASE or any(source.dense for source in mining.sources)
+    unused = {"dense_negatives"} if config.first_stage.kind == LEXICAL else set()
     return {
         "first_stage": config.first_stage.fingerprint(),
         # A second round adds stages and changes nothing here.
-        "mining": {**mining.model_dump(mode="json"), "rounds": 1},
+        "mining": {**mining.model_dump(mode="json", exclude=unused), "rounds": 1},
         "teacher": TEACHERS.load(teacher).depends_on(config) if teacher else None,
-        "embedding": {"max_length": training.most_tokens, "precision": training.precision} if embeds else None,
+        "embedding": _embedding(config) if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
@@ -59,8 +61,20 @@ def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
     return {
         "encoder": model_hash(encoder) if is_bi_encoder(encoder) else None,
         "metric": config.evaluation.metric,
-        "embedding_by": versions("onnxruntime", "tokenizers"),
+        "embedding_by": _embedded_by(),
     }
+
+
+def _embedding(config: Config) -> Mapping[str, Any]:
+    """How a bi-encoder reads texts as teacher or source; over a first stage of words, what version 0.1 recorded."""
+    first_stage, training = config.first_stage, config.training
+    if first_stage.kind == LEXICAL and first_stage.encoder_max_length is None:
+        return {"max_length": training.most_tokens, "precision": training.precision}
+    return {"max_length": first_stage.encoder_max_length, **_embedded_by()}
+
+
+def _embedded_by() -> Mapping[str, str]:
+    return versions("onnxruntime", "tokenizers")
 
 
 def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,7 +111,11 @@ def _run(context: Context) -> None:
             advance()
     queries, depth = training_queries(config, collection), config.first_stage.depth
     run = retrieve(collection, mining_source(config, collection, retriever), queries, depth, ties_by_id=True)
-    others = {source.name: _retrieved(context, collection, list(queries), source) for source in config.mining.sources}
+    others = {
+        source.name: Source(_retrieved(context, collection, queries, source), source.quota)
+        for source in config.mining.sources
+    }
+    others.update(_near_ones(config, collection, retriever, queries))
     mined = mine_candidates(context, collection, Candidates(run, others), config.mining)
     write_mined(context, collection, retriever, mined)
 
@@ -126,6 +144,18 @@ def mining_source(config: Config, collection: Collection, retriever: StoredRetri
     if not isinstance(retriever, CombinedRetriever):
         return retriever
     return fit_first_stage(collection.corpus.values(), config.first_stage.for_mining)
+
+
+def _near_ones(
+    config: Config, collection: Collection, retriever: StoredRetriever, queries: Mapping[str, str]
+) -> dict[str, Source]:
+    """What a first stage that combines several finds by other means than words; candidates will be full of it."""
+    parts = retriever.parts if isinstance(retriever, CombinedRetriever) else ()
+    return {
+        part.name: Source(retrieve(collection, part, queries, config.mining.window, ties_by_id=True), quota)
+        for part in parts
+        if part.kind != LEXICAL and (quota := config.mining.dense)
+    }
 
 
 def training_queries(config: Config, collection: Collection) -> dict[str, str]:
@@ -158,18 +188,21 @@ def write_mined(context: Context, collection: Collection, retriever: StoredRetri
     context.reporter.note(f"{report.groups:,} groups for {report.queries:,} queries")
 
 
-def _retrieved(context: Context, collection: Collection, query_ids: Sequence[str], source: MiningSource) -> Run:
+def _retrieved(context: Context, collection: Collection, queries: Mapping[str, str], source: MiningSource) -> Run:
     """What another source than the first stage found for the training queries."""
     if source.run is not None:
-        return _known_candidates(source.run, collection, query_ids)
-    from crossforge_train.mining.bi_encoder import BiEncoder, dense_run
+        return _known_candidates(source.run, collection, queries)
+    config = context.config
+    embeddings = open_embeddings(
+        str(source.dense), config.first_stage.encoder_max_length, config.runs, context.reporter
+    )
+    if embeddings is None:
+        raise InputError(f"mining.sources: {source.dense} is no bi-encoder")
+    retriever = embeddings.retriever(collection.corpus.values())
+    return retrieve(collection, retriever, queries, config.mining.window, ties_by_id=True)
 
-    training, depth = context.config.training, context.config.mining.window
-    model = BiEncoder(find_base_model(str(source.dense)), training.most_tokens, training.precision)
-    return dense_run(collection, query_ids, model, depth, context.reporter)
 
-
-def _known_candidates(path: Path, collection: Collection, query_ids: Sequence[str]) -> Run:
+def _known_candidates(path: Path, collection: Collection, query_ids: Iterable[str]) -> Run:
     run = read_run(path)
     known = {query_id: run[query_id] for query_id in query_ids if query_id in run}
     if not known:
