@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from crossforge.documents import Document
 from crossforge.plugins import Plugin
+from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Candidate
 from crossforge_train import registries
 from crossforge_train.collections.collection import Collection
@@ -81,7 +82,9 @@ def test_a_third_partys_teacher_drops_and_scores_and_stands_in_the_fingerprint(m
     collection = Collection("any", corpus, {"q": "a question"}, {"train": {"q": {"a": 1}}})
     run = {"q": [Candidate(name, 1.0) for name in corpus]}
     context = SimpleNamespace(config=config, reporter=SilentReporter())
-    mined = mine.mine_candidates(context, collection, Candidates(run, {}), config.mining)
+    mined = mine.mine_candidates(
+        context, collection, fit_retriever(corpus.values()), Candidates(run, {}), config.mining
+    )
     (group,) = mined.groups
     assert (group.doc_ids, group.teacher) == (["a", "cc", "d"], [1.0, 2.0, 1.0])
     assert mined.counts.dropped["above_margin"] == 1

@@ -6,8 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crossforge.documents import Document
-from crossforge.retrievers.base import OutsideKind, Retriever, StoredRetriever
+from crossforge.retrievers.base import CombinedRetriever, OutsideKind, Retriever, StoredRetriever, VectorRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
 from crossforge.retrievers.trust import trust
@@ -26,11 +29,13 @@ class Choice:
         kind: its name.
         why: the reason, and what the other would have cost; empty if the config names the kind.
         weight: share of the lexical part of a hybrid, chosen on dev; None joins by rank.
+        moved: how far a map moves the queries' vectors, chosen on dev; 0 is not at all.
     """
 
     kind: str
     why: str = ""
     weight: float | None = None
+    moved: float = 0.0
 
 
 def choose_kind(documents: Collection[Document], config: FirstStageConfig, embeddings: Embeddings | None) -> Choice:
@@ -81,6 +86,21 @@ def fit_first_stage(
         parts = {"lexical": config.lexical, "dense": dense}
         settings: dict[str, Any] = {**parts, "weight": weight, "pool": config.depth}
         return fit_retriever(documents, kind, settings if kind == HYBRID else dense)
+
+
+def vector_part(retriever: Retriever) -> VectorRetriever | None:
+    """The first stage if it searches vectors, or that part of it which does."""
+    parts = retriever.parts if isinstance(retriever, CombinedRetriever) else (retriever,)
+    return next((part for part in parts if isinstance(part, VectorRetriever)), None)
+
+
+def with_query_map(retriever: StoredRetriever, query_map: NDArray[np.float32] | None) -> StoredRetriever:
+    """The first stage with a map of query vectors, if there is one."""
+    part = vector_part(retriever)
+    if query_map is None or part is None:
+        return retriever
+    mapped = part.with_query_map(query_map)
+    return retriever.with_part(mapped) if isinstance(retriever, CombinedRetriever) else mapped
 
 
 def in_words(retriever: Retriever) -> str:

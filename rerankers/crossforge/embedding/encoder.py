@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from copy import copy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.batching import token_budget_batches
 from crossforge.errors import PackageError
-from crossforge.files import sha256, write_json
+from crossforge.files import write_json
 from crossforge.package_files import read_package_json, require_package_file
 from crossforge.tokenization import TextTokenizer
 
 MODEL_FILE = "onnx/model.onnx"
+_TOKENIZER_FILE = "tokenizer.json"
+_MAP_FILE = "query_map.npy"
 OUTPUT = "unit_vector"
 _SETTINGS_FILE = "encoder.json"
 _KIND = "crossforge-encoder-1"
@@ -52,6 +56,7 @@ class EncoderSettings:
         inputs: the model's inputs, in order.
         query_prompt: what is put in front of queries.
         document_prompt: what is put in front of documents.
+        query_map: whether a linear map moves the queries' vectors.
     """
 
     model: str
@@ -61,18 +66,20 @@ class EncoderSettings:
     inputs: tuple[str, ...]
     query_prompt: str = ""
     document_prompt: str = ""
+    query_map: bool = False
 
     @property
     def description(self) -> str:
         """The model in a few words."""
-        return f"{self.model}, {self.max_length} tokens, {self.dimension} dimensions"
+        moved = ", with a query map" if self.query_map else ""
+        return f"{self.model}, {self.max_length} tokens, {self.dimension} dimensions{moved}"
 
 
 class Encoder:
     """Runs a bi-encoder on the CPU; safe to call from several threads.
 
     Args:
-        folder: holds `encoder.json`, `tokenizer.json` and `onnx/model.onnx`.
+        folder: holds `encoder.json`, `tokenizer.json`, `onnx/model.onnx` and, if queries are moved, `query_map.npy`.
 
     Raises:
         PackageError: the folder is no encoder, or its model cannot be loaded.
@@ -83,9 +90,8 @@ class Encoder:
 
         self.folder = folder
         self.settings = read_settings(folder)
-        self._tokenizer = TextTokenizer(
-            folder / "tokenizer.json", self.settings.max_length, pad_id=self.settings.pad_id
-        )
+        self._tokenizer = TextTokenizer(folder / _TOKENIZER_FILE, self.settings.max_length, pad_id=self.settings.pad_id)
+        self.query_map = _read_map(folder / _MAP_FILE, self.dimension) if self.settings.query_map else None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         require_package_file(folder / MODEL_FILE)
@@ -112,7 +118,30 @@ class Encoder:
             (vectors[batch],) = self._session.run([OUTPUT], given)
             if progress:
                 progress(len(batch))
-        return vectors
+        return vectors if role == "document" or self.query_map is None else moved(vectors, self.query_map)
+
+    def with_query_map(self, query_map: Vectors) -> Encoder:
+        """The same encoder, with a map of shape (dimension, dimension) that queries' vectors are multiplied by."""
+        found = copy(self)
+        found.settings = replace(self.settings, query_map=True)
+        found.query_map = query_map
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder's folder."""
+        (folder / MODEL_FILE).parent.mkdir(parents=True)
+        for name in (_TOKENIZER_FILE, MODEL_FILE):
+            shutil.copyfile(self.folder / name, folder / name)
+        if self.query_map is not None:
+            np.save(folder / _MAP_FILE, self.query_map, allow_pickle=False)
+        write_settings(folder, self.settings)
+
+
+def moved(queries: Vectors, query_map: Vectors) -> Vectors:
+    """Vectors multiplied by a map, of unit length again; shape (queries, dimension)."""
+    found: Vectors = queries @ query_map
+    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return found
 
 
 def write_settings(folder: Path, settings: EncoderSettings) -> None:
@@ -135,12 +164,16 @@ def read_settings(folder: Path) -> EncoderSettings:
         raise PackageError(f"{folder / _SETTINGS_FILE}: damaged; export the encoder again") from None
 
 
+def _read_map(path: Path, dimension: int) -> Vectors:
+    try:
+        found: Vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise PackageError(f"{path}: missing or damaged ({error})") from None
+    if found.shape != (dimension, dimension) or found.dtype != np.float32 or not np.isfinite(found).all():
+        raise PackageError(f"{path}: not a float32 map of {dimension} x {dimension} finite numbers")
+    return found
+
+
 def is_encoder(folder: Path) -> bool:
     """Whether a folder is an encoder."""
     return (folder / _SETTINGS_FILE).is_file()
-
-
-def encoder_hash(folder: Path) -> dict[str, Any]:
-    """What an encoder's vectors depend on: its settings, and the hashes of model and tokenizer."""
-    files = ("tokenizer.json", MODEL_FILE)
-    return {**asdict(read_settings(folder)), **{name: sha256(folder / name) for name in files}}

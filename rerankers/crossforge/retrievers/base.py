@@ -86,6 +86,34 @@ class ScoringRetriever(StoredRetriever, Protocol):
 
 
 @runtime_checkable
+class VectorRetriever(ScoringRetriever, Protocol):
+    """A retriever by vectors of unit length, whose queries' vectors a linear map may move."""
+
+    @property
+    def doc_ids(self) -> Sequence[str]:
+        """The documents' ids, in the order of their vectors."""
+        ...
+
+    @property
+    def vectors(self) -> NDArray[np.floating]:
+        """The documents' vectors, shape (documents, dimension)."""
+        ...
+
+    def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of queries, shape (queries, dimension)."""
+        ...
+
+    @property
+    def query_map(self) -> NDArray[np.float32] | None:
+        """The map that moves them, shape (dimension, dimension); None if they stay where they are."""
+        ...
+
+    def with_query_map(self, query_map: NDArray[np.float32]) -> VectorRetriever:
+        """The same retriever, with a map of shape (dimension, dimension) that queries' vectors are multiplied by."""
+        ...
+
+
+@runtime_checkable
 class CombinedRetriever(StoredRetriever, Protocol):
     """A retriever that joins the lists of others, by a weight that a dev split may choose."""
 
@@ -101,6 +129,10 @@ class CombinedRetriever(StoredRetriever, Protocol):
 
     def with_weight(self, weight: float | None) -> CombinedRetriever:
         """The same retriever with another weight."""
+        ...
+
+    def with_part(self, part: ScoringRetriever) -> CombinedRetriever:
+        """The same retriever with another part in place of the one of that name."""
         ...
 
     def origins(self, query: str, k: int) -> dict[str, dict[str, int]]:

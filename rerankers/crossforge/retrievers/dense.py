@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +96,15 @@ class DenseRetriever:
             known = self._embedded = queries, self.encoder.embed(queries, "query")
         return known[1]
 
+    @property
+    def query_map(self) -> Vectors | None:
+        """See `VectorRetriever`."""
+        return self.encoder.query_map
+
+    def with_query_map(self, query_map: Vectors) -> DenseRetriever:
+        """See `VectorRetriever`."""
+        return DenseRetriever(self.doc_ids, self.vectors, self.encoder.with_query_map(query_map), self._overlap)
+
     def save(self, folder: Path) -> None:
         """See `StoredRetriever`."""
         with written_atomically(folder) as beside:
@@ -104,7 +112,7 @@ class DenseRetriever:
             state = {"format": _FORMAT, "doc_ids": self.doc_ids, "passages_by": self._overlap.settings()}
             write_json(beside / "index.json", state)
             np.save(beside / "vectors.npy", self.vectors, allow_pickle=False)
-            shutil.copytree(self.encoder.folder, beside / _ENCODER)
+            self.encoder.save(beside / _ENCODER)
 
     @classmethod
     def load(cls, folder: Path) -> DenseRetriever:

@@ -88,6 +88,12 @@ class HybridRetriever:
         """See `CombinedRetriever`."""
         return HybridRetriever(self.lexical, self.dense, weight, self.pool)
 
+    def with_part(self, part: ScoringRetriever) -> HybridRetriever:
+        """See `CombinedRetriever`; only the vectors can be replaced."""
+        if not isinstance(part, DenseRetriever):
+            raise TypeError(f"a hybrid searches vectors, not with {part.name}")
+        return HybridRetriever(self.lexical, part, self.weight, self.pool)
+
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
         """See `Retriever`: the `k` best of the union of both lists."""
         runs = [part.search(queries, max(k, self.pool), ties_by_id=ties_by_id) for part in self.parts]

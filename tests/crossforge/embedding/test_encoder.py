@@ -47,6 +47,23 @@ def test_prompts_further_modules_and_a_shorter_length_are_part_of_the_export(
     assert encoder.settings.description == "dense, 12 tokens, 8 dimensions"
 
 
+def test_a_query_map_moves_queries_alone_and_is_saved_with_the_encoder(tiny_onnx: Path, tmp_path: Path) -> None:
+    encoder, turned = Encoder(tiny_onnx), np.eye(32, dtype=np.float32)[::-1].copy()
+    encoder.with_query_map(2 * turned).save(tmp_path / "moved")
+    found = Encoder(tmp_path / "moved")
+    assert found.settings.description == f"{encoder.settings.description}, with a query map"
+    assert np.abs(found.embed(TEXTS, "query") - encoder.embed(TEXTS, "query")[:, ::-1]).max() < 1e-6
+    assert (found.embed(TEXTS, "document") == encoder.embed(TEXTS, "document")).all()
+    assert encoder.query_map is None
+    for wrong in (turned[:5], turned.astype(np.float64), np.full_like(turned, np.nan)):
+        np.save(tmp_path / "moved" / "query_map.npy", wrong)
+        with pytest.raises(PackageError, match=r"query_map\.npy: not a float32 map of 32 x 32 finite numbers"):
+            Encoder(tmp_path / "moved")
+    (tmp_path / "moved" / "query_map.npy").unlink()
+    with pytest.raises(PackageError, match=r"query_map\.npy: missing or damaged"):
+        Encoder(tmp_path / "moved")
+
+
 def test_a_model_whose_pooling_leaves_out_the_prompt_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     model = SentenceTransformer(str(tiny_encoder), device="cpu")
     model[1].include_prompt = False

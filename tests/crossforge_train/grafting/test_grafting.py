@@ -70,6 +70,17 @@ def test_scores_of_new_pairs_follow_the_cosines(
     assert found > 0.4  # random weights and 32 dimensions; real ones are in the slow tests
 
 
+def test_scores_follow_the_cosines_of_moved_queries(tiny_encoder: Path, pairs: Pairs) -> None:
+    bi_encoder = SentenceTransformer(str(tiny_encoder), device="cpu")
+    queries, documents = (bi_encoder.encode([pair[n] for pair in pairs], convert_to_tensor=True) for n in (0, 1))
+    query_map = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0)))[0]
+    torch.manual_seed(0)
+    found = logits(graft(tiny_encoder, pairs, LENGTH, query_map.numpy()).model, tiny_encoder, pairs)
+    moved, unmoved = (torch.cosine_similarity(sides, documents) for sides in (queries @ query_map, queries))
+    assert torch.corrcoef(torch.stack([moved, found]))[0, 1] > 0.4
+    assert torch.corrcoef(torch.stack([unmoved, found]))[0, 1].abs() < 0.3
+
+
 def test_it_is_an_ordinary_classifier(
     cross_encoder: torch.nn.Module, tiny_encoder: Path, pairs: Pairs, tmp_path: Path
 ) -> None:
@@ -136,7 +147,7 @@ def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Record
     unread: Any = None  # the start needs neither texts nor candidates
     written = FinetunedFolder(folder)
     task = TrainingTask(
-        config, notes, unread, base_model, unread, unread, unread, written.working_files, written.tensorboard
+        config, notes, unread, base_model, unread, unread, None, unread, written.working_files, written.tensorboard
     )
     return starting_model(task, pairs, LENGTH).folder
 

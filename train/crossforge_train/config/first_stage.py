@@ -15,7 +15,7 @@ AUTO: Final[Literal["auto"]] = "auto"
 
 # The settings of the built-in kinds, by kind; those of others stand in `options`.
 _LEXICAL: Final = ("analyzer", "language", "weighting", "title_weight")
-_DENSE: Final = ("encoder", "encoder_max_length")
+_DENSE: Final = ("encoder", "encoder_max_length", "query_map")
 # Holds wherever a bi-encoder reads, as teacher and in the proof.
 _ANYWAY: Final = ("encoder_max_length",)
 _SETTINGS: Final = {
@@ -51,6 +51,11 @@ class FirstStageConfig(Section):
         ge=8,
         le=8192,
         description="tokens that a bi-encoder reads of a text, here, as teacher and in the proof; `null`: all it can",
+    )
+    query_map: bool = Field(
+        True,
+        description="learn from the training queries a linear map of the queries' vectors, and use it as far as dev "
+        "gains from it; kinds `dense` and `hybrid`",
     )
     options: dict[str, Any] = Field({}, description="settings of any other `kind`")
     depth: int = Field(200, ge=1, le=10_000, description="candidates per query")

@@ -36,7 +36,13 @@ class Evenness(NamedTuple):
 
 
 def add_comparison(
-    model: Any, axis: int, queries: Tensor, documents: Tensor, activations: Activations, evenness: Evenness
+    model: Any,
+    axis: int,
+    queries: Tensor,
+    documents: Tensor,
+    query_map: Tensor,
+    activations: Activations,
+    evenness: Evenness,
 ) -> None:
     """Write the last layer of a `BertForSequenceClassification` in place; can be repeated with another evenness.
 
@@ -45,6 +51,7 @@ def add_comparison(
         axis: the segment axis.
         queries: bi-encoder embeddings of the queries, shape (queries, hidden).
         documents: bi-encoder embeddings of the documents, shape (documents, hidden).
+        query_map: what the queries are multiplied by before they are compared, shape (hidden, hidden).
         activations: activations of the bi-encoder.
         evenness: attention gaps of the two averages.
     """
@@ -54,14 +61,15 @@ def add_comparison(
     side = heads // 2 * size  # dimensions of half the heads
     compared = min((hidden - 1) // 2, side, model.config.intermediate_size // _UNITS)
     query_axes, document_axes = _axes(hidden, axis, compared)
-    sides = [without_axis(vectors, axis) for vectors in (queries, documents)]
+    sides = [without_axis(vectors, axis) for vectors in (without_axis(queries, axis) @ query_map, documents)]
     projection = _projection(torch.cat([normalize(vectors) for vectors in sides]), axis, compared)
     attention.value.weight.zero_()
     output.dense.weight.zero_()
-    for offset, axes, vectors in ((0, query_axes, sides[0]), (side, document_axes, sides[1])):
+    read = (without_axis(projection @ query_map.T, axis), projection)  # what it reads of query and document
+    for offset, axes, vectors, reading in zip((0, side), (query_axes, document_axes), sides, read, strict=True):
         rows = offset + torch.arange(compared)
         # Equal length on average: short texts have longer averages, and the LayerNorm scales both sides together.
-        attention.value.weight[rows] = _LEAD**0.5 * projection / vectors.norm(dim=1).mean()
+        attention.value.weight[rows] = _LEAD**0.5 * reading / vectors.norm(dim=1).mean()
         output.dense.weight[axes, rows] = _LEAD**0.5
     cls_direction = without_axis(activations.cls_direction(layer_norm(model.config.num_hidden_layers - 2)), axis)
     _attend_to_segments(attention, axis, cls_direction, evenness)

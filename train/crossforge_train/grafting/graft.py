@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crossforge.backends.last_layer import shorten_last_layer
@@ -56,13 +58,19 @@ def obstacle(bi_encoder: Path) -> str:
 
 
 @torch.no_grad()
-def graft(bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -> Graft:
+def graft(
+    bi_encoder: Path,
+    pairs: Sequence[tuple[str, str]],
+    max_length: int,
+    query_map: NDArray[np.float32] | None = None,
+) -> Graft:
     """Make a cross-encoder from a bi-encoder without an `obstacle`; seed first, since some weights stay random.
 
     Args:
         bi_encoder: folder of the bi-encoder.
         pairs: about fifty or more query–document pairs of the domain, both relevant and not.
         max_length: maximum tokens read of a pair.
+        query_map: moves the queries' vectors before they are compared, shape (hidden, hidden).
     """
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -78,10 +86,11 @@ def graft(bi_encoder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -
     query_vectors, document_vectors = _embed(modules, queries), _embed(modules, documents)
     batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
     entering = _entering_last_layer(model, batch)
-    cosines = torch.cosine_similarity(query_vectors, document_vectors)
+    moving = torch.eye(len(query_vectors.T)) if query_map is None else torch.from_numpy(query_map)
+    cosines = torch.cosine_similarity(query_vectors @ moving, document_vectors)
 
     def compare(evenness: Evenness) -> float:
-        add_comparison(model, axis, query_vectors, document_vectors, activations, evenness)
+        add_comparison(model, axis, query_vectors, document_vectors, moving, activations, evenness)
         return fit_logits(model, axis, entering, cosines, _SCALE)
 
     alike = max((Evenness(each, each) for each in _EVENNESS), key=compare)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.embedding.encoder import moved
 from crossforge.errors import InputError
 from crossforge_train.base_model import weights_hash
 from crossforge_train.collections.collection import Collection
@@ -27,13 +28,21 @@ class CosineTeacher:
     Args:
         embeddings: of the bi-encoder; vectors that a first stage has made are not made again.
         collection: holds the texts.
+        query_map: moves the queries' vectors, if there is one.
     """
 
-    def __init__(self, embeddings: Embeddings, collection: Collection) -> None:
+    def __init__(
+        self, embeddings: Embeddings, collection: Collection, query_map: NDArray[np.float32] | None = None
+    ) -> None:
         self._embeddings = embeddings
         self._collection = collection
+        self._query_map = query_map
         self._queries: dict[str, NDArray[np.float32]] = {}
         self._documents: dict[str, NDArray[np.float16]] = {}
+
+    def with_query_map(self, query_map: NDArray[np.float32]) -> CosineTeacher:
+        """The same teacher, whose queries are moved by a map."""
+        return CosineTeacher(self._embeddings, self._collection, query_map)
 
     def can_read(self, query_id: str) -> bool:
         """Always: query and documents are embedded by themselves."""
@@ -48,6 +57,8 @@ class CosineTeacher:
         embeddings = self._embeddings
         with embeddings.reporter.bar("embedding with the teacher", len(queries) + len(doc_ids)) as advance:
             vectors = embeddings.embedder.embed([asked[key] for key in queries], "query", advance)
+            if self._query_map is not None:
+                vectors = moved(vectors, self._query_map)
             self._queries.update(zip(queries, vectors, strict=True))
             texts = (held[key].full_text for key in doc_ids)
             self._documents.update(zip(doc_ids, embeddings.store.vectors(texts, len(doc_ids), advance), strict=True))

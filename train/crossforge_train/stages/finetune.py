@@ -18,6 +18,7 @@ from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
 from crossforge_train.registries import DISTILLATIONS, LOSSES
 from crossforge_train.run_folder import FINETUNE, FinetunedFolder, MinedFolder
+from crossforge_train.stages.first_stage import base_query_map
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 from crossforge_train.training.history import History
 from crossforge_train.training.lora import merge_adapters, require_lora
@@ -86,13 +87,15 @@ def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:
 def training_task(context: Context, base_model: Path, mined: MinedFolder) -> TrainingTask:
     """The inputs of a training in the stage's folder."""
     config, run, written = context.config, context.run, FinetunedFolder(context.folder)
+    retriever = run.mined.retriever()
     return TrainingTask(
         config=config,
         reporter=context.reporter,
         collection=run.collected.collection(),
         base_model=base_model,
         groups=mined.groups,
-        retriever=run.mined.retriever(),
+        retriever=retriever,
+        query_map=base_query_map(config, retriever),
         dev_run=run.mined.run(config.collection.dev_split),
         files=written.working_files,
         tensorboard=written.tensorboard,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,14 @@ from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
 from crossforge_train.embeddings import open_embeddings
-from crossforge_train.evaluation.combination import combined_on_dev
-from crossforge_train.first_stage import choose_kind, first_stage_depends_on, fit_first_stage
+from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
+from crossforge_train.mining.bi_encoder import CosineTeacher
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source
 from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import TeacherKind, mine_with_teacher
 from crossforge_train.registries import TEACHERS
 from crossforge_train.run_folder import MINE, MinedFolder
-from crossforge_train.stages.embedding import run_embeddings
+from crossforge_train.stages.first_stage import base_query_map, first_stage_of_run
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
@@ -102,7 +101,7 @@ def _run(context: Context) -> None:
     config, reporter, written = context.config, context.reporter, MinedFolder(context.folder)
     collection = context.run.collected.collection()
     splits = (config.collection.dev_split, *config.collection.test_splits)
-    retriever = _first_stage(context, collection)
+    retriever = first_stage_of_run(context, collection)
     written.save_retriever(retriever)
     with reporter.bar("retrieving", len(splits)) as advance:
         for split in splits:
@@ -116,27 +115,8 @@ def _run(context: Context) -> None:
         for source in config.mining.sources
     }
     others.update(_near_ones(config, collection, retriever, queries))
-    mined = mine_candidates(context, collection, Candidates(run, others), config.mining)
+    mined = mine_candidates(context, collection, retriever, Candidates(run, others), config.mining)
     write_mined(context, collection, retriever, mined)
-
-
-def _first_stage(context: Context, collection: Collection) -> StoredRetriever:
-    """The first stage over the run's corpus; what is chosen for it is written down and told."""
-    config, settings, documents = context.config, context.config.first_stage, collection.corpus.values()
-    embeddings = run_embeddings(config, context.reporter) if settings.embeds else None
-    choice = choose_kind(documents, settings, embeddings)
-    if choice.why:
-        context.reporter.note(f"first stage: {choice.kind}; {choice.why}")
-    retriever = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings)
-    if isinstance(retriever, CombinedRetriever):
-        dev = config.collection.dev_split
-        queries, qrels = collection.split_queries(dev), collection.qrels(dev)
-        metric, seed = config.evaluation.metric, config.seed
-        retriever = combined_on_dev(retriever, collection, dev, queries, qrels, settings.depth, metric, seed)
-        context.reporter.note(f"first stage on dev: {retriever.description}")
-        choice = replace(choice, weight=retriever.weight)
-    MinedFolder(context.folder).save_choice(choice)
-    return retriever
 
 
 def mining_source(config: Config, collection: Collection, retriever: StoredRetriever) -> Retriever:
@@ -165,7 +145,9 @@ def training_queries(config: Config, collection: Collection) -> dict[str, str]:
     return {query_id: collection.queries[query_id] for query_id in drawn}
 
 
-def mine_candidates(context: Context, collection: Collection, candidates: Candidates, settings: MiningConfig) -> Mined:
+def mine_candidates(
+    context: Context, collection: Collection, retriever: Retriever, candidates: Candidates, settings: MiningConfig
+) -> Mined:
     """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
     config, query_ids = context.config, list(candidates.first_stage)
     miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
@@ -174,6 +156,9 @@ def mine_candidates(context: Context, collection: Collection, candidates: Candid
         return miner.mine(query_ids)
     opened: TeacherKind = TEACHERS.load(kind)
     teacher = opened.open(config, collection, context.reporter)
+    query_map = base_query_map(config, retriever)
+    if query_map is not None and isinstance(teacher, CosineTeacher):
+        teacher = teacher.with_query_map(query_map)
     relabel = settings.above_margin == "relabel"
     return mine_with_teacher(miner, query_ids, teacher, settings.teacher_margin, relabel=relabel)
 

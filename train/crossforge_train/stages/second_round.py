@@ -31,7 +31,8 @@ def _mine(context: Context) -> None:
     hardest = _hardest_first(context, collection, retriever)
     # Other sources and rank bands apply to the first round only; the order is now the reranker's.
     settings = config.mining.model_copy(update={"choice": "top", "skip_top": 0, "bands": (), "sources": ()})
-    write_mined(context, collection, retriever, mine_candidates(context, collection, Candidates(hardest, {}), settings))
+    mined = mine_candidates(context, collection, retriever, Candidates(hardest, {}), settings)
+    write_mined(context, collection, retriever, mined)
 
 
 def _hardest_first(context: Context, collection: Collection, retriever: StoredRetriever) -> Run:

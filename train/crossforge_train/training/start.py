@@ -91,7 +91,7 @@ def _graft(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_length: int
         return why_not
     set_seed(task.config.seed)
     with task.reporter.bar("grafting the bi-encoder", 1) as advance:
-        found = graft(bi_encoder, pairs, max_length)
+        found = graft(bi_encoder, pairs, max_length, task.query_map)
         advance()
     if found.correlation < _FAITHFUL:
         return f"a graft's scores would follow the cosines with a correlation of only {found.correlation:.2f}"

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crossforge.retrievers.base import Retriever
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Collection
@@ -42,6 +45,7 @@ class TrainingTask:
         base_model: folder of the model to train.
         groups: starts a new iteration over the training groups on each call.
         retriever: the first stage; it chooses passages.
+        query_map: moves the base model's query vectors, shape (dimension, dimension); None if they stay.
         dev_run: first-stage candidates of the dev split.
         files: working files.
         tensorboard: folder for TensorBoard logs, if enabled; it is kept.
@@ -53,6 +57,7 @@ class TrainingTask:
     base_model: Path
     groups: Callable[[], Iterator[Group]]
     retriever: Retriever
+    query_map: NDArray[np.float32] | None
     dev_run: Run
     files: WorkingFiles
     tensorboard: Path

@@ -1,0 +1,118 @@
+"""A map of query vectors: what it learns from judged queries, and how far dev lets it go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from crossforge.documents import Document
+from crossforge.embedding.encoder import moved
+from crossforge_train import query_map
+from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
+from crossforge_train.evaluation.moving import Moved, moved_on_dev
+from crossforge_train.query_map import fit_query_map, shrunk
+
+DIMENSION, DOCUMENTS = 16, 200
+
+Vectors = NDArray[np.float32]
+
+
+def unit(vectors: NDArray[Any]) -> Vectors:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def documents() -> Vectors:
+    return unit(np.random.default_rng(0).normal(size=(DOCUMENTS, DIMENSION)))
+
+
+@pytest.fixture(scope="module")
+def turn() -> Vectors:
+    return np.linalg.qr(np.random.default_rng(1).normal(size=(DIMENSION, DIMENSION)))[0].astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_map, "_RATE", 0.02)  # these few dimensions are further apart than real ones
+
+
+def right(queries: Vectors, documents: Vectors) -> float:
+    """Share of the queries whose own document is the nearest."""
+    return float(((queries @ documents.T).argmax(axis=1) == np.arange(len(queries))).mean())
+
+
+def test_it_brings_queries_that_are_turned_away_back_to_their_documents(documents: Vectors, turn: Vectors) -> None:
+    queries = documents @ turn.T
+    found = fit_query_map(queries[:150], documents, [[row] for row in range(150)], 0)
+    assert found.dtype == np.float32
+    unseen = slice(150, DOCUMENTS)
+    assert right(queries[unseen], documents[unseen]) < 0.2
+    assert right(moved(queries, found)[unseen], documents[unseen]) > 0.9
+
+
+def test_it_leaves_queries_that_are_right_where_they_are(documents: Vectors) -> None:
+    found = fit_query_map(documents, documents, [[row] for row in range(DOCUMENTS)], 0)
+    assert right(moved(documents, found), documents) == 1
+    assert np.abs(found - np.eye(DIMENSION)).mean() < 0.1
+
+
+def test_the_same_seed_gives_the_same_map_and_other_positives_are_no_negatives(documents: Vectors) -> None:
+    queries, positives = documents[:10], [[row, row + 10] for row in range(10)]
+    first, again = (fit_query_map(queries, documents, positives, 3) for _ in range(2))
+    assert (first == again).all()
+    everything = fit_query_map(queries, documents[:2], [[0, 1]] * 10, 0)  # nothing is left to be told apart
+    assert np.abs(everything - np.eye(DIMENSION)).max() < 1e-6
+
+
+def test_of_many_documents_the_relevant_ones_stay(
+    documents: Vectors, turn: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_map, "_MOST_DOCUMENTS", 20)
+    queries = documents @ turn.T
+    found = fit_query_map(queries[:150], documents, [[row] for row in range(150)], 0)
+    assert right(moved(queries, found)[150:], documents[150:]) > 0.8
+
+
+def test_a_share_of_the_way(turn: Vectors) -> None:
+    assert (shrunk(turn, 0.0) == np.eye(DIMENSION)).all()
+    assert shrunk(turn, 1.0) == pytest.approx(turn, abs=1e-6)
+
+
+class Searcher:
+    """As much of a `VectorRetriever` as is asked."""
+
+    def __init__(self, documents: Vectors, queries: Vectors) -> None:
+        self.doc_ids = [f"d{row}" for row in range(len(documents))]
+        self.vectors = documents
+        self.queries = queries
+
+    def query_vectors(self, queries: list[str]) -> Vectors:
+        return self.queries[[int(query) for query in queries]]
+
+
+def chosen(documents: Vectors, queries: Vectors, dev: range, *, pseudo: bool = False) -> Moved:
+    corpus = {f"d{row}": Document(f"d{row}", "text") for row in range(DOCUMENTS)}
+    qrels = {
+        split: {f"q{row}": {f"d{row}": 1} for row in rows} for split, rows in (("train", range(150)), ("dev", dev))
+    }
+    queries_asked = {f"q{row}": str(row) for row in range(DOCUMENTS)}
+    fields = {query_id: {PSEUDO_QUERY: "title"} for query_id in queries_asked} if pseudo else {}
+    collection = Collection("any", corpus, queries_asked, qrels, query_fields=fields)
+    searcher: Any = Searcher(documents, queries)
+    return moved_on_dev(searcher, collection, "train", "dev", "nDCG@10", 0)
+
+
+def test_dev_says_how_far(documents: Vectors, turn: Vectors) -> None:
+    away = documents @ turn.T
+    share = chosen(documents, away, range(150, DOCUMENTS)).share
+    assert share > 0.5
+    assert chosen(documents, away, range(150, DOCUMENTS), pseudo=True).share == pytest.approx(share / 2, abs=0.01)
+    half_away = np.concatenate([away[:150], documents[150:]])  # dev asks where nothing is to be moved
+    assert chosen(documents, half_away, range(150, DOCUMENTS)) == Moved(None, 0.0)
+
+
+def test_too_few_dev_queries_move_nothing(documents: Vectors, turn: Vectors) -> None:
+    assert chosen(documents, documents @ turn.T, range(150, 160)) == Moved(None, 0.0)

@@ -1,0 +1,83 @@
+"""Learns from the training queries how to move query vectors, and on dev how far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.embedding.encoder import moved
+from crossforge.retrievers.base import VectorRetriever
+from crossforge.retrievers.vectors import nearest
+from crossforge.runs import Candidate
+from crossforge_train.collections.candidates import best
+from crossforge_train.collections.collection import Collection, judged_by_people, positives
+from crossforge_train.evaluation.combination import LEAST_QUERIES
+from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples
+from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
+from crossforge_train.query_map import fit_query_map, shrunk
+
+_DEPTH = 50
+
+
+class Moved(NamedTuple):
+    """A query map, if there is to be one, and its share of the way that the training queries would have it go."""
+
+    query_map: NDArray[np.float32] | None = None
+    share: float = 0.0
+
+
+def moved_on_dev(
+    retriever: VectorRetriever, collection: Collection, train: str, dev: str, metric: str, seed: int
+) -> Moved:
+    """A query map that goes as far as dev gains from it: the best share, averaged over resamples.
+
+    Pseudo-queries on dev share the wording of those of training and flatter the map; half the share is taken then.
+
+    Args:
+        retriever: searches vectors.
+        collection: its documents, and the queries.
+        train: split to learn from.
+        dev: split to choose on; with too few queries nothing is moved.
+        metric: measure to maximise.
+        seed: seed of all draws.
+    """
+    asked, judged = judged_queries(collection.qrels(train)), judged_queries(collection.qrels(dev))
+    if len(judged) < LEAST_QUERIES or len(asked) < LEAST_QUERIES:
+        return Moved()
+    rows = {doc_id: row for row, doc_id in enumerate(retriever.doc_ids)}
+    relevant = [[rows[doc_id] for doc_id in positives(found)] for found in asked.values()]
+    found = fit_query_map(_vectors(retriever, collection, asked), retriever.vectors, relevant, seed)
+    vectors = _vectors(retriever, collection, judged)
+    values = []
+    for share in FUSION_WEIGHTS:
+        rankings = _rankings(retriever, collection, judged, moved(vectors, shrunk(found, share)))
+        by_query = measure_rankings([metric], judged, rankings)[metric]
+        values.append([by_query[query_id] for query_id in judged])
+    share = best_over_resamples(np.array(values), seed)
+    share = share if judged_by_people(collection, dev) else round(share / 2, 2)
+    return Moved(shrunk(found, share), share) if share else Moved()
+
+
+def _vectors(
+    retriever: VectorRetriever, collection: Collection, query_ids: Mapping[str, object]
+) -> NDArray[np.float32]:
+    return retriever.query_vectors([collection.queries[query_id] for query_id in query_ids])
+
+
+def _rankings(
+    retriever: VectorRetriever, collection: Collection, judged: Mapping[str, object], vectors: NDArray[np.float32]
+) -> dict[str, list[str]]:
+    doc_ids = retriever.doc_ids
+
+    def search(k: int) -> dict[str, list[Candidate]]:
+        lists = nearest(vectors, retriever.vectors, k)
+        return {
+            query_id: [Candidate(doc_ids[position], score) for position, score in zip(*map(list, pair), strict=True)]
+            for query_id, pair in zip(judged, lists, strict=True)
+        }
+
+    found = best(collection, judged, _DEPTH, search)
+    return {query_id: [candidate.doc_id for candidate in candidates] for query_id, candidates in found.items()}

@@ -1,0 +1,49 @@
+"""The first stage of a run, with all that its own queries choose for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
+from crossforge_train.collections.collection import Collection
+from crossforge_train.config.run import Config
+from crossforge_train.evaluation.combination import combined_on_dev
+from crossforge_train.evaluation.moving import moved_on_dev
+from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_part, with_query_map
+from crossforge_train.run_folder import MinedFolder
+from crossforge_train.stages.embedding import run_embeddings
+from crossforge_train.stages.stage import Context
+
+
+def base_query_map(config: Config, retriever: Retriever) -> NDArray[np.float32] | None:
+    """The map that moves the base model's query vectors in a first stage; None if there is none."""
+    part = vector_part(retriever)
+    own = config.first_stage.encoder in (None, config.base_model)
+    return part.query_map if part and own else None
+
+
+def first_stage_of_run(context: Context, collection: Collection) -> StoredRetriever:
+    """The first stage over the run's corpus; what is chosen for it is written down and told."""
+    config, settings, documents = context.config, context.config.first_stage, collection.corpus.values()
+    embeddings = run_embeddings(config, context.reporter) if settings.embeds else None
+    choice = choose_kind(documents, settings, embeddings)
+    if choice.why:
+        context.reporter.note(f"first stage: {choice.kind}; {choice.why}")
+    retriever = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings)
+    splits, metric, seed = config.collection, config.evaluation.metric, config.seed
+    part = vector_part(retriever) if settings.query_map else None
+    if part:
+        found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, seed)
+        retriever, choice = with_query_map(retriever, found.query_map), replace(choice, moved=found.share)
+    if isinstance(retriever, CombinedRetriever):
+        dev = splits.dev_split
+        queries, qrels = collection.split_queries(dev), collection.qrels(dev)
+        retriever = combined_on_dev(retriever, collection, dev, queries, qrels, settings.depth, metric, seed)
+        choice = replace(choice, weight=retriever.weight)
+    if choice.weight is not None or choice.moved:
+        context.reporter.note(f"first stage on dev: {retriever.description}")
+    MinedFolder(context.folder).save_choice(choice)
+    return retriever
