@@ -290,3 +290,17 @@ def test_group_softmax_with_exactly_one_positive_is_cross_entropy() -> None:
     mask[:, 4] = 0
     both = [LOSSES[name](logits, labels, mask).item() for name in ("group_softmax", "cross_entropy")]
     assert both[0] == pytest.approx(both[1])
+
+
+@pytest.mark.parametrize("name", ["group_softmax", "ndcg_loss2pp", "lambda_rank", "ranknet", "list_net"])
+def test_a_higher_grade_is_learned_above_a_lower_one(name: str) -> None:
+    objective = LOSSES[name]
+    logits = torch.zeros(1, 5, requires_grad=True)
+    labels, mask = torch.tensor([[3.0, 1.0, 0.0, 0.0, 0.0]]), torch.ones(1, 5)
+    optimizer = torch.optim.SGD([logits], lr=0.5)
+    for _ in range(200):
+        optimizer.zero_grad()
+        objective(logits, labels, mask).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    best, second, *others = logits[0].tolist()
+    assert best > second + 0.5 > max(others) + 1

@@ -3,6 +3,7 @@
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,18 @@ def mine(collection: Collection, found: Run | Candidates, config: MiningConfig, 
 
 
 def pairs_of_negatives(groups: list[Group]) -> Iterator[tuple[Group, str]]:
-    return ((group, doc_id) for group in groups for doc_id in group.doc_ids[1:])
+    return (
+        (group, doc_id)
+        for group in groups
+        for doc_id, label in zip(group.doc_ids, group.labels, strict=True)
+        if label == 0
+    )
+
+
+def rest(group: Group) -> list[tuple[str, str]]:
+    """What a group holds besides its positive and less relevant documents: id and source."""
+    pairs = zip(group.doc_ids[1:], group.sources[1:], strict=True)
+    return [(doc_id, source) for doc_id, source in pairs if source != "less relevant"]
 
 
 def judged(collection: Collection, query_id: str) -> list[tuple[str, int]]:
@@ -134,7 +146,10 @@ def test_groups_hold_known_ids_once_and_their_labels_and_ranks(case: Case, confi
         assert set(group.doc_ids) <= collection.corpus.keys()
         assert len(set(group.doc_ids)) == len(group.doc_ids) == len(group.labels) == len(group.ranks)
         assert group.labels[0] > 0
-        assert not any(group.labels[1:])
+        for label, source in list(zip(group.labels, group.sources, strict=True))[1:]:
+            assert 0 < label < group.labels[0] if source == "less relevant" else label == 0
+        assert list(group.sources).count("less relevant") <= config.hard // 2
+        assert list(group.labels) == sorted(group.labels, reverse=True)
         found = [candidate.doc_id for candidate in candidates.first_stage[group.query_id]]
         assert list(group.ranks) == [found.index(one) + 1 if one in found else 0 for one in group.doc_ids]
 
@@ -151,7 +166,8 @@ def test_every_positive_has_one_full_group_unless_the_corpus_is_too_small(
     for group in mined.groups:
         positives = known_positives(collection, group.query_id)
         usable = [one for one in collection.corpus if one not in positives and not copies.is_copy(one, positives)]
-        assert len(group.doc_ids) == 1 + min(config.negatives, len(usable))
+        graded = list(group.sources).count("less relevant")
+        assert len(group.doc_ids) == 1 + min(config.negatives, graded + len(usable))
     short = sum(len(group.doc_ids) <= config.negatives for group in mined.groups)
     assert mined.counts.too_few == short
 
@@ -163,7 +179,7 @@ def test_every_negative_comes_from_where_its_group_says_and_no_source_exceeds_it
     collection, candidates = case
     quotas = {name: source.quota for name, source in candidates.others.items()}
     for group in mine(collection, candidates, config, seed).groups:
-        named = list(group.sources[1:])
+        named = [source for _, source in rest(group)]
         first_stage = [found.doc_id for found in candidates.first_stage[group.query_id]]
         allowed = {
             "judged": collection.corpus,
@@ -177,7 +193,7 @@ def test_every_negative_comes_from_where_its_group_says_and_no_source_exceeds_it
                 for name in quotas
             },
         }
-        assert all(doc_id in allowed[name] for doc_id, name in zip(group.doc_ids[1:], named, strict=True))
+        assert all(doc_id in allowed[name] for doc_id, name in rest(group))
         assert all(named.count(name) <= quota for name, quota in quotas.items())
         assert len(named) - named.count("random") <= config.hard
         assert named == sorted(named, key=["judged", *quotas, "first stage", "random"].index)
@@ -191,9 +207,10 @@ def test_what_was_judged_0_comes_first(case: Case, config: MiningConfig, seed: i
         positives = known_positives(collection, group.query_id)
         known = {doc_id for doc_id, _ in judged(collection, group.query_id)} - positives
         usable = {doc_id for doc_id in known if not copies.is_copy(doc_id, positives)}
-        count = min(len(usable), config.hard)
-        assert list(group.sources[1 : 1 + count]) == ["judged"] * count
-        assert set(group.doc_ids[1 : 1 + count]) <= usable
+        graded = list(group.sources).count("less relevant")
+        first = rest(group)[: min(len(usable), config.hard - graded)]
+        assert [source for _, source in first] == ["judged"] * len(first)
+        assert {doc_id for doc_id, _ in first} <= usable
 
 
 @settings(max_examples=30)
@@ -313,6 +330,19 @@ def test_other_sources_have_their_quota_and_the_first_stage_the_rest() -> None:
     assert list(group.doc_ids) == ["d0", "d58", "d59", "d1", "d2"]
     assert list(group.sources) == ["positive", "run a.trec", "run a.trec", "first stage", "first stage"]
     assert list(group.ranks) == [1, 0, 0, 2, 3]
+
+
+def test_a_group_holds_lower_grades_of_its_query_so_that_they_can_be_told_apart() -> None:
+    collection, run = plain_collection()
+    graded = replace(collection, splits={"train": {"q": {"d0": 3, "d5": 1, "d7": 2, "d9": 1}}})
+    config = MiningConfig(negatives=4, choice="top")
+    groups = {
+        group.doc_ids[0]: group for group in Miner(graded, "train", Candidates(run, {}), config, 0).mine(["q"]).groups
+    }
+    assert [groups[key].labels[0] for key in ("d0", "d7", "d5", "d9")] == [3, 2, 1, 1]
+    assert sum(label in (1, 2) for label in groups["d0"].labels) == 2
+    assert {*groups["d7"].doc_ids} & {"d0", "d5", "d9"} == {"d5", "d9"}
+    assert not any(groups["d5"].labels[1:])
 
 
 def test_doubtful_documents_are_left_out_unless_somebody_judged_them() -> None:

@@ -17,6 +17,7 @@ from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE, M
 from crossforge_train.mining.groups import Group
 
 FIRST_STAGE = "first stage"
+LESS_RELEVANT = "less relevant"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Candidates:
 class Miner:
     """Mines the queries of one split independently of each other.
 
+    Where a query has several grades, a group also holds less relevant documents, so that the grades can be learned.
     Negatives are taken in this order: documents judged 0, candidates of other sources up to their quotas, candidates
     of the first stage, and random documents if there are too few. A known positive is never a negative, be it by id,
     as a copy of a positive's text, or through another query of the split with the same text. Nor is a query's own
@@ -146,6 +148,7 @@ class _QueryMiner:
     def group(self, positive: str, draw: random.Random, counts: MiningCounts) -> Group:
         """The group of one positive; updates `counts`."""
         config, chosen = self._config, {positive: "positive"}
+        chosen.update(dict.fromkeys(self._less_relevant(positive, draw), LESS_RELEVANT))
         self._take(self._judged_negatives(), config.hard, "judged", chosen, counts)
         for name, source in self._others.items():
             ranked = self._ordered(_ids(source.run.get(self._query_id, [])), draw)
@@ -164,7 +167,7 @@ class _QueryMiner:
         return Group(
             query_id=self._query_id,
             doc_ids=doc_ids,
-            labels=[self._labels[positive], *(0 for _ in doc_ids[1:])],
+            labels=[max(0, self._labels.get(doc_id, 0)) for doc_id in doc_ids],
             ranks=[self._ranks.get(doc_id, 0) for doc_id in doc_ids],
             sources=list(chosen.values()),
         )
@@ -190,6 +193,12 @@ class _QueryMiner:
         if self._copies is not None and self._copies.is_copy(doc_id, self._positives):
             return COPY
         return ABOVE_MARGIN if doc_id in self._doubtful and doc_id not in self._labels else None
+
+    def _less_relevant(self, positive: str, draw: random.Random) -> list[str]:
+        """Some relevant documents of a lower grade than the positive; they take the places of hard negatives."""
+        lower = [doc_id for doc_id in self._positives if self._labels[doc_id] < self._labels[positive]]
+        drawn = draw.sample(lower, min(len(lower), self._config.hard // 2)) if lower else []
+        return sorted(drawn, key=lambda doc_id: -self._labels[doc_id])
 
     def _judged_negatives(self) -> list[str]:
         judged = [doc_id for doc_id, relevance in self._labels.items() if relevance <= 0]

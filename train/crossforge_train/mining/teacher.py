@@ -13,7 +13,7 @@ from crossforge_train.mining.negatives import Mined, Miner, joined
 from crossforge_train.reporting import Reporter
 
 # Judged by a person, or drawn at random: neither was retrieved, so neither is a false negative by retrieval.
-TRUSTED = ("positive", "judged", "random")
+TRUSTED = ("positive", "less relevant", "judged", "random")
 
 
 class Teacher(Protocol):
