@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -238,6 +239,10 @@ def test_a_hybrid_run_serves_mining_proof_package_and_search(toy_run: Path, tmp_
     assert report.first_stage.startswith("BM25 + dense (words, stemmed in english; ")
     assert report.depth == 20
     assert "hybrid, whole corpus" not in [system.name for system in report.splits[0].systems]
+    examples = [*report.splits[0].best, *report.splits[0].worst]
+    assert {part for example in examples for found in example.after for part in found.found_by} == {"BM25", "dense"}
+    page = (config.folder / "evaluate" / "report.html").read_text()
+    assert re.search(r'<span class="muted">(BM25|dense) \d+', page)
     package = config.folder / "package"
     shown = crossforge("search", package, "bread oven yeast", "--compare", "-k", 3)
     assert "BM25 + dense" in shown.out

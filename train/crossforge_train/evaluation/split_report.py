@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from crossforge.calibration import Calibrator
 from crossforge.passages import PassageWindows
 from crossforge.pipeline import RetrieveAndRerank
+from crossforge.retrievers.base import CombinedRetriever
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.calibration import Reliability, measure_reliability
@@ -20,7 +22,7 @@ from crossforge_train.evaluation.curves import (
     perfect_rankings,
 )
 from crossforge_train.evaluation.diagnostics import Diagnosis, ReadInFull, Subject, diagnose
-from crossforge_train.evaluation.examples import Example, best_and_worst
+from crossforge_train.evaluation.examples import Example, Origins, best_and_worst
 from crossforge_train.evaluation.metrics import PerQuery, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.evaluation.systems import (
@@ -117,6 +119,12 @@ class Measured:
     values: Mapping[str, PerQuery]
 
 
+def _origins(bench: Bench, query: str) -> Origins:
+    """Which part of a combined first stage found each candidate."""
+    retriever = bench.retriever
+    return retriever.origins(query, bench.depth) if isinstance(retriever, CombinedRetriever) else {}
+
+
 def measure_split(
     bench: Bench, systems: Sequence[System], contest: Contest, calibrator: Calibrator, threshold: float | None
 ) -> Measured:
@@ -137,7 +145,9 @@ def measure_split(
     subject, baseline = (by_name[name] for name in contest.decisive[0])
     before, after = (values[system.name][config.metric] for system in (baseline, subject))
     gains = {query_id: after[query_id] - before[query_id] for query_id in before}
-    best, worst = best_and_worst(gains, baseline.rankings, subject.rankings, bench.collection, bench.qrels)
+    best, worst = best_and_worst(
+        gains, baseline.rankings, subject.rankings, bench.collection, bench.qrels, partial(_origins, bench)
+    )
     perfect = measure_rankings(config.measures, bench.qrels, perfect_rankings(bench.run, bench.qrels, bench.depth))
     report = SplitReport(
         split=bench.split,
