@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from crossforge.errors import InputError
+
+# As which texts are read: UTF-8, without the byte order mark that editors and spreadsheets put first.
+ENCODING = "utf-8-sig"
 
 
 @contextmanager
@@ -58,14 +62,21 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: the file is missing or is not JSON.
     """
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file whole.
+
+    Raises:
+        InputError: as for `read_lines`.
+    """
+    with opened_text(path) as lines:
+        return lines.read()
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -87,19 +98,43 @@ def opened_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     """
     try:
         with (
-            gzip.open(path, "rt", encoding="utf-8", newline=newline)
+            gzip.open(path, "rt", encoding=ENCODING, newline=newline)
             if path.suffix == ".gz"
-            else path.open(encoding="utf-8", newline=newline)
+            else path.open(encoding=ENCODING, newline=newline)
         ) as lines:
             yield lines  # type: ignore[misc]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not a file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except UnicodeDecodeError:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as content:
+            raise _not_utf8(content, str(path)) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: incomplete or corrupt gzip file ({error})") from None
+
+
+def decoded(content: bytes, source: str) -> str:
+    """Text from bytes in UTF-8; `source` names them in the error.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        return content.decode(ENCODING)
+    except UnicodeDecodeError:
+        raise _not_utf8(content.splitlines(), source) from None
+
+
+def _not_utf8(lines: Iterable[bytes], source: str) -> InputError:
+    for number, line in enumerate(lines, start=1):
+        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return InputError(f"{source}: UTF-16 text; save it as UTF-8")
+        try:
+            line.decode(ENCODING)
+        except UnicodeDecodeError as error:
+            return InputError(f"{source}, line {number}: not UTF-8 text ({error.reason} at byte {error.start + 1})")
+    return InputError(f"{source}: not UTF-8 text")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

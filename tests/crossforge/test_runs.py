@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import marked
 
 from crossforge.errors import InputError
 from crossforge.runs import Candidate, read_run, write_run
@@ -30,6 +31,12 @@ def test_the_lines_are_those_of_trec(tmp_path):
 def test_the_rank_column_decides_the_order(tmp_path):
     (tmp_path / "r").write_text("q Q0 b 10 0.9 t\nq Q0 a 9 0.1 t\n")
     assert [found.doc_id for found in read_run(tmp_path / "r")["q"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["r.trec", "r.trec.gz"])
+def test_a_byte_order_mark_makes_no_query_of_its_own(tmp_path, name):
+    (tmp_path / name).write_text("q Q0 a 1 0.9 t\nq Q0 b 2 0.1 t\n")
+    assert read_run(marked(tmp_path / name)) == {"q": [Candidate("a", 0.9), Candidate("b", 0.1)]}
 
 
 @pytest.mark.parametrize("line", ["q Q0 a 1 0.5", "q Q0 a 1 0.5 t x", "q Q0 a one 0.5 t", "q Q0 a 1 high t", ""])

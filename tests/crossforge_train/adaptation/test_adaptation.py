@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Command, Outcome, documents_with_definitions, error_line, run_command, write_lines
+from support import Command, Outcome, documents_with_definitions, error_line, marked, run_command, write_lines
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -241,6 +241,14 @@ def test_documents_are_read_from_many_kinds_of_places(tmp_path: Path, toy_collec
         Document("a.md", "They catch wind.\n## Care\nDry them.", "Sails"),
         Document("sub_part/b.txt", "# no title here"),
     ]
+
+
+def test_a_byte_order_mark_does_not_hide_a_heading(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Sails\n\nThey catch wind.\n")
+    marked(tmp_path / "a.md")
+    source = DocumentsSource(corpus=tmp_path)
+    (found,) = (placed.document for placed in read_placed(source.corpus, source.columns))
+    assert found == Document("a.md", "They catch wind.", "Sails")
 
 
 def test_named_columns_are_used(tmp_path: Path) -> None:

@@ -232,6 +232,11 @@ def test_a_malformed_line_of_standard_input_is_named(
     assert f"standard input, line {line}: " in error_line(crossforge("rerank", toy_package, "q", stdin=stdin))
 
 
+def test_a_byte_order_mark_on_standard_input_changes_nothing(crossforge: Command, toy_package: Path) -> None:
+    found = crossforge("rerank", toy_package, "oven", "--json", stdin='\ufeff{"_id": "a", "text": "bread"}\n')
+    assert [one["doc_id"] for one in found.json["results"]] == ["a"]
+
+
 def test_a_malformed_line_of_a_file_is_named(crossforge: Command, toy_package: Path, tmp_path: Path) -> None:
     (tmp_path / "docs.jsonl").write_text('{"text": "a"}\n\n{"text": \n')
     found = error_line(crossforge("rerank", toy_package, "q", tmp_path / "docs.jsonl"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import marked
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -67,6 +68,15 @@ def test_what_is_written_is_read_back_the_same(
     folder = tmp_path_factory.mktemp("round-trip")
     write_beir(folder, collection)
     assert read_beir(folder, "any") == collection
+
+
+def test_byte_order_marks_change_nothing(folder: Path) -> None:
+    before = read_beir(folder)
+    for file in ("corpus.jsonl", "queries.jsonl", "qrels/train.tsv"):
+        marked(folder / file)
+    (folder / "qrels" / "test.tsv").write_text("q2\td2\t2\n")
+    marked(folder / "qrels" / "test.tsv")
+    assert read_beir(folder) == before
 
 
 def test_ids_that_are_numbers_are_read_as_text(folder: Path) -> None:
@@ -131,8 +141,8 @@ def test_a_missing_file_is_named(folder: Path, file: str) -> None:
 
 @pytest.mark.parametrize("file", ["corpus.jsonl", "queries.jsonl", "qrels/train.tsv"])
 def test_a_file_that_is_not_utf8_is_named(folder: Path, file: str) -> None:
-    (folder / file).write_bytes(b"\xff\xfe\x00" + (folder / file).read_bytes())
-    assert str(folder / file) in problem(folder)
+    (folder / file).write_text((folder / file).read_text(), encoding="utf-16")
+    assert problem(folder) == f"{folder / file}: UTF-16 text; save it as UTF-8"
 
 
 def test_missing_qrels_are_named(folder: Path) -> None:

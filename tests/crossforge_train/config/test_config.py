@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support import marked
 
 from crossforge.errors import InputError
 from crossforge_train.config.loading import load_config
@@ -207,6 +208,10 @@ def test_mining_settings_that_contradict_each_other_are_refused(tmp_path: Path, 
 def test_the_deciding_metric_is_one_of_the_measures(tmp_path: Path) -> None:
     found = problem(written(tmp_path, {**MINIMAL, "evaluation": {"metric": "AP"}}))
     assert "evaluation.metric AP is not among evaluation.measures" in found
+
+
+def test_a_byte_order_mark_in_a_config_changes_nothing(tmp_path: Path) -> None:
+    assert load_config(marked(written(tmp_path, MINIMAL))) == Config(**MINIMAL)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:

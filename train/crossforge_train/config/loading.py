@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from crossforge.errors import InputError
+from crossforge.files import read_text
 from crossforge_train.config.run import Config
 from crossforge_train.config.wording import explain
 
@@ -21,13 +22,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         InputError: the file is missing or malformed, or a key is unknown or holds a wrong value.
     """
+    if not path.exists():
+        raise InputError(f"{path}: no such config file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a config file in it")
+    text = read_text(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such config file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; name a config file in it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a config is a mapping of sections such as 'collection:' and 'training:'")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
+from support import marked
 
 from crossforge_train.collections.readers.reader import source_depends_on
 from crossforge_train.config.sources import AnySource
@@ -72,6 +73,17 @@ def test_new_topics_are_read_and_files_may_be_packed(trec: dict, tmp_path: Path)
     found = read(trec={**trec, "documents": [packed]})
     assert found.queries == {"301": "organized crime", "302": "polio"}
     assert len(found.corpus) == 2
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_byte_order_marks_change_nothing(trec: dict, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "docs.tsv").write_text("FT-1\tFried fish.\nFT-2\tNo text.\n")
+    (tmp_path / "topics.tsv").write_text("301\torganized crime\n302\tpolio\n")
+    paths = {"documents": tmp_path / "docs.tsv", "topics": tmp_path / "topics.tsv", "qrels": trec["qrels"]}
+    found = read(trec={part: marked(path.rename(f"{path}{suffix}")) for part, path in paths.items()})
+    assert list(found.corpus) == ["FT-1", "FT-2"]
+    assert list(found.queries) == ["301", "302"]
+    assert found.splits["train"]["301"] == {"FT-1": 2, "FT-2": 0}
 
 
 def test_documents_and_topics_may_be_lines_of_id_and_text(trec: dict, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Readers: each kind of source gives the collection that it holds, and one line for what is wrong with it."""
 
+import gzip
 import random
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read, write_table
+from support import marked
 
 from crossforge_train.collections.beir import read_beir, write_beir
 from crossforge_train.collections.readers.reader import source_depends_on
@@ -37,6 +39,18 @@ def test_separate_files_of_every_format_hold_the_same_collection(tmp_path: Path,
     assert found.queries == {"q1": "what", "q2": "why"}
     assert found.splits == SPLITS
     assert found.query_fields == {"q1": {"thread": "a"}, "q2": {"thread": "b"}}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".csv.gz"])
+def test_byte_order_marks_change_nothing(tmp_path: Path, suffix: str) -> None:
+    rows = [{"query": "q one", "text": "text a"}]
+    path = marked(write_table(tmp_path / f"pairs{suffix.removesuffix('.gz')}", rows))
+    if suffix == ".csv":
+        path.write_text('\ufeff"query","text"\n"q one","text a"\n', encoding="utf-8")
+    if suffix.endswith(".gz"):
+        path = path.rename(f"{path}.gz")
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert by_text(read(pairs=path)) == {"q one": {"text a": 1}}
 
 
 def test_columns_may_have_any_names(tmp_path: Path) -> None:

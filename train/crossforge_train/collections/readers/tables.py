@@ -120,7 +120,7 @@ def _read_separated(path: Path, dialect: dict[str, Any]) -> Iterator[Row]:
         reader = csv.reader(lines, **dialect)
         try:
             header = next(reader, [])
-            columns = [name.removeprefix("\ufeff").strip() for name in header]  # spreadsheets put a BOM first
+            columns = [name.strip() for name in header]
             _check_header(columns, path)
             started = reader.line_num + 1
             for cells in reader:
