@@ -92,6 +92,20 @@ def test_qrels_without_a_header_are_read_too(folder: Path) -> None:
     assert read_beir(folder).qrels("test") == {"q2": {"d2": 2}}
 
 
+@pytest.mark.parametrize(
+    "header", ["", "qid\tcid\tscore\n", "query-id\tQ0\tcorpus-id\tscore\n", "Query-ID\tDoc\tRel\n"]
+)
+def test_any_words_in_the_first_line_are_a_header(folder: Path, header: str) -> None:
+    (folder / "qrels" / "test.tsv").write_text(f"{header}q2\td2\t2\n")
+    assert read_beir(folder).qrels("test") == {"q2": {"d2": 2}}
+
+
+def test_four_columns_are_trecs(folder: Path) -> None:
+    (folder / "corpus.jsonl").write_text(lines([*DOCUMENTS, {"_id": "0", "text": "a document that is called 0"}]))
+    (folder / "qrels" / "test.tsv").write_text("q2\t0\td2\t2\nq2\t0\td1\t0\n")
+    assert read_beir(folder).qrels("test") == {"q2": {"d2": 2, "d1": 0}}
+
+
 def test_a_quotation_mark_in_an_id_is_an_ordinary_character(folder: Path) -> None:
     (folder / "corpus.jsonl").write_text(lines([*DOCUMENTS, {"_id": '"d3', "text": "x"}]))
     (folder / "qrels" / "test.tsv").write_text('q2\t"d3\t1\nq2\td2\t1\n')
@@ -114,6 +128,8 @@ MALFORMED_LINES = {
     "an unknown query in the qrels": ("qrels/train.tsv", [HEADER, "q1\td1\t1", "q9\td1\t1"], 3),
     "an unknown document in the qrels": ("qrels/train.tsv", [HEADER, "q1\td9\t1"], 2),
     "a qrels line with two columns": ("qrels/train.tsv", [HEADER, "q1\td1"], 2),
+    "a qrels line with five columns": ("qrels/train.tsv", [HEADER, "q1\t0\td1\t1\tx"], 2),
+    "a qrels line without tabs": ("qrels/train.tsv", ["q1 d1 1"], 1),
     "a qrels line with a word as score": ("qrels/train.tsv", [HEADER, "q1\td1\tyes"], 2),
     "a qrels line with an infinite score": ("qrels/train.tsv", [HEADER, "q1\td1\tinf"], 2),
     "a qrels line with a comma": ("qrels/train.tsv", [HEADER, "q1,d1,1"], 2),

@@ -88,12 +88,21 @@ def label_cell(row: Row, column: str) -> int:
     return whole_number(_cell(row, column), row.where)
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number of any kind."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def whole_number(value: Any, where: str) -> int:
     """A relevance label from a number or its text."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: the label {value!r} is no number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: the label {value!r:.40} is no number") from None
     if not number.is_integer():
         raise InputError(f"{where}: the label {value} is no whole number")
     return int(number)
