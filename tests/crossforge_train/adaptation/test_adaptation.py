@@ -251,6 +251,18 @@ def test_a_byte_order_mark_does_not_hide_a_heading(tmp_path: Path) -> None:
     assert found == Document("a.md", "They catch wind.", "Sails")
 
 
+def test_tables_without_ids_are_numbered_and_docid_is_an_id(tmp_path: Path) -> None:
+    def ids(*rows: dict[str, str]) -> list[str]:
+        write_lines(tmp_path / "docs.jsonl", list(rows))
+        source = DocumentsSource(corpus=tmp_path / "docs.jsonl")
+        return [placed.document.doc_id for placed in read_placed(source.corpus, source.columns)]
+
+    assert ids({"text": "a"}, {"text": "b"}) == ["0", "1"]
+    assert ids({"docid": "x", "text": "a"}, {"docid": "0", "text": "b"}) == ["x", "0"]
+    with pytest.raises(InputError, match="line 2: an id, where the documents before have none"):
+        ids({"text": "a"}, {"docid": "x", "text": "b"})
+
+
 def test_named_columns_are_used(tmp_path: Path) -> None:
     (tmp_path / "table.tsv").write_text("key\thead\tbody\n7\tA\tsome text\n")
     source = DocumentsSource(corpus=tmp_path / "table.tsv", columns={"id": "key", "title": "head", "text": "body"})

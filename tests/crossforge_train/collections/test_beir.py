@@ -143,6 +143,19 @@ def test_a_malformed_line_is_named_with_its_file(folder: Path, name: str) -> Non
     assert problem(folder).startswith(f"{folder / file}, line {number}: ")
 
 
+def test_ids_may_stand_under_docid(folder: Path) -> None:
+    rows = [{"docid": row["_id"], "text": row["text"]} for row in reversed(DOCUMENTS)]
+    (folder / "corpus.jsonl").write_text(lines(rows))
+    assert {key: found.text for key, found in read_beir(folder).corpus.items()} == {"d2": "second", "d1": "first"}
+
+
+@pytest.mark.parametrize("before", [[], DOCUMENTS])
+def test_a_document_without_an_id_is_refused_with_the_keys_that_it_has(folder: Path, before: list) -> None:
+    (folder / "corpus.jsonl").write_text(lines([*before, {"pid": "d1", "text": "first"}]))
+    place = f"{folder / 'corpus.jsonl'}, line {len(before) + 1}"
+    assert problem(folder) == f"{place}: no id under _id, doc_id, id or docid; keys here: pid, text"
+
+
 @pytest.mark.parametrize("file", ["corpus.jsonl", "qrels/train.tsv"])
 def test_a_file_without_content_is_named(folder: Path, file: str) -> None:
     (folder / file).write_text("")

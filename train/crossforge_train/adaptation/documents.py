@@ -33,11 +33,11 @@ def read_placed(corpus: Path, columns: DocumentColumns) -> Iterator[Placed]:
     elif corpus.name.lower().removesuffix(".gz").endswith((".txt", ".text")):
         lines = (line.strip() for line in read_lines(corpus))
         rows = (Row(f"{corpus}, line {number}", {columns.text: line}) for number, line in enumerate(lines, 1) if line)
-        yield from plain_documents(rows, columns.title, columns.text)
+        yield from plain_documents(rows, columns.title, columns.text, numbered=True)
     elif corpus.name.lower().endswith((".md", ".markdown")):
         yield _whole(corpus, corpus.parent)
     elif columns.id is None:
-        yield from plain_documents(read_rows(corpus), columns.title, columns.text)
+        yield from plain_documents(read_rows(corpus), columns.title, columns.text, numbered=True)
     else:
         named = {name: getattr(columns, name) for name in columns.model_fields_set}
         yield from documents_of(read_rows(corpus), CorpusColumns(**named))

@@ -105,7 +105,7 @@ def _queries(path: Path) -> Iterator[Query]:
         where = f"{path}, line {number}"
         query_id, text, metadata = row.get("_id"), row.get("text"), row.get("metadata") or {}
         if query_id is None or not isinstance(text, str):
-            raise InputError(f'{where}: a query needs "_id" and a string under "text"')
+            raise InputError(f'{where}: a query needs "_id" and a string under "text"; keys here: {", ".join(row)}')
         if not isinstance(metadata, dict):
             raise InputError(f'{where}: "metadata" of a query is a {type(metadata).__name__}, not a mapping')
         fields = {key: value for key, value in row.items() if key not in ("_id", "text", "metadata")}

@@ -17,7 +17,7 @@ Quota = Annotated[float, Field(ge=0, le=100)]
 class DocumentColumns(Section):
     """Columns of the documents."""
 
-    id: str | None = Field(None, description="document id; `null`: `_id`, `doc_id`, `id` or the row number")
+    id: str | None = Field(None, description="document id; `null`: `_id`, `doc_id`, `id`, `docid` or the row number")
     title: str = Field("title", description="document title; the column may be missing")
     text: str = Field("text", description="document text")
 
