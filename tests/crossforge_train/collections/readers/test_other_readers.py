@@ -60,6 +60,25 @@ def test_trec_markup_is_read(trec: dict) -> None:
     assert found.splits == {"train": {"301": {"FT-1": 2, "FT-2": 0}, "302": {"FT-2": -1}}}
 
 
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("Platelets < 50 and neutrophils > 10 were seen", "Platelets < 50 and neutrophils > 10 were seen"),
+        ("p<0.05 in 3 of x>2 and y<z, a <b and c> d", "p<0.05 in 3 of x>2 and y<z, a <b and c> d"),
+        ("<p class='x y' id=a1>one</p><br/>two <!-- a > b --> three<F P=100>four</F>", "one two three four"),
+        ("<?show a?>fish &lt;b&gt; <![CDATA[>", "fish <b>"),
+    ],
+)
+def test_only_tags_are_taken_out_of_a_text(trec: dict, markup: str, text: str) -> None:
+    trec["documents"].write_text(TREC_DOCUMENTS.replace("No text tag here.", markup))
+    assert read(trec=trec).corpus["FT-2"].text == text
+
+
+def test_a_topic_keeps_its_signs(trec: dict) -> None:
+    trec["topics"].write_text(OLD_TOPICS.replace("Poliomyelitis", "age < 5 and weight > 20"))
+    assert read(trec=trec).queries["302"] == "age < 5 and weight > 20"
+
+
 @pytest.mark.parametrize(("field", "query"), [("description", "Identify organizations."), ("narrative", "Long story.")])
 def test_a_field_of_old_topics_ends_where_the_next_begins(trec: dict, field: str, query: str) -> None:
     (trec["topics"]).write_text(OLD_TOPICS.replace("Is it under control?", "Is it under control? <narr> All of it."))
