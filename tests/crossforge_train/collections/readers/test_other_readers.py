@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
+from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read, write_table
 from support import marked
 
 from crossforge_train.collections.readers.reader import source_depends_on
@@ -183,6 +183,30 @@ def test_a_folder_of_plain_files_is_loaded_as_the_library_does(tmp_path: Path) -
     found = read(datasets=str(tmp_path))
     assert by_text(found, "test") == {"s": {"a": 1}}
     assert len(found.qrels("train")) == 2
+
+
+NOT_WHAT_THEY_SEEM = [("null", "007"), ("NA", "None"), ("12", "1.50"), ("True", " x ")]
+
+
+def test_texts_of_csv_files_stay_what_they_are(tmp_path: Path) -> None:
+    rows = [{"query": query, "text": text, "thread": ""} for query, text in NOT_WHAT_THEY_SEEM]
+    for split in ("train", "test"):
+        write_table(tmp_path / f"{split}.csv", rows)
+    found = read(datasets=str(tmp_path))
+    assert by_text(found, "test") == {query: {text.strip(): 1} for query, text in NOT_WHAT_THEY_SEEM}
+    assert found.query_fields == {}
+
+
+def test_a_column_of_a_long_csv_file_may_begin_with_numbers(tmp_path: Path) -> None:
+    rows = [{"_id": str(n), "text": str(n)} for n in range(10_050)]
+    (tmp_path / "corpus").mkdir()
+    write_table(tmp_path / "corpus" / "train.csv", [*rows, {"_id": "0x1", "text": "None"}])
+    for name, row in (("queries", {"_id": "01", "text": "1"}), ("qrels", {"query-id": "01", "corpus-id": "0x1"})):
+        (tmp_path / name).mkdir()
+        write_table(tmp_path / name / "train.csv", [row])
+    found = read(datasets={"path": str(tmp_path), "corpus": "corpus", "queries": "queries", "qrels": "qrels"})
+    assert found.splits == {"train": {"01": {"0x1": 1}}}
+    assert found.corpus["0x1"].text == "None"
 
 
 def test_a_data_set_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:

@@ -41,6 +41,25 @@ def test_separate_files_of_every_format_hold_the_same_collection(tmp_path: Path,
     assert found.query_fields == {"q1": {"thread": "a"}, "q2": {"thread": "b"}}
 
 
+def test_binary_columns_of_parquet_are_texts(tmp_path: Path) -> None:
+    def binary(rows: list[dict]) -> list[dict]:
+        return [{name: value.encode() if isinstance(value, str) else value for name, value in row.items()}
+                for row in rows]  # fmt: skip
+
+    source = separate_files(tmp_path, ".parquet")
+    write_table(source["corpus"], binary(DOCUMENTS))
+    write_table(source["queries"], binary(QUERIES))
+    write_table(source["qrels"]["train"], binary(TRAIN))
+    found = read(files=source)
+    assert [(one.doc_id, one.title, one.text) for one in found.corpus.values()] == [
+        ("d1", "One", "first, text"),
+        ("d2", "", 'sec"ond'),
+    ]
+    assert found.splits == SPLITS
+    write_table(source["queries"], [{"_id": b"\xff", "text": "x"}])
+    assert problem(files=source).endswith("row 1: column '_id' holds b'\\xff' where an id is expected")
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".csv.gz"])
 def test_byte_order_marks_change_nothing(tmp_path: Path, suffix: str) -> None:
     rows = [{"query": "q one", "text": "text a"}]

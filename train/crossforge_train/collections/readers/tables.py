@@ -20,6 +20,11 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
 
 
+def row_of(where: str, values: Mapping[str, Any]) -> Row:
+    """A row of typed columns, where texts may be bytes in UTF-8."""
+    return Row(where, {name: _as_text(value) for name, value in values.items()})
+
+
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a table; its format follows from the suffix (.gz behind it is unpacked, but not of Parquet).
 
@@ -67,7 +72,7 @@ def id_cell(row: Row, column: str) -> str:
         InputError: there is no such column, or no id in it that runs and qrels can carry.
     """
     value = _cell(row, column)
-    if value is None or isinstance(value, bool | float | list | dict):
+    if value is None or isinstance(value, bool | float | list | dict | bytes):
         raise InputError(f"{row.where}: column {column!r} holds {_named(value)} where an id is expected")
     return checked_id(str(value), row.where)
 
@@ -119,6 +124,13 @@ def _cell(row: Row, column: str) -> Any:
     return row.values[column]
 
 
+def _as_text(value: Any) -> Any:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:  # an image, say
+        return value
+
+
 def _named(value: Any) -> str:
     return "nothing" if value is None else f"{value!r:.40}"
 
@@ -163,6 +175,6 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for batch in table.iter_batches(batch_size=8192):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(f"{path}, row {number}", values)
+                    yield row_of(f"{path}, row {number}", values)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())})") from None
