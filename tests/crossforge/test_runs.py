@@ -46,6 +46,13 @@ def test_a_bad_line_is_named(tmp_path, line):
         read_run(tmp_path / "r.trec")
 
 
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "1e999"])
+def test_a_score_that_is_not_finite_is_named(tmp_path, score):
+    (tmp_path / "r.trec").write_text(f"q Q0 b 1 0.5 t\nq Q0 a 2 {score} t\n")
+    with pytest.raises(InputError, match=rf"r\.trec, line 2: the score {score} is not finite"):
+        read_run(tmp_path / "r.trec")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"r\.trec: no such file"):
         read_run(tmp_path / "r.trec")
