@@ -65,8 +65,8 @@ def read_json(path: Path) -> Any:
     text = read_text(path)
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({_why_no_json(error)})") from None
 
 
 def read_text(path: Path) -> str:
@@ -152,13 +152,20 @@ def parse_json_object(line: str, where: str) -> dict[str, Any]:
     """Parse a line as a JSON object; anything else raises an `InputError` that starts with `where`."""
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON ({_why_no_json(error)})") from None
     if not isinstance(value, dict):
         raise InputError(
             f'{where}: expected a JSON object such as {{"_id": …, "text": …}}, found {type(value).__name__}'
         )
     return value
+
+
+def _why_no_json(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return f"{error.msg} at {line}column {error.colno}"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
 
 
 def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:

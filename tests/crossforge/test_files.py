@@ -107,6 +107,19 @@ def test_a_bad_line_is_named(tmp_path, line, complaint):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value, complaint",
+    [("[" * 20_000 + "]" * 20_000, "nested too deeply"), ("9" * 5_000, "a number has too many digits")],
+    ids=["deep", "long"],
+)
+def test_json_that_python_cannot_hold_is_named(tmp_path, value, complaint):
+    (tmp_path / "r.jsonl").write_text(f'{{"a": {value}}}\n')
+    with pytest.raises(InputError, match=rf"r\.jsonl, line 1: not valid JSON \({complaint}\)"):
+        list(read_jsonl(tmp_path / "r.jsonl"))
+    with pytest.raises(InputError, match=rf"r\.jsonl: not valid JSON \({complaint}\)"):
+        read_json(tmp_path / "r.jsonl")
+
+
 def test_good_lines_before_a_bad_one_are_given_out(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"n": 1}\n{')
     assert next(read_jsonl(tmp_path / "r.jsonl")) == (1, {"n": 1})

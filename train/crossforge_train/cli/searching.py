@@ -39,7 +39,17 @@ DepthOption = Annotated[
 PassagesOption = Annotated[int, typer.Option(help="Passages of a long document to read.", min=1)]
 # The deepest that `inspect` looks, which is as deep as `evaluation.depth: auto` goes.
 _DEEPEST = 200
-QueryArgument = Annotated[str, typer.Argument(help="What to search for.", show_default=False)]
+
+
+def _as_typed(query: str) -> str:
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise InputError("the query is not UTF-8 text; check the encoding of the terminal") from None
+    return query
+
+
+QueryArgument = Annotated[str, typer.Argument(help="What to search for.", show_default=False, callback=_as_typed)]
 
 
 def search(
