@@ -162,6 +162,14 @@ def test_what_is_asked_on_dev_and_test_is_lifted_out(docs: Path) -> None:
     assert lifted["train"] == 0  # kept_in: 1 leaves all of these in
 
 
+def test_a_title_of_very_many_documents_does_not_hold_them_in_one_split(tmp_path: Path) -> None:
+    rows = [{**row, "title": "Acme Help Center"} for row in documents_with_definitions(80)]
+    write_lines(tmp_path / "docs.jsonl", rows)
+    found = read_adapted(DocumentsSource(corpus=tmp_path / "docs.jsonl", dev=0.2, test=0.2))
+    assert all(len(qrels) > 3 for qrels in found.splits.values())
+    assert "Acme Help Center" not in found.queries.values()
+
+
 def test_the_order_of_lines_decides_nothing(docs: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     write_lines(tmp_path / "other" / "docs.jsonl", documents_with_definitions()[::-1])
