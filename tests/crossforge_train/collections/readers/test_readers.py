@@ -72,6 +72,34 @@ def test_byte_order_marks_change_nothing(tmp_path: Path, suffix: str) -> None:
     assert by_text(read(pairs=path)) == {"q one": {"text a": 1}}
 
 
+@pytest.mark.parametrize(
+    ("row", "columns", "column"),
+    [
+        ({"query": "q", "pos": ["a", "b"], "neg": ["c"]}, {"text": "pos"}, "neg"),
+        ({"query": "q", "pos": ["a", "b"], "neg": ["c"]}, {}, "neg"),
+        ({"anchor": "q", "positive": "a", "negative": "c"}, {"query": "anchor", "text": "positive"}, "negative"),
+        ({"query": "q", "text": "a", "hard_negative_1": "c"}, {}, "hard_negative_1"),
+    ],
+)
+def test_irrelevant_texts_that_nothing_reads_are_told(tmp_path: Path, row: dict, columns: dict, column: str) -> None:
+    path = write_table(tmp_path / "pairs.jsonl", [row])
+    found = problem(pairs={"files": path, "columns": columns})
+    assert found.startswith(f"{path}, line 1: nothing reads the irrelevant texts in column {column!r}; make each")
+
+
+def test_a_list_of_texts_is_told_as_one(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "pairs.jsonl", [{"query": "q", "pos": ["a", "b"]}])
+    found = problem(pairs={"files": path, "columns": {"text": "pos"}})
+    assert found == f"{path}, line 1: column 'pos' holds a list; make each of its texts a row of its own"
+
+
+def test_other_columns_may_be_called_negative(tmp_path: Path) -> None:
+    path = write_table(
+        tmp_path / "t.jsonl", [{"query": "q", "text": "a", "label": 1, "negative": False, "negligence": "x"}]
+    )
+    assert list(read(triples=path).query_fields.values()) == [{"negative": False, "negligence": "x"}]
+
+
 def test_columns_may_have_any_names(tmp_path: Path) -> None:
     source = {
         "corpus": write_table(tmp_path / "c.csv", [{"sku": "7", "name": "Lamp", "about": "bright", "price": "3"}]),

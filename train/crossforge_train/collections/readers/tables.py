@@ -53,6 +53,8 @@ def text_cell(row: Row, column: str) -> str:
         InputError: there is no such column, or it holds something else.
     """
     value = _cell(row, column)
+    if isinstance(value, list):
+        raise InputError(f"{row.where}: column {column!r} holds a list; make each of its texts a row of its own")
     if not isinstance(value, str):
         raise InputError(f"{row.where}: column {column!r} holds {_named(value)} where a text is expected")
     return value
