@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import io
 import json
 import random
@@ -51,6 +53,13 @@ def make_queries(documents: list[dict[str, str]], count: int, seed: int) -> list
         words = [word for word in document["text"].split() if word not in FILLER]
         found.setdefault(" ".join(draw.sample(words, 3)), document["_id"])
     return list(found.items())
+
+
+def marked(path: Path) -> Path:
+    """The same file as an editor of another system saves it: with a byte order mark, and packed if its name says so."""
+    content = codecs.BOM_UTF8 + path.read_bytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
 
 
 def write_collection(folder: Path, *, train: int = 48, test: int = 24, seed: int = 0) -> Path:
@@ -206,7 +215,7 @@ def run_command(*arguments: object, stdin: str = "") -> Outcome:
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["crossforge", *map(str, arguments)])
-        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
         with pytest.raises(SystemExit) as stopped:
             main()
     written = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]

@@ -11,6 +11,8 @@ from crossforge.errors import InputError
 from crossforge.files import parse_json_object, read_lines
 
 IdCheck = Callable[[str], None]
+# Keys that may hold a document's id; the first one with a value does.
+ID_KEYS = ("_id", "doc_id", "id", "docid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def parse_documents(
     """
     documents: list[Document] = []
     seen: set[str] = set()
+    id_keys = IdKeys()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -89,6 +92,8 @@ def parse_documents(
         value = parse_json_object(line, where) if jsonl else line.strip()
         try:
             document = as_document(value, len(documents))
+            if isinstance(value, dict):
+                id_keys.check(value)
             if check_id:
                 check_id(document.doc_id)
         except InputError as error:
@@ -100,6 +105,38 @@ def parse_documents(
     if not documents:
         raise InputError(f"{source}: no documents in it")
     return documents
+
+
+def id_key_of(values: Mapping[str, Any]) -> str | None:
+    """The key of a mapping that holds its id; None if it has none."""
+    return next((key for key in ID_KEYS if values.get(key) is not None), None)
+
+
+class IdKeys:
+    """Sees to it that all documents of a file have an id or none has: row numbers between ids would point elsewhere.
+
+    Args:
+        required: whether each document must have one.
+    """
+
+    def __init__(self, *, required: bool = False) -> None:
+        self._expected: bool | None = required or None
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Take the next document.
+
+        Raises:
+            InputError: it lacks an id that it should have, or has one where those before have none.
+        """
+        has_id = id_key_of(values) is not None
+        if self._expected is None:
+            self._expected = has_id
+        if has_id == self._expected:
+            return
+        if has_id:
+            raise InputError("an id, where the documents before have none; give each of them one, or none")
+        found = ", ".join(map(str, values)) or "none"
+        raise InputError(f"no id under {', '.join(ID_KEYS[:-1])} or {ID_KEYS[-1]}; keys here: {found}")
 
 
 def as_document(value: Document | Mapping[str, Any] | str, position: int) -> Document:
@@ -117,7 +154,7 @@ def as_document(value: Document | Mapping[str, Any] | str, position: int) -> Doc
     text, title = value.get("text"), value.get("title") or ""
     if not isinstance(text, str) or not isinstance(title, str):
         raise InputError('a document needs a string under "text" (and, if it has a title, a string under "title")')
-    id_key = next((key for key in ("_id", "doc_id", "id") if value.get(key) is not None), None)
+    id_key = id_key_of(value)
     doc_id = str(position) if id_key is None else str(value[id_key])
     metadata = {key: item for key, item in value.items() if key not in (id_key, "text", "title", "metadata")}
     given = value.get("metadata") or {}

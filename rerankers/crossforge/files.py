@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from crossforge.errors import InputError
+
+# As which texts are read: UTF-8, without the byte order mark that editors and spreadsheets put first.
+ENCODING = "utf-8-sig"
 
 
 @contextmanager
@@ -58,14 +62,21 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: the file is missing or is not JSON.
     """
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({_why_no_json(error)})") from None
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file whole.
+
+    Raises:
+        InputError: as for `read_lines`.
+    """
+    with opened_text(path) as lines:
+        return lines.read()
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -87,19 +98,43 @@ def opened_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     """
     try:
         with (
-            gzip.open(path, "rt", encoding="utf-8", newline=newline)
+            gzip.open(path, "rt", encoding=ENCODING, newline=newline)
             if path.suffix == ".gz"
-            else path.open(encoding="utf-8", newline=newline)
+            else path.open(encoding=ENCODING, newline=newline)
         ) as lines:
             yield lines  # type: ignore[misc]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not a file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except UnicodeDecodeError:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as content:
+            raise _not_utf8(content, str(path)) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: incomplete or corrupt gzip file ({error})") from None
+
+
+def decoded(content: bytes, source: str) -> str:
+    """Text from bytes in UTF-8; `source` names them in the error.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        return content.decode(ENCODING)
+    except UnicodeDecodeError:
+        raise _not_utf8(content.splitlines(), source) from None
+
+
+def _not_utf8(lines: Iterable[bytes], source: str) -> InputError:
+    for number, line in enumerate(lines, start=1):
+        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return InputError(f"{source}: UTF-16 text; save it as UTF-8")
+        try:
+            line.decode(ENCODING)
+        except UnicodeDecodeError as error:
+            return InputError(f"{source}, line {number}: not UTF-8 text ({error.reason} at byte {error.start + 1})")
+    return InputError(f"{source}: not UTF-8 text")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -117,13 +152,20 @@ def parse_json_object(line: str, where: str) -> dict[str, Any]:
     """Parse a line as a JSON object; anything else raises an `InputError` that starts with `where`."""
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON ({_why_no_json(error)})") from None
     if not isinstance(value, dict):
         raise InputError(
             f'{where}: expected a JSON object such as {{"_id": …, "text": …}}, found {type(value).__name__}'
         )
     return value
+
+
+def _why_no_json(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return f"{error.msg} at {line}column {error.colno}"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
 
 
 def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +51,8 @@ def read_run(path: Path) -> dict[str, list[Candidate]]:
     """Read a TREC run; each query's documents are ordered by the rank column.
 
     Raises:
-        InputError: the file cannot be read, a line does not have six columns, or a rank or score is not a number.
+        InputError: the file cannot be read, a line does not have six columns, a rank is not a number, or a score is
+            not a finite one.
     """
     ranked: dict[str, list[tuple[int, Candidate]]] = {}
     for number, line in enumerate(read_lines(path), start=1):
@@ -59,4 +61,6 @@ def read_run(path: Path) -> dict[str, list[Candidate]]:
             ranked.setdefault(query_id, []).append((int(rank), Candidate(doc_id, float(score))))
         except ValueError:
             raise InputError(f"{path}, line {number}: expected 'query Q0 document rank score tag'") from None
+        if not math.isfinite(float(score)):
+            raise InputError(f"{path}, line {number}: the score {score} is not finite, so it ranks nothing")
     return {query_id: [found for _, found in sorted(rows, key=lambda row: row[0])] for query_id, rows in ranked.items()}

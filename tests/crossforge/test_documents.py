@@ -18,8 +18,8 @@ def test_documents_pass_through_untouched():
     assert found is document
 
 
-@pytest.mark.parametrize("key", ["_id", "doc_id", "id"])
-def test_mappings_may_name_the_id_in_three_ways(key):
+@pytest.mark.parametrize("key", ["_id", "doc_id", "id", "docid"])
+def test_mappings_may_name_the_id_in_several_ways(key):
     (found,) = as_documents([{key: "x", "title": "T", "text": "t"}])
     assert found == Document("x", "t", "T")
 
@@ -90,8 +90,18 @@ def write(path, *lines):
 
 
 def test_jsonl_is_read_with_blank_lines_left_out(tmp_path):
-    path = write(tmp_path / "d.jsonl", '{"_id": "x", "text": "ä"}', "", '{"text": "b"}')
-    assert read_documents(path) == [Document("x", "ä"), Document("1", "b")]
+    path = write(tmp_path / "d.jsonl", '{"text": "ä"}', "", '{"text": "b"}')
+    assert read_documents(path) == [Document("0", "ä"), Document("1", "b")]
+
+
+WITH_ID, WITHOUT_ID = '{"docid": "x", "text": "a"}', '{"n": 1, "text": "b"}'
+
+
+def test_ids_on_some_lines_only_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"d\.jsonl, line 2: no id under .* or docid; keys here: n, text$"):
+        read_documents(write(tmp_path / "d.jsonl", WITH_ID, WITHOUT_ID))
+    with pytest.raises(InputError, match=r"d\.jsonl, line 3: an id, where the documents before have none"):
+        read_documents(write(tmp_path / "d.jsonl", WITHOUT_ID, "", WITH_ID))
 
 
 def test_a_text_file_is_read_as_one_document_a_line(tmp_path):

@@ -1,8 +1,11 @@
 """Nothing is ever half-written, and every complaint names its line."""
 
+import codecs
+import gzip
 import hashlib
 
 import pytest
+from support import marked
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, read_jsonl, remove, sha256, write_json, write_jsonl, written_atomically
@@ -104,6 +107,19 @@ def test_a_bad_line_is_named(tmp_path, line, complaint):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value, complaint",
+    [("[" * 20_000 + "]" * 20_000, "nested too deeply"), ("9" * 5_000, "a number has too many digits")],
+    ids=["deep", "long"],
+)
+def test_json_that_python_cannot_hold_is_named(tmp_path, value, complaint):
+    (tmp_path / "r.jsonl").write_text(f'{{"a": {value}}}\n')
+    with pytest.raises(InputError, match=rf"r\.jsonl, line 1: not valid JSON \({complaint}\)"):
+        list(read_jsonl(tmp_path / "r.jsonl"))
+    with pytest.raises(InputError, match=rf"r\.jsonl: not valid JSON \({complaint}\)"):
+        read_json(tmp_path / "r.jsonl")
+
+
 def test_good_lines_before_a_bad_one_are_given_out(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"n": 1}\n{')
     assert next(read_jsonl(tmp_path / "r.jsonl")) == (1, {"n": 1})
@@ -111,9 +127,9 @@ def test_good_lines_before_a_bad_one_are_given_out(tmp_path):
 
 def test_a_file_that_is_not_utf8_is_named(tmp_path):
     (tmp_path / "r.jsonl").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(InputError, match=r"r\.jsonl: not UTF-8"):
+    with pytest.raises(InputError, match=r"r\.jsonl, line 1: not UTF-8"):
         list(read_jsonl(tmp_path / "r.jsonl"))
-    with pytest.raises(InputError, match=r"r\.jsonl: not valid JSON"):
+    with pytest.raises(InputError, match=r"r\.jsonl, line 1: not UTF-8"):
         read_json(tmp_path / "r.jsonl")
 
 
@@ -135,3 +151,31 @@ def test_the_digest_is_that_of_all_bytes(tmp_path):
     content = b"x" * (1 << 20) + b"y"
     (tmp_path / "f").write_bytes(content)
     assert sha256(tmp_path / "f") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz"])
+def test_a_byte_order_mark_is_none_of_the_content(tmp_path, name):
+    (tmp_path / name).write_text('{"text": "a"}\n')
+    assert list(read_jsonl(marked(tmp_path / name))) == [(1, {"text": "a"})]
+
+
+def test_a_byte_order_mark_does_not_spoil_json(tmp_path):
+    write_json(tmp_path / "v.json", {"a": 1})
+    assert read_json(marked(tmp_path / "v.json")) == {"a": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf16_is_told_as_such(tmp_path, encoding):
+    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    content = mark + 'ä {"a": 1}\n'.encode(encoding)
+    (tmp_path / "r.jsonl").write_bytes(content)
+    (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(content))
+    for name in ("r.jsonl", "r.jsonl.gz"):
+        with pytest.raises(InputError, match=f"{name}: UTF-16 text; save it as UTF-8"):
+            list(read_jsonl(tmp_path / name))
+
+
+def test_the_line_that_is_not_utf8_is_named_however_far_down(tmp_path):
+    (tmp_path / "r.jsonl").write_bytes(b'{"text": "fine"}\n' * 5000 + 'x{"text": "ä"}'.encode("latin-1"))
+    with pytest.raises(InputError, match=r"r\.jsonl, line 5001: not UTF-8 text \(.* at byte 12\)"):
+        list(read_jsonl(tmp_path / "r.jsonl"))

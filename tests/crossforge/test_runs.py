@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import marked
 
 from crossforge.errors import InputError
 from crossforge.runs import Candidate, read_run, write_run
@@ -32,10 +33,23 @@ def test_the_rank_column_decides_the_order(tmp_path):
     assert [found.doc_id for found in read_run(tmp_path / "r")["q"]] == ["a", "b"]
 
 
+@pytest.mark.parametrize("name", ["r.trec", "r.trec.gz"])
+def test_a_byte_order_mark_makes_no_query_of_its_own(tmp_path, name):
+    (tmp_path / name).write_text("q Q0 a 1 0.9 t\nq Q0 b 2 0.1 t\n")
+    assert read_run(marked(tmp_path / name)) == {"q": [Candidate("a", 0.9), Candidate("b", 0.1)]}
+
+
 @pytest.mark.parametrize("line", ["q Q0 a 1 0.5", "q Q0 a 1 0.5 t x", "q Q0 a one 0.5 t", "q Q0 a 1 high t", ""])
 def test_a_bad_line_is_named(tmp_path, line):
     (tmp_path / "r.trec").write_text(f"q Q0 b 1 0.5 t\n{line}\nq Q0 c 1 0.5 t\n")
     with pytest.raises(InputError, match=r"r\.trec, line 2: expected"):
+        read_run(tmp_path / "r.trec")
+
+
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "1e999"])
+def test_a_score_that_is_not_finite_is_named(tmp_path, score):
+    (tmp_path / "r.trec").write_text(f"q Q0 b 1 0.5 t\nq Q0 a 2 {score} t\n")
+    with pytest.raises(InputError, match=rf"r\.trec, line 2: the score {score} is not finite"):
         read_run(tmp_path / "r.trec")
 
 

@@ -314,8 +314,8 @@ class RunFolder:
         Raises:
             InputError: it is a file, or holds something other than a run.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: is a file; choose another name or another runs folder")
+        if file := next((path for path in (self.path, *self.path.parents) if path.is_file()), None):
+            raise InputError(f"{file}: is a file; choose another name or another runs folder")
         if not self.path.is_dir() or not any(self.path.iterdir()):
             write_json(self._marker, _MARKER)
         elif not self.is_run:

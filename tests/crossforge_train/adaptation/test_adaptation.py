@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Command, Outcome, documents_with_definitions, error_line, run_command, write_lines
+from support import Command, Outcome, documents_with_definitions, error_line, marked, run_command, write_lines
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -162,6 +162,14 @@ def test_what_is_asked_on_dev_and_test_is_lifted_out(docs: Path) -> None:
     assert lifted["train"] == 0  # kept_in: 1 leaves all of these in
 
 
+def test_a_title_of_very_many_documents_does_not_hold_them_in_one_split(tmp_path: Path) -> None:
+    rows = [{**row, "title": "Acme Help Center"} for row in documents_with_definitions(80)]
+    write_lines(tmp_path / "docs.jsonl", rows)
+    found = read_adapted(DocumentsSource(corpus=tmp_path / "docs.jsonl", dev=0.2, test=0.2))
+    assert all(len(qrels) > 3 for qrels in found.splits.values())
+    assert "Acme Help Center" not in found.queries.values()
+
+
 def test_the_order_of_lines_decides_nothing(docs: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     write_lines(tmp_path / "other" / "docs.jsonl", documents_with_definitions()[::-1])
@@ -241,6 +249,26 @@ def test_documents_are_read_from_many_kinds_of_places(tmp_path: Path, toy_collec
         Document("a.md", "They catch wind.\n## Care\nDry them.", "Sails"),
         Document("sub_part/b.txt", "# no title here"),
     ]
+
+
+def test_a_byte_order_mark_does_not_hide_a_heading(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Sails\n\nThey catch wind.\n")
+    marked(tmp_path / "a.md")
+    source = DocumentsSource(corpus=tmp_path)
+    (found,) = (placed.document for placed in read_placed(source.corpus, source.columns))
+    assert found == Document("a.md", "They catch wind.", "Sails")
+
+
+def test_tables_without_ids_are_numbered_and_docid_is_an_id(tmp_path: Path) -> None:
+    def ids(*rows: dict[str, str]) -> list[str]:
+        write_lines(tmp_path / "docs.jsonl", list(rows))
+        source = DocumentsSource(corpus=tmp_path / "docs.jsonl")
+        return [placed.document.doc_id for placed in read_placed(source.corpus, source.columns)]
+
+    assert ids({"text": "a"}, {"text": "b"}) == ["0", "1"]
+    assert ids({"docid": "x", "text": "a"}, {"docid": "0", "text": "b"}) == ["x", "0"]
+    with pytest.raises(InputError, match="line 2: an id, where the documents before have none"):
+        ids({"text": "a"}, {"docid": "x", "text": "b"})
 
 
 def test_named_columns_are_used(tmp_path: Path) -> None:

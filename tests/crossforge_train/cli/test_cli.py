@@ -190,6 +190,11 @@ def test_search_that_finds_nothing_says_so(crossforge: Command, toy_package: Pat
 
 
 @pytest.mark.parametrize("command", ["search", "rerank"])
+def test_a_query_that_is_not_utf8_is_told_in_one_line(crossforge: Command, tmp_path: Path, command: str) -> None:
+    assert "the query is not UTF-8 text" in error_line(crossforge(command, tmp_path, "caf\udce9"))
+
+
+@pytest.mark.parametrize("command", ["search", "rerank"])
 def test_an_empty_query_is_told_in_one_line(crossforge: Command, toy_package: Path, command: str) -> None:
     assert "query is empty" in error_line(crossforge(command, toy_package, "  ", stdin="bread\n"))
 
@@ -230,6 +235,11 @@ def test_a_malformed_line_of_standard_input_is_named(
     crossforge: Command, toy_package: Path, stdin: str, line: int
 ) -> None:
     assert f"standard input, line {line}: " in error_line(crossforge("rerank", toy_package, "q", stdin=stdin))
+
+
+def test_a_byte_order_mark_on_standard_input_changes_nothing(crossforge: Command, toy_package: Path) -> None:
+    found = crossforge("rerank", toy_package, "oven", "--json", stdin='\ufeff{"_id": "a", "text": "bread"}\n')
+    assert [one["doc_id"] for one in found.json["results"]] == ["a"]
 
 
 def test_a_malformed_line_of_a_file_is_named(crossforge: Command, toy_package: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import marked
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -69,6 +70,15 @@ def test_what_is_written_is_read_back_the_same(
     assert read_beir(folder, "any") == collection
 
 
+def test_byte_order_marks_change_nothing(folder: Path) -> None:
+    before = read_beir(folder)
+    for file in ("corpus.jsonl", "queries.jsonl", "qrels/train.tsv"):
+        marked(folder / file)
+    (folder / "qrels" / "test.tsv").write_text("q2\td2\t2\n")
+    marked(folder / "qrels" / "test.tsv")
+    assert read_beir(folder) == before
+
+
 def test_ids_that_are_numbers_are_read_as_text(folder: Path) -> None:
     (folder / "corpus.jsonl").write_text(lines([{"_id": 1, "text": "first"}]))
     (folder / "queries.jsonl").write_text(lines([{"_id": 7, "text": "what"}]))
@@ -80,6 +90,20 @@ def test_ids_that_are_numbers_are_read_as_text(folder: Path) -> None:
 def test_qrels_without_a_header_are_read_too(folder: Path) -> None:
     (folder / "qrels" / "test.tsv").write_text("q2\td2\t2\n")
     assert read_beir(folder).qrels("test") == {"q2": {"d2": 2}}
+
+
+@pytest.mark.parametrize(
+    "header", ["", "qid\tcid\tscore\n", "query-id\tQ0\tcorpus-id\tscore\n", "Query-ID\tDoc\tRel\n"]
+)
+def test_any_words_in_the_first_line_are_a_header(folder: Path, header: str) -> None:
+    (folder / "qrels" / "test.tsv").write_text(f"{header}q2\td2\t2\n")
+    assert read_beir(folder).qrels("test") == {"q2": {"d2": 2}}
+
+
+def test_four_columns_are_trecs(folder: Path) -> None:
+    (folder / "corpus.jsonl").write_text(lines([*DOCUMENTS, {"_id": "0", "text": "a document that is called 0"}]))
+    (folder / "qrels" / "test.tsv").write_text("q2\t0\td2\t2\nq2\t0\td1\t0\n")
+    assert read_beir(folder).qrels("test") == {"q2": {"d2": 2, "d1": 0}}
 
 
 def test_a_quotation_mark_in_an_id_is_an_ordinary_character(folder: Path) -> None:
@@ -104,6 +128,8 @@ MALFORMED_LINES = {
     "an unknown query in the qrels": ("qrels/train.tsv", [HEADER, "q1\td1\t1", "q9\td1\t1"], 3),
     "an unknown document in the qrels": ("qrels/train.tsv", [HEADER, "q1\td9\t1"], 2),
     "a qrels line with two columns": ("qrels/train.tsv", [HEADER, "q1\td1"], 2),
+    "a qrels line with five columns": ("qrels/train.tsv", [HEADER, "q1\t0\td1\t1\tx"], 2),
+    "a qrels line without tabs": ("qrels/train.tsv", ["q1 d1 1"], 1),
     "a qrels line with a word as score": ("qrels/train.tsv", [HEADER, "q1\td1\tyes"], 2),
     "a qrels line with an infinite score": ("qrels/train.tsv", [HEADER, "q1\td1\tinf"], 2),
     "a qrels line with a comma": ("qrels/train.tsv", [HEADER, "q1,d1,1"], 2),
@@ -115,6 +141,19 @@ def test_a_malformed_line_is_named_with_its_file(folder: Path, name: str) -> Non
     file, rows, number = MALFORMED_LINES[name]
     (folder / file).write_text(lines(rows))
     assert problem(folder).startswith(f"{folder / file}, line {number}: ")
+
+
+def test_ids_may_stand_under_docid(folder: Path) -> None:
+    rows = [{"docid": row["_id"], "text": row["text"]} for row in reversed(DOCUMENTS)]
+    (folder / "corpus.jsonl").write_text(lines(rows))
+    assert {key: found.text for key, found in read_beir(folder).corpus.items()} == {"d2": "second", "d1": "first"}
+
+
+@pytest.mark.parametrize("before", [[], DOCUMENTS])
+def test_a_document_without_an_id_is_refused_with_the_keys_that_it_has(folder: Path, before: list) -> None:
+    (folder / "corpus.jsonl").write_text(lines([*before, {"pid": "d1", "text": "first"}]))
+    place = f"{folder / 'corpus.jsonl'}, line {len(before) + 1}"
+    assert problem(folder) == f"{place}: no id under _id, doc_id, id or docid; keys here: pid, text"
 
 
 @pytest.mark.parametrize("file", ["corpus.jsonl", "qrels/train.tsv"])
@@ -131,8 +170,8 @@ def test_a_missing_file_is_named(folder: Path, file: str) -> None:
 
 @pytest.mark.parametrize("file", ["corpus.jsonl", "queries.jsonl", "qrels/train.tsv"])
 def test_a_file_that_is_not_utf8_is_named(folder: Path, file: str) -> None:
-    (folder / file).write_bytes(b"\xff\xfe\x00" + (folder / file).read_bytes())
-    assert str(folder / file) in problem(folder)
+    (folder / file).write_text((folder / file).read_text(), encoding="utf-16")
+    assert problem(folder) == f"{folder / file}: UTF-16 text; save it as UTF-8"
 
 
 def test_missing_qrels_are_named(folder: Path) -> None:

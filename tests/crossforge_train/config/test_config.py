@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support import marked
 
 from crossforge.errors import InputError
 from crossforge_train.config.loading import load_config
@@ -209,6 +210,10 @@ def test_the_deciding_metric_is_one_of_the_measures(tmp_path: Path) -> None:
     assert "evaluation.metric AP is not among evaluation.measures" in found
 
 
+def test_a_byte_order_mark_in_a_config_changes_nothing(tmp_path: Path) -> None:
+    assert load_config(marked(written(tmp_path, MINIMAL))) == Config(**MINIMAL)
+
+
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     assert problem(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: no such config file"
 
@@ -228,6 +233,35 @@ def test_bad_yaml_is_told_on_one_line_with_its_place(tmp_path: Path, text: str) 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text"])
 def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     assert "a config is a mapping" in problem(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("[" * 20_000 + "]" * 20_000, "nested too deeply"),
+        ("9" * 5_000, "integer"),
+        ("2026-13-45", "month must be in 1..12"),
+    ],
+    ids=["deep", "long", "date"],
+)
+def test_yaml_that_python_cannot_hold_is_told_in_one_short_line(tmp_path: Path, value: str, complaint: str) -> None:
+    path = written(tmp_path, f"name: {value}")
+    for found in (problem(path), problem(written(tmp_path, MINIMAL), (f"name={value}",))):
+        assert complaint in found
+        assert len(found) < 1000
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("seed=-1", "seed: Input should be greater than or equal to 0"),
+        (f"seed={10**30}", "seed: Input should be less than 4294967296"),
+        ("training.learning_rate=.inf", "training.learning_rate: Input should be a finite number"),
+        ("training.weight_decay=.nan", "training.weight_decay: Input should be a finite number"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path, override: str, complaint: str) -> None:
+    assert complaint in problem(written(tmp_path, MINIMAL), (override,))
 
 
 def test_overrides_replace_and_add_keys(tmp_path: Path) -> None:

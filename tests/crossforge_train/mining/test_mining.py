@@ -240,7 +240,7 @@ def test_the_order_of_documents_queries_and_judgements_decides_nothing(
 
 
 def mined_from_files(folder: Path, mining: MiningConfig, seed: int) -> bytes:
-    """What the stages `collect` and `mine` make of the files of a collection."""
+    """What the stages `collect` and `mine` make of the files of a collection, or why they refuse it."""
     with tempfile.TemporaryDirectory() as runs:
         mining = mining.model_copy(update={"sources": (), "teacher": None})
         config = Config(
@@ -249,7 +249,10 @@ def mined_from_files(folder: Path, mining: MiningConfig, seed: int) -> bytes:
         )  # fmt: skip
         for stage in (COLLECT, MINE):
             (config.folder / stage.name).mkdir(parents=True)
-            stage.run(Context(config, SilentReporter(), config.folder / stage.name))
+            try:
+                stage.run(Context(config, SilentReporter(), config.folder / stage.name))
+            except InputError as error:
+                return str(error).encode()
         return (config.folder / "mine" / "groups.jsonl").read_bytes()
 
 
@@ -259,7 +262,8 @@ def test_the_order_of_lines_decides_nothing_even_where_documents_score_alike(
     tmp_path_factory: pytest.TempPathFactory, case: Case, config: MiningConfig, seed: int, shuffle: random.Random
 ) -> None:
     found = case.collection
-    queries = {**found.queries, "held": "held out", "kept": "kept away"}
+    everything = " ".join(document.full_text for document in found.corpus.values())
+    queries = {**found.queries, "held": f"held out {everything}", "kept": f"kept away {everything}"}
     splits = {**found.splits, "dev": {"held": {"d0": 1}}, "test": {"kept": {"d1": 1}}}
     folder = tmp_path_factory.mktemp("files")
     write_beir(folder, Collection("any", found.corpus, queries, splits))

@@ -127,3 +127,24 @@ def test_the_fingerprint_follows_content_and_settings(tmp_path: Path) -> None:
     assert first != fingerprint(group_by="customer")
     path.write_text(path.read_text() + '{"query": "new", "text": "new"}\n')
     assert first != fingerprint()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_without_a_relevant_document_is_refused(tmp_path: Path, tiny_encoder: Path, split: str) -> None:
+    folder = write_collection(tmp_path / "given")
+    path = folder / "qrels" / f"{split}.tsv"
+    path.write_text(path.read_text().replace("\t1\n", "\t0\n"))
+    config = load_config(toy_config(tmp_path, folder, tiny_encoder))
+    with pytest.raises(InputError, match=r"^split (dev|test): none of its \d+ judgements is above 0") as caught:
+        run_stages(config, [collect.STAGE], SilentReporter())
+    assert "\n" not in str(caught.value)
+
+
+def test_only_training_labels_of_0_are_refused_too(tmp_path: Path, tiny_encoder: Path) -> None:
+    folder = write_collection(tmp_path / "given")
+    lines = (folder / "qrels" / "train.tsv").read_text().splitlines(keepends=True)
+    (folder / "qrels" / "dev.tsv").write_text("".join(lines[40:]))
+    (folder / "qrels" / "train.tsv").write_text("".join(lines[:40]).replace("\t1\n", "\t0\n"))
+    config = load_config(toy_config(tmp_path, folder, tiny_encoder), ["collection.dev=dev"])
+    with pytest.raises(InputError, match=r"^split train: none of its 39 judgements is above 0.* nothing to learn from"):
+        run_stages(config, [collect.STAGE], SilentReporter())

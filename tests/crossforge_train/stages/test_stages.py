@@ -197,3 +197,18 @@ def test_too_little_space_names_folder_and_need(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"needs about 1000000000\.0 GB"):
         require_free_space(tmp_path / "new", 10**18, "fine-tuning")
     require_free_space(tmp_path / "new", 1, "fine-tuning")
+
+
+def test_little_space_is_told_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 2_500_000))
+    with pytest.raises(InputError, match=r"2\.5 MB free, but fine-tuning needs about 40\.0 MB"):
+        require_free_space(tmp_path, 40_000_000, "fine-tuning")
+
+
+@pytest.mark.parametrize("name", ["runs", "runs/fake"])
+def test_a_file_in_the_way_of_a_run_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    with pytest.raises(InputError, match=f"{path}: is a file; choose another name or another runs folder"):
+        RunFolder(tmp_path / "runs" / "fake").claim()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
-from crossforge.files import opened_text, read_lines
+from crossforge.files import read_lines, read_text
 from crossforge_train.collections.readers.assembly import Placed, documents_of, plain_documents
 from crossforge_train.collections.readers.tables import Row, read_rows
 from crossforge_train.config.documents import DocumentColumns
@@ -33,11 +33,11 @@ def read_placed(corpus: Path, columns: DocumentColumns) -> Iterator[Placed]:
     elif corpus.name.lower().removesuffix(".gz").endswith((".txt", ".text")):
         lines = (line.strip() for line in read_lines(corpus))
         rows = (Row(f"{corpus}, line {number}", {columns.text: line}) for number, line in enumerate(lines, 1) if line)
-        yield from plain_documents(rows, columns.title, columns.text)
+        yield from plain_documents(rows, columns.title, columns.text, numbered=True)
     elif corpus.name.lower().endswith((".md", ".markdown")):
         yield _whole(corpus, corpus.parent)
     elif columns.id is None:
-        yield from plain_documents(read_rows(corpus), columns.title, columns.text)
+        yield from plain_documents(read_rows(corpus), columns.title, columns.text, numbered=True)
     else:
         named = {name: getattr(columns, name) for name in columns.model_fields_set}
         yield from documents_of(read_rows(corpus), CorpusColumns(**named))
@@ -62,8 +62,7 @@ def corpus_files(corpus: Path) -> list[Path]:
 
 
 def _whole(path: Path, folder: Path) -> Placed:
-    with opened_text(path) as lines:
-        text = lines.read()
+    text = read_text(path)
     doc_id = re.sub(r"\s", "_", path.relative_to(folder).as_posix())
     heading = _FIRST_HEADING.match(text) if path.suffix.lower() != ".txt" else None
     title, body = (heading[1], text[heading.end() :]) if heading else ("", text)

@@ -10,7 +10,7 @@ from typing import Literal
 from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge_train.adaptation.consistency import brought_back
-from crossforge_train.adaptation.makers.titles import title_key
+from crossforge_train.adaptation.makers.titles import by_title
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, QueryMaker, Span, without
 from crossforge_train.adaptation.texts import size
 from crossforge_train.collections.corpus import ArrowCorpus
@@ -70,7 +70,7 @@ class _Drawing:
     def __init__(self, corpus: Mapping[str, Document], makers: Sequence[QueryMaker], source: DocumentsSource) -> None:
         self._corpus = corpus
         self._source = source
-        self._clusters = {found.doc_id: title_key(found) for found in corpus.values()}
+        self._clusters = by_title(corpus.values())
         self._shares = drawn_shares(self._clusters, f"{source.seed}:split")
         self._streams = {maker.kind: self._stream(maker) for maker in makers}
         self._counts: dict[str, Counter[str]] = {maker.kind: Counter() for maker in makers}

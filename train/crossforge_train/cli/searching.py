@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -12,6 +13,7 @@ import typer
 
 from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
+from crossforge.files import decoded
 from crossforge.manifest import MANIFEST_FILE, read_manifest
 from crossforge.pipeline import FIRST_STAGE_FOLDER, fit_first_stage, holds_documents, load_first_stage
 from crossforge.retrievers.base import StoredRetriever
@@ -37,7 +39,17 @@ DepthOption = Annotated[
 PassagesOption = Annotated[int, typer.Option(help="Passages of a long document to read.", min=1)]
 # The deepest that `inspect` looks, which is as deep as `evaluation.depth: auto` goes.
 _DEEPEST = 200
-QueryArgument = Annotated[str, typer.Argument(help="What to search for.", show_default=False)]
+
+
+def _as_typed(query: str) -> str:
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise InputError("the query is not UTF-8 text; check the encoding of the terminal") from None
+    return query
+
+
+QueryArgument = Annotated[str, typer.Argument(help="What to search for.", show_default=False, callback=_as_typed)]
 
 
 def search(
@@ -165,9 +177,8 @@ def first_stage(
 def _documents_from_stdin() -> list[Document]:
     if sys.stdin.isatty():
         error_console.print("[dim]reading documents from standard input, one per line; press Ctrl-D to end[/]")
-    lines = list(sys.stdin)
-    first = next((line for line in lines if line.strip()), "")
-    return parse_documents(lines, "standard input", jsonl=first.lstrip().startswith("{"))
+    text = decoded(sys.stdin.buffer.read(), "standard input")
+    return parse_documents(io.StringIO(text, newline=None), "standard input", jsonl=text.lstrip().startswith("{"))
 
 
 def _package_facts(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from crossforge_train.collections.readers.assembly import (
     some,
 )
 from crossforge_train.collections.readers.reader import Reader, file_hashes
-from crossforge_train.collections.readers.tables import checked_id, read_rows, whole_number
+from crossforge_train.collections.readers.tables import checked_id, is_number, read_rows, whole_number
 
 QRELS_HEADER = ("query-id", "corpus-id", "score")
 
@@ -105,7 +105,7 @@ def _queries(path: Path) -> Iterator[Query]:
         where = f"{path}, line {number}"
         query_id, text, metadata = row.get("_id"), row.get("text"), row.get("metadata") or {}
         if query_id is None or not isinstance(text, str):
-            raise InputError(f'{where}: a query needs "_id" and a string under "text"')
+            raise InputError(f'{where}: a query needs "_id" and a string under "text"; keys here: {", ".join(row)}')
         if not isinstance(metadata, dict):
             raise InputError(f'{where}: "metadata" of a query is a {type(metadata).__name__}, not a mapping')
         fields = {key: value for key, value in row.items() if key not in ("_id", "text", "metadata")}
@@ -113,15 +113,22 @@ def _queries(path: Path) -> Iterator[Query]:
 
 
 def read_qrels(path: Path) -> Iterator[Judgement]:
-    """Yield the judgements of a `qrels/SPLIT.tsv`; its header is optional."""
+    """Yield the judgements of a `qrels/SPLIT.tsv`, of three columns or of TREC's four; its header is optional.
+
+    Raises:
+        InputError: the file cannot be read, or a line has another number of columns or no whole number as its label.
+    """
     for number, line in enumerate(read_lines(path), start=1):
-        row = line.rstrip("\r\n").split("\t")
-        if not line.strip() or (number == 1 and tuple(row) == QRELS_HEADER):
+        if not line.strip():
             continue
-        where = f"{path}, line {number}"
-        if len(row) < len(QRELS_HEADER):
-            raise InputError(f"{where}: expected query-id, corpus-id and a number, tab-separated")
-        yield Judgement(where, row[0], row[1], whole_number(row[2], where))
+        where, cells = f"{path}, line {number}", line.rstrip("\r\n").split("\t")
+        if len(cells) not in (3, 4):
+            raise InputError(
+                f"{where}: {len(cells)} tab-separated columns; expected query-id, corpus-id, score, or TREC's four"
+            )
+        query_id, *_, doc_id, label = cells
+        if number > 1 or is_number(label):
+            yield Judgement(where, query_id, doc_id, whole_number(label, where))
 
 
 READER = Reader(read_beir, lambda folder: file_hashes(beir_files(folder)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from crossforge.errors import InputError
 from crossforge.retrievers.base import Retriever
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection
@@ -35,6 +36,15 @@ def best(
     own = collection.own_documents or {}
     found = search(k + any(query_id in own for query_id in query_ids))
     return {query_id: candidates[:k] for query_id, candidates in without_own(collection, found).items()}
+
+
+def require_order(run: Run, split: str) -> None:
+    """Raise `InputError` if no query has two candidates, so that there is nothing to put in order."""
+    if all(len(candidates) < 2 for candidates in run.values()):
+        raise InputError(
+            f"split {split}: none of its {len(run):,} queries has two candidates, so there is no order to improve; "
+            "raise first_stage.depth, add documents, or choose a first stage that finds more of them"
+        )
 
 
 def without_own(collection: Collection, run: Run) -> dict[str, list[Candidate]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from crossforge_train.config.plugins import OpenSection
-from crossforge_train.config.section import Section
+from crossforge_train.config.section import Section, Seed
 from crossforge_train.registries import MAKERS
 
 Quota = Annotated[float, Field(ge=0, le=100)]
@@ -17,7 +17,7 @@ Quota = Annotated[float, Field(ge=0, le=100)]
 class DocumentColumns(Section):
     """Columns of the documents."""
 
-    id: str | None = Field(None, description="document id; `null`: `_id`, `doc_id`, `id` or the row number")
+    id: str | None = Field(None, description="document id; `null`: `_id`, `doc_id`, `id`, `docid` or the row number")
     title: str = Field("title", description="document title; the column may be missing")
     text: str = Field("text", description="document text")
 
@@ -128,7 +128,7 @@ class DocumentsSource(Section):
     judged: Path | None = Field(
         None, description="folder that `crossforge judge` wrote; 20 judged queries or more become dev"
     )
-    seed: int = Field(0, description="seed of the draws of pseudo-queries")
+    seed: Seed = Field(0, description="seed of the draws of pseudo-queries")
     generator: GeneratorConfig | None = Field(None, description="model for `quotas.generator`")
     endpoint: EndpointConfig | None = Field(None, description="endpoint for `quotas.endpoint`")
 

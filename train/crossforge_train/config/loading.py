@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from crossforge.errors import InputError
+from crossforge.files import read_text
 from crossforge_train.config.run import Config
 from crossforge_train.config.wording import explain
 
@@ -21,14 +22,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         InputError: the file is missing or malformed, or a key is unknown or holds a wrong value.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such config file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; name a config file in it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such config file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a config file in it")
+    values = _parsed(read_text(path), f"{path}: not valid YAML")
     if not isinstance(values, dict):
         raise InputError(f"{path}: a config is a mapping of sections such as 'collection:' and 'training:'")
     return make_config(values, overrides, where=str(path))
@@ -64,7 +62,20 @@ def _apply(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise InputError(f"--set {override}: {parent} is a single value, not a section")
+    values[leaf] = _parsed(text, f"--set {override:.200}: {text!r:.100} is not a value")
+
+
+def _parsed(text: str, complaint: str) -> Any:
+    """A value in YAML.
+
+    Raises:
+        InputError: it is none, or nothing that Python can hold; the message starts with `complaint`.
+    """
     try:
-        values[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {override}: {text!r} is not a value") from None
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{complaint} ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise InputError(f"{complaint} (nested too deeply)") from None
+    except ValueError as error:  # a number of too many digits, a date that does not exist
+        raise InputError(f"{complaint} ({error})") from None

@@ -12,7 +12,7 @@ from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.mining import MiningConfig
 from crossforge_train.config.package import PackageConfig
-from crossforge_train.config.section import Section
+from crossforge_train.config.section import Section, Seed
 from crossforge_train.config.sweep import SweepConfig
 from crossforge_train.config.training import TrainingConfig
 
@@ -26,7 +26,7 @@ class Config(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run, and of its folder under `runs`"
     )
     runs: Path = Field(Path("runs"), description="folder of all runs")
-    seed: int = Field(42, description="seed of every draw")
+    seed: Seed = Field(42, description="seed of every draw")
     base_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2",
         description="folder or hub id of an encoder, or of a reranker to start from",

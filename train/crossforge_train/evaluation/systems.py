@@ -12,7 +12,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.lexical import bm25_beside
 from crossforge.runs import Candidate, Run, read_run
-from crossforge_train.collections.candidates import orders_without_own, retrieve, without_own
+from crossforge_train.collections.candidates import orders_without_own, require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, Qrels, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
@@ -190,8 +190,9 @@ def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: 
     """Run a reranker over the first `depth` candidates of each query.
 
     Raises:
-        InputError: the reranker gives all documents of a query the same score.
+        InputError: no query has two candidates, or the reranker gives all documents of a query the same score.
     """
+    require_order(bench.run, bench.split)
     pipeline = bench.pipeline(reranker)
     title = f"reranking {bench.split}" + ("" if name == RERANKER else f" with {name}")
     scored = score_queries(pipeline, bench.queries, bench.run, bench.depth, bench.reporter, title)

@@ -94,6 +94,19 @@ def _require_splits(config: CollectionConfig, collection: Collection) -> None:
             )
 
 
+def require_relevant(config: CollectionConfig, collection: Collection) -> None:
+    """Raise `InputError` if a split that the config names holds no relevant document."""
+    uses = dict.fromkeys(config.test_splits, "to measure")
+    uses |= {config.dev_split: "to choose on", config.train: "to learn from"}
+    for split, use in uses.items():
+        judged = [label for judgements in collection.qrels(split).values() for label in judgements.values()]
+        if not any(label > 0 for label in judged):
+            raise InputError(
+                f"split {split}: none of its {len(judged):,} judgements is above 0, so no document is relevant and "
+                f"there is nothing {use}; label relevant documents 1 or more"
+            )
+
+
 def _weighted(config: CollectionConfig, collection: Collection, seed: int) -> Collection:
     parts = config.mix or config.replay
     if not parts:
@@ -136,6 +149,7 @@ def _run(context: Context) -> None:
         )
         # Judgements come first: a document that somebody judged relevant is not left out.
         collection, own = settle_own_documents(with_judgements(collection, judgements), settings.ignore_identical_ids)
+        require_relevant(settings, collection)
         collected = replace(collected, collection=collection)
         advance()
         written.save(collected.collection)

@@ -12,7 +12,7 @@ from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetri
 from crossforge.retrievers.registry import LEXICAL, RETRIEVERS
 from crossforge.runs import Run, read_run
 from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
-from crossforge_train.collections.candidates import retrieve, without_own
+from crossforge_train.collections.candidates import require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
@@ -106,6 +106,7 @@ def _run(context: Context) -> None:
     with reporter.bar("retrieving", len(splits)) as advance:
         for split in splits:
             run = retrieve(collection, retriever, collection.split_queries(split), config.first_stage.depth)
+            require_order(run, split)
             written.save_run(split, run, retriever.kind)
             advance()
     queries, depth = training_queries(config, collection), config.first_stage.depth
@@ -164,13 +165,29 @@ def mine_candidates(
 
 
 def write_mined(context: Context, collection: Collection, retriever: StoredRetriever, mined: Mined) -> None:
-    """Write groups, report and suspects into the stage's folder."""
+    """Write groups, report and suspects into the stage's folder.
+
+    Raises:
+        InputError: there is no group with a negative, so nothing could be learned.
+    """
+    _require_negatives(mined)
     written = MinedFolder(context.folder)
     written.save_groups(mined.groups)
     suspects = write_suspects(written.suspects_file, mined.groups, collection, retriever)
     report = mining_report(mined.groups, mined.counts, retriever.description, suspects)
     written.save_report(report)
     context.reporter.note(f"{report.groups:,} groups for {report.queries:,} queries")
+
+
+def _require_negatives(mined: Mined) -> None:
+    if not mined.groups:
+        raise InputError("none of the drawn training queries has a relevant document; raise mining.max_queries")
+    if all(label > 0 for group in mined.groups for label in group.labels):
+        raise InputError(
+            f"{len(mined.groups):,} groups were mined, and none holds a document that is not relevant: every document "
+            "that was tried is judged relevant to its query, a copy of one that is, or near to it for the teacher; add "
+            "other documents, or judge some 0"
+        )
 
 
 def _retrieved(context: Context, collection: Collection, queries: Mapping[str, str], source: MiningSource) -> Run:

@@ -62,6 +62,8 @@ def require_free_space(folder: Path, needed: int, purpose: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise InputError(
-            f"{folder}: {free / 1e9:.1f} GB free, but {purpose} needs about {needed / 1e9:.1f} GB; free some space"
-        )
+        raise InputError(f"{folder}: {_size(free)} free, but {purpose} needs about {_size(needed)}; free some space")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -25,6 +26,10 @@ configs:
   data_files: [{split: queries, path: queries.jsonl}]
 - config_name: judged
   data_files: [{split: train, path: qrels/train.jsonl}, {split: test, path: qrels/test.jsonl}]
+---
+"""
+SHEET = """---
+configs: [{config_name: sheet, data_files: [{split: train, path: sheet.csv}]}]
 ---
 """
 COLLECTION = {"corpus": "corpus", "queries": "queries", "qrels": "judged"}
@@ -131,6 +136,18 @@ def test_a_hub_id_is_fetched_and_from_then_on_read_without_the_hub(
     assert again[2]["error"].startswith("owner/other: not a data set that can be loaded (")
     assert "offline" in again[2]["error"].lower()
     assert "\n" not in again[2]["error"]
+
+
+def test_csv_of_the_hub_stays_what_it_is_without_the_hub_too(
+    hub: str, repository: Path, read_apart: Callable[..., list[dict[str, Any]]]
+) -> None:
+    shutil.rmtree(repository)
+    repository.mkdir()
+    (repository / "README.md").write_text(SHEET)
+    (repository / "sheet.csv").write_text("query,text\nnull,007\n12,NA\n")
+    for offline in ("0", "1"):
+        (found,) = read_apart({"path": "owner/name", "config": "sheet"}, HF_ENDPOINT=hub, HF_HUB_OFFLINE=offline)
+        assert set(found["queries"].values()) == {"null", "12"}
 
 
 def test_what_the_hub_does_not_have_is_told_in_one_line(

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read
+from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read, write_table
+from support import marked
 
 from crossforge_train.collections.readers.reader import source_depends_on
 from crossforge_train.config.sources import AnySource
@@ -59,6 +60,25 @@ def test_trec_markup_is_read(trec: dict) -> None:
     assert found.splits == {"train": {"301": {"FT-1": 2, "FT-2": 0}, "302": {"FT-2": -1}}}
 
 
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("Platelets < 50 and neutrophils > 10 were seen", "Platelets < 50 and neutrophils > 10 were seen"),
+        ("p<0.05 in 3 of x>2 and y<z, a <b and c> d", "p<0.05 in 3 of x>2 and y<z, a <b and c> d"),
+        ("<p class='x y' id=a1>one</p><br/>two <!-- a > b --> three<F P=100>four</F>", "one two three four"),
+        ("<?show a?>fish &lt;b&gt; <![CDATA[>", "fish <b>"),
+    ],
+)
+def test_only_tags_are_taken_out_of_a_text(trec: dict, markup: str, text: str) -> None:
+    trec["documents"].write_text(TREC_DOCUMENTS.replace("No text tag here.", markup))
+    assert read(trec=trec).corpus["FT-2"].text == text
+
+
+def test_a_topic_keeps_its_signs(trec: dict) -> None:
+    trec["topics"].write_text(OLD_TOPICS.replace("Poliomyelitis", "age < 5 and weight > 20"))
+    assert read(trec=trec).queries["302"] == "age < 5 and weight > 20"
+
+
 @pytest.mark.parametrize(("field", "query"), [("description", "Identify organizations."), ("narrative", "Long story.")])
 def test_a_field_of_old_topics_ends_where_the_next_begins(trec: dict, field: str, query: str) -> None:
     (trec["topics"]).write_text(OLD_TOPICS.replace("Is it under control?", "Is it under control? <narr> All of it."))
@@ -72,6 +92,17 @@ def test_new_topics_are_read_and_files_may_be_packed(trec: dict, tmp_path: Path)
     found = read(trec={**trec, "documents": [packed]})
     assert found.queries == {"301": "organized crime", "302": "polio"}
     assert len(found.corpus) == 2
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_byte_order_marks_change_nothing(trec: dict, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "docs.tsv").write_text("FT-1\tFried fish.\nFT-2\tNo text.\n")
+    (tmp_path / "topics.tsv").write_text("301\torganized crime\n302\tpolio\n")
+    paths = {"documents": tmp_path / "docs.tsv", "topics": tmp_path / "topics.tsv", "qrels": trec["qrels"]}
+    found = read(trec={part: marked(path.rename(f"{path}{suffix}")) for part, path in paths.items()})
+    assert list(found.corpus) == ["FT-1", "FT-2"]
+    assert list(found.queries) == ["301", "302"]
+    assert found.splits["train"]["301"] == {"FT-1": 2, "FT-2": 0}
 
 
 def test_documents_and_topics_may_be_lines_of_id_and_text(trec: dict, tmp_path: Path) -> None:
@@ -152,6 +183,30 @@ def test_a_folder_of_plain_files_is_loaded_as_the_library_does(tmp_path: Path) -
     found = read(datasets=str(tmp_path))
     assert by_text(found, "test") == {"s": {"a": 1}}
     assert len(found.qrels("train")) == 2
+
+
+NOT_WHAT_THEY_SEEM = [("null", "007"), ("NA", "None"), ("12", "1.50"), ("True", " x ")]
+
+
+def test_texts_of_csv_files_stay_what_they_are(tmp_path: Path) -> None:
+    rows = [{"query": query, "text": text, "thread": ""} for query, text in NOT_WHAT_THEY_SEEM]
+    for split in ("train", "test"):
+        write_table(tmp_path / f"{split}.csv", rows)
+    found = read(datasets=str(tmp_path))
+    assert by_text(found, "test") == {query: {text.strip(): 1} for query, text in NOT_WHAT_THEY_SEEM}
+    assert found.query_fields == {}
+
+
+def test_a_column_of_a_long_csv_file_may_begin_with_numbers(tmp_path: Path) -> None:
+    rows = [{"_id": str(n), "text": str(n)} for n in range(10_050)]
+    (tmp_path / "corpus").mkdir()
+    write_table(tmp_path / "corpus" / "train.csv", [*rows, {"_id": "0x1", "text": "None"}])
+    for name, row in (("queries", {"_id": "01", "text": "1"}), ("qrels", {"query-id": "01", "corpus-id": "0x1"})):
+        (tmp_path / name).mkdir()
+        write_table(tmp_path / name / "train.csv", [row])
+    found = read(datasets={"path": str(tmp_path), "corpus": "corpus", "queries": "queries", "qrels": "qrels"})
+    assert found.splits == {"train": {"01": {"0x1": 1}}}
+    assert found.corpus["0x1"].text == "None"
 
 
 def test_a_data_set_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:

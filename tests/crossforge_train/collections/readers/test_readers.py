@@ -1,5 +1,6 @@
 """Readers: each kind of source gives the collection that it holds, and one line for what is wrong with it."""
 
+import gzip
 import random
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read, write_table
+from support import marked
 
 from crossforge_train.collections.beir import read_beir, write_beir
 from crossforge_train.collections.readers.reader import source_depends_on
@@ -37,6 +39,65 @@ def test_separate_files_of_every_format_hold_the_same_collection(tmp_path: Path,
     assert found.queries == {"q1": "what", "q2": "why"}
     assert found.splits == SPLITS
     assert found.query_fields == {"q1": {"thread": "a"}, "q2": {"thread": "b"}}
+
+
+def test_binary_columns_of_parquet_are_texts(tmp_path: Path) -> None:
+    def binary(rows: list[dict]) -> list[dict]:
+        return [{name: value.encode() if isinstance(value, str) else value for name, value in row.items()}
+                for row in rows]  # fmt: skip
+
+    source = separate_files(tmp_path, ".parquet")
+    write_table(source["corpus"], binary(DOCUMENTS))
+    write_table(source["queries"], binary(QUERIES))
+    write_table(source["qrels"]["train"], binary(TRAIN))
+    found = read(files=source)
+    assert [(one.doc_id, one.title, one.text) for one in found.corpus.values()] == [
+        ("d1", "One", "first, text"),
+        ("d2", "", 'sec"ond'),
+    ]
+    assert found.splits == SPLITS
+    write_table(source["queries"], [{"_id": b"\xff", "text": "x"}])
+    assert problem(files=source).endswith("row 1: column '_id' holds b'\\xff' where an id is expected")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".csv.gz"])
+def test_byte_order_marks_change_nothing(tmp_path: Path, suffix: str) -> None:
+    rows = [{"query": "q one", "text": "text a"}]
+    path = marked(write_table(tmp_path / f"pairs{suffix.removesuffix('.gz')}", rows))
+    if suffix == ".csv":
+        path.write_text('\ufeff"query","text"\n"q one","text a"\n', encoding="utf-8")
+    if suffix.endswith(".gz"):
+        path = path.rename(f"{path}.gz")
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert by_text(read(pairs=path)) == {"q one": {"text a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "column"),
+    [
+        ({"query": "q", "pos": ["a", "b"], "neg": ["c"]}, {"text": "pos"}, "neg"),
+        ({"query": "q", "pos": ["a", "b"], "neg": ["c"]}, {}, "neg"),
+        ({"anchor": "q", "positive": "a", "negative": "c"}, {"query": "anchor", "text": "positive"}, "negative"),
+        ({"query": "q", "text": "a", "hard_negative_1": "c"}, {}, "hard_negative_1"),
+    ],
+)
+def test_irrelevant_texts_that_nothing_reads_are_told(tmp_path: Path, row: dict, columns: dict, column: str) -> None:
+    path = write_table(tmp_path / "pairs.jsonl", [row])
+    found = problem(pairs={"files": path, "columns": columns})
+    assert found.startswith(f"{path}, line 1: nothing reads the irrelevant texts in column {column!r}; make each")
+
+
+def test_a_list_of_texts_is_told_as_one(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "pairs.jsonl", [{"query": "q", "pos": ["a", "b"]}])
+    found = problem(pairs={"files": path, "columns": {"text": "pos"}})
+    assert found == f"{path}, line 1: column 'pos' holds a list; make each of its texts a row of its own"
+
+
+def test_other_columns_may_be_called_negative(tmp_path: Path) -> None:
+    path = write_table(
+        tmp_path / "t.jsonl", [{"query": "q", "text": "a", "label": 1, "negative": False, "negligence": "x"}]
+    )
+    assert list(read(triples=path).query_fields.values()) == [{"negative": False, "negligence": "x"}]
 
 
 def test_columns_may_have_any_names(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from crossforge.documents import Document
@@ -12,7 +13,7 @@ from crossforge_train.collections.splits import fingerprint, normalized
 from crossforge_train.config.documents import DocumentsSource
 
 _SHORTEST, _LONGEST = 8, 250  # bytes
-# A title of more documents than these ("Introduction") asks for none of them.
+# A title of more documents than these ("Introduction") is none: it asks for none of them, nor holds them together.
 _MOST_DOCUMENTS = 20
 
 
@@ -50,8 +51,15 @@ class TitleMaker:
         return found
 
 
+def by_title(documents: Iterable[Document]) -> dict[str, str]:
+    """Document id -> a key that those share that must stand in one split: those with one title, if it is one."""
+    keys = {document.doc_id: title_key(document) for document in documents}
+    sharing = Counter(keys.values())
+    return {doc_id: key if sharing[key] <= _MOST_DOCUMENTS else doc_id for doc_id, key in keys.items()}
+
+
 def title_key(document: Document) -> str:
-    """The same for documents that must stand in one split: those with one title."""
+    """The same for documents with one title."""
     title = normalized(document.title)
     return fingerprint(title) if title else document.doc_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from crossforge.documents import Document, as_document
+from crossforge.documents import Document, IdKeys, as_document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
@@ -113,12 +113,26 @@ def documents_of(rows: Iterable[Row], columns: CorpusColumns) -> Iterator[Placed
         yield Placed(row.where, Document(id_cell(row, columns.id), text, title, other_cells(row, used)))
 
 
-def plain_documents(rows: Iterable[Row], title: str = "title", text: str = "text") -> Iterator[Placed]:
-    """Documents from rows whose id stands under `_id`, `doc_id` or `id`, or else is the row's number from 0."""
+def plain_documents(
+    rows: Iterable[Row], title: str = "title", text: str = "text", *, numbered: bool = False
+) -> Iterator[Placed]:
+    """Documents from rows whose id stands under one of `ID_KEYS`.
+
+    Args:
+        rows: the rows of a table.
+        title: column of titles.
+        text: column of texts.
+        numbered: take the rows' numbers from 0 if none of them has an id.
+
+    Raises:
+        InputError: a row is malformed, or has no id where others have one.
+    """
+    id_keys = IdKeys(required=not numbered)
     for position, row in enumerate(rows):
         renamed = {{title: "title", text: "text"}.get(name, name): value for name, value in row.values.items()}
         try:
             document = as_document(renamed, position)
+            id_keys.check(row.values)
         except InputError as error:
             raise InputError(f"{row.where}: {error}") from None
         checked_id(document.doc_id, row.where)

@@ -12,7 +12,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
 from crossforge_train.collections.readers.labelled import read_labelled
 from crossforge_train.collections.readers.reader import Reader
-from crossforge_train.collections.readers.tables import Row
+from crossforge_train.collections.readers.tables import Row, row_of
 from crossforge_train.config.sources import DatasetsSource, PairColumns
 from crossforge_train.versions import versions
 
@@ -78,7 +78,7 @@ def _all_rows(source: DatasetsSource, config: str) -> Iterator[Row]:
 
 def _rows(table: Dataset, where: str) -> Iterator[Row]:
     for number, values in enumerate(table, start=1):
-        yield Row(f"{where}, row {number}", values)
+        yield row_of(f"{where}, row {number}", values)
 
 
 def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
@@ -89,16 +89,33 @@ def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
         raise InputError(f"{folder}: no such folder, and no hub id such as owner/name")
     try:
         if not folder.exists():
-            loaded = datasets.load_dataset(source.path, config, revision=source.revision)
+            loaded = _as_it_stands(source.path, config, source.revision)
         else:
             # A configuration is a folder of its own, or one that the README of a copy of a hub repository declares.
             here, declared = (folder / config, None) if config and (folder / config).is_dir() else (folder, config)
             saved = any((here / name).is_file() for name in _SAVED)
-            loaded = datasets.load_from_disk(str(here)) if saved else datasets.load_dataset(str(here), declared)
+            loaded = datasets.load_from_disk(str(here)) if saved else _as_it_stands(str(here), declared)
     except Exception as error:  # the library and what it reads with raise many kinds; all mean "cannot be loaded"
         place = f"{source.path}, {config}" if config else source.path
-        raise InputError(f"{place}: not a data set that can be loaded ({' '.join(str(error).split())})") from None
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise InputError(f"{place}: not a data set that can be loaded ({reason})") from None
     return loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+
+
+def _as_it_stands(place: str, config: str | None, revision: str | None = None) -> Any:
+    """A data set, of CSV files the texts as they are: the library's guesses make 7 of 007 and nothing of "null"."""
+    import datasets
+
+    def load(**options: Any) -> Any:
+        return datasets.load_dataset(place, config, revision=revision, **options)
+
+    # Guesses differ within a file and then fail, so one row of a folder has to do; of the hub, all is needed offline.
+    guessed = Path(place).exists() and datasets.load_dataset_builder(place, config).name == "csv"
+    loaded = load(nrows=1) if guessed else load()
+    table = next(iter(loaded.values()))
+    if table.info.builder_name != "csv":
+        return loaded
+    return load(converters=dict.fromkeys(table.column_names, str), keep_default_na=False)
 
 
 READER = Reader(read_datasets, depends_on)

@@ -7,7 +7,8 @@ rows does not matter: equal texts are one document, and equal queries of one spl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
 from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from crossforge_train.collections.readers.tables import Row, label_cell, other_c
 from crossforge_train.config.sources import PairColumns, PairsSource, TripleColumns, TriplesSource
 
 _ID_DIGITS = 20
+# What others call their columns of irrelevant texts: neg, negatives, hard_negative_1, negative_passages.
+_NEGATIVES = re.compile(r"(hard_?)?neg(ative)?s?(_(\d+|docs|texts|passages|ctxs))?", re.IGNORECASE)
 
 
 class _Example(NamedTuple):
@@ -54,7 +57,7 @@ def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairC
     Columns that are not named belong to the query. Where its rows differ in one, it holds all of their values.
 
     Raises:
-        InputError: a row lacks its query, its text or its label.
+        InputError: a row lacks its query, its text or its label, or has a column of irrelevant texts.
     """
     documents: dict[str, tuple[str, str]] = {}
     queries: dict[str, str] = {}
@@ -86,13 +89,25 @@ def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairC
 
 
 def _example(row: Row, columns: PairColumns) -> _Example:
+    used = set(columns.model_dump().values())
+    _refuse_negatives(row, used)
     query, text = text_cell(row, columns.query).strip(), text_cell(row, columns.text).strip()
     for name, value in ((columns.query, query), (columns.text, text)):
         if not value:
             raise InputError(f"{row.where}: column {name!r} is empty")
     title = title_cell(row, columns.title, "title" in columns.model_fields_set).strip()
     label = label_cell(row, columns.label) if isinstance(columns, TripleColumns) else 1
-    return _Example(query, title, text, label, other_cells(row, set(columns.model_dump().values())))
+    return _Example(query, title, text, label, other_cells(row, used))
+
+
+def _refuse_negatives(row: Row, used: Set[str]) -> None:
+    """Raise `InputError` for columns of irrelevant texts: nothing reads them, so they would be lost without a word."""
+    for name, value in row.values.items():
+        if name not in used and isinstance(value, str | list) and _NEGATIVES.fullmatch(name):
+            raise InputError(
+                f"{row.where}: nothing reads the irrelevant texts in column {name!r}; make each text a row of its own, "
+                "with label 1 or 0, and name the file under collection.triples, or leave the column out"
+            )
 
 
 def _content_id(kind: str, *parts: str) -> str:

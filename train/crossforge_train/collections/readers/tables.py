@@ -20,6 +20,11 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
 
 
+def row_of(where: str, values: Mapping[str, Any]) -> Row:
+    """A row of typed columns, where texts may be bytes in UTF-8."""
+    return Row(where, {name: _as_text(value) for name, value in values.items()})
+
+
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a table; its format follows from the suffix (.gz behind it is unpacked, but not of Parquet).
 
@@ -48,6 +53,8 @@ def text_cell(row: Row, column: str) -> str:
         InputError: there is no such column, or it holds something else.
     """
     value = _cell(row, column)
+    if isinstance(value, list):
+        raise InputError(f"{row.where}: column {column!r} holds a list; make each of its texts a row of its own")
     if not isinstance(value, str):
         raise InputError(f"{row.where}: column {column!r} holds {_named(value)} where a text is expected")
     return value
@@ -67,7 +74,7 @@ def id_cell(row: Row, column: str) -> str:
         InputError: there is no such column, or no id in it that runs and qrels can carry.
     """
     value = _cell(row, column)
-    if value is None or isinstance(value, bool | float | list | dict):
+    if value is None or isinstance(value, bool | float | list | dict | bytes):
         raise InputError(f"{row.where}: column {column!r} holds {_named(value)} where an id is expected")
     return checked_id(str(value), row.where)
 
@@ -88,12 +95,21 @@ def label_cell(row: Row, column: str) -> int:
     return whole_number(_cell(row, column), row.where)
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number of any kind."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def whole_number(value: Any, where: str) -> int:
     """A relevance label from a number or its text."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: the label {value!r} is no number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: the label {value!r:.40} is no number") from None
     if not number.is_integer():
         raise InputError(f"{where}: the label {value} is no whole number")
     return int(number)
@@ -110,6 +126,13 @@ def _cell(row: Row, column: str) -> Any:
     return row.values[column]
 
 
+def _as_text(value: Any) -> Any:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:  # an image, say
+        return value
+
+
 def _named(value: Any) -> str:
     return "nothing" if value is None else f"{value!r:.40}"
 
@@ -120,7 +143,7 @@ def _read_separated(path: Path, dialect: dict[str, Any]) -> Iterator[Row]:
         reader = csv.reader(lines, **dialect)
         try:
             header = next(reader, [])
-            columns = [name.removeprefix("\ufeff").strip() for name in header]  # spreadsheets put a BOM first
+            columns = [name.strip() for name in header]
             _check_header(columns, path)
             started = reader.line_num + 1
             for cells in reader:
@@ -154,6 +177,6 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for batch in table.iter_batches(batch_size=8192):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(f"{path}, row {number}", values)
+                    yield row_of(f"{path}, row {number}", values)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())})") from None

@@ -17,7 +17,11 @@ from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import checked_id, whole_number
 from crossforge_train.config.sources import TrecSource
 
-_TAG = re.compile(r"<[^<>]*>")
+# Only what is a tag: of a name, closed or with attributes that have values. In "x < 5 and y > 2" there is none.
+_TAG = re.compile(
+    r"<!--(?:(?!-->|<!--).)*-->|<[!?][a-z\[][^<>]*>|</?[a-z][\w:.-]*(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))*\s*/?>",
+    re.IGNORECASE | re.DOTALL,
+)
 _TITLE_TAGS = ("title", "headline", "hl", "ti", "h3")
 _TEXT_TAGS = ("text", "abstract", "body")
 # Old topics open their fields with the field's name: "<num> Number: 301", "<desc> Description:".
