@@ -78,6 +78,8 @@ class RetrieveAndRerank:
     def __call__(self, query: str, k: int | None = 10) -> RankedResults:
         """The `k` best documents for a query (all reranked ones if None).
 
+        A query that leaves the model no room for a document keeps the first stage's order; see `RankedResults`.
+
         Raises:
             InputError: the query is empty, or `k` is negative.
         """
@@ -90,13 +92,11 @@ class RetrieveAndRerank:
     def rerank(self, query: str, candidates: Sequence[Candidate], k: int | None = None) -> RankedResults:
         """The steps after retrieval, for candidates that the first stage found already."""
         documents = [self._documents[candidate.doc_id] for candidate in candidates]
-        return self.reranker.rank_passages(
-            query,
-            documents,
-            self.passages(query, documents),
-            first_stage_scores=np.array([candidate.score for candidate in candidates], dtype=np.float64),
-            top_k=k,
-        )
+        scores = np.array([candidate.score for candidate in candidates], dtype=np.float64)
+        if not self.reranker.tokenizer.fits(query):
+            return self.reranker.keep_order(query, documents, scores, top_k=k)
+        passages = self.passages(query, documents)
+        return self.reranker.rank_passages(query, documents, passages, first_stage_scores=scores, top_k=k)
 
     def origins(self, query: str) -> dict[str, dict[str, int]]:
         """Where the candidates come from, if the first stage combines several: document id -> part -> rank."""
@@ -120,7 +120,8 @@ class RetrieveAndRerank:
             InputError: the query is empty.
         """
         results = self(query, k=None)
-        windows = self._compressor.window_counts(query, [found.document for found in results])
+        documents = [found.document for found in results]
+        windows = self._compressor.window_counts(query, documents) if results.reranked else [1] * len(documents)
         return explanation(
             results,
             dict(zip((found.doc_id for found in results), windows, strict=True)),

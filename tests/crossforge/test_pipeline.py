@@ -77,6 +77,19 @@ def test_movement_is_the_difference_of_both_ranks(search):
     assert sum(result.movement for result in results) == 0
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_a_query_that_leaves_no_room_keeps_the_first_stages_order_and_says_so(documents, rerankers, weight):
+    query = "bread oven yeast sail boat " * 20
+    search = RetrieveAndRerank.from_documents(documents, rerankers[weight], passages=2)
+    candidates = TfidfRetriever.fit(documents).search({"q": query}, 100)["q"]
+    found = search(query, 5)
+    assert ids(found) == [candidate.doc_id for candidate in candidates[:5]]
+    assert not found.reranked
+    assert found.above_threshold() == list(found)
+    assert {(result.score, result.movement, result.truncated) for result in found} == {(0.0, 0, True)}
+    assert search(QUERY).reranked
+
+
 def test_k_cuts_after_reranking(search):
     everything = search(QUERY, k=None)
     assert list(search(QUERY, k=3)) == everything.top_k(3)

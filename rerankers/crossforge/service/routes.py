@@ -110,7 +110,7 @@ def make_router(served: Served) -> APIRouter:
         _check_lengths(served.settings.limits, request.query)
         ranked = served.search(request.query, request.k)
         found = [_found(one, ranked.threshold) for one in ranked]
-        return SearchResponse(query=request.query, threshold=ranked.threshold, results=found)
+        return SearchResponse(query=request.query, threshold=ranked.threshold, reranked=ranked.reranked, results=found)
 
     @router.post(
         "/v1/judgements",

@@ -106,6 +106,9 @@ class SearchResponse(BaseModel):
 
     query: str
     threshold: float | None
+    reranked: bool = Field(
+        description="False if the query leaves the model no room for a document: the order is the first stage's."
+    )
     results: list[Found]
 
 

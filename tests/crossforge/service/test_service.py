@@ -118,6 +118,13 @@ def test_searching_gives_what_the_pipeline_gives(client, toy_package, toy_rerank
     assert client.post("/v1/search", json={"query": "unheardof"}).json()["results"] == []
 
 
+def test_a_query_that_leaves_no_room_is_searched_and_not_reranked(client):
+    answer = client.post("/v1/search", json={"query": "bread oven " * 60, "k": 5}).json()
+    assert (answer["reranked"], answer["threshold"], len(answer["results"])) == (False, None, 5)
+    assert [found["first_stage_rank"] for found in answer["results"]] == [1, 2, 3, 4, 5]
+    assert client.post("/v1/search", json={"query": QUERY}).json()["reranked"]
+
+
 def test_without_a_corpus_there_is_no_searching(limited):
     client = limited(corpus=False)
     refused = client.post("/v1/search", json={"query": QUERY})
