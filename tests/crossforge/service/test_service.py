@@ -307,6 +307,14 @@ def test_judgements_are_appended_as_training_reads_them(limited, tmp_path):
     assert judgements == {"Bread oven": {"baking-1": 1, "baking-2": 0}, "sail": {"sailing-1": 0}}
 
 
+@pytest.mark.parametrize("query", ["  ", "\t\n", "\x00", "\x1f \x7f", "\u200b"])
+def test_a_judgement_of_a_blank_query_is_refused(limited, tmp_path, query):
+    client = limited(judgements=tmp_path / "judgements.tsv")
+    refused = client.post("/v1/judgements", json={"query": query, "doc_id": "baking-1", "relevant": True})
+    assert (refused.status_code, refused.json()) == (422, {"detail": "the query is empty"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_judgements_of_what_is_not_there_are_refused(limited, client, tmp_path):
     body = {"query": QUERY, "doc_id": "nothing", "relevant": True}
     assert limited(judgements=tmp_path / "judgements.tsv").post("/v1/judgements", json=body).status_code == 404
