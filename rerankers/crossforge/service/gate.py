@@ -1,4 +1,4 @@
-"""`Gate` checks key, body size and queue before the app sees a request, and counts the answers."""
+"""`Gate` checks host, key, body size and queue before the app sees a request, and counts the answers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 import logging
 import time
 import traceback
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossforge.service.metrics import Metrics
-from crossforge.service.settings import KEY_VARIABLE, Settings
+from crossforge.service.settings import KEY_VARIABLE, LOOPBACK, Settings
 
 _logger = logging.getLogger(__name__)
 
-# Open without a key: the page, which holds nothing of the corpus, and the health check.
+# Open to everybody: the page, which holds nothing of the corpus, and the health check.
 _OPEN = ("/", "/health")
 
 
@@ -25,7 +26,7 @@ class Gate:
 
     Args:
         app: the app behind it.
-        settings: key and limits.
+        settings: key, hosts and limits.
         metrics: counts each request.
         paths: the paths of the app; others are counted together, so that clients cannot fill the metrics with names.
     """
@@ -33,6 +34,7 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, paths: frozenset[str]) -> None:
         self._app = app
         self._settings = settings
+        self._hosts = {name for host in (*LOOPBACK, *settings.allowed_hosts) if (name := _host_name(host))}
         self._metrics = metrics
         self._paths = paths
         self._running = 0
@@ -60,7 +62,10 @@ class Gate:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         limits, headers = self._settings.limits, dict(scope["headers"])
-        if scope["path"] not in _OPEN and not self._has_key(headers.get(b"authorization", b"")):
+        if scope["path"] not in _OPEN and (stranger := self._stranger(headers)):
+            reason = f"without a key, the service does not answer to {stranger!r}; --allowed-host adds a name"
+            await _refuse(send, 403, reason)
+        elif scope["path"] not in _OPEN and not self._has_key(headers.get(b"authorization", b"")):
             reason = f"send the key that the service has in {KEY_VARIABLE}, as 'Authorization: Bearer KEY'"
             await _refuse(send, 401, reason, (b"www-authenticate", b"Bearer"))
         elif _declared_length(headers) > limits.body:
@@ -89,6 +94,13 @@ class Gate:
                 raise ConnectionError("the response was cut off") from None
             await _refuse(send, 500, "internal error")
 
+    def _stranger(self, headers: dict[bytes, bytes]) -> str:
+        """The host or origin that a service without a key must not answer to; empty if there is none."""
+        if self._settings.key is not None:  # which no page from elsewhere has
+            return ""
+        given = [headers[name].decode("latin-1") for name in (b"host", b"origin") if name in headers]
+        return next((value or "an empty name" for value in given if _host_name(value) not in self._hosts), "")
+
     def _has_key(self, header: bytes) -> bool:
         key = self._settings.key
         if key is None:
@@ -100,6 +112,14 @@ class Gate:
     def _count(self, change: int) -> None:
         self._running += change
         self._metrics.running(self._running)
+
+
+def _host_name(url: str) -> str | None:
+    """The lower-case host of a URL or of a name with or without a port; None if there is none."""
+    try:
+        return urlsplit(url if "//" in url else f"//{url}").hostname
+    except ValueError:
+        return None
 
 
 def _declared_length(headers: dict[bytes, bytes]) -> int:

@@ -43,6 +43,7 @@ _PAGE_POLICY = (
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "The body cannot be read."},
     401: {"model": Refusal, "description": "The key is missing or wrong."},
+    403: {"model": Refusal, "description": "Without a key: the host or origin is not this machine's."},
     413: {"model": Refusal, "description": "The body or the list of documents is too long."},
     422: {"model": Refusal, "description": "A value in the body is not valid."},
     429: {"model": Refusal, "description": "Too many requests are waiting."},
@@ -88,7 +89,9 @@ def make_router(served: Served) -> APIRouter:
         )
 
     @router.get(
-        "/metrics", responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401]}, response_class=Response
+        "/metrics",
+        responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401], 403: _REFUSALS[403]},
+        response_class=Response,
     )
     def metrics() -> Response:
         """Return counts and times for Prometheus."""

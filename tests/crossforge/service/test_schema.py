@@ -28,9 +28,8 @@ def api(toy_package, tmp_path_factory):
     reranker = SharedReranker(toy_package)
     search = RetrieveAndRerank(*load_first_stage(toy_package / "first_stage"), reranker)
     judgements = tmp_path_factory.mktemp("judged") / "judgements.tsv"
-    return schemathesis.openapi.from_asgi(
-        "/openapi.json", create_app("toy", reranker, search, Settings(judgements=judgements))
-    )
+    settings = Settings(judgements=judgements, allowed_hosts=["testserver"])
+    return schemathesis.openapi.from_asgi("/openapi.json", create_app("toy", reranker, search, settings))
 
 
 def operations(api):

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed: crossforge[serve]")
 
-from fastapi.testclient import TestClient
+from fastapi.testclient import TestClient as AnyClient
 
 from crossforge import RetrieveAndRerank
 from crossforge.pipeline import load_first_stage
@@ -21,6 +21,13 @@ from crossforge.service.settings import Limits, Settings
 
 QUERY, TEXTS = "bread oven", ["sail and wind", "bread oven yeast", "", "butter pastry bread", "Bread 🥖"]
 SECRET = "flour4711"
+
+
+class TestClient(AnyClient):
+    """A client on the same machine."""
+
+    def __init__(self, app):
+        super().__init__(app, base_url="http://localhost:8080")
 
 
 def make_app(package, settings=None, *, corpus=True):
@@ -252,6 +259,47 @@ def test_the_right_key_lets_in(limited):
     headers = {"authorization": f"Bearer {SECRET}"}
     body = {"query": QUERY, "texts": TEXTS}
     assert limited(key=SECRET).post("/rerank", json=body, headers=headers).status_code == 200
+
+
+# --- other hosts ---
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "attacker.example:8080"}, {"host": "localhost.attacker.example"}, {"host": "127.0.0.1.attacker.net"},
+        {"host": ""}, {"host": "[::1"}, {"host": "attacker.example", "origin": "http://attacker.example"},
+        {"origin": "https://attacker.example"}, {"origin": "null"}, {"origin": "http://localhost@attacker.example"},
+    ],
+)  # fmt: skip
+def test_without_a_key_a_stranger_reads_and_writes_nothing(limited, tmp_path, headers):
+    client = limited(judgements=tmp_path / "judgements.tsv")
+    bodies = {
+        "/v1/search": {"query": QUERY}, "/rerank": {"query": QUERY, "texts": TEXTS},
+        "/v1/judgements": {"query": QUERY, "doc_id": "baking-1", "relevant": True},
+    }  # fmt: skip
+    for path, body in bodies.items():
+        refused = client.post(path, json=body, headers=headers)
+        assert (refused.status_code, "--allowed-host" in refused.json()["detail"]) == (403, True)
+    assert client.get("/metrics", headers=headers).status_code == 403
+    assert client.get("/health", headers=headers).status_code == 200  # says nothing of the corpus
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
+@pytest.mark.parametrize("port", ["", ":8080"])
+def test_the_own_machine_is_no_stranger(client, name, port):
+    for headers in ({"host": name + port}, {"host": name + port, "origin": f"http://{name}{port}"}):
+        assert client.post("/v1/search", json={"query": QUERY}, headers=headers).status_code == 200
+
+
+def test_another_name_can_be_allowed_and_a_key_allows_all(limited):
+    named = {"host": "search.example:8080", "origin": "https://search.example"}
+    allowed = limited(allowed_hosts=["search.example"])
+    assert allowed.post("/v1/search", json={"query": QUERY}, headers=named).status_code == 200
+    assert allowed.post("/v1/search", json={"query": QUERY}, headers={"host": "other.example"}).status_code == 403
+    with_key = {**named, "authorization": f"Bearer {SECRET}"}
+    assert limited(key=SECRET).post("/v1/search", json={"query": QUERY}, headers=with_key).status_code == 200
 
 
 # --- what is kept ---
