@@ -44,6 +44,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "The body cannot be read."},
     401: {"model": Refusal, "description": "The key is missing or wrong."},
     403: {"model": Refusal, "description": "Without a key: the host or origin is not this machine's."},
+    408: {"model": Refusal, "description": "The body did not arrive in time."},
     413: {"model": Refusal, "description": "The body or the list of documents is too long."},
     422: {"model": Refusal, "description": "A value in the body is not valid."},
     429: {"model": Refusal, "description": "Too many requests are waiting."},

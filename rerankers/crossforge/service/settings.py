@@ -22,6 +22,7 @@ class Limits:
         query: characters of a query (422 beyond).
         document: characters of a document (422 beyond).
         requests: requests in progress or waiting (429 beyond).
+        seconds: time in which a body has to arrive (408 beyond).
     """
 
     body: int = 16 * 1024 * 1024
@@ -29,6 +30,7 @@ class Limits:
     query: int = 10_000
     document: int = 1_000_000
     requests: int = 64
+    seconds: float = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """`crossforge serve`: every shape, every limit, and nothing of a request where it does not belong."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -239,6 +240,61 @@ def test_a_queue_that_is_full_is_told(toy_package, monkeypatch):
         assert client.post("/rerank", json=body).status_code == 200
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert "2 requests are already waiting" in refused.json()["detail"]
+
+
+def answer_to(gate, *messages, path="/rerank"):
+    """Status and reason for a POST of which these ASGI messages arrive, and then nothing more."""
+    sent, left = [], list(messages)
+
+    async def receive():
+        return left.pop(0) if left else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
+             "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")]}  # fmt: skip
+
+    async def ask():
+        await gate(scope, receive, send)
+        return sent[0]["status"], json.loads(sent[1]["body"])["detail"]
+
+    return ask()
+
+
+def part(body, more=True):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_unfinished_bodies_take_no_place_and_have_a_deadline(toy_package):
+    app = make_app(toy_package, Settings(limits=Limits(requests=2, seconds=2)))
+
+    async def both():
+        unfinished = [asyncio.create_task(answer_to(app, part(b'{"query": '))) for _ in range(20)]
+        await asyncio.sleep(0.2)
+        whole = json.dumps({"query": QUERY}).encode()
+        status, _ = await answer_to(app, part(whole[:5]), part(whole[5:], False))
+        return status, any(found.done() for found in unfinished), set(await asyncio.gather(*unfinished))
+
+    status, too_early, answers = asyncio.run(both())
+    assert (status, too_early) == (422, False)  # taken, and found to hold no documents
+    assert answers == {(408, "the body did not arrive within 2 s")}
+
+
+def test_a_body_that_breaks_off_is_no_error_of_the_service(toy_package, caplog):
+    app = make_app(toy_package)
+    found = asyncio.run(answer_to(app, part(b"{"), {"type": "http.disconnect"}))
+    assert found == (400, "the body breaks off")
+    assert caplog.records == []
+
+
+def test_unfinished_bodies_cannot_fill_the_memory(toy_package):
+    app = make_app(toy_package, Settings(limits=Limits(requests=2, body=1000, seconds=1)))
+
+    async def four():
+        return [status for status, _ in await asyncio.gather(*(answer_to(app, part(b" " * 900)) for _ in range(4)))]
+
+    assert sorted(asyncio.run(four())) == [408, 408, 429, 429]
 
 
 # --- the key ---

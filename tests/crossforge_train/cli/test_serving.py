@@ -1,5 +1,6 @@
 """The command `crossforge serve`, as a process of its own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -75,6 +76,17 @@ def test_requests_under_way_are_answered_before_it_ends(serve, toy_package):
     process.wait(timeout=60)
     caller.join(timeout=60)
     assert len(found) == 1000
+
+
+def test_unfinished_bodies_lock_nobody_out(serve, toy_package):
+    _, address = serve(toy_package, "--max-requests", "2")
+    port = int(address.rpartition(":")[2])
+    head = "POST /rerank HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-length: 99\r\n\r\n{"
+    with contextlib.ExitStack() as opened:
+        for _ in range(64):
+            unfinished = opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+            unfinished.sendall(head.encode())
+        assert len(post(address, "/rerank", {"query": "bread", "texts": ["a", "b"]})) == 2
 
 
 def test_without_a_key_only_names_that_were_given_are_answered_to(serve, toy_package):
