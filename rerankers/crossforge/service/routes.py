@@ -1,4 +1,7 @@
-"""The endpoints. They run in threads, so that the event loop stays free; `SharedReranker` brings them together."""
+"""The endpoints. What scores runs in threads, so that the event loop stays free; `SharedReranker` brings them together.
+
+What only tells of the service runs in the event loop itself: it must not wait for a thread while all of them score.
+"""
 
 from __future__ import annotations
 
@@ -71,12 +74,12 @@ def make_router(served: Served) -> APIRouter:
     page = files("crossforge.service").joinpath("page.html").read_text(encoding="utf-8")
 
     @router.get("/", include_in_schema=False)
-    def show_page() -> Response:
+    async def show_page() -> Response:
         headers = {"content-security-policy": _PAGE_POLICY, "referrer-policy": "no-referrer"}
         return Response(page, media_type="text/html", headers=headers)
 
     @router.get("/health")
-    def health() -> Health:
+    async def health() -> Health:
         """Report that the service is up and what it serves."""
         return Health(
             status="ok",
@@ -94,7 +97,7 @@ def make_router(served: Served) -> APIRouter:
         responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401], 403: _REFUSALS[403]},
         response_class=Response,
     )
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Return counts and times for Prometheus."""
         return Response(served.metrics.text(), headers={"content-type": CONTENT_TYPE})
 

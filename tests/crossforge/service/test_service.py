@@ -297,6 +297,28 @@ def test_unfinished_bodies_cannot_fill_the_memory(toy_package):
     assert sorted(asyncio.run(four())) == [408, 408, 429, 429]
 
 
+def test_health_and_metrics_wait_for_no_reranking(toy_package, monkeypatch):
+    go_on, inside, many = threading.Event(), threading.Semaphore(0), 45  # more than the threads of the pool
+
+    def slow(self, *arguments, **options):
+        inside.release()
+        assert go_on.wait(timeout=60)
+        return rank(self, *arguments, **options)
+
+    rank = SharedReranker.rank
+    monkeypatch.setattr(SharedReranker, "rank", slow)
+    with TestClient(make_app(toy_package)) as client, ThreadPoolExecutor(many + 3) as pool:
+        waiting = [pool.submit(client.post, "/rerank", json={"query": QUERY, "texts": TEXTS}) for _ in range(many)]
+        for _ in range(40):
+            assert inside.acquire(timeout=60)
+        asked = [pool.submit(client.get, path) for path in ("/", "/health", "/metrics")]
+        try:
+            assert [found.result(timeout=20).status_code for found in asked] == [200] * 3
+        finally:
+            go_on.set()
+        assert {found.result().status_code for found in waiting} == {200}
+
+
 # --- the key ---
 
 
