@@ -101,10 +101,11 @@ def make_router(served: Served) -> APIRouter:
         """Return counts and times for Prometheus."""
         return Response(served.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
+    @router.post("/v2/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     @router.post("/v1/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     @router.post("/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     def rerank(request: EitherRequest) -> RerankResponse | list[ScoredText]:
-        """Order documents (format of Cohere and Jina) or texts (text-embeddings-inference) by relevance."""
+        """Order documents (format of Cohere, Jina and vLLM) or texts (text-embeddings-inference) by relevance."""
         if isinstance(request, TextsRequest):
             return _rerank_texts(served, request)
         return _rerank_documents(served, request)
@@ -151,7 +152,7 @@ def _rerank_documents(served: Served, request: RerankRequest) -> RerankResponse:
         results=[
             RankedDocument(
                 index=int(found.doc_id),
-                relevance_score=found.probability,
+                relevance_score=found.score if request.raw_scores else found.probability,
                 document=TextDocument(text=found.text, title=found.title) if request.return_documents else None,
             )
             for found in ranked[: request.top_n]

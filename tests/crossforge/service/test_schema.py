@@ -20,7 +20,7 @@ from crossforge.service.batches import SharedReranker
 from crossforge.service.settings import Settings
 
 READING = {"GET /health", "GET /metrics"}
-WRITING = {"POST /v1/rerank", "POST /rerank", "POST /v1/search", "POST /v1/judgements"}
+WRITING = {"POST /v2/rerank", "POST /v1/rerank", "POST /rerank", "POST /v1/search", "POST /v1/judgements"}
 
 
 @pytest.fixture(scope="module")

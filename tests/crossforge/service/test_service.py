@@ -65,7 +65,7 @@ def ranked_by(reranker, texts=TEXTS):
 # --- the shapes ---
 
 
-@pytest.mark.parametrize("path", ["/v1/rerank", "/rerank"])
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
 def test_reranking_in_the_shape_of_cohere_and_jina(client, toy_reranker, path):
     answer = client.post(path, json={"model": "any", "query": QUERY, "documents": TEXTS, "top_n": 3}).json()
     expected = ranked_by(toy_reranker)[:3]
@@ -75,6 +75,14 @@ def test_reranking_in_the_shape_of_cohere_and_jina(client, toy_reranker, path):
     assert set(answer["results"][0]) == {"index", "relevance_score"}
     tokens = sum(len(pair.ids) for pair in toy_reranker.tokenizer.encode([(QUERY, text) for text in TEXTS]))
     assert answer["usage"] == {"total_tokens": tokens}
+
+
+def test_names_that_other_services_use_mean_the_same(client, toy_reranker):
+    body = {"model": "any", "query": QUERY}
+    answer = client.post("/v2/rerank", json={**body, "documents": TEXTS, "top_k": 2, "raw_scores": True}).json()
+    scores = [found["relevance_score"] for found in answer["results"]]
+    assert scores == pytest.approx([found.score for _, found in ranked_by(toy_reranker)[:2]], abs=1e-5)
+    assert len(client.post("/rerank", json={**body, "texts": TEXTS}).json()) == len(TEXTS)
 
 
 def test_documents_may_be_objects_and_are_returned_where_asked_for(client, toy_reranker):
@@ -160,12 +168,21 @@ def test_health_says_what_is_served(client, toy_reranker):
         ("/v1/rerank", {"query": " ", "documents": ["a"]}, "the query is empty"),
         ("/v1/rerank", {"query": "bread " * 60, "documents": ["a"]}, "shorten the query"),
         ("/v1/rerank", {"query": 3, "documents": ["a"]}, "query"),
-        ("/v1/rerank", {"query": "a", "documents": [None]}, "0"),
-        ("/v1/rerank", {"query": "a", "documents": "bread"}, "list"),
+        ("/v1/rerank", {"query": "a", "documents": [None]}, "documents.0: Input should be a valid string"),
+        ("/v1/rerank", {"query": "a", "documents": ["a", {"title": "b"}]}, "documents.1.text: Field required"),
+        ("/v1/rerank", {"query": "a", "documents": "bread"}, "documents: Input should be a valid list"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "topn": 1}, "topn: there is no such field"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": 1, "top_k": 1}, "top_k: there is no such field"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "return_text": True}, "return_text: there is no such field"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "texts": ["a"]}, "documents: there is no such field"),
+        ("/rerank", {"query": "a", "texts": None}, "texts: Input should be a valid list"),
+        ("/rerank", {"query": "a", "texts": ["a"], "top_n": 1}, "top_n: there is no such field"),
+        ("/v1/search", {"query": "a", "top_k": 3}, "top_k: there is no such field"),
+        ("/v1/judgements", {"query": "a", "doc_id": "b", "relevant": True, "by": "me"}, "by: there is no such field"),
         ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": -1}, "top_n"),
         ("/v1/rerank", {"query": "a"}, "required"),
         ("/v1/rerank", [], "body"),
-        ("/rerank", {"query": "a", "texts": ["a", 1]}, "1"),
+        ("/rerank", {"query": "a", "texts": ["a", 1]}, "texts.1: Input should be a valid string"),
         ("/v1/search", {"query": "a", "k": -1}, "k"),
         ("/v1/search", {"query": None}, "query"),
     ],
