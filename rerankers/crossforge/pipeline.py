@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crossforge.documents import Document, as_documents, read_documents
-from crossforge.errors import InputError
+from crossforge.errors import InputError, PackageError
 from crossforge.explanation import Explanation, explanation
 from crossforge.files import read_json, write_json, write_jsonl, written_atomically
 from crossforge.passages import PassageWindows
@@ -187,8 +187,16 @@ def holds_documents(folder: Path) -> bool:
 
 
 def load_first_stage(folder: Path) -> tuple[list[Document], StoredRetriever]:
-    """Read what `save_first_stage` wrote."""
-    return read_documents(folder / _DOCUMENTS), load_retriever(folder)
+    """Read what `save_first_stage` wrote.
+
+    Raises:
+        PackageError: the index is damaged, or holds documents that the corpus lacks.
+    """
+    documents, retriever = read_documents(folder / _DOCUMENTS), load_retriever(folder)
+    lacking = set(getattr(retriever, "doc_ids", ())).difference(document.doc_id for document in documents)
+    if lacking:
+        raise PackageError(f"{folder}: the index holds {min(lacking)!r}, which is not in {_DOCUMENTS}; copy it again")
+    return documents, retriever
 
 
 class Compressor:

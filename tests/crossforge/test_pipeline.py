@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossforge import Document, InputError, Reranker, RetrieveAndRerank, TfidfRetriever
+from crossforge import Document, InputError, PackageError, Reranker, RetrieveAndRerank, TfidfRetriever
 from crossforge.calibration import descending, fuse
 from crossforge.documents import read_documents
 from crossforge.passages import PassageWindows
@@ -255,3 +255,11 @@ def test_another_first_stage_cannot_be_saved(tmp_path, documents, reranker):
 def test_a_missing_folder_is_an_input_error(tmp_path, reranker):
     with pytest.raises(InputError, match="no such file"):
         RetrieveAndRerank.load(tmp_path / "none", reranker)
+
+
+def test_an_index_of_documents_that_are_not_there_is_refused(search, reranker, tmp_path):
+    search.save(tmp_path / "search")
+    path = tmp_path / "search" / "documents.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(PackageError, match=r"the index holds 'baking-0', which is not in documents\.jsonl"):
+        RetrieveAndRerank.load(tmp_path / "search", reranker)
