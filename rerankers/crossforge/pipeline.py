@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crossforge.documents import Document, as_documents, read_documents
+from crossforge.documents import Document, as_documents, json_metadata, read_documents
 from crossforge.errors import InputError, PackageError
 from crossforge.explanation import Explanation, explanation
 from crossforge.files import read_json, write_json, write_jsonl, written_atomically
@@ -174,7 +174,12 @@ def save_first_stage(folder: Path, documents: Iterable[Document], retriever: Sto
     write_jsonl(
         folder / _DOCUMENTS,
         (
-            {"_id": found.doc_id, "title": found.title, "text": found.text, "metadata": dict(found.metadata)}
+            {
+                "_id": found.doc_id,
+                "title": found.title,
+                "text": found.text,
+                "metadata": json_metadata(found.metadata, f"document {found.doc_id!r}"),
+            }
             for found in documents
         ),
     )

@@ -1,9 +1,12 @@
 """Retrieve and rerank."""
 
+import datetime
 import json
+import math
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -223,6 +226,26 @@ def test_metadata_and_titles_survive_saving(tmp_path, reranker):
     document = Document("x", "bread", "Oven", {"year": 1999, "tags": ["a"]})
     RetrieveAndRerank.from_documents([document], reranker).save(tmp_path / "search")
     assert RetrieveAndRerank.load(tmp_path / "search", reranker)("bread")[0].document == document
+
+
+def test_metadata_that_json_lacks_is_saved_by_a_rule(tmp_path, reranker):
+    day, noon = datetime.date(2024, 5, 1), datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.timezone.utc)
+    metadata = {
+        "day": day, "noon": noon, "count": np.int64(3), "share": np.float32(0.5), "vector": np.arange(2),
+        "tags": {"b", "a"}, "missing": math.nan, "nested": {"days": [day]}, "price": Decimal("9.90"),
+    }  # fmt: skip
+    RetrieveAndRerank.from_documents([Document("x", "bread", metadata=metadata)], reranker).save(tmp_path / "search")
+    assert RetrieveAndRerank.load(tmp_path / "search", reranker)("bread")[0].metadata == {
+        "day": "2024-05-01", "noon": "2024-05-01T12:00:00+00:00", "count": 3, "share": 0.5, "vector": [0, 1],
+        "tags": ["a", "b"], "missing": None, "nested": {"days": ["2024-05-01"]}, "price": "9.90",
+    }  # fmt: skip
+
+
+def test_metadata_that_cannot_be_saved_is_named_with_its_document(tmp_path, reranker):
+    search = RetrieveAndRerank.from_documents([Document("x", "bread", metadata={"owner": object()})], reranker)
+    with pytest.raises(InputError, match=r"^document 'x': its metadata 'owner' cannot be stored \(object is no type"):
+        search.save(tmp_path / "search")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_documents_with_lone_surrogates_can_be_saved(tmp_path, reranker):

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 
 from crossforge import __version__
-from crossforge.documents import Document
+from crossforge.documents import Document, json_metadata
 from crossforge.errors import InputError
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.results import RankedResults, Result
@@ -212,5 +212,5 @@ def _found(found: Result, threshold: float | None) -> Found:
         first_stage_rank=found.first_stage_rank or 0,
         first_stage_score=found.first_stage_score or 0.0,
         movement=found.movement or 0,
-        metadata=dict(found.metadata),
+        metadata=json_metadata(found.metadata, f"document {found.doc_id!r}"),
     )
