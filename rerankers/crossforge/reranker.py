@@ -288,7 +288,7 @@ class Reranker:
     def _passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
         if self._max_passages == 1:
             return [[document.full_text] for document in documents]
-        return [self._windows.split(query, document)[: self._max_passages] for document in documents]
+        return [self._windows.split(query, document, self._max_passages) for document in documents]
 
 
 def require_query(query: object) -> None:

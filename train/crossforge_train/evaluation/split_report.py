@@ -196,7 +196,7 @@ def _reader(bench: Bench, subject: RerankerSystem) -> ReadInFull:
 
     def best_logit(query_id: str, doc_id: str) -> float:
         query = bench.queries[query_id]
-        texts = windows.split(query, bench.collection.corpus[doc_id])[:_PASSAGES_IN_FULL]
+        texts = windows.split(query, bench.collection.corpus[doc_id], _PASSAGES_IN_FULL)
         return float(reranker.score_pairs([(query, text) for text in texts]).logits.max())
 
     return best_logit
