@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,18 @@ def test_a_result_that_was_deleted_is_made_again(fakes: Fakes) -> None:
     fakes.go()
     shutil.rmtree(fakes.config.folder / "three")
     assert fakes.go() == ["three"]
+
+
+def test_stages_are_checked_before_any_runs_unless_they_are_finished(fakes: Fakes) -> None:
+    def refuse(config: Config) -> None:
+        raise InputError("this cannot work")
+
+    checked = [*fakes.stages()[:2], replace(fakes.stages()[2], check=refuse)]
+    with pytest.raises(InputError, match="this cannot work"):
+        run_stages(fakes.config, checked, SilentReporter())
+    assert fakes.ran == []
+    fakes.go()
+    run_stages(fakes.config, checked, SilentReporter())
 
 
 def test_fresh_runs_everything_again(fakes: Fakes) -> None:

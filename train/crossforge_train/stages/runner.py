@@ -50,6 +50,7 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
         processes.from_main(lambda: _take(run, lock))
         # All records are made before any stage runs, so that a bad base model fails now and not after hours of mining.
         records = processes.from_main(lambda: wanted_records(config, stages))
+        processes.from_main(lambda: _check_those_to_run(config, stages, records, fresh))
         for stage, wanted in zip(stages, records, strict=True):
             if _is_done(run, stage.name, wanted, fresh):
                 reporter.skipped(stage.name)
@@ -93,6 +94,13 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # the file system does not support hard links
         shutil.copy2(source, target)
+
+
+def _check_those_to_run(config: Config, stages: Sequence[Stage], records: Sequence[Wanted], fresh: bool) -> None:
+    run = RunFolder(config.folder)
+    for stage, wanted in zip(stages, records, strict=True):
+        if fresh or not is_finished(run, stage.name, wanted):
+            stage.check(config)
 
 
 def _is_done(run: RunFolder, stage: str, wanted: Wanted, fresh: bool) -> bool:
