@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -285,13 +285,21 @@ class RunFolder:
         """The record file of a stage: its inputs, and whether it is finished."""
         return self.path / "stages" / f"{name}.json"
 
-    def held(self) -> AbstractContextManager[None]:
-        """Hold the run's lock: as long as it lasts, no other process can work in the folder.
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Claim the folder and hold its lock: as long as it lasts, no other process can take it.
 
         Raises:
-            InputError: another one does; the message names it.
+            InputError: another process has taken it, the message names which; it cannot be written; or as for `claim`.
         """
-        return held(self.path / "stages" / "lock", self.path)
+        with ExitStack() as lock:
+            try:
+                self.claim()
+                lock.enter_context(held(self.path / "stages" / "lock", self.path))
+            except OSError as error:  # a read-only disk, a file in place of a folder
+                reason = (error.strerror or type(error).__name__).lower()
+                raise InputError(f"{self.path}: cannot be written ({reason}); choose another runs folder") from None
+            yield
 
     @property
     def judgements(self) -> Path:

@@ -126,6 +126,7 @@ def make_router(served: Served) -> APIRouter:
         responses={
             **_REFUSALS,
             404: {"model": Refusal, "description": "No judgements are accepted, or there is no such document."},
+            507: {"model": Refusal, "description": "The judgement cannot be stored."},
         },
     )
     def judge(judgement: Judgement) -> Response:
@@ -135,7 +136,10 @@ def make_router(served: Served) -> APIRouter:
         _check_lengths(served.settings.limits, judgement.query)
         if judgement.doc_id not in served.search:
             raise HTTPException(404, "the corpus has no document with this id")
-        served.judgements.add(judgement.query, judgement.doc_id, judgement.relevant)
+        try:
+            served.judgements.add(judgement.query, judgement.doc_id, judgement.relevant)
+        except OSError as error:  # a full or read-only disk
+            raise HTTPException(507, f"the judgement cannot be stored: {(error.strerror or '').lower()}") from None
         return Response(status_code=204)
 
     return router

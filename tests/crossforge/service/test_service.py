@@ -450,6 +450,13 @@ def test_judgements_are_appended_as_training_reads_them(limited, tmp_path):
     assert judgements == {"Bread oven": {"baking-1": 1, "baking-2": 0}, "sail": {"sailing-1": 0}}
 
 
+def test_a_judgement_that_cannot_be_stored_is_told(limited, tmp_path):
+    (tmp_path / "file").write_text("")
+    client = limited(judgements=tmp_path / "file" / "judgements.tsv")
+    refused = client.post("/v1/judgements", json={"query": QUERY, "doc_id": "baking-1", "relevant": True})
+    assert (refused.status_code, refused.json()["detail"][:34]) == (507, "the judgement cannot be stored: fi")
+
+
 @pytest.mark.parametrize("query", ["  ", "\t\n", "\x00", "\x1f \x7f", "\u200b"])
 def test_a_judgement_of_a_blank_query_is_refused(limited, tmp_path, query):
     client = limited(judgements=tmp_path / "judgements.tsv")

@@ -1,5 +1,6 @@
 """Stages and their fingerprints, with stages that do next to nothing."""
 
+import errno
 import json
 import os
 import re
@@ -208,6 +209,27 @@ def test_a_file_in_place_of_the_folder_is_refused(fakes: Fakes) -> None:
         fakes.go()
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_folder_that_cannot_be_written_is_told(fakes: Fakes, monkeypatch: pytest.MonkeyPatch, fresh: bool) -> None:
+    if not fresh:
+        fakes.go()
+
+    def read_only(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+    monkeypatch.setattr(
+        "crossforge_train.run_folder.write_json" if fresh else "crossforge_train.run_lock.write_json", read_only
+    )
+    with pytest.raises(InputError, match=r"fake: cannot be written \(read-only file system\); choose another runs"):
+        fakes.go()
+
+
+def test_runs_that_are_a_file_are_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(InputError, match="fake: cannot be written"):
+        Fakes(tmp_path / "runs").go()
+
+
 def test_an_empty_folder_may_be_used(fakes: Fakes) -> None:
     fakes.config.folder.mkdir()
     assert fakes.go() == ["one", "two", "three"]
@@ -217,7 +239,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from crossforge_train.run_folder import RunFolder
-with RunFolder(Path(sys.argv[1])).held():
+with RunFolder(Path(sys.argv[1])).taken():
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -47,7 +47,7 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
     run = RunFolder(config.folder)
     trust_first_stage(config.first_stage)
     with ExitStack() as lock:
-        processes.from_main(lambda: _take(run, lock))
+        processes.from_main(lambda: lock.enter_context(run.taken()))
         # All records are made before any stage runs, so that a bad base model fails now and not after hours of mining.
         records = processes.from_main(lambda: wanted_records(config, stages))
         processes.from_main(lambda: _check_those_to_run(config, stages, records, fresh))
@@ -70,8 +70,7 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
         InputError: the run's folder holds something other than a run, or another process works in it.
     """
     run = RunFolder(config.folder)
-    with ExitStack() as lock:
-        _take(run, lock)
+    with run.taken():
         for stage, wanted in zip(stages, wanted_records(config, stages), strict=True):
             if is_finished(run, stage.name, wanted):
                 continue
@@ -81,11 +80,6 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
             with written_atomically(run.stage(stage.name)) as beside:
                 shutil.copytree(source.stage(stage.name), beside, copy_function=_link)
             shutil.copy2(source.record(stage.name), run.record(stage.name))
-
-
-def _take(run: RunFolder, lock: ExitStack) -> None:
-    run.claim()
-    lock.enter_context(run.held())
 
 
 def _link(source: str, target: str) -> None:

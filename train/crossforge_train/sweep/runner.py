@@ -56,9 +56,7 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
     for override in overrides:
         if (key := override.partition("=")[0].strip()) in config.sweep.space:
             raise InputError(f"--set {key}: sweep.space of {path} searches this key; take it out of one of the two")
-    run = RunFolder(config.folder)
-    run.claim()
-    with run.held():  # throughout: two sweeps of one run would be in each other's trials
+    with RunFolder(config.folder).taken():  # throughout: two sweeps of one run would be in each other's trials
         done = _run_trials(path, overrides, trials or config.sweep.trials, config, reporter)
     if all(trial.dev is None for trial in done):
         raise InputError(f"every trial of the sweep failed, the last one with: {done[-1].reason}")
