@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path, PurePath
 from typing import Any
+from uuid import UUID
 
 from crossforge.errors import InputError
 from crossforge.files import parse_json_object, read_lines
@@ -28,6 +32,38 @@ class Document:
     def full_text(self) -> str:
         """Title and text as one string, which the first stage indexes and the reranker reads."""
         return join_title(self.title, self.text)
+
+
+def json_metadata(metadata: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    """Metadata as JSON holds it: dates by ISO 8601, numpy's values as plain ones, sets as lists, NaN as null.
+
+    Args:
+        metadata: of a document or a query.
+        whose: for the message, such as "document '3'".
+
+    Raises:
+        InputError: a value is of another type that JSON does not have; the key is named.
+    """
+    found = {}
+    for key, value in metadata.items():
+        try:
+            text = json.dumps(value, default=_json_value)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{whose}: its metadata {key!r} cannot be stored ({error})") from None
+        found[str(key)] = json.loads(text, parse_constant=lambda _: None)
+    return found
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    if callable(as_plain := getattr(value, "tolist", None)):  # numpy's arrays and numbers, and tensors
+        return as_plain()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, Decimal | UUID | PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no type that JSON has")
 
 
 def join_title(title: str, text: str) -> str:

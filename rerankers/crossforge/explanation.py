@@ -9,6 +9,7 @@ from typing import overload
 from crossforge.results import RankedResults
 
 _TITLE_WIDTH, _PASSAGE_WIDTH = 24, 60
+NOT_RERANKED = "not reranked, since the query leaves the model no room for a document: the first stage's order stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Explanation(Sequence[Row]):
         passages: how many windows at most were read of a document.
         fusion_weight: share of the first-stage score in the final order.
         threshold: probability above which a document counts as relevant; None if the package has none.
+        reranked: False if the query leaves the model no room for a document, and the first stage's order stays.
     """
 
     query: str
@@ -61,6 +63,7 @@ class Explanation(Sequence[Row]):
     passages: int
     fusion_weight: float
     threshold: float | None
+    reranked: bool = True
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -78,13 +81,16 @@ class Explanation(Sequence[Row]):
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What the four steps did, one line each."""
+        """What the steps did, one line each."""
         if not self.rows:
             return ("initial retrieval: no document matches the query",)
+        retrieved = f"initial retrieval: {len(self)} candidates (at most {self.depth})"
+        if not self.reranked:
+            return (retrieved, NOT_RERANKED)
         cut = sum(row.windows > 1 for row in self.rows)
         logits = [row.logit for row in self.rows]
         return (
-            f"initial retrieval: {len(self)} candidates (at most {self.depth})",
+            retrieved,
             f"compression: {cut} of them longer than the model reads; at most {self.passages} passage(s) read of each",
             f"reranking: logits from {min(logits):+.2f} to {max(logits):+.2f}",
             f"reordered results: {sum(row.movement != 0 for row in self.rows)} moved{self._order()}",
@@ -157,6 +163,7 @@ def explanation(
         passages=passages,
         fusion_weight=fusion_weight,
         threshold=results.threshold,
+        reranked=results.reranked,
     )
 
 

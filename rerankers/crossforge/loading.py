@@ -11,7 +11,7 @@ from crossforge.backends.base import Backend
 from crossforge.backends.choice import open_backend
 from crossforge.errors import InputError, PackageError
 from crossforge.heads.choice import scoring_head
-from crossforge.manifest import MANIFEST_FILE, Manifest, Verify, read_manifest
+from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest
 from crossforge.package_files import read_package_json, require_package_file
 from crossforge.tokenization import PairTokenizer
 
@@ -118,6 +118,11 @@ def holds_reranker(folder: Path) -> bool:
 def _manifest(folder: Path, verify: Verify) -> Manifest:
     if (folder / MANIFEST_FILE).is_file():
         return read_manifest(folder, verify)
+    if verify != "off" and (folder / PROOF_FILE).is_file():
+        raise PackageError(
+            f"{folder}: no {MANIFEST_FILE} in it, but {PROOF_FILE}, so it was a reranker package; copy it again, or "
+            'load it unchecked, as a plain cross-encoder, with verify="off"'
+        )
     return Manifest(base_model=str(folder), max_length=token_limit(folder))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -15,6 +16,8 @@ from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, sha256, write_json
 
 MANIFEST_FILE = "reranker.json"
+# Holds a package's proof; no other folder of a model has one.
+PROOF_FILE = "evaluation/report.json"
 KIND = "crossforge-reranker"
 SCHEMA_VERSION = 2  # 2: calibrators may hold knots
 
@@ -113,9 +116,10 @@ def _parse(value: Any, path: Path) -> Manifest:
     if not isinstance(value, dict) or value.get("kind") != KIND:
         raise PackageError(f"{path}: not the manifest of a crossforge reranker")
     version = value.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if not isinstance(version, int) or version is True or not 1 <= version <= SCHEMA_VERSION:
         raise PackageError(
-            f"{path}: schema version {version}, but this crossforge reads up to {SCHEMA_VERSION}: upgrade crossforge"
+            f"{path}: schema version {version}, but this crossforge reads 1 to {SCHEMA_VERSION}: upgrade crossforge, "
+            "or copy the package again"
         )
     known = {key: item for key, item in value.items() if key in Manifest.__dataclass_fields__}
     try:
@@ -126,6 +130,15 @@ def _parse(value: Any, path: Path) -> Manifest:
     if wrong:
         raise PackageError(f"{path}: {wrong} has an invalid value; copy the package again")
     return manifest
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object, least: float = -sys.float_info.max, most: float = sys.float_info.max) -> bool:
+    """Whether it is a finite number within these bounds; NaN is within none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
 def _are_knots(knots: object) -> bool:
@@ -144,29 +157,26 @@ def _are_knots(knots: object) -> bool:
 def _wrongly_typed(manifest: Manifest) -> str | None:
     """Name of the first field whose value this version would not have written, or None."""
 
-    def is_number(value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-
     def is_entry(value: object) -> bool:
-        return (
-            isinstance(value, Mapping) and isinstance(value.get("size"), int) and isinstance(value.get("sha256"), str)
-        )
+        return isinstance(value, Mapping) and _is_count(value.get("size"), 0) and isinstance(value.get("sha256"), str)
 
     tables = (manifest.verdict, manifest.metrics, manifest.agreement, manifest.versions, manifest.files)
     checks = {
         "base_model": isinstance(manifest.base_model, str),
-        "max_length": isinstance(manifest.max_length, int) and manifest.max_length > 0,
-        "calibrator": is_number(manifest.calibrator.slope)
-        and is_number(manifest.calibrator.intercept)
+        "max_length": _is_count(manifest.max_length),
+        "calibrator": _is_number(manifest.calibrator.slope, 0)
+        and _is_number(manifest.calibrator.intercept)
         and _are_knots(manifest.calibrator.knots),
-        "threshold": manifest.threshold is None or is_number(manifest.threshold),
-        "depth": manifest.depth is None or (isinstance(manifest.depth, int) and manifest.depth > 0),
-        "fusion_weight": is_number(manifest.fusion_weight),
+        "threshold": manifest.threshold is None or _is_number(manifest.threshold, 0, 1),
+        "depth": manifest.depth is None or _is_count(manifest.depth),
+        "fusion_weight": _is_number(manifest.fusion_weight, 0, 1),
         "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),
     }
     wrong = next((name for name, right in checks.items() if not right), None)
     if wrong is None and not all(is_entry(entry) for entry in manifest.files.values()):
         return "files"
+    if wrong is None and not all(_is_number(difference, 0) for difference in manifest.agreement.values()):
+        return "agreement"
     return wrong
 
 
@@ -197,7 +207,11 @@ def _check_file(folder: Path, name: str, expected: Mapping[str, Any], verify: Ve
     if verify == "off":
         return
     path = folder / parts
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # a name that no file can have
+        raise PackageError(f"{folder / MANIFEST_FILE}: {name[:40]!r}…: {error.strerror}") from None
+    if not is_there:
         raise PackageError(f"{path}: listed in {MANIFEST_FILE} but missing; copy the package again")
     if path.stat().st_size != expected["size"] or (verify == "full" and _digest(path) != expected["sha256"]):
         raise PackageError(f"{path}: changed since the package was made; copy the package again")

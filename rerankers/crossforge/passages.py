@@ -20,8 +20,13 @@ class PassageWindows:
     tokenizer: PairTokenizer
     overlap: float = 0.25
 
-    def split(self, query: str, document: Document) -> list[str]:
+    def split(self, query: str, document: Document, most: int | None = None) -> list[str]:
         """The document's passages for this query, in order: the whole text if it fits beside the query, else windows.
+
+        Args:
+            query: the query.
+            document: the document.
+            most: how many passages are wanted; of a long document no more is tokenized than they hold.
 
         Raises:
             InputError: the query leaves too little room for a document.
@@ -31,8 +36,8 @@ class PassageWindows:
         # Every token covers at least one byte, so short texts fit without tokenizing.
         if len(document.full_text.encode("utf-8", "replace")) <= room:
             return [document.full_text]
-        spans = self.tokenizer.spans(document.text)
-        title_spans = self.tokenizer.spans(document.title)
+        spans = self.tokenizer.spans(document.text, None if most is None else most * room + 1)
+        title_spans = self.tokenizer.spans(document.title, room)
         if not spans or len(title_spans) + len(spans) <= room:
             return [document.full_text]
         title = document.title
@@ -42,7 +47,7 @@ class PassageWindows:
         size = max(room - len(title_spans), 1)
         return [
             join_title(title, document.text[spans[first][0] : spans[last - 1][1]])
-            for first, last in window_bounds(len(spans), size, self.overlap)
+            for first, last in window_bounds(len(spans), size, self.overlap)[:most]
         ]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from crossforge.documents import Document, as_documents, read_documents
-from crossforge.errors import InputError
+from crossforge.documents import Document, as_documents, json_metadata, read_documents
+from crossforge.errors import InputError, PackageError
 from crossforge.explanation import Explanation, explanation
 from crossforge.files import read_json, write_json, write_jsonl, written_atomically
 from crossforge.passages import PassageWindows
@@ -78,6 +78,8 @@ class RetrieveAndRerank:
     def __call__(self, query: str, k: int | None = 10) -> RankedResults:
         """The `k` best documents for a query (all reranked ones if None).
 
+        A query that leaves the model no room for a document keeps the first stage's order; see `RankedResults`.
+
         Raises:
             InputError: the query is empty, or `k` is negative.
         """
@@ -90,13 +92,11 @@ class RetrieveAndRerank:
     def rerank(self, query: str, candidates: Sequence[Candidate], k: int | None = None) -> RankedResults:
         """The steps after retrieval, for candidates that the first stage found already."""
         documents = [self._documents[candidate.doc_id] for candidate in candidates]
-        return self.reranker.rank_passages(
-            query,
-            documents,
-            self.passages(query, documents),
-            first_stage_scores=np.array([candidate.score for candidate in candidates], dtype=np.float64),
-            top_k=k,
-        )
+        scores = np.array([candidate.score for candidate in candidates], dtype=np.float64)
+        if not self.reranker.tokenizer.fits(query):
+            return self.reranker.keep_order(query, documents, scores, top_k=k)
+        passages = self.passages(query, documents)
+        return self.reranker.rank_passages(query, documents, passages, first_stage_scores=scores, top_k=k)
 
     def origins(self, query: str) -> dict[str, dict[str, int]]:
         """Where the candidates come from, if the first stage combines several: document id -> part -> rank."""
@@ -120,7 +120,8 @@ class RetrieveAndRerank:
             InputError: the query is empty.
         """
         results = self(query, k=None)
-        windows = self._compressor.window_counts(query, [found.document for found in results])
+        documents = [found.document for found in results]
+        windows = self._compressor.window_counts(query, documents) if results.reranked else [1] * len(documents)
         return explanation(
             results,
             dict(zip((found.doc_id for found in results), windows, strict=True)),
@@ -173,7 +174,12 @@ def save_first_stage(folder: Path, documents: Iterable[Document], retriever: Sto
     write_jsonl(
         folder / _DOCUMENTS,
         (
-            {"_id": found.doc_id, "title": found.title, "text": found.text, "metadata": dict(found.metadata)}
+            {
+                "_id": found.doc_id,
+                "title": found.title,
+                "text": found.text,
+                "metadata": json_metadata(found.metadata, f"document {found.doc_id!r}"),
+            }
             for found in documents
         ),
     )
@@ -186,8 +192,16 @@ def holds_documents(folder: Path) -> bool:
 
 
 def load_first_stage(folder: Path) -> tuple[list[Document], StoredRetriever]:
-    """Read what `save_first_stage` wrote."""
-    return read_documents(folder / _DOCUMENTS), load_retriever(folder)
+    """Read what `save_first_stage` wrote.
+
+    Raises:
+        PackageError: the index is damaged, or holds documents that the corpus lacks.
+    """
+    documents, retriever = read_documents(folder / _DOCUMENTS), load_retriever(folder)
+    lacking = set(getattr(retriever, "doc_ids", ())).difference(document.doc_id for document in documents)
+    if lacking:
+        raise PackageError(f"{folder}: the index holds {min(lacking)!r}, which is not in {_DOCUMENTS}; copy it again")
+    return documents, retriever
 
 
 class Compressor:

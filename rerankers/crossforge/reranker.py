@@ -177,22 +177,49 @@ class Reranker:
             top_k: return only the best `top_k` results.
         """
         scored, chosen = self.score_passages(query, passages)
+        results = self._results(documents, scored, chosen, first_stage_scores, top_k)
+        return RankedResults(query, results, self.manifest.threshold)
+
+    def keep_order(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        first_stage_scores: NDArray[np.float64],
+        *,
+        top_k: int | None = None,
+    ) -> RankedResults:
+        """The first stage's order, marked as not reranked, for a query that leaves the model no room for a document.
+
+        Args: as for `rank_passages`.
+        """
+        unread = Scored(np.zeros(len(documents), dtype=np.float32), [True] * len(documents))
+        texts = [document.full_text for document in documents]
+        results = self._results(documents, unread, texts, first_stage_scores, top_k)
+        return RankedResults(query, results, threshold=None, reranked=False)
+
+    def _results(
+        self,
+        documents: Sequence[Document],
+        scored: Scored,
+        passages: Sequence[str],
+        first_stage_scores: NDArray[np.float64] | None,
+        top_k: int | None,
+    ) -> tuple[Result, ...]:
         probabilities = self.manifest.calibrator.probabilities(scored.logits)
         order = descending(self.ordering(scored.logits, first_stage_scores))[:top_k]
-        results = tuple(
+        return tuple(
             Result(
                 document=documents[position],
                 rank=rank,
                 score=float(scored.logits[position]),
                 probability=float(probabilities[position]),
-                passage=chosen[position],
+                passage=passages[position],
                 truncated=scored.truncated[position],
                 first_stage_rank=None if first_stage_scores is None else int(position) + 1,
                 first_stage_score=None if first_stage_scores is None else float(first_stage_scores[position]),
             )
             for rank, position in enumerate(order, start=1)
         )
-        return RankedResults(query, results, self.manifest.threshold)
 
     def ordering(
         self, logits: NDArray[np.float32], first_stage_scores: NDArray[np.float64] | None = None
@@ -261,7 +288,7 @@ class Reranker:
     def _passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
         if self._max_passages == 1:
             return [[document.full_text] for document in documents]
-        return [self._windows.split(query, document)[: self._max_passages] for document in documents]
+        return [self._windows.split(query, document, self._max_passages) for document in documents]
 
 
 def require_query(query: object) -> None:

@@ -61,11 +61,21 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RankedResults(Sequence[Result]):
-    """The results for one query, best first."""
+    """The results for one query, best first.
+
+    Attributes:
+        query: the query.
+        results: the results.
+        threshold: lowest probability at which a document counts as relevant; None if the package has none, or if
+            nothing was reranked.
+        reranked: False if the query leaves the model no room for a document: the order is the first stage's, and
+            `score` (0) and `probability` say nothing.
+    """
 
     query: str
     results: tuple[Result, ...]
     threshold: float | None = None
+    reranked: bool = True
 
     @overload
     def __getitem__(self, index: int) -> Result: ...

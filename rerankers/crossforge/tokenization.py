@@ -14,6 +14,8 @@ from crossforge.errors import InputError, PackageError
 
 # With less room than this for the document, a score says nothing about it.
 MIN_DOCUMENT_TOKENS = 8
+# Characters of a text that are tokenized for each token that fits; a text of longer tokens is tokenized whole.
+_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,18 @@ class PairTokenizer:
         """
         for query in dict.fromkeys(query for query, _ in pairs):
             self.require_room(query)
-        encodings = self._tokenizer.encode_batch([(_clean(query), _clean(document)) for query, document in pairs])
+        cleaned = [(_clean(query), _clean(document)) for query, document in pairs]
+        encodings = _encoded(self._tokenizer, cleaned, self.max_length)
         return [EncodedPair(found.ids, found.type_ids, bool(found.overflowing)) for found in encodings]
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """The (start, end) character span of each token in a text, special tokens excluded."""
-        return list(self._plain.encode(_clean(text), add_special_tokens=False).offsets)
+    def spans(self, text: str, most: int | None = None) -> list[tuple[int, int]]:
+        """The (start, end) character spans of a text's tokens, special ones excluded; of the first `most` at least."""
+        text = _clean(text)
+        if most is not None and (end := most * _CHARACTERS) < len(text):
+            found = self._plain.encode(text[:end], add_special_tokens=False).offsets
+            if len(found) > most and _is_far_from(end, found[most - 1][1]):
+                return list(found[:most])
+        return list(self._plain.encode(text, add_special_tokens=False).offsets)
 
     def document_room(self, query: str) -> int:
         """How many tokens of a document fit beside this query."""
@@ -107,12 +115,13 @@ class TextTokenizer:
 
     def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0) -> None:
         self._tokenizer = _read(tokenizer_file)
+        self._max_length = max_length
         self._tokenizer.enable_truncation(max_length)
         self._pad_id = pad_id
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text."""
-        return [found.ids for found in self._tokenizer.encode_batch([_clean(text) for text in texts])]
+        return [found.ids for found in _encoded(self._tokenizer, [(_clean(text),) for text in texts], self._max_length)]
 
     def pad(self, encoded: Sequence[list[int]]) -> dict[str, NDArray[np.int64]]:
         """`input_ids`, `attention_mask` and `token_type_ids`, each int64 of shape (texts, longest)."""
@@ -129,6 +138,36 @@ def _read(tokenizer_file: Path) -> Any:
         raise PackageError(f"{tokenizer_file}: not a readable tokenizer ({error})") from None
     tokenizer.no_padding()
     return tokenizer
+
+
+def _encoded(tokenizer: Any, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Any]:
+    """Encode texts or pairs, of whose last texts no more is tokenized than can be read, however long they are."""
+    end = max_length * _CHARACTERS
+    found = tokenizer.encode_batch([_given(*before, last[:end]) for *before, last in texts])
+    undecided = [
+        position
+        for position, (*before, last) in enumerate(texts)
+        if len(last) > end and not _is_decided(found[position], len(before), end)
+    ]
+    whole = tokenizer.encode_batch([_given(*texts[position]) for position in undecided])
+    for position, encoding in zip(undecided, whole, strict=True):
+        found[position] = encoding
+    return found  # type: ignore[no-any-return]
+
+
+def _given(*texts: str) -> str | tuple[str, ...]:
+    return texts if len(texts) > 1 else texts[0]
+
+
+def _is_decided(encoding: Any, sequence: int, end: int) -> bool:
+    """Whether a text that was cut at `end` fills what fits, so far from there that the rest of it changes nothing."""
+    kept = [last for (_, last), part in zip(encoding.offsets, encoding.sequence_ids, strict=True) if part == sequence]
+    return bool(encoding.overflowing) and bool(kept) and _is_far_from(end, kept[-1])
+
+
+def _is_far_from(end: int, position: int) -> bool:
+    # Half of what was tokenized: words and their pieces depend on what is near them, not on what is far.
+    return 2 * position <= end
 
 
 def _padded(encoded: Sequence[list[int]], pad_id: int) -> dict[str, NDArray[np.int64]]:

@@ -62,3 +62,9 @@ def test_a_query_that_matches_nothing_says_so(search):
 def test_an_empty_query_is_an_input_error(search):
     with pytest.raises(InputError, match="the query is empty"):
         search.explain(" ")
+
+
+def test_a_query_that_leaves_no_room_says_so(search):
+    explained = search.explain("bread oven " * 60)
+    assert explained.steps[-1].startswith("not reranked, since the query leaves the model no room")
+    assert {(row.windows, row.movement) for row in explained} == {(1, 0)}

@@ -1,6 +1,7 @@
 """A package that was changed, cut, moved or made by somebody else is not loaded."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -136,11 +137,39 @@ def test_a_manifest_without_a_needed_entry_is_refused(package, key):
         {"max_length": "48"},
         {"fusion_weight": "none"},
         {"calibrator": {"slope": "steep", "intercept": 0}},
+        {"max_length": True},
+        {"depth": 0},
+        *({"fusion_weight": weight} for weight in (7, -1, math.nan, math.inf, 10**400)),
+        *({"threshold": threshold} for threshold in (math.nan, math.inf, 5, -0.1, True)),
+        *({"schema_version": version} for version in (0, True, -1)),
+        *({"agreement": {"openvino": difference}} for difference in ("x", None, math.nan, -0.1)),
+        *({"calibrator": {"slope": slope, "intercept": 0}} for slope in (-1, math.inf, math.nan)),
+        {"calibrator": {"slope": 1, "intercept": math.inf}},
+        {"files": {"README.md": {"size": -1, "sha256": ""}}},
+        {"files": {"x" * 5000: {"size": 0, "sha256": ""}}},
     ],
+    ids=lambda entry: str(entry)[:60],
 )
-def test_entries_of_the_wrong_type_are_refused(package, entry):
+def test_entries_that_make_no_sense_are_refused(package, entry):
     edit(package, lambda value: value.update(entry))
     assert_refused(package, MANIFEST_FILE)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"fusion_weight": 1}, {"threshold": 0}, {"calibrator": {"slope": 0, "intercept": -3}}, {"schema_version": 1}],
+)
+def test_entries_at_the_edge_are_read(package, entry):
+    edit(package, lambda value: value.update(entry))
+    Reranker(package)
+
+
+@pytest.mark.parametrize("verify", ["size", "full"])
+def test_a_package_whose_manifest_was_deleted_is_not_taken_for_a_plain_folder(package, verify):
+    (package / MANIFEST_FILE).unlink()
+    with pytest.raises(PackageError, match=r"no reranker\.json in it, but evaluation/report\.json"):
+        Reranker(package, verify=verify)
+    assert Reranker(package, verify="off").manifest.fusion_weight == 0
 
 
 def test_unknown_entries_of_a_later_release_are_left_aside(package):

@@ -1,14 +1,17 @@
 """Retrieve and rerank."""
 
+import datetime
 import json
+import math
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from crossforge import Document, InputError, Reranker, RetrieveAndRerank, TfidfRetriever
+from crossforge import Document, InputError, PackageError, Reranker, RetrieveAndRerank, TfidfRetriever
 from crossforge.calibration import descending, fuse
 from crossforge.documents import read_documents
 from crossforge.passages import PassageWindows
@@ -75,6 +78,19 @@ def test_movement_is_the_difference_of_both_ranks(search):
     assert [result.movement for result in results] == [result.first_stage_rank - result.rank for result in results]
     assert any(result.movement for result in results)
     assert sum(result.movement for result in results) == 0
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_a_query_that_leaves_no_room_keeps_the_first_stages_order_and_says_so(documents, rerankers, weight):
+    query = "bread oven yeast sail boat " * 20
+    search = RetrieveAndRerank.from_documents(documents, rerankers[weight], passages=2)
+    candidates = TfidfRetriever.fit(documents).search({"q": query}, 100)["q"]
+    found = search(query, 5)
+    assert ids(found) == [candidate.doc_id for candidate in candidates[:5]]
+    assert not found.reranked
+    assert found.above_threshold() == list(found)
+    assert {(result.score, result.movement, result.truncated) for result in found} == {(0.0, 0, True)}
+    assert search(QUERY).reranked
 
 
 def test_k_cuts_after_reranking(search):
@@ -212,6 +228,26 @@ def test_metadata_and_titles_survive_saving(tmp_path, reranker):
     assert RetrieveAndRerank.load(tmp_path / "search", reranker)("bread")[0].document == document
 
 
+def test_metadata_that_json_lacks_is_saved_by_a_rule(tmp_path, reranker):
+    day, noon = datetime.date(2024, 5, 1), datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.timezone.utc)
+    metadata = {
+        "day": day, "noon": noon, "count": np.int64(3), "share": np.float32(0.5), "vector": np.arange(2),
+        "tags": {"b", "a"}, "missing": math.nan, "nested": {"days": [day]}, "price": Decimal("9.90"),
+    }  # fmt: skip
+    RetrieveAndRerank.from_documents([Document("x", "bread", metadata=metadata)], reranker).save(tmp_path / "search")
+    assert RetrieveAndRerank.load(tmp_path / "search", reranker)("bread")[0].metadata == {
+        "day": "2024-05-01", "noon": "2024-05-01T12:00:00+00:00", "count": 3, "share": 0.5, "vector": [0, 1],
+        "tags": ["a", "b"], "missing": None, "nested": {"days": ["2024-05-01"]}, "price": "9.90",
+    }  # fmt: skip
+
+
+def test_metadata_that_cannot_be_saved_is_named_with_its_document(tmp_path, reranker):
+    search = RetrieveAndRerank.from_documents([Document("x", "bread", metadata={"owner": object()})], reranker)
+    with pytest.raises(InputError, match=r"^document 'x': its metadata 'owner' cannot be stored \(object is no type"):
+        search.save(tmp_path / "search")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_documents_with_lone_surrogates_can_be_saved(tmp_path, reranker):
     RetrieveAndRerank.from_documents(["bread \ud800"], reranker).save(tmp_path / "search")
     assert len(RetrieveAndRerank.load(tmp_path / "search", reranker)("bread")) == 1
@@ -242,3 +278,11 @@ def test_another_first_stage_cannot_be_saved(tmp_path, documents, reranker):
 def test_a_missing_folder_is_an_input_error(tmp_path, reranker):
     with pytest.raises(InputError, match="no such file"):
         RetrieveAndRerank.load(tmp_path / "none", reranker)
+
+
+def test_an_index_of_documents_that_are_not_there_is_refused(search, reranker, tmp_path):
+    search.save(tmp_path / "search")
+    path = tmp_path / "search" / "documents.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(PackageError, match=r"the index holds 'baking-0', which is not in documents\.jsonl"):
+        RetrieveAndRerank.load(tmp_path / "search", reranker)

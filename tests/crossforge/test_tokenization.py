@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from crossforge.documents import Document
 from crossforge.errors import InputError, PackageError
-from crossforge.tokenization import MIN_DOCUMENT_TOKENS, EncodedPair, PairTokenizer
+from crossforge.passages import PassageWindows
+from crossforge.tokenization import MIN_DOCUMENT_TOKENS, EncodedPair, PairTokenizer, TextTokenizer
 
 CLS, SEP = 2, 3
 LENGTH = 24
@@ -168,3 +170,60 @@ def test_segments_are_used_where_transformers_would_use_them(tmp_path, config, s
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     assert uses_segments(tmp_path) is expected
+
+
+class Counting:
+    """A tokenizer that counts the characters it is given."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+        self.characters = 0
+
+    def encode_batch(self, texts):
+        self.characters += sum(len(text if isinstance(text, str) else text[1]) for text in texts)
+        return self._tokenizer.encode_batch(texts)
+
+    def encode(self, text, **options):
+        self.characters += len(text)
+        return self._tokenizer.encode(text, **options)
+
+
+LONG_TEXTS = {
+    "words": "bread dough oven " * 5_000,
+    "one word": "bread" * 10_000,
+    "a gap": "bread " + " " * 50_000 + "dough oven " * 50,
+    "nothing but a gap": " " * 50_000,
+    "a gap before the end of what fits": "bread " * 6 + " " * 50_000 + "oven " * 50,
+    "no spaces": "面包烤箱" * 10_000,
+    "emoji": "🥖👩‍🍳" * 10_000,
+}
+
+
+@pytest.mark.parametrize("name", LONG_TEXTS)
+def test_a_long_document_gives_the_same_tokens_as_tokenized_whole(tokenizer, tokenizer_file, name):
+    text = LONG_TEXTS[name]
+    whole = tokenizer._tokenizer.encode("boat", text)
+    (found,) = tokenizer.encode([("boat", text)])
+    assert (found.ids, found.type_ids, found.truncated) == (whole.ids, whole.type_ids, bool(whole.overflowing))
+    spans = tokenizer.spans(text)
+    assert tokenizer.spans(text, 10)[:10] == spans[:10]
+    alone = TextTokenizer(tokenizer_file, LENGTH)
+    assert alone.encode([text, "oven"]) == [found.ids for found in alone._tokenizer.encode_batch([text, "oven"])]
+
+
+def test_no_more_of_a_long_document_is_tokenized_than_can_be_read(tokenizer_file):
+    tokenizer = PairTokenizer(tokenizer_file, LENGTH)
+    counting = [Counting(tokenizer._tokenizer), Counting(tokenizer._plain)]
+    tokenizer._tokenizer, tokenizer._plain = counting
+    tokenizer.encode([("boat", LONG_TEXTS["words"])])
+    PassageWindows(tokenizer).split("boat", Document("1", LONG_TEXTS["words"], LONG_TEXTS["words"]), 2)
+    assert 0 < sum(found.characters for found in counting) < len(LONG_TEXTS["words"]) / 10
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+@pytest.mark.parametrize("title", ["", "boat", "sail " * 2_000])
+def test_the_first_windows_are_those_of_the_whole_document(tokenizer, most, title):
+    windows, document = PassageWindows(tokenizer), Document("1", LONG_TEXTS["words"], title)
+    assert windows.split("boat", document, most) == windows.split("boat", document)[:most]
+    short = Document("1", "bread dough " * 12, title)
+    assert windows.split("boat", short, most) == windows.split("boat", short)[:most]

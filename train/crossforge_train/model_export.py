@@ -12,6 +12,7 @@ from typing import Any
 
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.backends.model_files import MODEL_FILE
+from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.loading import uses_segments
 
@@ -94,10 +95,20 @@ def export_onnx(model: Any, folder: Path) -> None:
 
     The model is fp32, accepts any batch size and length, and returns `logits` of shape (batch, 1). Its last layer is
     shortened to what the logits need.
+
+    Raises:
+        InputError: torch cannot export this architecture.
     """
     shorten_last_layer(model)
     inputs = _ONNX_INPUTS if uses_segments(folder) else _ONNX_INPUTS[:2]
-    write_onnx(_logits_only(model.float().cpu(), inputs), inputs, "logits", folder / MODEL_FILE)
+    try:
+        write_onnx(_logits_only(model.float().cpu(), inputs), inputs, "logits", folder / MODEL_FILE)
+    except OSError:  # such as a full disk
+        raise
+    except Exception as error:  # the exporter raises whatever its parts raise, with pages of text
+        raise InputError(
+            f"{type(model).__name__} cannot be exported to ONNX ({type(error).__name__}); use another base model"
+        ) from error
 
 
 def write_onnx(module: Any, inputs: Sequence[str], output: str, path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from crossforge_train.first_stage import Choice
 from crossforge_train.mining.groups import Group, stream_groups, write_groups
 from crossforge_train.mining.report import MiningReport, read_mining_report, write_mining_report
 from crossforge_train.report.files import PAGE_FILE, UNJUDGED, read_report, write_details, write_report
+from crossforge_train.run_lock import held
 from crossforge_train.training.history import History, read_history, write_history
 from crossforge_train.training.task import WorkingFiles
 
@@ -283,6 +285,22 @@ class RunFolder:
         """The record file of a stage: its inputs, and whether it is finished."""
         return self.path / "stages" / f"{name}.json"
 
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Claim the folder and hold its lock: as long as it lasts, no other process can take it.
+
+        Raises:
+            InputError: another process has taken it, the message names which; it cannot be written; or as for `claim`.
+        """
+        with ExitStack() as lock:
+            try:
+                self.claim()
+                lock.enter_context(held(self.path / "stages" / "lock", self.path))
+            except OSError as error:  # a read-only disk, a file in place of a folder
+                reason = (error.strerror or type(error).__name__).lower()
+                raise InputError(f"{self.path}: cannot be written ({reason}); choose another runs folder") from None
+            yield
+
     @property
     def judgements(self) -> Path:
         """Judgements made by people; the next run uses them."""
@@ -316,7 +334,7 @@ class RunFolder:
         """
         if file := next((path for path in (self.path, *self.path.parents) if path.is_file()), None):
             raise InputError(f"{file}: is a file; choose another name or another runs folder")
-        if not self.path.is_dir() or not any(self.path.iterdir()):
+        if not self.path.is_dir() or all(path.name.endswith(".writing") for path in self.path.iterdir()):
             write_json(self._marker, _MARKER)
         elif not self.is_run:
             raise InputError(

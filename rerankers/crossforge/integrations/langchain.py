@@ -58,7 +58,7 @@ class CrossforgeRetriever(BaseRetriever):
     """The whole path over a fixed corpus: retrieval, best passages, reranking.
 
     Metadata of what it returns: the document's own, and `doc_id`, `title`, `passage`, `relevance_score` (calibrated
-    probability) and `first_stage_rank`.
+    probability), `first_stage_rank`, and `reranked`: False if the query is too long to rerank.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -83,7 +83,8 @@ class CrossforgeRetriever(BaseRetriever):
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[LangChainDocument]:
         ranked = self.search(query, self.k)
-        return [_to_langchain(found) for found in (ranked.above_threshold() if self.only_relevant else ranked)]
+        kept = ranked.above_threshold() if self.only_relevant else ranked
+        return [_to_langchain(found, ranked.reranked) for found in kept]
 
 
 def _from_langchain(document: LangChainDocument, position: int) -> Document:
@@ -92,7 +93,7 @@ def _from_langchain(document: LangChainDocument, position: int) -> Document:
     return Document(doc_id, document.page_content, title if isinstance(title, str) else "", document.metadata)
 
 
-def _to_langchain(found: Result) -> LangChainDocument:
+def _to_langchain(found: Result, reranked: bool) -> LangChainDocument:
     metadata = {
         **found.metadata,
         "doc_id": found.doc_id,
@@ -100,6 +101,7 @@ def _to_langchain(found: Result) -> LangChainDocument:
         "passage": found.passage,
         "relevance_score": found.probability,
         "first_stage_rank": found.first_stage_rank,
+        "reranked": reranked,
     }
     return LangChainDocument(page_content=found.text, metadata=metadata, id=found.doc_id)
 

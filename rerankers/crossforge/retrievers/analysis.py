@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 from crossforge.errors import InputError
 from crossforge.retrievers.language import snowball_language, stop_words
+
+Kind = Literal["word", "char"]
 
 _WORD = re.compile(r"\w+")
 # Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar: scripts that are written without spaces.
@@ -36,13 +38,17 @@ class Analyzer:
         ngram: length of the n-grams; used by "char" only.
     """
 
-    kind: Literal["word", "char"] = "word"
+    kind: Kind = "word"
     language: str = "english"
     ngram: int = 2
 
     def __post_init__(self) -> None:
         import Stemmer
 
+        if self.kind not in get_args(Kind):
+            raise InputError(f"no analyzer {self.kind!r}; have {', '.join(get_args(Kind))}")
+        if not isinstance(self.ngram, int) or self.ngram < 1:
+            raise InputError(f"n-grams of {self.ngram!r} characters; expected a whole number of 1 or more")
         if self.language != "none" and self.language not in Stemmer.algorithms():
             raise InputError(
                 f"no stemmer for the language {self.language!r}; have none, {', '.join(Stemmer.algorithms())}"

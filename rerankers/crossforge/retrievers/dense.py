@@ -17,6 +17,7 @@ from crossforge.embedding.store import EmbeddingStore
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.base import order_of_ids
+from crossforge.retrievers.checks import require_distinct, require_finite
 from crossforge.retrievers.overlap import Overlap
 from crossforge.retrievers.registry import DENSE
 from crossforge.retrievers.vectors import nearest
@@ -131,6 +132,8 @@ class DenseRetriever:
                 raise PackageError(
                     f"{folder / 'vectors.npy'}: shape {vectors.shape}, but documents and encoder ask for {wanted}"
                 )
+            require_distinct("doc_ids", state["doc_ids"])
+            require_finite("vectors", vectors)
             return cls(state["doc_ids"], vectors, encoder, Overlap.read(state["passages_by"]))
         except (OSError, EOFError, ValueError, KeyError, TypeError, InputError) as error:
             raise PackageError(f"{folder}: damaged or no dense index ({error})") from None

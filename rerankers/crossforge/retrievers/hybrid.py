@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.base import ScoringRetriever
+from crossforge.retrievers.checks import require_between
 from crossforge.retrievers.dense import DenseKind, DenseRetriever
 from crossforge.retrievers.lexical import LexicalKind
 from crossforge.retrievers.registry import HYBRID
@@ -136,9 +138,10 @@ class HybridRetriever:
             state = read_json(folder / "index.json")
             if not isinstance(state, dict) or state.get("format") != _FORMAT:
                 raise PackageError(f"{folder / 'index.json'}: not a hybrid index of this version ({_FORMAT})")
-            weight = None if state["weight"] is None else float(state["weight"])
+            weight = None if state["weight"] is None else require_between("weight", state["weight"], 0, 1)
+            pool = int(require_between("pool", state["pool"], 1, sys.maxsize))
             lexical, dense = TfidfRetriever.load(folder / _LEXICAL), DenseRetriever.load(folder / _DENSE)
-            return cls(lexical, dense, weight, int(state["pool"]))
+            return cls(lexical, dense, weight, pool)
         except (OSError, ValueError, KeyError, TypeError, InputError) as error:
             raise PackageError(f"{folder}: damaged or no hybrid index ({error})") from None
 

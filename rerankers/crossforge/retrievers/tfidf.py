@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -17,6 +18,7 @@ from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json, written_atomically
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.base import order_of_ids
+from crossforge.retrievers.checks import require_between, require_distinct, require_finite
 from crossforge.retrievers.counting import count_corpus, count_known
 from crossforge.retrievers.postings import best_documents
 from crossforge.retrievers.registry import LEXICAL
@@ -176,14 +178,24 @@ class TfidfRetriever:
                 name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in ("idf", "data", "indices", "indptr")
             }
+            for name in ("terms", "doc_ids"):
+                require_distinct(name, state[name])
+            for name in ("data", "idf"):
+                require_finite(name, arrays[name], least=0)
+            for name in ("indices", "indptr"):
+                if arrays[name].dtype.kind not in "iu":
+                    raise ValueError(f"{name} holds {arrays[name].dtype}, and no whole numbers")
             shape = len(state["terms"]), len(state["doc_ids"])
             postings = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
             postings.check_format(full_check=True)  # an index out of range would crash the process later
+            if not postings.has_canonical_format:
+                raise ValueError("the documents of a term are not in order, or one stands there twice")
             if arrays["idf"].shape != (shape[0],):
                 raise ValueError("idf has another length than the vocabulary")
             weights = read_weights(state["weighting"], arrays["idf"])
             analyzer = Analyzer(**state["analyzer"])
-            return cls(state["doc_ids"], analyzer, state["terms"], weights, postings, float(state["title_weight"]))
+            title_weight = require_between("title_weight", state["title_weight"], 0, sys.float_info.max)
+            return cls(state["doc_ids"], analyzer, state["terms"], weights, postings, title_weight)
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
             raise PackageError(f"{folder}: damaged or no first-stage index ({error})") from None
 

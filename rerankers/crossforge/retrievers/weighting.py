@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.errors import InputError
+from crossforge.retrievers.checks import require_between
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Weighting = Literal["tfidf", "bm25"]
+# What the parameters of BM25 may be.
+_RANGES = {"average_length": (sys.float_info.min, sys.float_info.max), "k1": (0, sys.float_info.max), "b": (0, 1)}
 
 
 class Weights(Protocol):
@@ -128,12 +132,11 @@ def read_weights(settings: Mapping[str, Any], idf: NDArray[np.float32]) -> Weigh
     Raises:
         ValueError: another name or other parameters stand there.
     """
-    parameters = {key: float(value) for key, value in settings.items() if key != "name"}
     match settings.get("name"):
-        case "tfidf" if not parameters:
+        case "tfidf" if set(settings) == {"name"}:
             return TfidfWeights(idf)
-        case "bm25" if set(parameters) == {"average_length", "k1", "b"}:
-            return Bm25Weights(idf, **parameters)
+        case "bm25" if set(settings) == {"name", *_RANGES}:
+            return Bm25Weights(idf, **{key: require_between(key, settings[key], *_RANGES[key]) for key in _RANGES})
     raise ValueError(f"no such weighting: {dict(settings)}")
 
 

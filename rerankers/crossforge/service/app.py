@@ -19,6 +19,7 @@ from crossforge.service.gate import Gate
 from crossforge.service.judgements import JudgementLog
 from crossforge.service.metrics import Metrics
 from crossforge.service.routes import Served, make_router
+from crossforge.service.schemas import is_tag
 from crossforge.service.settings import Settings
 
 
@@ -71,5 +72,6 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """One line, which does not repeat the request."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- what the handler is registered for
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "documents", "texts"))
-    return _PlainJson({"detail": f"{where or 'body'}: {first['msg']}"}, 422)
+    where = ".".join(str(part) for part in first["loc"][1:] if not is_tag(part))  # the first part says "body"
+    reason = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
+    return _PlainJson({"detail": f"{where or 'body'}: {reason}"}, 422)

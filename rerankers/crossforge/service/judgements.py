@@ -35,8 +35,10 @@ class JudgementLog:
         """Append one judgement.
 
         Raises:
-            InputError: the document's id is empty or contains white space.
+            InputError: the query holds nothing to read, or the document's id is empty or contains white space.
         """
+        if not any(character.isprintable() and not character.isspace() for character in query):
+            raise InputError("the query is empty")
         if len(doc_id.split()) != 1:
             raise InputError(f"the id {doc_id!r} is empty or contains a space, which a judgements file cannot hold")
         text = " ".join(query.split())

@@ -1,4 +1,7 @@
-"""The endpoints. They run in threads, so that the event loop stays free; `SharedReranker` brings them together."""
+"""The endpoints. What scores runs in threads, so that the event loop stays free; `SharedReranker` brings them together.
+
+What only tells of the service runs in the event loop itself: it must not wait for a thread while all of them score.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 
 from crossforge import __version__
-from crossforge.documents import Document
+from crossforge.documents import Document, json_metadata
 from crossforge.errors import InputError
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.results import RankedResults, Result
@@ -43,6 +46,8 @@ _PAGE_POLICY = (
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "The body cannot be read."},
     401: {"model": Refusal, "description": "The key is missing or wrong."},
+    403: {"model": Refusal, "description": "Without a key: the host or origin is not this machine's."},
+    408: {"model": Refusal, "description": "The body did not arrive in time."},
     413: {"model": Refusal, "description": "The body or the list of documents is too long."},
     422: {"model": Refusal, "description": "A value in the body is not valid."},
     429: {"model": Refusal, "description": "Too many requests are waiting."},
@@ -69,12 +74,12 @@ def make_router(served: Served) -> APIRouter:
     page = files("crossforge.service").joinpath("page.html").read_text(encoding="utf-8")
 
     @router.get("/", include_in_schema=False)
-    def show_page() -> Response:
+    async def show_page() -> Response:
         headers = {"content-security-policy": _PAGE_POLICY, "referrer-policy": "no-referrer"}
         return Response(page, media_type="text/html", headers=headers)
 
     @router.get("/health")
-    def health() -> Health:
+    async def health() -> Health:
         """Report that the service is up and what it serves."""
         return Health(
             status="ok",
@@ -88,16 +93,19 @@ def make_router(served: Served) -> APIRouter:
         )
 
     @router.get(
-        "/metrics", responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401]}, response_class=Response
+        "/metrics",
+        responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401], 403: _REFUSALS[403]},
+        response_class=Response,
     )
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Return counts and times for Prometheus."""
         return Response(served.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
+    @router.post("/v2/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     @router.post("/v1/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     @router.post("/rerank", responses=_REFUSALS, response_model_exclude_none=True)
     def rerank(request: EitherRequest) -> RerankResponse | list[ScoredText]:
-        """Order documents (format of Cohere and Jina) or texts (text-embeddings-inference) by relevance."""
+        """Order documents (format of Cohere, Jina and vLLM) or texts (text-embeddings-inference) by relevance."""
         if isinstance(request, TextsRequest):
             return _rerank_texts(served, request)
         return _rerank_documents(served, request)
@@ -110,7 +118,7 @@ def make_router(served: Served) -> APIRouter:
         _check_lengths(served.settings.limits, request.query)
         ranked = served.search(request.query, request.k)
         found = [_found(one, ranked.threshold) for one in ranked]
-        return SearchResponse(query=request.query, threshold=ranked.threshold, results=found)
+        return SearchResponse(query=request.query, threshold=ranked.threshold, reranked=ranked.reranked, results=found)
 
     @router.post(
         "/v1/judgements",
@@ -118,6 +126,7 @@ def make_router(served: Served) -> APIRouter:
         responses={
             **_REFUSALS,
             404: {"model": Refusal, "description": "No judgements are accepted, or there is no such document."},
+            507: {"model": Refusal, "description": "The judgement cannot be stored."},
         },
     )
     def judge(judgement: Judgement) -> Response:
@@ -127,7 +136,10 @@ def make_router(served: Served) -> APIRouter:
         _check_lengths(served.settings.limits, judgement.query)
         if judgement.doc_id not in served.search:
             raise HTTPException(404, "the corpus has no document with this id")
-        served.judgements.add(judgement.query, judgement.doc_id, judgement.relevant)
+        try:
+            served.judgements.add(judgement.query, judgement.doc_id, judgement.relevant)
+        except OSError as error:  # a full or read-only disk
+            raise HTTPException(507, f"the judgement cannot be stored: {(error.strerror or '').lower()}") from None
         return Response(status_code=204)
 
     return router
@@ -144,7 +156,7 @@ def _rerank_documents(served: Served, request: RerankRequest) -> RerankResponse:
         results=[
             RankedDocument(
                 index=int(found.doc_id),
-                relevance_score=found.probability,
+                relevance_score=found.score if request.raw_scores else found.probability,
                 document=TextDocument(text=found.text, title=found.title) if request.return_documents else None,
             )
             for found in ranked[: request.top_n]
@@ -204,5 +216,5 @@ def _found(found: Result, threshold: float | None) -> Found:
         first_stage_rank=found.first_stage_rank or 0,
         first_stage_score=found.first_stage_score or 0.0,
         movement=found.movement or 0,
-        metadata=dict(found.metadata),
+        metadata=json_metadata(found.metadata, f"document {found.doc_id!r}"),
     )

@@ -1,49 +1,71 @@
-"""Request and response bodies. Unknown keys are ignored: clients of several services send some."""
+"""Request and response bodies. Unknown fields are refused: a client that sends one counts on what it would do."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
+from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
 Query = Annotated[StrictStr, Field(min_length=1, description="What to search for.")]
 Count = Annotated[StrictInt, Field(ge=0)]
 
 
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
 class TextDocument(BaseModel):
-    """A document with an optional title."""
+    """A document with an optional title; other fields of it are not read."""
 
     text: StrictStr
     title: StrictStr = ""
 
 
-class RerankRequest(BaseModel):
-    """A request in the format of Cohere and Jina."""
+# Tags stand in the places of errors, between the names of fields; no field's name looks like one.
+def is_tag(part: object) -> bool:
+    """Whether a part of the place of an error is a tag, which means nothing to clients."""
+    return isinstance(part, str) and part.startswith("<")
 
-    model: StrictStr | None = Field(default=None, description="Ignored: a service has one model.")
+
+AnyDocument = Annotated[
+    Annotated[StrictStr, Tag("<text>")] | Annotated[TextDocument, Tag("<object>")],
+    Discriminator(lambda found: "<object>" if isinstance(found, dict | TextDocument) else "<text>"),
+]
+Model = Annotated[StrictStr | None, Field(description="Not looked at: a service has one model.")]
+RawScores = Annotated[StrictBool, Field(description="Return logits in place of probabilities.")]
+
+
+class RerankRequest(_Request):
+    """A request in the format of Cohere, Jina and vLLM."""
+
+    model: Model = None
     query: Query
-    documents: list[StrictStr | TextDocument]
-    top_n: Count | None = Field(default=None, description="Maximum number of results. Default: all.")
+    documents: list[AnyDocument]
+    top_n: Count | None = Field(
+        default=None,
+        validation_alias=AliasChoices("top_n", "top_k"),
+        description="Maximum number of results. Default: all. Also called top_k.",
+    )
     return_documents: StrictBool = False
+    raw_scores: RawScores = False
 
 
-class TextsRequest(BaseModel):
+class TextsRequest(_Request):
     """A request in the format of text-embeddings-inference."""
 
+    model: Model = None
     query: Query
     texts: list[StrictStr]
-    raw_scores: StrictBool = Field(default=False, description="Return logits in place of probabilities.")
+    raw_scores: RawScores = False
     return_text: StrictBool = False
-    truncate: StrictBool = Field(default=True, description="False refuses texts longer than the model reads.")
-
-
-def _shape(body: Any) -> str:
-    found = body.get("texts") if isinstance(body, dict) else getattr(body, "texts", None)
-    return "documents" if found is None else "texts"
+    truncate: StrictBool = Field(
+        default=True, description="False refuses texts longer than the model reads. A query is never cut."
+    )
 
 
 EitherRequest = Annotated[
-    Annotated[RerankRequest, Tag("documents")] | Annotated[TextsRequest, Tag("texts")], Discriminator(_shape)
+    Annotated[RerankRequest, Tag("<documents>")] | Annotated[TextsRequest, Tag("<texts>")],
+    Discriminator(lambda body: "<texts>" if isinstance(body, dict) and "texts" in body else "<documents>"),
 ]
 
 
@@ -77,7 +99,7 @@ class ScoredText(BaseModel):
     text: str | None = None
 
 
-class SearchRequest(BaseModel):
+class SearchRequest(_Request):
     """A search in the service's corpus."""
 
     query: Query
@@ -106,10 +128,13 @@ class SearchResponse(BaseModel):
 
     query: str
     threshold: float | None
+    reranked: bool = Field(
+        description="False if the query leaves the model no room for a document: the order is the first stage's."
+    )
     results: list[Found]
 
 
-class Judgement(BaseModel):
+class Judgement(_Request):
     """A person's judgement of a search result."""
 
     query: Query

@@ -120,6 +120,10 @@ def test_parts_that_do_not_fit_together_are_refused(hybrid: Any, dense: Any, tmp
     (tmp_path / "dense" / "vectors.npy").write_bytes(b"")
     with pytest.raises(PackageError, match="damaged or no dense index"):
         load_retriever(tmp_path)
+    for value, what in ((np.nan, "no finite numbers"), (1j, "complex128"), ("x", "<U1")):
+        np.save(tmp_path / "dense" / "vectors.npy", np.full(dense.vectors.shape, value))
+        with pytest.raises(PackageError, match=what):
+            load_retriever(tmp_path)
     with pytest.raises(InputError, match="a dense index needs an encoder"):
         fit_retriever(DOCUMENTS, "dense")
     with pytest.raises(InputError, match="the corpus is empty"):

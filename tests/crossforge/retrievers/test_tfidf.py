@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import ValuesView
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -179,6 +180,19 @@ def change(path, **values):
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
+def spoil(folder, name, value):
+    """Put a value first in an array, which may thereby come to hold another kind of values."""
+    array = np.load(folder / name)
+    spoilt = array.astype(np.result_type(array, type(value)) if not isinstance(value, str) else "U9")
+    spoilt[0] = value
+    np.save(folder / name, spoilt)
+
+
+def twice(folder, key):
+    values = json.loads((folder / "index.json").read_text())[key]
+    change(folder / "index.json", **{key: [values[0], *values[:-1]]})
+
+
 DAMAGE = {
     "index.json is missing": lambda folder: (folder / "index.json").unlink(),
     "index.json is no JSON": lambda folder: (folder / "index.json").write_text("{"),
@@ -194,6 +208,27 @@ DAMAGE = {
     "an array is a pickle": lambda folder: np.save(folder / "idf.npy", np.array([Evil()], dtype=object)),
     "indptr is of another size": lambda folder: np.save(folder / "indptr.npy", np.zeros(2, dtype=np.int32)),
     "idf is of another size": lambda folder: np.save(folder / "idf.npy", np.ones(1, dtype=np.float32)),
+    **{
+        f"{name} holds {value}": partial(spoil, name=f"{name}.npy", value=value)
+        for name in ("data", "idf")
+        for value in (math.nan, math.inf, -1.0, 1j, "x")
+    },
+    "indices are no whole numbers": partial(spoil, name="indices.npy", value=0.5),
+    "a document stands twice at a term": lambda folder: np.save(
+        folder / "indices.npy", np.zeros_like(np.load(folder / "indices.npy"))
+    ),
+    "a term stands twice": partial(twice, key="terms"),
+    "an id stands twice": partial(twice, key="doc_ids"),
+    "an id is a number": lambda folder: change(folder / "index.json", doc_ids=[*range(len(DOCUMENTS))]),
+    "the title weight is NaN": lambda folder: change(folder / "index.json", title_weight=math.nan),
+    "the analyzer is unknown": lambda folder: change(folder / "index.json", analyzer={"kind": "sound"}),
+    "an n-gram has no length": lambda folder: change(folder / "index.json", analyzer={"kind": "char", "ngram": 0}),
+    "the average length is 0": lambda folder: change(
+        folder / "index.json", weighting={"name": "bm25", "average_length": 0, "k1": 0.9, "b": 0.4}
+    ),
+    "b is above 1": lambda folder: change(
+        folder / "index.json", weighting={"name": "bm25", "average_length": 9, "k1": 0.9, "b": 2}
+    ),
     "the folder is missing": shutil.rmtree,
 }
 

@@ -20,7 +20,7 @@ from crossforge.service.batches import SharedReranker
 from crossforge.service.settings import Settings
 
 READING = {"GET /health", "GET /metrics"}
-WRITING = {"POST /v1/rerank", "POST /rerank", "POST /v1/search", "POST /v1/judgements"}
+WRITING = {"POST /v2/rerank", "POST /v1/rerank", "POST /rerank", "POST /v1/search", "POST /v1/judgements"}
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,8 @@ def api(toy_package, tmp_path_factory):
     reranker = SharedReranker(toy_package)
     search = RetrieveAndRerank(*load_first_stage(toy_package / "first_stage"), reranker)
     judgements = tmp_path_factory.mktemp("judged") / "judgements.tsv"
-    return schemathesis.openapi.from_asgi(
-        "/openapi.json", create_app("toy", reranker, search, Settings(judgements=judgements))
-    )
+    settings = Settings(judgements=judgements, allowed_hosts=["testserver"])
+    return schemathesis.openapi.from_asgi("/openapi.json", create_app("toy", reranker, search, settings))
 
 
 def operations(api):

@@ -1,5 +1,6 @@
 """`crossforge serve`: every shape, every limit, and nothing of a request where it does not belong."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed: crossforge[serve]")
 
-from fastapi.testclient import TestClient
+from fastapi.testclient import TestClient as AnyClient
 
 from crossforge import RetrieveAndRerank
 from crossforge.pipeline import load_first_stage
@@ -21,6 +22,13 @@ from crossforge.service.settings import Limits, Settings
 
 QUERY, TEXTS = "bread oven", ["sail and wind", "bread oven yeast", "", "butter pastry bread", "Bread 🥖"]
 SECRET = "flour4711"
+
+
+class TestClient(AnyClient):
+    """A client on the same machine."""
+
+    def __init__(self, app):
+        super().__init__(app, base_url="http://localhost:8080")
 
 
 def make_app(package, settings=None, *, corpus=True):
@@ -57,7 +65,7 @@ def ranked_by(reranker, texts=TEXTS):
 # --- the shapes ---
 
 
-@pytest.mark.parametrize("path", ["/v1/rerank", "/rerank"])
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
 def test_reranking_in_the_shape_of_cohere_and_jina(client, toy_reranker, path):
     answer = client.post(path, json={"model": "any", "query": QUERY, "documents": TEXTS, "top_n": 3}).json()
     expected = ranked_by(toy_reranker)[:3]
@@ -67,6 +75,14 @@ def test_reranking_in_the_shape_of_cohere_and_jina(client, toy_reranker, path):
     assert set(answer["results"][0]) == {"index", "relevance_score"}
     tokens = sum(len(pair.ids) for pair in toy_reranker.tokenizer.encode([(QUERY, text) for text in TEXTS]))
     assert answer["usage"] == {"total_tokens": tokens}
+
+
+def test_names_that_other_services_use_mean_the_same(client, toy_reranker):
+    body = {"model": "any", "query": QUERY}
+    answer = client.post("/v2/rerank", json={**body, "documents": TEXTS, "top_k": 2, "raw_scores": True}).json()
+    scores = [found["relevance_score"] for found in answer["results"]]
+    assert scores == pytest.approx([found.score for _, found in ranked_by(toy_reranker)[:2]], abs=1e-5)
+    assert len(client.post("/rerank", json={**body, "texts": TEXTS}).json()) == len(TEXTS)
 
 
 def test_documents_may_be_objects_and_are_returned_where_asked_for(client, toy_reranker):
@@ -118,6 +134,13 @@ def test_searching_gives_what_the_pipeline_gives(client, toy_package, toy_rerank
     assert client.post("/v1/search", json={"query": "unheardof"}).json()["results"] == []
 
 
+def test_a_query_that_leaves_no_room_is_searched_and_not_reranked(client):
+    answer = client.post("/v1/search", json={"query": "bread oven " * 60, "k": 5}).json()
+    assert (answer["reranked"], answer["threshold"], len(answer["results"])) == (False, None, 5)
+    assert [found["first_stage_rank"] for found in answer["results"]] == [1, 2, 3, 4, 5]
+    assert client.post("/v1/search", json={"query": QUERY}).json()["reranked"]
+
+
 def test_without_a_corpus_there_is_no_searching(limited):
     client = limited(corpus=False)
     refused = client.post("/v1/search", json={"query": QUERY})
@@ -145,12 +168,21 @@ def test_health_says_what_is_served(client, toy_reranker):
         ("/v1/rerank", {"query": " ", "documents": ["a"]}, "the query is empty"),
         ("/v1/rerank", {"query": "bread " * 60, "documents": ["a"]}, "shorten the query"),
         ("/v1/rerank", {"query": 3, "documents": ["a"]}, "query"),
-        ("/v1/rerank", {"query": "a", "documents": [None]}, "0"),
-        ("/v1/rerank", {"query": "a", "documents": "bread"}, "list"),
+        ("/v1/rerank", {"query": "a", "documents": [None]}, "documents.0: Input should be a valid string"),
+        ("/v1/rerank", {"query": "a", "documents": ["a", {"title": "b"}]}, "documents.1.text: Field required"),
+        ("/v1/rerank", {"query": "a", "documents": "bread"}, "documents: Input should be a valid list"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "topn": 1}, "topn: there is no such field"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": 1, "top_k": 1}, "top_k: there is no such field"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "return_text": True}, "return_text: there is no such field"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "texts": ["a"]}, "documents: there is no such field"),
+        ("/rerank", {"query": "a", "texts": None}, "texts: Input should be a valid list"),
+        ("/rerank", {"query": "a", "texts": ["a"], "top_n": 1}, "top_n: there is no such field"),
+        ("/v1/search", {"query": "a", "top_k": 3}, "top_k: there is no such field"),
+        ("/v1/judgements", {"query": "a", "doc_id": "b", "relevant": True, "by": "me"}, "by: there is no such field"),
         ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": -1}, "top_n"),
         ("/v1/rerank", {"query": "a"}, "required"),
         ("/v1/rerank", [], "body"),
-        ("/rerank", {"query": "a", "texts": ["a", 1]}, "1"),
+        ("/rerank", {"query": "a", "texts": ["a", 1]}, "texts.1: Input should be a valid string"),
         ("/v1/search", {"query": "a", "k": -1}, "k"),
         ("/v1/search", {"query": None}, "query"),
     ],
@@ -227,6 +259,83 @@ def test_a_queue_that_is_full_is_told(toy_package, monkeypatch):
     assert "2 requests are already waiting" in refused.json()["detail"]
 
 
+def answer_to(gate, *messages, path="/rerank"):
+    """Status and reason for a POST of which these ASGI messages arrive, and then nothing more."""
+    sent, left = [], list(messages)
+
+    async def receive():
+        return left.pop(0) if left else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
+             "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")]}  # fmt: skip
+
+    async def ask():
+        await gate(scope, receive, send)
+        return sent[0]["status"], json.loads(sent[1]["body"])["detail"]
+
+    return ask()
+
+
+def part(body, more=True):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_unfinished_bodies_take_no_place_and_have_a_deadline(toy_package):
+    app = make_app(toy_package, Settings(limits=Limits(requests=2, seconds=2)))
+
+    async def both():
+        unfinished = [asyncio.create_task(answer_to(app, part(b'{"query": '))) for _ in range(20)]
+        await asyncio.sleep(0.2)
+        whole = json.dumps({"query": QUERY}).encode()
+        status, _ = await answer_to(app, part(whole[:5]), part(whole[5:], False))
+        return status, any(found.done() for found in unfinished), set(await asyncio.gather(*unfinished))
+
+    status, too_early, answers = asyncio.run(both())
+    assert (status, too_early) == (422, False)  # taken, and found to hold no documents
+    assert answers == {(408, "the body did not arrive within 2 s")}
+
+
+def test_a_body_that_breaks_off_is_no_error_of_the_service(toy_package, caplog):
+    app = make_app(toy_package)
+    found = asyncio.run(answer_to(app, part(b"{"), {"type": "http.disconnect"}))
+    assert found == (400, "the body breaks off")
+    assert caplog.records == []
+
+
+def test_unfinished_bodies_cannot_fill_the_memory(toy_package):
+    app = make_app(toy_package, Settings(limits=Limits(requests=2, body=1000, seconds=1)))
+
+    async def four():
+        return [status for status, _ in await asyncio.gather(*(answer_to(app, part(b" " * 900)) for _ in range(4)))]
+
+    assert sorted(asyncio.run(four())) == [408, 408, 429, 429]
+
+
+def test_health_and_metrics_wait_for_no_reranking(toy_package, monkeypatch):
+    go_on, inside, many = threading.Event(), threading.Semaphore(0), 45  # more than the threads of the pool
+
+    def slow(self, *arguments, **options):
+        inside.release()
+        assert go_on.wait(timeout=60)
+        return rank(self, *arguments, **options)
+
+    rank = SharedReranker.rank
+    monkeypatch.setattr(SharedReranker, "rank", slow)
+    with TestClient(make_app(toy_package)) as client, ThreadPoolExecutor(many + 3) as pool:
+        waiting = [pool.submit(client.post, "/rerank", json={"query": QUERY, "texts": TEXTS}) for _ in range(many)]
+        for _ in range(40):
+            assert inside.acquire(timeout=60)
+        asked = [pool.submit(client.get, path) for path in ("/", "/health", "/metrics")]
+        try:
+            assert [found.result(timeout=20).status_code for found in asked] == [200] * 3
+        finally:
+            go_on.set()
+        assert {found.result().status_code for found in waiting} == {200}
+
+
 # --- the key ---
 
 
@@ -245,6 +354,47 @@ def test_the_right_key_lets_in(limited):
     headers = {"authorization": f"Bearer {SECRET}"}
     body = {"query": QUERY, "texts": TEXTS}
     assert limited(key=SECRET).post("/rerank", json=body, headers=headers).status_code == 200
+
+
+# --- other hosts ---
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "attacker.example:8080"}, {"host": "localhost.attacker.example"}, {"host": "127.0.0.1.attacker.net"},
+        {"host": ""}, {"host": "[::1"}, {"host": "attacker.example", "origin": "http://attacker.example"},
+        {"origin": "https://attacker.example"}, {"origin": "null"}, {"origin": "http://localhost@attacker.example"},
+    ],
+)  # fmt: skip
+def test_without_a_key_a_stranger_reads_and_writes_nothing(limited, tmp_path, headers):
+    client = limited(judgements=tmp_path / "judgements.tsv")
+    bodies = {
+        "/v1/search": {"query": QUERY}, "/rerank": {"query": QUERY, "texts": TEXTS},
+        "/v1/judgements": {"query": QUERY, "doc_id": "baking-1", "relevant": True},
+    }  # fmt: skip
+    for path, body in bodies.items():
+        refused = client.post(path, json=body, headers=headers)
+        assert (refused.status_code, "--allowed-host" in refused.json()["detail"]) == (403, True)
+    assert client.get("/metrics", headers=headers).status_code == 403
+    assert client.get("/health", headers=headers).status_code == 200  # says nothing of the corpus
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
+@pytest.mark.parametrize("port", ["", ":8080"])
+def test_the_own_machine_is_no_stranger(client, name, port):
+    for headers in ({"host": name + port}, {"host": name + port, "origin": f"http://{name}{port}"}):
+        assert client.post("/v1/search", json={"query": QUERY}, headers=headers).status_code == 200
+
+
+def test_another_name_can_be_allowed_and_a_key_allows_all(limited):
+    named = {"host": "search.example:8080", "origin": "https://search.example"}
+    allowed = limited(allowed_hosts=["search.example"])
+    assert allowed.post("/v1/search", json={"query": QUERY}, headers=named).status_code == 200
+    assert allowed.post("/v1/search", json={"query": QUERY}, headers={"host": "other.example"}).status_code == 403
+    with_key = {**named, "authorization": f"Bearer {SECRET}"}
+    assert limited(key=SECRET).post("/v1/search", json={"query": QUERY}, headers=with_key).status_code == 200
 
 
 # --- what is kept ---
@@ -298,6 +448,21 @@ def test_judgements_are_appended_as_training_reads_them(limited, tmp_path):
     queries = read_typed_queries(path.with_name("judged_queries.jsonl"))
     judgements = {queries[key]: judged for key, judged in read_judgements(path).items()}
     assert judgements == {"Bread oven": {"baking-1": 1, "baking-2": 0}, "sail": {"sailing-1": 0}}
+
+
+def test_a_judgement_that_cannot_be_stored_is_told(limited, tmp_path):
+    (tmp_path / "file").write_text("")
+    client = limited(judgements=tmp_path / "file" / "judgements.tsv")
+    refused = client.post("/v1/judgements", json={"query": QUERY, "doc_id": "baking-1", "relevant": True})
+    assert (refused.status_code, refused.json()["detail"][:34]) == (507, "the judgement cannot be stored: fi")
+
+
+@pytest.mark.parametrize("query", ["  ", "\t\n", "\x00", "\x1f \x7f", "\u200b"])
+def test_a_judgement_of_a_blank_query_is_refused(limited, tmp_path, query):
+    client = limited(judgements=tmp_path / "judgements.tsv")
+    refused = client.post("/v1/judgements", json={"query": query, "doc_id": "baking-1", "relevant": True})
+    assert (refused.status_code, refused.json()) == (422, {"detail": "the query is empty"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_judgements_of_what_is_not_there_are_refused(limited, client, tmp_path):

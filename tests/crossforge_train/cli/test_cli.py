@@ -108,6 +108,7 @@ def test_an_interrupted_run_is_told_in_one_line(
     [
         (OSError(28, "No space left on device"), "no space left on the disk"),
         (PermissionError(13, "Permission denied", "/some/x"), "/some/x: permission denied"),
+        (OSError(30, "Read-only file system", "/some/x"), "/some/x: read-only file system"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), "torch is not installed"),
     ],
 )

@@ -1,5 +1,6 @@
 """The command `crossforge serve`, as a process of its own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -30,10 +32,11 @@ def post(address, path, body):
 def serve():
     processes = []
 
-    def start(*arguments):
+    def start(*arguments, key="k"):
+        environment = {name: value for name, value in os.environ.items() if name != "CROSSFORGE_API_KEY"}
         process = subprocess.Popen(
             [*COMMAND, *map(str, arguments), "--port", "0"], stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "CROSSFORGE_API_KEY": "k"},
+            env={**environment, **({"CROSSFORGE_API_KEY": key} if key else {})},
         )  # fmt: skip
         processes.append(process)
         address = next(word for word in process.stderr.readline().split() if word.startswith("http://"))
@@ -73,6 +76,30 @@ def test_requests_under_way_are_answered_before_it_ends(serve, toy_package):
     process.wait(timeout=60)
     caller.join(timeout=60)
     assert len(found) == 1000
+
+
+def test_unfinished_bodies_lock_nobody_out(serve, toy_package):
+    _, address = serve(toy_package, "--max-requests", "2")
+    port = int(address.rpartition(":")[2])
+    head = "POST /rerank HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-length: 99\r\n\r\n{"
+    with contextlib.ExitStack() as opened:
+        for _ in range(64):
+            unfinished = opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+            unfinished.sendall(head.encode())
+        assert len(post(address, "/rerank", {"query": "bread", "texts": ["a", "b"]})) == 2
+
+
+def test_without_a_key_only_names_that_were_given_are_answered_to(serve, toy_package):
+    _, address = serve(toy_package, "--allowed-host", "search.example", key=None)
+    statuses = {}
+    for name in ("127.0.0.1", "search.example:80", "attacker.example"):
+        request = urllib.request.Request(address + "/metrics", headers={"host": name})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                statuses[name] = answer.status
+        except urllib.error.HTTPError as error:
+            statuses[name] = error.code
+    assert statuses == {"127.0.0.1": 200, "search.example:80": 200, "attacker.example": 403}
 
 
 def test_another_corpus_can_be_served(serve, toy_package, tmp_path):

@@ -1,13 +1,11 @@
 """What people judged on the page of `crossforge serve` reaches the next training, and no held-out query does."""
 
 import pytest
-from support import toy_config
+from support import Recorder, toy_config
 
-from crossforge import InputError
 from crossforge.service.judgements import JudgementLog
 from crossforge_train.collections.typed_queries import read_typed_queries
 from crossforge_train.config.loading import load_config
-from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
@@ -19,7 +17,9 @@ def collect(tmp_path, toy_collection, tiny_encoder):
     config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder))
 
     def run():
-        run_stages(config, STAGES[:1], SilentReporter())
+        reporter = Recorder()
+        run_stages(config, STAGES[:1], reporter)
+        run.notes = reporter.notes
         return RunFolder(config.folder).collected.collection()
 
     run.log = JudgementLog(config.folder / "judgements.tsv")
@@ -57,9 +57,20 @@ def test_a_query_of_the_collection_is_judged_where_it_stands(collect, split):
     assert after.queries == before.queries
 
 
-def test_a_malformed_line_is_named(tmp_path):
-    path = tmp_path / "judged_queries.jsonl"
-    path.write_text('{"_id": "a", "text": "b"}\n{"_id": 3}\n')
-    with pytest.raises(InputError, match="line 2"):
-        read_typed_queries(path)
+@pytest.mark.parametrize("line", [b'{"_id": 3}', b'{"_id": "c", "text": " \\t"}', b'{"_id": "c"', b"[]", b"\xff\xfe"])
+def test_a_bad_line_is_left_out_with_a_warning_and_stops_nothing(tmp_path, line):
+    path, warnings = tmp_path / "judged_queries.jsonl", []
+    path.write_bytes(b'{"_id": "a", "text": "b"}\n' + line + b'\n\n{"_id": "d", "text": "\xc3\xa9"}\n')
+    assert read_typed_queries(path, warnings.append) == {"a": "b", "d": "é"}
+    (warning,) = warnings
+    assert warning.startswith(f"left out: {path}, line 2: ")
     assert read_typed_queries(tmp_path / "none") == {}
+
+
+def test_training_goes_on_after_a_bad_line_and_says_so(collect):
+    collect()
+    collect.log.add("a query nobody had", "baking-1", True)
+    with collect.log._path.with_name("judged_queries.jsonl").open("a") as lines:
+        lines.write('{"_id": "typed-1", "text": ""}\n')
+    assert "a query nobody had" in collect().queries.values()
+    assert ["line 2" in note for note in collect.notes if note.startswith("left out")] == [True]

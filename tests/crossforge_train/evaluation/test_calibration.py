@@ -124,3 +124,10 @@ def test_precision_and_recall_of_a_small_case() -> None:
     assert (found.precision, found.recall) == (1.0, 0.5)
     assert (found.kept_precision, found.kept_recall) == (0.5, 1.0)
     assert measure_threshold(scored, {"q0": {"d0": 1}}, Calibrator(), 0.0).precision is None
+
+
+def test_logits_that_say_the_opposite_calibrate_to_the_overall_share() -> None:
+    logits, relevant = np.array([-2, -1, 1, 2], dtype=np.float32), np.array([True, False, False, False])
+    found = fit_platt(logits, relevant)
+    assert found.slope == 0
+    assert found.probabilities(logits) == pytest.approx([0.25] * 4)

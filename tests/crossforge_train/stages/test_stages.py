@@ -1,8 +1,17 @@
 """Stages and their fingerprints, with stages that do next to nothing."""
 
+import errno
 import json
+import os
+import re
 import shutil
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +22,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.records import read_record
-from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.runner import reuse, run_stages
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 
 
@@ -94,6 +103,18 @@ def test_a_result_that_was_deleted_is_made_again(fakes: Fakes) -> None:
     fakes.go()
     shutil.rmtree(fakes.config.folder / "three")
     assert fakes.go() == ["three"]
+
+
+def test_stages_are_checked_before_any_runs_unless_they_are_finished(fakes: Fakes) -> None:
+    def refuse(config: Config) -> None:
+        raise InputError("this cannot work")
+
+    checked = [*fakes.stages()[:2], replace(fakes.stages()[2], check=refuse)]
+    with pytest.raises(InputError, match="this cannot work"):
+        run_stages(fakes.config, checked, SilentReporter())
+    assert fakes.ran == []
+    fakes.go()
+    run_stages(fakes.config, checked, SilentReporter())
 
 
 def test_fresh_runs_everything_again(fakes: Fakes) -> None:
@@ -188,9 +209,107 @@ def test_a_file_in_place_of_the_folder_is_refused(fakes: Fakes) -> None:
         fakes.go()
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_folder_that_cannot_be_written_is_told(fakes: Fakes, monkeypatch: pytest.MonkeyPatch, fresh: bool) -> None:
+    if not fresh:
+        fakes.go()
+
+    def read_only(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+    monkeypatch.setattr(
+        "crossforge_train.run_folder.write_json" if fresh else "crossforge_train.run_lock.write_json", read_only
+    )
+    with pytest.raises(InputError, match=r"fake: cannot be written \(read-only file system\); choose another runs"):
+        fakes.go()
+
+
+def test_runs_that_are_a_file_are_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(InputError, match="fake: cannot be written"):
+        Fakes(tmp_path / "runs").go()
+
+
 def test_an_empty_folder_may_be_used(fakes: Fakes) -> None:
     fakes.config.folder.mkdir()
     assert fakes.go() == ["one", "two", "three"]
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from crossforge_train.run_folder import RunFolder
+with RunFolder(Path(sys.argv[1])).taken():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_elsewhere(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that works in a run's folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_run_that_another_process_works_on_is_refused_and_left_alone(fakes: Fakes) -> None:
+    fakes.go()
+    before = {path: path.read_bytes() for path in fakes.config.folder.rglob("*") if path.is_file()}
+    with held_elsewhere(fakes.config.folder) as process:
+        whose = f"process {process.pid} on {socket.gethostname()} is working in it; wait for it, or choose another name"
+        for attempt in (fakes.go, lambda: reuse(fakes.config, fakes.stages(), [])):
+            with pytest.raises(InputError, match=f"^{re.escape(f'{fakes.config.folder}: {whose}')}$"):
+                attempt()
+    assert before.keys() == {path for path in fakes.config.folder.rglob("*") if path.is_file()}
+    assert fakes.go(fresh=True) == ["one", "two", "three"]  # a killed process holds nothing
+
+
+def test_another_thread_is_refused_too_and_the_run_is_free_afterwards(fakes: Fakes) -> None:
+    refused: list[BaseException] = []
+
+    def in_another_thread() -> None:
+        def attempt() -> None:
+            try:
+                run_stages(fakes.config, fakes.stages()[:1], SilentReporter(), fresh=True)
+            except InputError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+
+    fakes.before_writing = {"two": in_another_thread}
+    assert fakes.go() == ["one", "two", "three"]
+    assert f"process {os.getpid()} on" in str(refused[0])
+    fakes.fail_in("two")
+    with pytest.raises(RuntimeError):
+        fakes.go(fresh=True)
+    fakes.before_writing = {}
+    assert fakes.go() == ["two"]
+
+
+def test_a_stage_whose_folder_was_replaced_underneath_is_not_finished(fakes: Fakes) -> None:
+    partial = fakes.config.folder / "two.partial"
+
+    def replace_it() -> None:
+        shutil.rmtree(partial)
+        partial.mkdir()
+
+    fakes.before_writing = {"two": replace_it}
+    with pytest.raises(InputError, match=r"two\.partial: deleted or replaced .* run the same command again"):
+        fakes.go()
+    assert not finished(fakes, "two")
+    assert not (fakes.config.folder / "two").exists()
+    fakes.before_writing = {}
+    assert fakes.go() == ["two", "three"]
 
 
 def test_too_little_space_names_folder_and_need(tmp_path: Path) -> None:

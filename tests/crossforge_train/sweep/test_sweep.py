@@ -1,6 +1,8 @@
 """`crossforge sweep`: what is proposed, what is shared, kills, failures and the table."""
 
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,26 @@ def test_a_sweep_is_repeatable_and_names_the_best_trial_first(swept: Callable[..
         folder = Path(one.folder) / f"trial-{trial.number:03}"
         assert read_json(folder / "finetune" / "history.json")["best_dev"] == trial.dev
         assert not (folder / "evaluate").exists(), "the test split is not for choosing"
+
+
+def test_two_sweeps_of_one_run_are_not_mixed(swept: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, refused = swept(RATES), []
+
+    def another_sweep(*_: Any) -> Trial:
+        thread = threading.Thread(target=lambda: refused.append(_error_of(lambda: sweep(path))))
+        thread.start()
+        thread.join()
+        return Trial(1, {}, 0.5)
+
+    monkeypatch.setattr("crossforge_train.sweep.runner._run_trial", another_sweep)
+    sweep(path, trials=1)
+    assert f"process {os.getpid()}" in refused[0]
+
+
+def _error_of(work: Callable[[], object]) -> str:
+    with pytest.raises(InputError) as found:
+        work()
+    return str(found.value)
 
 
 def test_the_command_trains_what_the_best_trial_trained(swept: Callable[..., Path]) -> None:

@@ -60,8 +60,7 @@ def rows_to_judge(
     if reranker is not None:
         pipeline = RetrieveAndRerank(corpus, run, reranker)
         for query_id, both in orders.items():
-            if reranker.tokenizer.fits(queries[query_id]):
-                both.append([one.doc_id for one in pipeline.rerank(queries[query_id], found[query_id])])
+            both.append([one.doc_id for one in pipeline.rerank(queries[query_id], found[query_id])])
     agreement = {query_id: _agreement(both, depth) for query_id, both in orders.items()}
     return [
         dict(

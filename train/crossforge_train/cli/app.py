@@ -82,10 +82,10 @@ def _message(error: Exception) -> str | None:
         return str(error.format_message())
     if isinstance(error, ModuleNotFoundError):
         return f'{error.name} is not installed, and this command needs it: pip install "crossforge[train]"'
-    if isinstance(error, PermissionError):
-        return f"{error.filename}: permission denied"
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
         return "no space left on the disk; free some and run the same command again: finished stages are kept"
+    if isinstance(error, OSError) and error.filename is not None:  # a read-only disk, a folder in place of a file
+        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
     return None
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from crossforge.explanation import COLUMNS, cells_of
+from crossforge.explanation import COLUMNS, NOT_RERANKED, cells_of
 from crossforge_train import processes
 from crossforge_train.reporting import Advance, Reporter, SilentReporter
 
@@ -108,7 +108,7 @@ def show_report(report: Report) -> None:
     from crossforge_train.evaluation.verdict import CORRECTION_RULE
     from crossforge_train.report.tables import (
         guard_line,
-        own_documents,
+        remarks,
         table_header,
         table_rows,
         verdict_lines,
@@ -127,8 +127,8 @@ def show_report(report: Report) -> None:
             console.print(f"[bold {_COLOURS[found.verdict]}]{escape(line)}[/]", soft_wrap=True)
         for line in warning_lines(split, report.metric):
             console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
-        if found_own := own_documents(split):
-            console.print(f"[dim]{found_own}[/]", soft_wrap=True)
+        for remark in remarks(split):
+            console.print(f"[dim]{remark}[/]", soft_wrap=True)
         console.print()
     if report.guard:
         colour = "green" if report.guard.outcome == "HELD" else "yellow"
@@ -214,6 +214,7 @@ def show_results(results: RankedResults, first_stage: str | None = None) -> None
         before = [str(found.first_stage_rank), _movement(found)] if first_stage else []
         table.add_row(str(found.rank), *before, f"{found.probability:.3f}", f"{found.score:+.2f}", _line(found))
     console.print(table)
+    _say_if_not_reranked(results)
 
 
 def show_side_by_side(
@@ -236,6 +237,12 @@ def show_side_by_side(
         parts = [escape(_origin(origins.get(new.doc_id, {})))] if origins else []
         table.add_row(str(new.rank), _name(old), _name(new), *parts, _movement(new), f"{new.probability:.3f}")
     console.print(table)
+    _say_if_not_reranked(results)
+
+
+def _say_if_not_reranked(results: RankedResults) -> None:
+    if not results.reranked:
+        console.print(f"[yellow]{NOT_RERANKED}[/]", soft_wrap=True)
 
 
 def _origin(ranks: Mapping[str, int]) -> str:

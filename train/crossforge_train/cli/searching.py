@@ -94,7 +94,8 @@ def search(
         return
     results = pipeline(query, None if compare else k)
     if as_json:
-        show_json({"query": query, "results": [as_dict(found) for found in results[:k]]})
+        found = [as_dict(result) for result in results[:k]]
+        show_json({"query": query, "reranked": results.reranked, "results": found})
     elif compare:
         show_side_by_side(results, k, pipeline.first_stage, pipeline.origins(query))
     else:

@@ -41,6 +41,10 @@ def serve(
         Path | None,
         typer.Option(help="File for judgements made on the page. Default: judgements.tsv of the package's run."),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Without a key: a name to answer to, besides localhost and --host; may be repeated."),
+    ] = None,
     max_documents: Annotated[int, typer.Option(help="Documents per request.", min=1)] = 1000,
     max_body: Annotated[int, typer.Option(help="Bytes per request.", min=1)] = 16 * 1024 * 1024,
     max_requests: Annotated[int, typer.Option(help="Requests in progress or waiting.", min=1)] = 64,
@@ -65,7 +69,8 @@ def serve(
     if key is not None and not key.strip():
         raise InputError(f"{KEY_VARIABLE} is empty; set it to a key, or unset it to serve without one")
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
-    settings = Settings(limits, key, judgements or judgements_of_run(Path(package)))
+    hosts = (f"[{host}]" if ":" in host else host, *(allowed_host or ()))
+    settings = Settings(limits, key, judgements or judgements_of_run(Path(package)), hosts)
     reranker = SharedReranker(package, backend=backend, max_passages=passages)
     reranker.warmup()
     search = None
@@ -81,9 +86,8 @@ def serve(
         server_header=False,
     )
     with _listening(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
-        shown = f"[{host}]" if ":" in host else host
         error_console.print(
-            f"serving {package} on http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends)",
+            f"serving {package} on http://{hosts[0]}:{listener.getsockname()[1]} (Ctrl-C ends)",
             markup=False,
             soft_wrap=True,
         )

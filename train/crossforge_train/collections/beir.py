@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from crossforge.documents import Document
+from crossforge.documents import Document, json_metadata
 from crossforge.errors import InputError
 from crossforge.files import read_jsonl, read_lines, write_jsonl, write_tsv
 from crossforge_train.collections.collection import Collection, Qrels
@@ -67,7 +67,12 @@ def write_beir(folder: Path, collection: Collection) -> None:
     """Write a collection in BEIR layout into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     documents = (
-        {"_id": found.doc_id, "title": found.title, "text": found.text, **_as_metadata(found.metadata)}
+        {
+            "_id": found.doc_id,
+            "title": found.title,
+            "text": found.text,
+            **_as_metadata(found.metadata, f"document {found.doc_id!r}"),
+        }
         for found in collection.corpus.values()
     )
     write_jsonl(folder / "corpus.jsonl", documents)
@@ -77,7 +82,7 @@ def write_beir(folder: Path, collection: Collection) -> None:
 def write_judged(folder: Path, collection: Collection) -> None:
     """Write queries and judgements in BEIR layout into `folder`."""
     queries = (
-        {"_id": key, "text": text, **_as_metadata(collection.query_fields.get(key))}
+        {"_id": key, "text": text, **_as_metadata(collection.query_fields.get(key), f"query {key!r}")}
         for key, text in collection.queries.items()
     )
     write_jsonl(folder / "queries.jsonl", queries)
@@ -96,8 +101,8 @@ def _packed_or_not(path: Path) -> Path:
     return packed if packed.is_file() and not path.is_file() else path
 
 
-def _as_metadata(fields: Any) -> dict[str, Any]:
-    return {"metadata": dict(fields)} if fields else {}
+def _as_metadata(fields: Any, whose: str) -> dict[str, Any]:
+    return {"metadata": json_metadata(fields, whose)} if fields else {}
 
 
 def _queries(path: Path) -> Iterator[Query]:

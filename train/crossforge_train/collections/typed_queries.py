@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge.files import read_jsonl
+from crossforge.files import parse_json_object
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.judgements import Judgements
 from crossforge_train.collections.splits import normalized
 
 
-def read_typed_queries(path: Path) -> dict[str, str]:
+def read_typed_queries(path: Path, warn: Callable[[str], None] = lambda warning: None) -> dict[str, str]:
     """Read the service's file of typed queries: query id -> text; empty if there is no file.
 
-    Raises:
-        InputError: a line is malformed.
+    Args:
+        path: the file. It is written for strangers, so a line that is of no use is left out and ends no training.
+        warn: is told of each line that is left out.
     """
     queries: dict[str, str] = {}
-    for number, row in read_jsonl(path) if path.is_file() else ():
-        query_id, text = row.get("_id"), row.get("text")
-        if not isinstance(query_id, str) or not isinstance(text, str) or not text.strip():
-            raise InputError(f'{path}, line {number}: expected {{"_id": …, "text": …}}')
-        queries[query_id] = text
+    for number, line in enumerate(path.read_bytes().split(b"\n") if path.is_file() else (), start=1):
+        try:
+            if line.strip():
+                query_id, text = _typed_query(line, f"{path}, line {number}")
+                queries[query_id] = text
+        except InputError as error:
+            warn(f"left out: {error}")
     return queries
+
+
+def _typed_query(line: bytes, where: str) -> tuple[str, str]:
+    row = parse_json_object(line.decode("utf-8", "replace"), where)
+    query_id, text = row.get("_id"), row.get("text")
+    if not isinstance(query_id, str) or not isinstance(text, str) or not text.strip():
+        raise InputError(f'{where}: expected {{"_id": …, "text": …}}')
+    return query_id, text
 
 
 def with_typed_queries(

@@ -28,8 +28,7 @@ def milliseconds_by_depth(bench: Bench, pipeline: RetrieveAndRerank) -> dict[int
     def at(depth: int) -> float:
         def answer(query: str) -> None:
             bench.retriever.search({by_text[query]: query}, depth)
-            if pipeline.reranker.tokenizer.fits(query):
-                pipeline.rerank(query, bench.run[by_text[query]][:depth])
+            pipeline.rerank(query, bench.run[by_text[query]][:depth])
 
         return median_milliseconds(answer, by_text)
 

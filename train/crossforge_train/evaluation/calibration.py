@@ -88,11 +88,17 @@ def fit_calibrator(scored: Mapping[str, ScoredQuery], qrels: Qrels) -> FittedCal
 
 
 def fit_platt(logits: Logits, relevant: Relevant) -> Calibrator:
-    """Fit Platt scaling; both classes must be present."""
+    """Fit Platt scaling; both classes must be present.
+
+    Where higher logits are less often relevant, every probability is the overall share: a calibrator keeps the order.
+    """
     from sklearn.linear_model import LogisticRegression
 
     fitted = LogisticRegression(C=1e6, max_iter=1000).fit(logits[:, None], relevant)
-    return Calibrator(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
+    if (slope := float(fitted.coef_[0, 0])) < 0:
+        share = float(relevant.mean())
+        return Calibrator(slope=0.0, intercept=float(np.log(share / (1 - share))))
+    return Calibrator(slope=slope, intercept=float(fitted.intercept_[0]))
 
 
 def fit_isotonic(logits: Logits, relevant: Relevant) -> Calibrator:

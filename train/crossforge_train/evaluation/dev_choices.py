@@ -13,6 +13,7 @@ from crossforge_train.evaluation.calibration import fit_calibrator
 from crossforge_train.evaluation.free_alternatives import Free, best_of, bi_encoder_fusion, free_systems
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import mean, measure_rankings
+from crossforge_train.evaluation.scoring import that_were_read
 from crossforge_train.evaluation.systems import (
     RERANKER,
     SHIPPED,
@@ -63,7 +64,8 @@ def tune(bench: Bench, reranker: Reranker, free: Free, others: Sequence[System] 
     pseudo = not judged_by_people(bench.collection, bench.split)
     flattered = pseudo and getattr(bench.retriever, "kind", LEXICAL) == LEXICAL
     weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=flattered)
-    fitted = fit_calibrator(alone.scored, bench.qrels)
+    read = that_were_read(alone.scored)
+    fitted = fit_calibrator(read, bench.qrels)
     free_weight = bi_encoder_fusion(bench, free.bi_encoder, pseudo=flattered) if free.bi_encoder else None
     rivals = [*free_systems(bench, free.fused(free_weight)), *others]
     systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))
@@ -72,7 +74,7 @@ def tune(bench: Bench, reranker: Reranker, free: Free, others: Sequence[System] 
         fusion_weight=weight,
         calibrator=fitted.calibrator,
         log_losses=fitted.log_losses,
-        threshold=choose_threshold(alone.scored, bench.qrels, fitted.calibrator),
+        threshold=choose_threshold(read, bench.qrels, fitted.calibrator),
         dev=dev,
         best_free=best_of(dev, [system.name for system in rivals]),
         free_fusion_weight=free_weight,

@@ -12,7 +12,7 @@ from crossforge.documents import Document
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Qrels, positives
 from crossforge_train.evaluation.metrics import Rankings
-from crossforge_train.evaluation.scoring import ScoredQuery
+from crossforge_train.evaluation.scoring import ScoredQuery, that_were_read
 from crossforge_train.mining.copies import CopyDetector
 
 TOP = 10  # ranks at which a relevant document counts as found
@@ -157,7 +157,7 @@ def _cut_decides(subject: Subject, query_id: str, doc_id: str) -> bool:
     """Whether the document would be among the first ten if it were read in full, all else being equal."""
     found = subject.scored[query_id]
     position = list(found.doc_ids).index(doc_id)
-    if not found.cut[position]:
+    if not (found.read and found.cut[position]):  # of a query that leaves no room, more would not be read
         return False
     logits = found.logits.copy()
     logits[position] = max(logits[position], subject.read_in_full(query_id, doc_id))
@@ -167,7 +167,7 @@ def _cut_decides(subject: Subject, query_id: str, doc_id: str) -> bool:
 
 def _likely_positives(subject: Subject, qrels: Qrels) -> Iterator[Unjudged]:
     threshold = 0.5 if subject.threshold is None else subject.threshold
-    for query_id, found in subject.scored.items():
+    for query_id, found in that_were_read(subject.scored).items():
         probabilities = dict(zip(found.doc_ids, subject.calibrator.probabilities(found.logits), strict=True))
         for rank, doc_id in enumerate(subject.rankings[query_id][:_UNJUDGED_RANKS], start=1):
             if doc_id not in qrels[query_id] and probabilities.get(doc_id, 0.0) >= threshold:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crossforge.calibration import descending, fuse
 from crossforge.pipeline import RetrieveAndRerank
-from crossforge.results import Result
+from crossforge.results import RankedResults, Result
 from crossforge.runs import Candidate, Run
 from crossforge_train.reporting import Reporter
 
@@ -27,12 +27,14 @@ class ScoredQuery:
         first_stage_scores: scores from the first stage.
         logits: logits from the reranker.
         cut: whether the reranker read only part of the document.
+        read: False if the query leaves the reranker no room for a document: the logits are 0 and say nothing.
     """
 
     doc_ids: Sequence[str]
     first_stage_scores: NDArray[np.float64]
     logits: NDArray[np.float32]
     cut: NDArray[np.bool_]
+    read: bool = True
 
     def ranking(self, fusion_weight: float) -> list[str]:
         """Document ids by fused score; weight 0 is the reranker alone, 1 the first stage alone."""
@@ -42,7 +44,9 @@ class ScoredQuery:
     def first(self, depth: int) -> ScoredQuery:
         """The first `depth` candidates."""
         kept = slice(depth)
-        return ScoredQuery(self.doc_ids[kept], self.first_stage_scores[kept], self.logits[kept], self.cut[kept])
+        return ScoredQuery(
+            self.doc_ids[kept], self.first_stage_scores[kept], self.logits[kept], self.cut[kept], self.read
+        )
 
     def followed_by(self, deeper: ScoredQuery) -> ScoredQuery:
         """These candidates followed by those at the next ranks."""
@@ -51,6 +55,7 @@ class ScoredQuery:
             np.concatenate([self.first_stage_scores, deeper.first_stage_scores]),
             np.concatenate([self.logits, deeper.logits]),
             np.concatenate([self.cut, deeper.cut]),
+            self.read,
         )
 
     def relevant(self, judgements: Mapping[str, int]) -> NDArray[np.bool_]:
@@ -63,7 +68,7 @@ def score_queries(
 ) -> dict[str, ScoredQuery]:
     """Rerank the first `depth` candidates of each query.
 
-    A query that is too long for the model keeps its first-stage order (its logits are 0).
+    A query that is too long for the model keeps its first-stage order, as in an app; see `ScoredQuery.read`.
 
     Args:
         pipeline: selects passages and reranks; its own first stage is not used, since `run` holds the candidates.
@@ -77,21 +82,20 @@ def score_queries(
     with reporter.bar(title, len(queries)) as advance:
         for query_id, query in queries.items():
             candidates = run.get(query_id, [])[:depth]
-            readable = candidates and pipeline.reranker.tokenizer.fits(query)
-            results = pipeline.rerank(query, candidates) if readable else ()
-            scored[query_id] = _scored_query(candidates, {result.doc_id: result for result in results})
+            scored[query_id] = _scored_query(candidates, pipeline.rerank(query, candidates))
             advance()
     return scored
 
 
-def _scored_query(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> ScoredQuery:
-    doc_ids = [candidate.doc_id for candidate in candidates]
-    found = [results.get(doc_id) for doc_id in doc_ids]
+def _scored_query(candidates: Sequence[Candidate], results: RankedResults) -> ScoredQuery:
+    by_id = {result.doc_id: result for result in results}
+    found = [by_id[candidate.doc_id] for candidate in candidates]
     return ScoredQuery(
-        doc_ids,
+        [candidate.doc_id for candidate in candidates],
         np.array([candidate.score for candidate in candidates], dtype=np.float64),
-        np.array([result.score if result else 0.0 for result in found], dtype=np.float32),
-        np.array([result is None or _is_cut(result) for result in found], dtype=bool),
+        np.array([result.score for result in found], dtype=np.float32),
+        np.array([_is_cut(result) for result in found], dtype=bool),
+        results.reranked,
     )
 
 
@@ -109,9 +113,14 @@ def rankings(scored: Mapping[str, ScoredQuery], run: Run, fusion_weight: float) 
     }
 
 
+def that_were_read(scored: Mapping[str, ScoredQuery]) -> dict[str, ScoredQuery]:
+    """The queries whose logits say something."""
+    return {query_id: found for query_id, found in scored.items() if found.read}
+
+
 def spread_of_scores(scored: Mapping[str, ScoredQuery]) -> float:
     """Standard deviation of a query's logits, averaged over queries; 0 means that the model ranks nothing."""
-    spreads = [float(found.logits.std()) for found in scored.values() if len(found.logits) > 1]
+    spreads = [float(found.logits.std()) for found in that_were_read(scored).values() if len(found.logits) > 1]
     return float(np.mean(spreads)) if spreads else 0.0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from crossforge_train.evaluation.curves import (
 from crossforge_train.evaluation.diagnostics import Diagnosis, ReadInFull, Subject, diagnose
 from crossforge_train.evaluation.examples import Example, Origins, best_and_worst
 from crossforge_train.evaluation.metrics import PerQuery, mean, measure_rankings
-from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
+from crossforge_train.evaluation.scoring import ScoredQuery, score_queries, that_were_read
 from crossforge_train.evaluation.systems import (
     FIRST_STAGE,
     PERFECT,
@@ -90,6 +89,8 @@ class SplitReport:
         details: analysis of the subject's scores; None if it has no scores.
         pseudo: whether no query was asked or judged by a person.
         own_documents: number of measured queries whose own document is left out of their candidates.
+        unread: number of measured queries that leave the subject no room for a document and keep the first stage's
+            order.
     """
 
     split: str
@@ -108,6 +109,7 @@ class SplitReport:
     details: Details | None
     pseudo: bool = False
     own_documents: int = 0
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def measure_split(
         details=_details(bench, systems, values, subject, calibrator, threshold),
         pseudo=not judged_by_people(bench.collection, bench.split),
         own_documents=sum(query_id in (bench.collection.own_documents or {}) for query_id in bench.queries),
+        unread=sum(not found.read for found in subject.scored.values()) if isinstance(subject, RerankerSystem) else 0,
     )
     return Measured(report, systems, values)
 
@@ -180,14 +183,16 @@ def _details(
 ) -> Details | None:
     if not isinstance(subject, RerankerSystem):
         return None
-    curve, scored = _depth_curve(bench, subject), subject.scored
+    curve, read = _depth_curve(bench, subject), that_were_read(subject.scored)
     return Details(
         depth_curve=curve,
         latency=_latency(bench, systems, values, subject, curve),
-        reliability=measure_reliability(scored, bench.qrels, calibrator),
-        threshold=None if threshold is None else measure_threshold(scored, bench.qrels, calibrator, threshold),
+        reliability=measure_reliability(read, bench.qrels, calibrator),
+        threshold=None if threshold is None else measure_threshold(read, bench.qrels, calibrator, threshold),
         diagnosis=diagnose(
-            Subject(scored, subject.rankings, subject.fusion_weight, calibrator, threshold, _reader(bench, subject)),
+            Subject(
+                subject.scored, subject.rankings, subject.fusion_weight, calibrator, threshold, _reader(bench, subject)
+            ),
             bench.run,
             bench.qrels,
             bench.collection.corpus,
@@ -201,9 +206,7 @@ def _reader(bench: Bench, subject: RerankerSystem) -> ReadInFull:
 
     def best_logit(query_id: str, doc_id: str) -> float:
         query = bench.queries[query_id]
-        if not reranker.tokenizer.fits(query):
-            return -math.inf  # nothing was read, and reading more of the document would not help
-        texts = windows.split(query, bench.collection.corpus[doc_id])[:_PASSAGES_IN_FULL]
+        texts = windows.split(query, bench.collection.corpus[doc_id], _PASSAGES_IN_FULL)
         return float(reranker.score_pairs([(query, text) for text in texts]).logits.max())
 
     return best_logit
@@ -250,7 +253,7 @@ def _latency(
     def milliseconds(pipeline: RetrieveAndRerank | None, depth: int) -> float:
         def answer(query: str) -> None:
             bench.retriever.search({by_text[query]: query}, depth)
-            if pipeline is not None and pipeline.reranker.tokenizer.fits(query):
+            if pipeline is not None:
                 pipeline.rerank(query, bench.run[by_text[query]][:depth])
 
         return median_milliseconds(answer, by_text)

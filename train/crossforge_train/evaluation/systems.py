@@ -17,7 +17,14 @@ from crossforge_train.collections.collection import Collection, Qrels, require_d
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
-from crossforge_train.evaluation.scoring import CONSTANT_SPREAD, ScoredQuery, rankings, score_queries, spread_of_scores
+from crossforge_train.evaluation.scoring import (
+    CONSTANT_SPREAD,
+    ScoredQuery,
+    rankings,
+    score_queries,
+    spread_of_scores,
+    that_were_read,
+)
 from crossforge_train.reporting import Reporter
 
 FIRST_STAGE = "first stage"
@@ -196,6 +203,9 @@ def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: 
     pipeline = bench.pipeline(reranker)
     title = f"reranking {bench.split}" + ("" if name == RERANKER else f" with {name}")
     scored = score_queries(pipeline, bench.queries, bench.run, bench.depth, bench.reporter, title)
+    if not that_were_read(scored):
+        longest = reranker.tokenizer.max_length
+        raise InputError(f"{name}: no query of split {bench.split} leaves room for a document in {longest} tokens")
     if spread_of_scores(scored) < CONSTANT_SPREAD:
         raise InputError(f"{name} gives every document of a query the same score: it ranks nothing")
     return RerankerSystem(name, rankings(scored, bench.run, fusion_weight), scored, fusion_weight, pipeline)

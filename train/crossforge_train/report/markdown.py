@@ -11,7 +11,7 @@ from crossforge_train.report.causes import cause_in_words
 from crossforge_train.report.tables import (
     guard_line,
     number,
-    own_documents,
+    remarks,
     table_header,
     table_rows,
     verdict_lines,
@@ -35,8 +35,8 @@ def _split(split: SplitReport, metric: str) -> list[str]:
     lines = [*verdict_lines(split, metric), *warning_lines(split, metric)]
     parts = [f"**{split.split}**, {split.subject}:", "", *(f"- {line}" for line in lines), ""]
     parts += [_row(header), _row(["---"] * len(header)), *map(_row, table_rows(split, metric)), ""]
-    if found := own_documents(split):
-        parts += [f"{found}.", ""]
+    for remark in remarks(split):
+        parts += [f"{remark}.", ""]
     return parts + (_details(split.details) if split.details else [])
 
 

@@ -14,7 +14,7 @@ from crossforge_train.report.causes import cause_in_words, loss_in_words
 from crossforge_train.report.tables import (
     guard_line,
     number,
-    own_documents,
+    remarks,
     signed,
     table_header,
     table_rows,
@@ -35,7 +35,7 @@ def page(report: Report) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         number=number,
-        own_documents=own_documents,
+        remarks=remarks,
         signed=signed,
         with_article=with_article,
         cause_in_words=cause_in_words,

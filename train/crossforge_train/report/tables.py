@@ -65,11 +65,17 @@ def warning_lines(split: SplitReport, metric: str) -> list[str]:
     return [*([instead] if instead else []), *([PSEUDO] if split.pseudo else []), *few, *_better(split, metric)]
 
 
-def own_documents(split: SplitReport) -> str:
-    """How many queries are documents themselves, in words; empty if none is."""
-    if not split.own_documents:
-        return ""
-    return f"{split.own_documents:,} of the queries are documents themselves, which are left out of their candidates"
+def remarks(split: SplitReport) -> list[str]:
+    """How many queries are documents themselves, or too long to be reranked, in words, where there are any."""
+    own, unread = split.own_documents, split.unread
+    return [
+        *([f"{own:,} of the queries are documents themselves, which are left out of their candidates"] if own else []),
+        *(
+            [f"{unread:,} of the queries leave the model no room for a document and keep the first stage's order"]
+            if unread
+            else []
+        ),
+    ]
 
 
 def _better(split: SplitReport, metric: str) -> list[str]:

@@ -144,7 +144,7 @@ def _run(context: Context) -> None:
         collection, judgements = with_typed_queries(
             collected.collection,
             read_judgements(run.judgements),
-            read_typed_queries(run.typed_queries),
+            read_typed_queries(run.typed_queries, reporter.note),
             settings.train,
         )
         # Judgements come first: a document that somebody judged relevant is not left out.

@@ -47,6 +47,12 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     }
 
 
+def _check(config: Config) -> None:
+    from crossforge_train.stages.base_check import require_trainable
+
+    require_trainable(config.base_model)
+
+
 def _require_merge(config: Config) -> None:
     """Raise `InputError` if `training.merge` is set but the starting model cannot rank."""
     training, base_model = config.training, find_base_model(config.base_model)
@@ -143,4 +149,4 @@ def _weights_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-STAGE = Stage(FINETUNE, _depends_on, _run, resumes=True, parallel=True)
+STAGE = Stage(FINETUNE, _depends_on, _run, resumes=True, parallel=True, check=_check)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection as Documents
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,6 @@ from crossforge_train.stages.evaluate import dev_bench
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
-
-_SAMPLE = 16
 
 
 class RegressionError(CrossforgeError):
@@ -79,7 +76,7 @@ def _run(context: Context) -> None:
     )
     written.card.write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:
-        agreement = measure_agreement(written.path, _sample_pairs(collection, config.collection.dev_split))
+        agreement = measure_agreement(written.path, _judged_pairs(collection, config.collection.dev_split))
         _write_manifest(context, written.path, report, agreement)
         read_manifest(written.path)
         advance()
@@ -112,13 +109,10 @@ def _why_not(report: Report) -> str:
     )
 
 
-def _sample_pairs(collection: Collection, split: str) -> list[tuple[str, str]]:
-    pairs = (
-        (collection.queries[query_id], collection.corpus[doc_id].full_text)
-        for query_id, judgements in collection.qrels(split).items()
-        for doc_id in judgements
-    )
-    return list(islice(pairs, _SAMPLE))
+def _judged_pairs(collection: Collection, split: str) -> Iterator[tuple[str, str]]:
+    for query_id, judgements in collection.qrels(split).items():
+        for doc_id in judgements:
+            yield collection.queries[query_id], collection.corpus[doc_id].full_text
 
 
 def _write_manifest(context: Context, folder: Path, report: Report, agreement: Mapping[str, float]) -> None:

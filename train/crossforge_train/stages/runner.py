@@ -2,7 +2,7 @@
 
 A stage reads the folders of earlier stages and writes its own. It works in a temporary folder, which is renamed once
 it is complete. A record states what the folder was made from and is marked finished last, so a killed stage never
-looks finished.
+looks finished. The run is locked meanwhile, by the main process if there are several.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
+from crossforge.errors import InputError
 from crossforge.files import remove, written_atomically
 from crossforge_train import processes
 from crossforge_train.config.run import Config
@@ -40,18 +42,20 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
         fresh: repeat finished stages, too.
 
     Raises:
-        InputError: the run's folder holds something other than a run.
+        InputError: the run's folder holds something other than a run, or another process works in it.
     """
     run = RunFolder(config.folder)
     trust_first_stage(config.first_stage)
-    processes.from_main(run.claim)
-    # All records are made before any stage runs, so that a bad base model fails now and not after minutes of mining.
-    records = processes.from_main(lambda: wanted_records(config, stages))
-    for stage, wanted in zip(stages, records, strict=True):
-        if _is_done(run, stage.name, wanted, fresh):
-            reporter.skipped(stage.name)
-        else:
-            _run(stage, config, reporter, wanted, fresh)
+    with ExitStack() as lock:
+        processes.from_main(lambda: lock.enter_context(run.taken()))
+        # All records are made before any stage runs, so that a bad base model fails now and not after hours of mining.
+        records = processes.from_main(lambda: wanted_records(config, stages))
+        processes.from_main(lambda: _check_those_to_run(config, stages, records, fresh))
+        for stage, wanted in zip(stages, records, strict=True):
+            if _is_done(run, stage.name, wanted, fresh):
+                reporter.skipped(stage.name)
+            else:
+                _run(stage, config, reporter, wanted, fresh)
 
 
 def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> None:
@@ -63,19 +67,19 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
         others: folders of other runs, searched in this order.
 
     Raises:
-        InputError: the run's folder holds something other than a run.
+        InputError: the run's folder holds something other than a run, or another process works in it.
     """
     run = RunFolder(config.folder)
-    run.claim()
-    for stage, wanted in zip(stages, wanted_records(config, stages), strict=True):
-        if is_finished(run, stage.name, wanted):
-            continue
-        source = next((other for other in map(RunFolder, others) if is_finished(other, stage.name, wanted)), None)
-        if source is None:
-            return
-        with written_atomically(run.stage(stage.name)) as beside:
-            shutil.copytree(source.stage(stage.name), beside, copy_function=_link)
-        shutil.copy2(source.record(stage.name), _made(run.record(stage.name)))
+    with run.taken():
+        for stage, wanted in zip(stages, wanted_records(config, stages), strict=True):
+            if is_finished(run, stage.name, wanted):
+                continue
+            source = next((other for other in map(RunFolder, others) if is_finished(other, stage.name, wanted)), None)
+            if source is None:
+                return
+            with written_atomically(run.stage(stage.name)) as beside:
+                shutil.copytree(source.stage(stage.name), beside, copy_function=_link)
+            shutil.copy2(source.record(stage.name), run.record(stage.name))
 
 
 def _link(source: str, target: str) -> None:
@@ -86,9 +90,11 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _check_those_to_run(config: Config, stages: Sequence[Stage], records: Sequence[Wanted], fresh: bool) -> None:
+    run = RunFolder(config.folder)
+    for stage, wanted in zip(stages, records, strict=True):
+        if fresh or not is_finished(run, stage.name, wanted):
+            stage.check(config)
 
 
 def _is_done(run: RunFolder, stage: str, wanted: Wanted, fresh: bool) -> bool:
@@ -100,10 +106,11 @@ def _run(stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh
     processes.from_main(lambda: _open(stage, run, wanted, fresh))
     reporter.started(stage.name)
     context = Context(config, reporter, run.partial(stage.name))
-    if stage.parallel:
-        stage.run(context)
-    else:
-        processes.from_main(lambda: stage.run(context))
+    with _kept(context.folder) if processes.is_main() else nullcontext():
+        if stage.parallel:
+            stage.run(context)
+        else:
+            processes.from_main(lambda: stage.run(context))
     seconds = round(time.monotonic() - started, 1)
     processes.from_main(lambda: _close(stage, run, wanted, seconds))
     reporter.finished(stage.name, seconds)
@@ -117,6 +124,16 @@ def _open(stage: Stage, run: RunFolder, wanted: Wanted, fresh: bool) -> None:
         remove(run.partial(stage.name))
     write_record(run, stage.name, wanted.record)
     run.partial(stage.name).mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Raise `InputError` at the end if the folder is no longer the same, and so perhaps not all that was written."""
+    with os.scandir(folder):  # as long as it is open, no other folder gets its number
+        before = folder.stat()
+        yield
+        if not (folder.is_dir() and os.path.samestat(before, folder.stat())):
+            raise InputError(f"{folder}: deleted or replaced while the stage worked in it; run the same command again")
 
 
 def _close(stage: Stage, run: RunFolder, wanted: Wanted, seconds: float) -> None:

@@ -47,6 +47,7 @@ class Stage:
         parallel: whether all processes share the work; if not, the main process does it alone.
         formerly: converts `depends_on` to what an earlier version recorded, if that differs, so that stages finished
             by that version still count as finished.
+        check: raises `InputError` if the stage could not do its work; called before any stage runs.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Stage:
     resumes: bool = False
     parallel: bool = False
     formerly: Callable[[Config, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    check: Callable[[Config], None] = lambda config: None
 
 
 def require_free_space(folder: Path, needed: int, purpose: str) -> None:

@@ -47,7 +47,8 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
         reporter: shows progress.
 
     Raises:
-        InputError: there is nothing to search, Optuna is not installed, or every trial failed.
+        InputError: there is nothing to search, Optuna is not installed, every trial failed, or another process works in
+            the run's folder.
     """
     config = load_config(path, overrides)
     if not config.sweep.space:
@@ -55,16 +56,8 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
     for override in overrides:
         if (key := override.partition("=")[0].strip()) in config.sweep.space:
             raise InputError(f"--set {key}: sweep.space of {path} searches this key; take it out of one of the two")
-    count = trials or config.sweep.trials
-    done: list[Trial] = []
-    proposed = propose(config.sweep.space, done, config.seed)
-    run_stages(config, stages_until(config, COLLECT), reporter)
-    while True:
-        reporter.note(f"trial {len(done) + 1} of {count}: {', '.join(settings(proposed))}")
-        done.append(_run_trial(path, [*overrides, *settings(proposed)], config, proposed, len(done) + 1, reporter))
-        if len(done) == count:
-            break
-        proposed = propose(config.sweep.space, done, config.seed)
+    with RunFolder(config.folder).taken():  # throughout: two sweeps of one run would be in each other's trials
+        done = _run_trials(path, overrides, trials or config.sweep.trials, config, reporter)
     if all(trial.dev is None for trial in done):
         raise InputError(f"every trial of the sweep failed, the last one with: {done[-1].reason}")
     ordered = sorted(done, key=lambda trial: (trial.dev is None, -(trial.dev or 0), trial.number))
@@ -75,6 +68,18 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
 def settings(values: Mapping[str, Any]) -> list[str]:
     """Format values as arguments of `--set`."""
     return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+
+
+def _run_trials(path: Path, overrides: Sequence[str], count: int, config: Config, reporter: Reporter) -> list[Trial]:
+    done: list[Trial] = []
+    proposed = propose(config.sweep.space, done, config.seed)
+    run_stages(config, stages_until(config, COLLECT), reporter)
+    while True:
+        reporter.note(f"trial {len(done) + 1} of {count}: {', '.join(settings(proposed))}")
+        done.append(_run_trial(path, [*overrides, *settings(proposed)], config, proposed, len(done) + 1, reporter))
+        if len(done) == count:
+            return done
+        proposed = propose(config.sweep.space, done, config.seed)
 
 
 def _run_trial(

@@ -73,7 +73,8 @@ def prepare(task: TrainingTask) -> Work:
             "max_length", lambda: pick_max_length(pair_lengths(task.groups(), collection, base_model, limit), limit)
         )
     )
-    start = starting_model(task, fitting_pairs(task.groups(), collection, config.seed), max_length)
+    tokenizer = pair_tokenizer(base_model, max_length)
+    start = starting_model(task, fitting_pairs(task.groups(), collection, tokenizer, config.seed), max_length)
     set_seed(config.seed)  # before a fresh head is initialised
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"

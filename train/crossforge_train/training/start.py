@@ -13,6 +13,7 @@ from transformers import set_seed
 from crossforge.errors import InputError
 from crossforge.files import written_atomically
 from crossforge.loading import holds_reranker
+from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
 from crossforge_train.base_model import is_bi_encoder
 from crossforge_train.collections.collection import Collection
@@ -64,11 +65,20 @@ def starting_model(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_len
     return _as_it_is(base_model)
 
 
-def fitting_pairs(groups: Iterable[Group], collection: Collection, seed: int) -> list[tuple[str, str]]:
-    """Draw enough relevant and other pairs of the domain to fit a graft to."""
+def fitting_pairs(
+    groups: Iterable[Group], collection: Collection, tokenizer: PairTokenizer, seed: int
+) -> list[tuple[str, str]]:
+    """Draw enough relevant and other pairs of the domain to fit a graft to, among those that can be read.
+
+    Raises:
+        InputError: no query leaves room for a document.
+    """
+    readable = (group for group in groups if tokenizer.fits(collection.queries[group.query_id]))
     draw = random.Random(seed)  # noqa: S311 - a seeded draw, not a secret
     # Keeping the highest random numbers draws uniformly from the stream, whose neighbours are often alike.
-    drawn = heapq.nlargest(_GROUPS, ((draw.random(), group.query_id, group.doc_ids) for group in groups))
+    drawn = heapq.nlargest(_GROUPS, ((draw.random(), group.query_id, group.doc_ids) for group in readable))
+    if not drawn:
+        raise InputError(f"no training query leaves room for a document in {tokenizer.max_length} tokens")
     return [
         (collection.queries[query_id], collection.corpus[doc_id].full_text)
         for _, query_id, doc_ids in drawn
