@@ -332,12 +332,27 @@ def test_a_mixture_of_weights_is_chosen_on_dev(toy_package: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(toy_package)
     with torch.no_grad():
         model.classifier.weight += 1.0
-    values = {0.0: 0.5, 0.25: 0.7, 0.5: 0.7, 0.75: 0.1}
-    known, *others = values.items()
-    asked = iter(value for _, value in others)
-    found = merge_with_start(model, toy_package, [0.75, 0.5, 0.25], dict([known]), lambda: next(asked))
-    assert found == (0.5, values)
+    # All queries are equally good with 0.25 and 0.5; a single one would have the start.
+    values = {0.0: [0.5] * 40, 0.25: [0.7] * 40, 0.5: [0.7] * 40, 1.0: [0.1] * 39 + [1.0]}
+    asked = iter(values.values())
+    found = merge_with_start(model, toy_package, [1.0, 0.5, 0.25, 0.0], lambda: next(asked), 0)
+    assert found.share == 0.5
+    assert found.measured == pytest.approx({0.0: 0.5, 0.25: 0.7, 0.5: 0.7, 1.0: 0.1225})
     assert torch.allclose(model.classifier.weight, first.classifier.weight + 0.5)
+
+
+def test_where_training_changes_nothing_the_start_remains(toy_package: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from crossforge_train.training.merging import merge_with_start
+
+    model = AutoModelForSequenceClassification.from_pretrained(toy_package)
+    first = model.classifier.weight.detach().clone()
+    with torch.no_grad():
+        model.classifier.weight += 1.0
+    assert merge_with_start(model, toy_package, [0.0, 0.5, 1.0], lambda: [0.3, 0.6], 0).share == 1.0
+    assert torch.allclose(model.classifier.weight, first)
 
 
 def test_adapting_starts_from_a_package_replays_and_merges(

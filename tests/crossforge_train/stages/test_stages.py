@@ -226,7 +226,7 @@ def test_a_folder_that_cannot_be_written_is_told(fakes: Fakes, monkeypatch: pyte
 
 def test_runs_that_are_a_file_are_told(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(InputError, match="fake: cannot be written"):
+    with pytest.raises(InputError, match="runs: is a file"):
         Fakes(tmp_path / "runs").go()
 
 

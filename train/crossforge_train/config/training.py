@@ -18,6 +18,7 @@ AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for th
 Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+TriedShare = Annotated[float, Field(gt=0, le=1)]
 Start = Literal["auto", "bi_encoder", "fresh_head"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -66,11 +67,11 @@ class TrainingConfig(Section):
         False, description="keep only the activations between layers, at the price of a second forward pass"
     )
     lora: LoraConfig | None = Field(None, description="train low-rank adapters in place of all weights")
-    merge: Share | tuple[Share, ...] | Auto = Field(
+    merge: Share | tuple[TriedShare, ...] | Auto = Field(
         AUTO,
         description="share of the starting weights to mix in at the end, or several shares for dev to choose from; "
-        "`[]`: none; `auto`: 0.25, 0.5 and 0.75 for a start from a reranker or bi-encoder, 0.5 alone if dev holds "
-        "pseudo-queries",
+        "`[]`: none; `auto`: 0.25, 0.5, 0.75 and 1, the start itself, for a start from a reranker or bi-encoder, 0.5 "
+        "alone if dev holds pseudo-queries",
     )
     freeze_embeddings: bool = Field(False, description="do not train the token embeddings")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
@@ -115,5 +116,5 @@ class PickedTraining(TrainingConfig):
     learning_rate: float
     head_learning_rate: float
     epochs: float
-    merge: Share | tuple[Share, ...] = ()
+    merge: Share | tuple[TriedShare, ...] = ()
     max_length: int

@@ -120,14 +120,13 @@ def _require_ranking(history: History) -> None:
 
 def _merged(context: Context, work: Work, history: History) -> History:
     """Mix in a share of the starting weights: a fixed one, or the best of several on dev."""
-    from crossforge_train.training.history import DEV_METRIC
     from crossforge_train.training.merging import merge_with_start
 
     merge = work.training.merge
     # From a list, dev may choose 0; a single share is mixed in whatever dev says.
-    shares, known = ((merge,), {}) if isinstance(merge, float) else (merge, {0.0: history.best_dev})
+    shares = (merge,) if isinstance(merge, float) else (0.0, *merge)
     share, measured = merge_with_start(
-        work.model.model, work.start.folder, shares, known, lambda: work.evaluator(work.model)[DEV_METRIC]
+        work.model.model, work.start.folder, shares, work.evaluator.by_query, context.config.seed
     )
     figures = ", ".join(f"{tried:g}: {value:.4f}" for tried, value in measured.items())
     context.reporter.note(f"dev by share of the starting weights: {figures}; kept {share:g}")

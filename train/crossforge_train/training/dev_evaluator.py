@@ -15,7 +15,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Qrels
 from crossforge_train.evaluation.metrics import mean, measure_rankings
-from crossforge_train.evaluation.scoring import cut_share, rankings, score_queries, spread_of_scores
+from crossforge_train.evaluation.scoring import ScoredQuery, cut_share, rankings, score_queries, spread_of_scores
 from crossforge_train.reporting import Reporter
 from crossforge_train.training.history import DEV_METRIC
 
@@ -60,6 +60,18 @@ class DevEvaluator(BaseEvaluator):
         Raises:
             InputError: the model's scores are not finite.
         """
+        dev, scored = self._dev, self._scored()
+        return {
+            DEV_METRIC: self._quality(rankings(scored, dev.run, 0.0)),
+            "dev_spread": spread_of_scores(scored),
+            "dev_cut": cut_share(scored),
+        }
+
+    def by_query(self) -> list[float]:
+        """The metric of the pipeline's model for each dev query."""
+        return list(self._qualities(rankings(self._scored(), self._dev.run, 0.0)).values())
+
+    def _scored(self) -> dict[str, ScoredQuery]:
         dev = self._dev
         scored = score_queries(self._pipeline, dev.queries, dev.run, dev.depth, self._reporter, "measuring dev")
         if any(not np.isfinite(found.logits).all() for found in scored.values()):
@@ -67,11 +79,7 @@ class DevEvaluator(BaseEvaluator):
                 "training diverged: the model's scores are not numbers; lower training.learning_rate "
                 "and training.head_learning_rate, or set training.precision to fp32"
             )
-        return {
-            DEV_METRIC: self._quality(rankings(scored, dev.run, 0.0)),
-            "dev_spread": spread_of_scores(scored),
-            "dev_cut": cut_share(scored),
-        }
+        return scored
 
     def chance(self) -> float:
         """The metric of a model that knows nothing: the mean over random orders of the reranked candidates."""
@@ -86,4 +94,7 @@ class DevEvaluator(BaseEvaluator):
         }
 
     def _quality(self, found: Mapping[str, list[str]]) -> float:
-        return mean(measure_rankings([self._dev.metric], self._dev.qrels, found)[self._dev.metric])
+        return mean(self._qualities(found))
+
+    def _qualities(self, found: Mapping[str, list[str]]) -> Mapping[str, float]:
+        return measure_rankings([self._dev.metric], self._dev.qrels, found)[self._dev.metric]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from crossforge.heads.choice import scoring_head
@@ -18,37 +19,54 @@ from crossforge.heads.choice import scoring_head
 State = Mapping[str, torch.Tensor]
 
 
+_RESAMPLES = 500
+
+
 class Merged(NamedTuple):
-    """The kept share of the starting weights, and the dev quality of each share tried."""
+    """The kept share of the starting weights, and the mean dev quality of each share tried."""
 
     share: float
     measured: Mapping[float, float]
 
 
 def merge_with_start(
-    model: Any, start: Path, shares: Sequence[float], known: Mapping[float, float], measure: Callable[[], float]
+    model: Any, start: Path, shares: Sequence[float], measure: Callable[[], Sequence[float]], seed: int
 ) -> Merged:
     """Mix the model's weights with its starting weights, in place, in the proportion that is best on dev.
 
     Args:
         model: a transformers one-label sequence classifier.
         start: folder of its starting model: a reranker or a graft.
-        shares: shares of the starting weights to try.
-        known: dev quality of shares that need not be tried: of 0, the unchanged model, if it may win.
-        measure: returns the dev quality of the model's current weights.
+        shares: shares of the starting weights to try; 0 is the model as it is, 1 its start.
+        measure: returns the dev quality of the model's current weights for each query.
+        seed: seed of the resampling.
 
     Returns:
-        The kept share and all measurements; the largest of equally good shares is kept.
+        The kept share and all measurements.
     """
     tuned = {name: value.detach().clone() for name, value in model.state_dict().items()}
     first = scoring_head(start).load(start).state_dict()
-    measured = dict(known)
+    measured = {}
     for share in sorted(set(shares)):
         _set(model, tuned, first, share)
         measured[share] = measure()
-    kept = max(measured, key=lambda share: (measured[share], share))
+    kept = _steadily_best(measured, seed)
     _set(model, tuned, first, kept)
-    return Merged(kept, measured)
+    return Merged(kept, {share: float(np.mean(values)) for share, values in measured.items()})
+
+
+def _steadily_best(measured: Mapping[float, Sequence[float]], seed: int) -> float:
+    """The share nearest to the best one's mean over resamples of the queries: a few queries do not decide.
+
+    Of equally good shares the largest counts, so that where training changes nothing the start remains.
+
+    Source: L. Breiman, "Bagging predictors", Machine Learning 1996.
+    """
+    shares = np.array(sorted(measured, reverse=True))
+    values = np.array([measured[share] for share in shares])
+    drawn = np.random.default_rng(seed).integers(0, values.shape[1], size=(_RESAMPLES, values.shape[1]))
+    mean = shares[values[:, drawn].mean(axis=2).round(6).argmax(axis=0)].mean()
+    return float(shares[np.abs(shares - mean).argmin()])
 
 
 def _set(model: Any, tuned: State, first: State, share: float) -> None:
