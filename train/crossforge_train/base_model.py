@@ -48,7 +48,13 @@ def local_base_model(name: str) -> Path | None:
 
 def is_bi_encoder(folder: Path) -> bool:
     """Whether a base model is a SentenceTransformer, trained to embed texts so that their cosines are meaningful."""
-    return (folder / "modules.json").is_file() and not holds_reranker(folder)
+    return (folder / "modules.json").is_file() and not (holds_reranker(folder) or _is_modular_reranker(folder))
+
+
+def _is_modular_reranker(folder: Path) -> bool:
+    """Whether a folder of sentence-transformers' modules is a CrossEncoder; older folders do not say what they are."""
+    settings = folder / "config_sentence_transformers.json"
+    return settings.is_file() and read_json(settings).get("model_type") == "CrossEncoder"
 
 
 def weights_hash(name: str) -> dict[str, str]:
@@ -108,6 +114,11 @@ def _from_package(name: str) -> tuple[Path | None, str]:
 def _require_encoder(folder: Path, name: str) -> None:
     config = read_json(folder / "config.json")
     kind = architecture(config)
+    if _is_modular_reranker(folder) and not holds_reranker(folder):
+        raise InputError(
+            f"base model {name}: a CrossEncoder of several modules, which cannot be trained yet; use an encoder, or a "
+            "reranker that is a sequence classifier"
+        )
     if "CausalLM" in kind or "ConditionalGeneration" in kind or config.get("is_decoder"):
         raise InputError(f"base model {name}: {kind} is not an encoder; use a BERT-like model")
     head = named_head(config)

@@ -21,6 +21,7 @@ from crossforge.files import read_json, write_json
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
+from crossforge_train.grafting import graft as graft_module
 from crossforge_train.grafting.graft import graft, obstacle
 from crossforge_train.run_folder import FinetunedFolder
 from crossforge_train.training import start
@@ -79,6 +80,28 @@ def test_scores_follow_the_cosines_of_moved_queries(tiny_encoder: Path, pairs: P
     moved, unmoved = (torch.cosine_similarity(sides, documents) for sides in (queries @ query_map, queries))
     assert torch.corrcoef(torch.stack([moved, found]))[0, 1] > 0.4
     assert torch.corrcoef(torch.stack([unmoved, found]))[0, 1].abs() < 0.3
+
+
+def test_prompts_of_the_bi_encoder_are_part_of_the_cosines_to_follow(
+    tiny_encoder: Path, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = {"query": "boat sail wind: ", "document": "bread: "}
+    SentenceTransformer(str(tiny_encoder), device="cpu", prompts=prompts).save(str(tmp_path / "prompted"))
+    fitted: list[Tensor] = []
+    fit_logits = graft_module.fit_logits
+
+    def watched(model: Any, axis: int, entering: Any, cosines: Tensor, scale: float) -> float:
+        fitted.append(cosines)
+        return fit_logits(model, axis, entering, cosines, scale)
+
+    monkeypatch.setattr(graft_module, "fit_logits", watched)
+    graft(tmp_path / "prompted", pairs, LENGTH)
+    model = SentenceTransformer(str(tmp_path / "prompted"), device="cpu")
+    queries, documents = [query for query, _ in pairs], [document for _, document in pairs]
+    wanted = torch.cosine_similarity(
+        model.encode_query(queries, convert_to_tensor=True), model.encode_document(documents, convert_to_tensor=True)
+    )
+    assert torch.corrcoef(torch.stack([fitted[0], wanted]))[0, 1] > 0.95
 
 
 def test_it_is_an_ordinary_classifier(

@@ -83,7 +83,11 @@ def graft(
     model.bert.load_state_dict(encoder.state_dict(), strict=False)
     axis = least_important_axis(encoder, activations)
     keep_segments_apart(model.bert, axis, tokenizer.cls_token_id, encoder.config.num_hidden_layers, activations)
-    query_vectors, document_vectors = _embed(modules, queries), _embed(modules, documents)
+    averaging = _averaging(modules)
+    query_vectors, document_vectors = (
+        embed(texts, convert_to_tensor=True, show_progress_bar=False).float()
+        for embed, texts in ((averaging.encode_query, queries), (averaging.encode_document, documents))
+    )
     batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
     entering = _entering_last_layer(model, batch)
     moving = torch.eye(len(query_vectors.T)) if query_map is None else torch.from_numpy(query_map)
@@ -130,10 +134,8 @@ def _open(bi_encoder: Path) -> Any:
     return SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
 
 
-def _embed(modules: Any, texts: Sequence[str]) -> Tensor:
-    """Mean token embeddings of the texts, before any normalisation; shape (texts, hidden)."""
+def _averaging(modules: Any) -> Any:
+    """The bi-encoder with its prompts, up to the mean of the tokens: before any normalisation."""
     from sentence_transformers import SentenceTransformer
 
-    averaging = SentenceTransformer(modules=[modules[0], modules[1]], device="cpu")
-    vectors: Tensor = averaging.encode(list(texts), convert_to_tensor=True, show_progress_bar=False)
-    return vectors.float()
+    return SentenceTransformer(modules=[modules[0], modules[1]], device="cpu", prompts=modules.prompts)
