@@ -1,0 +1,78 @@
+"""What a run's first stage finds, part by part, with and without its query map, and the ceiling over its candidates.
+
+    python benchmarks/first_stage_quality.py runs/quickstart
+
+Prints the nDCG@10 of each part and of the whole on every split that the run measures, and that of a perfect reranker of
+the first 50, 75, 100 and 200 candidates. The weight of a hybrid is chosen on dev, as in a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from crossforge.retrievers.base import CombinedRetriever, Retriever
+from crossforge.retrievers.choice import fit_retriever
+from crossforge_train.collections.candidates import retrieve
+from crossforge_train.collections.collection import Collection
+from crossforge_train.evaluation.combination import combined_on_dev
+from crossforge_train.evaluation.curves import perfect_rankings
+from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
+from crossforge_train.first_stage import vector_part, with_query_map
+from crossforge_train.run_folder import RunFolder
+
+METRIC, DEV, DEPTH, DEPTHS, SEED = "nDCG@10", "dev", 200, (50, 75, 100, 200), 42
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run that has been mined")
+    run = RunFolder(parser.parse_args().run)
+    collection = run.collected.collection()
+    splits = [split for split in collection.splits if split != "train"]
+    for name, retriever in systems(collection, run.mined.retriever()).items():
+        figures = ", ".join(f"{split} {measured(collection, split, retriever)}" for split in splits)
+        print(f"{name}: {figures}", flush=True)
+
+
+def systems(collection: Collection, first_stage: Retriever) -> dict[str, Retriever]:
+    """The first stage, its parts, and the same without the query map."""
+    found: dict[str, Retriever] = {"TF-IDF": fit_retriever(collection.corpus.values())}
+    part = vector_part(first_stage)
+    if isinstance(first_stage, CombinedRetriever):
+        found[first_stage.parts[0].name] = first_stage.parts[0]
+    if part:
+        identity = np.eye(part.vectors.shape[1], dtype=np.float32)
+        found["dense"] = part.with_query_map(identity)
+        found["dense, with the query map"] = part
+        if isinstance(first_stage, CombinedRetriever):
+            plain = with_query_map(first_stage, identity)
+            queries, qrels = collection.split_queries(DEV), collection.qrels(DEV)
+            assert isinstance(plain, CombinedRetriever)
+            weighted = combined_on_dev(plain, collection, DEV, queries, qrels, DEPTH, METRIC, SEED)
+            found[f"hybrid, weight {weighted.weight}"] = weighted
+    found[f"as the run has it: {first_stage.name}"] = first_stage
+    return found
+
+
+def measured(collection: Collection, split: str, retriever: Retriever) -> str:
+    """nDCG@10 on a split, and the ceilings by depth."""
+    qrels = judged_queries(collection.qrels(split))
+    run = retrieve(collection, retriever, {query_id: collection.queries[query_id] for query_id in qrels}, DEPTH)
+    order = {query_id: [found.doc_id for found in candidates] for query_id, candidates in run.items()}
+
+    def value(rankings: dict[str, list[str]]) -> str:
+        return f"{mean(measure_rankings([METRIC], qrels, rankings)[METRIC]):.3f}".lstrip("0")
+
+    def ceiling(depth: int) -> str:
+        best = perfect_rankings({query_id: run[query_id][:depth] for query_id in qrels}, qrels, depth)
+        return value({query_id: list(found) for query_id, found in best.items()})
+
+    return f"{value(order)} (ceiling {', '.join(f'{ceiling(depth)} at {depth}' for depth in DEPTHS)})"
+
+
+if __name__ == "__main__":
+    main()
