@@ -114,5 +114,11 @@ def test_dev_says_how_far(documents: Vectors, turn: Vectors) -> None:
     assert chosen(documents, half_away, range(150, DOCUMENTS)) == Moved(None, 0.0)
 
 
+def test_a_gain_by_chance_moves_nothing(documents: Vectors, turn: Vectors) -> None:
+    away, dev = documents @ turn.T, range(150, 190)
+    mixed = np.concatenate([away[:150], documents[150:187], away[187:]])  # three of forty would gain
+    assert chosen(documents, mixed, dev) == Moved(None, 0.0)
+
+
 def test_too_few_dev_queries_move_nothing(documents: Vectors, turn: Vectors) -> None:
     assert chosen(documents, documents @ turn.T, range(150, 160)) == Moved(None, 0.0)

@@ -54,8 +54,7 @@ def best_over_resamples(values: NDArray[np.float64], seed: int, *, pseudo: bool 
         seed: seed of the resampling.
         pseudo: see `choose_fusion_weight`.
     """
-    queries = values.shape[1]
-    drawn = np.random.default_rng(seed).integers(0, queries, size=(_RESAMPLES, queries))
+    drawn = _resamples(values.shape[1], seed)
     # Rounded so that the smallest of equally good weights wins, whatever the order of summation.
     means = values[:, drawn].mean(axis=2).round(6)
     weights = np.array(FUSION_WEIGHTS)
@@ -64,3 +63,20 @@ def best_over_resamples(values: NDArray[np.float64], seed: int, *, pseudo: bool 
         keeping_up = weights[(means >= means[-1]).argmax(axis=0)]
         chosen = np.maximum(chosen / 2, keeping_up)
     return round(float(chosen.mean()), 2)
+
+
+def resamples_won(values: NDArray[np.float64], over: NDArray[np.float64], seed: int) -> float:
+    """The share of resamples of the queries on which one way to order them has a higher mean than another.
+
+    Args:
+        values: metric values of shape (queries,).
+        over: those of the other, for the same queries.
+        seed: seed of the resampling.
+    """
+    gains = (values - over)[_resamples(len(values), seed)].mean(axis=1).round(6)
+    return float((gains > 0).mean())
+
+
+def _resamples(queries: int, seed: int) -> NDArray[np.int64]:
+    """Positions of the queries that are drawn, shape (resamples, queries)."""
+    return np.random.default_rng(seed).integers(0, queries, size=(_RESAMPLES, queries))

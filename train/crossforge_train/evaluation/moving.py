@@ -15,11 +15,12 @@ from crossforge.runs import Candidate
 from crossforge_train.collections.candidates import best
 from crossforge_train.collections.collection import Collection, judged_by_people, positives
 from crossforge_train.evaluation.combination import LEAST_QUERIES
-from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples
+from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, resamples_won
 from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
 from crossforge_train.query_map import fit_query_map, shrunk
 
 _DEPTH = 50
+_CERTAIN = 0.9
 
 
 class Moved(NamedTuple):
@@ -33,6 +34,9 @@ def moved_on_dev(
     retriever: VectorRetriever, collection: Collection, train: str, dev: str, metric: str, seed: int
 ) -> Moved:
     """A query map that goes as far as dev gains from it: the best share, averaged over resamples.
+
+    Nothing is moved unless that share is better than none on nine resamples of ten: a map that does not carry over to
+    new queries does harm, and a few dev queries would choose some share of it by chance.
 
     Pseudo-queries on dev share the wording of those of training and flatter the map; half the share is taken then.
 
@@ -56,7 +60,11 @@ def moved_on_dev(
         rankings = _rankings(retriever, collection, judged, moved(vectors, shrunk(found, share)))
         by_query = measure_rankings([metric], judged, rankings)[metric]
         values.append([by_query[query_id] for query_id in judged])
-    share = best_over_resamples(np.array(values), seed)
+    measured = np.array(values)
+    share = best_over_resamples(measured, seed)
+    nearest_tried = int(np.abs(np.array(FUSION_WEIGHTS) - share).argmin())
+    if resamples_won(measured[nearest_tried], measured[0], seed) < _CERTAIN:
+        return Moved()
     share = share if judged_by_people(collection, dev) else round(share / 2, 2)
     return Moved(shrunk(found, share), share) if share else Moved()
 
