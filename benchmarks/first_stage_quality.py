@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from crossforge.retrievers.base import CombinedRetriever, Retriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.collections.candidates import retrieve
@@ -45,11 +43,10 @@ def systems(collection: Collection, first_stage: Retriever) -> dict[str, Retriev
     if isinstance(first_stage, CombinedRetriever):
         found[first_stage.parts[0].name] = first_stage.parts[0]
     if part:
-        identity = np.eye(part.vectors.shape[1], dtype=np.float32)
-        found["dense"] = part.with_query_map(identity)
+        found["dense"] = part.with_query_map(None)
         found["dense, with the query map"] = part
         if isinstance(first_stage, CombinedRetriever):
-            plain = with_query_map(first_stage, identity)
+            plain = with_query_map(first_stage, None)
             queries, qrels = collection.split_queries(DEV), collection.qrels(DEV)
             assert isinstance(plain, CombinedRetriever)
             weighted = combined_on_dev(plain, collection, DEV, queries, qrels, DEPTH, METRIC, SEED)

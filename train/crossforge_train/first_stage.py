@@ -95,9 +95,9 @@ def vector_part(retriever: Retriever) -> VectorRetriever | None:
 
 
 def with_query_map(retriever: StoredRetriever, query_map: NDArray[np.float32] | None) -> StoredRetriever:
-    """The first stage with a map of query vectors, if there is one."""
+    """The first stage with or without a map of query vectors; one that searches no vectors stays as it is."""
     part = vector_part(retriever)
-    if query_map is None or part is None:
+    if part is None:
         return retriever
     mapped = part.with_query_map(query_map)
     return retriever.with_part(mapped) if isinstance(retriever, CombinedRetriever) else mapped

@@ -120,10 +120,10 @@ class Encoder:
                 progress(len(batch))
         return vectors if role == "document" or self.query_map is None else moved(vectors, self.query_map)
 
-    def with_query_map(self, query_map: Vectors) -> Encoder:
-        """The same encoder, with a map of shape (dimension, dimension) that queries' vectors are multiplied by."""
+    def with_query_map(self, query_map: Vectors | None) -> Encoder:
+        """The same encoder, with or without a map of shape (dimension, dimension) that multiplies queries' vectors."""
         found = copy(self)
-        found.settings = replace(self.settings, query_map=True)
+        found.settings = replace(self.settings, query_map=query_map is not None)
         found.query_map = query_map
         return found
 

@@ -108,8 +108,8 @@ class VectorRetriever(ScoringRetriever, Protocol):
         """The map that moves them, shape (dimension, dimension); None if they stay where they are."""
         ...
 
-    def with_query_map(self, query_map: NDArray[np.float32]) -> VectorRetriever:
-        """The same retriever, with a map of shape (dimension, dimension) that queries' vectors are multiplied by."""
+    def with_query_map(self, query_map: NDArray[np.float32] | None) -> VectorRetriever:
+        """The same retriever, with or without a map of shape (dimension, dimension) that multiplies query vectors."""
         ...
 
 

@@ -102,7 +102,7 @@ class DenseRetriever:
         """See `VectorRetriever`."""
         return self.encoder.query_map
 
-    def with_query_map(self, query_map: Vectors) -> DenseRetriever:
+    def with_query_map(self, query_map: Vectors | None) -> DenseRetriever:
         """See `VectorRetriever`."""
         return DenseRetriever(self.doc_ids, self.vectors, self.encoder.with_query_map(query_map), self._overlap)
 

@@ -55,6 +55,8 @@ def test_a_query_map_moves_queries_alone_and_is_saved_with_the_encoder(tiny_onnx
     assert np.abs(found.embed(TEXTS, "query") - encoder.embed(TEXTS, "query")[:, ::-1]).max() < 1e-6
     assert (found.embed(TEXTS, "document") == encoder.embed(TEXTS, "document")).all()
     assert encoder.query_map is None
+    assert found.with_query_map(None).settings == encoder.settings
+    assert (found.with_query_map(None).embed(TEXTS, "query") == encoder.embed(TEXTS, "query")).all()
     for wrong in (turned[:5], turned.astype(np.float64), np.full_like(turned, np.nan)):
         np.save(tmp_path / "moved" / "query_map.npy", wrong)
         with pytest.raises(PackageError, match=r"query_map\.npy: not a float32 map of 32 x 32 finite numbers"):

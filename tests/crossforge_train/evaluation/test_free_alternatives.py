@@ -29,7 +29,7 @@ from crossforge_train.evaluation.depth import choose_depth
 from crossforge_train.evaluation.free_alternatives import best_of, free_systems
 from crossforge_train.evaluation.significance import smallest_detectable
 from crossforge_train.evaluation.systems import Bench, set_up_bench
-from crossforge_train.first_stage import choose_kind, fit_first_stage
+from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_part, with_query_map
 from crossforge_train.report.files import read_report
 from crossforge_train.report.tables import warning_lines
 from crossforge_train.reporting import SilentReporter
@@ -88,6 +88,21 @@ def test_what_the_first_stage_is_itself_is_not_measured_twice(collection: Collec
         on = bench(collection, first_stage)
         free = free_retrievers.free_retrievers(first_stage, collection, [on.run], embeddings)
         assert names(free_systems(on, free)) == [*EVERY, expected]
+
+
+def test_free_alternatives_have_no_query_map(collection: Collection, embeddings: Embeddings) -> None:
+    documents, turned = collection.corpus.values(), np.eye(32, dtype=np.float32)[::-1].copy()
+    for kind in ("hybrid", "dense"):
+        plain = fit_first_stage(documents, FirstStageConfig(kind=kind), embeddings, 0.5)
+        moved = with_query_map(plain, turned)
+        on = bench(collection, moved)
+        free = free_retrievers.free_retrievers(moved, collection, [on.run], embeddings)
+        systems = {system.name: system.rankings for system in free_systems(on, free)}
+        assert list(systems) == [*EVERY, "dense, whole corpus", "hybrid, whole corpus"]
+        dense = plain if kind == "dense" else vector_part(plain)
+        assert dense is not None
+        for key, candidates in dense.search(on.queries, 10).items():
+            assert systems["dense, whole corpus"][key][:10] == [candidate.doc_id for candidate in candidates]
 
 
 def test_candidates_alone_are_embedded_where_the_corpus_takes_too_long(

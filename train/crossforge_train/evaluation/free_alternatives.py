@@ -26,7 +26,7 @@ class Free:
         bm25: BM25 over the corpus; None if the first stage is BM25 itself, or it is not wanted.
         bi_encoder: the base model's vectors of at least all candidates; None if it is no bi-encoder.
         whole: whether these are vectors of the whole corpus, and searching them is not the first stage itself.
-        hybrid: a combination of words and vectors, unless the first stage is one.
+        hybrid: a combination of words and vectors, unless the first stage is one and has learned nothing.
         fusion_weight: share of the first stage in the bi-encoder's fused order, from dev.
     """
 

@@ -14,7 +14,7 @@ from crossforge_train.embeddings import Embeddings
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.systems import Bench, bm25_retriever
-from crossforge_train.first_stage import MOST_SECONDS, fit_first_stage
+from crossforge_train.first_stage import MOST_SECONDS, fit_first_stage, vector_part, with_query_map
 
 
 def free_retrievers(
@@ -27,6 +27,8 @@ def free_retrievers(
     dev: Bench | None = None,
 ) -> Free:
     """What a first stage leaves to be built: nothing that it is itself is built again.
+
+    Where the first stage has a query map, the alternatives have none: the map was learned from labels.
 
     Where embedding the whole corpus takes longer than ten minutes, only candidates are embedded.
 
@@ -41,15 +43,19 @@ def free_retrievers(
     found = Free(bm25=bm25_retriever(collection, first_stage) if bm25 else None)
     if embeddings is None:
         return found
-    if (own := _embedding_part(first_stage, embeddings)) and own is not first_stage:
-        return found.with_bi_encoder(own, whole=True)
+    part = vector_part(first_stage)
+    moved = part is not None and part.query_map is not None
+    untrained = with_query_map(first_stage, None) if moved else first_stage
+    own = _embedding_part(untrained, embeddings)
+    if own and isinstance(untrained, CombinedRetriever):
+        return found.with_bi_encoder(own, whole=True, hybrid=_weighted(untrained, dev) if moved else None)
     documents = collection.corpus.values()
     if embeddings.seconds(documents) > MOST_SECONDS:
         return found.with_bi_encoder(encoder_of_candidates(collection, runs, embeddings), whole=False)
     hybrid = fit_first_stage(documents, FirstStageConfig(kind=HYBRID), embeddings)
     if not isinstance(hybrid, CombinedRetriever):
         raise TypeError(f"{hybrid.kind}: a hybrid combines several retrievers")
-    return found.with_bi_encoder(hybrid.parts[-1], whole=own is None, hybrid=_weighted(hybrid, dev))
+    return found.with_bi_encoder(hybrid.parts[-1], whole=own is None or moved, hybrid=_weighted(hybrid, dev))
 
 
 def _embedding_part(first_stage: Retriever, embeddings: Embeddings) -> ScoringRetriever | None:
