@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from quality import cosine_scores
+from quality import bi_encoder, cosine_scores
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
@@ -31,13 +31,13 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
+from crossforge_train.embeddings import Embeddings
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.verdict import Contest, compare_systems
 from crossforge_train.first_stage import fit_first_stage
-from crossforge_train.mining.bi_encoder import BiEncoder
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.embedding import run_embeddings
@@ -135,7 +135,7 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     }
     base = find_base_model(config.base_model)
     if is_bi_encoder(base):
-        model = BiEncoder(base, _TOKENS, config.training.precision)
+        model = bi_encoder(config.base_model, config.runs, _TOKENS)
         weight = choose_fusion_weight(
             _cosines(model, dev), dev.run, dev.qrels, config.evaluation.metric, config.seed, pseudo=True
         )
@@ -144,7 +144,7 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     return orders, bench
 
 
-def _cosines(model: BiEncoder, bench: Bench) -> Mapping[str, ScoredQuery]:
+def _cosines(model: Embeddings, bench: Bench) -> Mapping[str, ScoredQuery]:
     return cosine_scores(model, bench.collection, bench.queries, bench.run, bench.depth)
 
 

@@ -15,15 +15,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from quality import cosine_scores
+from quality import bi_encoder, cosine_scores
 
 from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.beir import read_beir
+from crossforge_train.embeddings import Embeddings
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples
 from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
 from crossforge_train.evaluation.scoring import rankings
-from crossforge_train.mining.bi_encoder import BiEncoder
 
 MODEL, DEPTH, METRIC, QUERIES, DRAWS, SEED = "sentence-transformers/all-MiniLM-L6-v2", 50, "nDCG@10", 150, 300, 0
 CHOSEN_ON = (8, 13, 23, 60)
@@ -33,7 +32,7 @@ def main() -> None:
     """Print a table with one row per collection and number of queries."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collections", type=Path, nargs="+")
-    model = BiEncoder(find_base_model(MODEL), 128, "auto")
+    model = bi_encoder(MODEL, Path("runs"), 128)
     print("| collection | chosen on | best weight | mean over resamples | equal shares | best elsewhere |")
     print("|---|---|---|---|---|---|")
     for folder in parser.parse_args().collections:
@@ -46,7 +45,7 @@ def main() -> None:
                 print(f"| {folder.name} | {count} queries | " + " | ".join(_cells(values, count)) + " |", flush=True)
 
 
-def _values(folder: Path, model: BiEncoder) -> np.ndarray:
+def _values(folder: Path, model: Embeddings) -> np.ndarray:
     """The metric for each weight and query, shape (weights, queries)."""
     collection = read_beir(folder)
     qrels = judged_queries(collection.qrels("train"))

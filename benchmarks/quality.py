@@ -32,12 +32,13 @@ from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO
+from crossforge_train.embeddings import Embeddings, open_embeddings
+from crossforge_train.evaluation.free_retrievers import encoder_of_candidates
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import Rankings, as_run, mean, measure_rankings, trec_order
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems
-from crossforge_train.mining.bi_encoder import BiEncoder
 from crossforge_train.model_export import export_onnx
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import FINETUNE, RunFolder
@@ -152,26 +153,31 @@ def _bi_encoder_orders(work: Work) -> dict[str, Rankings]:
 
     def scored(bench: Bench) -> dict[str, ScoredQuery]:
         config = work.config
-        model = BiEncoder(find_base_model(config.base_model), 256, config.training.precision)
+        model = bi_encoder(config.base_model, config.runs)
         return cosine_scores(model, work.collection, bench.queries, bench.run, bench.depth)
 
     return _kept(work, "base as bi-encoder", scored)
 
 
+def bi_encoder(model: str, runs: Path, max_length: int = 256) -> Embeddings:
+    """A bi-encoder, whose vectors are kept in a folder of runs."""
+    found = open_embeddings(model, max_length, runs, SilentReporter())
+    if found is None:
+        raise SystemExit(f"{model} is no bi-encoder")
+    return found
+
+
 def cosine_scores(
-    model: BiEncoder, collection: Collection, queries: Mapping[str, str], run: Run, depth: int
+    embeddings: Embeddings, collection: Collection, queries: Mapping[str, str], run: Run, depth: int
 ) -> dict[str, ScoredQuery]:
     """Score each query's first `depth` candidates, with cosines in place of logits."""
     candidates = {query_id: run[query_id][:depth] for query_id in queries}
-    doc_ids = sorted({found.doc_id for of_query in candidates.values() for found in of_query})
-    texts = {doc_id: collection.corpus[doc_id].full_text for doc_id in doc_ids}
-    documents, asked = model.embed(texts, lambda _: None), model.embed(queries, lambda _: None)
+    doc_ids = {query_id: [one.doc_id for one in found] for query_id, found in candidates.items()}
+    cosines = encoder_of_candidates(collection, [candidates], embeddings).scores(queries, doc_ids)
 
     def scored(query_id: str) -> ScoredQuery:
-        found = candidates[query_id]
-        cosines = np.array([asked[query_id] @ documents[one.doc_id] for one in found], dtype=np.float32)
-        first_stage = np.array([one.score for one in found], dtype=np.float64)
-        return ScoredQuery([one.doc_id for one in found], first_stage, cosines, np.zeros(len(found), dtype=bool))
+        first_stage = np.array([one.score for one in candidates[query_id]], dtype=np.float64)
+        return ScoredQuery(doc_ids[query_id], first_stage, cosines[query_id], np.zeros(len(first_stage), dtype=bool))
 
     return {query_id: scored(query_id) for query_id in queries}
 

@@ -192,7 +192,7 @@ def test_search_that_finds_nothing_says_so(crossforge: Command, toy_package: Pat
 
 @pytest.mark.parametrize("command", ["search", "rerank"])
 def test_a_query_that_is_not_utf8_is_told_in_one_line(crossforge: Command, tmp_path: Path, command: str) -> None:
-    assert "the query is not UTF-8 text" in error_line(crossforge(command, tmp_path, "caf\udce9"))
+    assert "the query is not UTF-8 text" in error_line(crossforge(command, tmp_path, "oven\udce9"))
 
 
 @pytest.mark.parametrize("command", ["search", "rerank"])

@@ -24,7 +24,7 @@ from crossforge_train.config.sources import PairColumns, PairsSource, TripleColu
 
 _ID_DIGITS = 20
 # What others call their columns of irrelevant texts: neg, negatives, hard_negative_1, negative_passages.
-_NEGATIVES = re.compile(r"(hard_?)?neg(ative)?s?(_(\d+|docs|texts|passages|ctxs))?", re.IGNORECASE)
+_NEGATIVES = re.compile(r"(hard_?)?(neg|negative)s?(_(\d+|docs|texts|passages|ctxs))?", re.IGNORECASE)
 
 
 class _Example(NamedTuple):
