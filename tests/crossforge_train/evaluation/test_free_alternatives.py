@@ -101,6 +101,9 @@ def test_free_alternatives_have_no_query_map(collection: Collection, embeddings:
         assert list(systems) == [*EVERY, "dense, whole corpus", "hybrid, whole corpus"]
         dense = plain if kind == "dense" else vector_part(plain)
         assert dense is not None
+        assert free.beside is not None
+        assert free.beside.name == "BM25"  # the first stage's own score has the map in it
+        assert systems["base as bi-encoder, fused"] != systems["base as bi-encoder"]
         for key, candidates in dense.search(on.queries, 10).items():
             assert systems["dense, whole corpus"][key][:10] == [candidate.doc_id for candidate in candidates]
 
@@ -232,7 +235,7 @@ def test_what_does_not_win_is_told_what_to_use_instead(toy_run: Path) -> None:
     )
     lines = warning_lines(replace(split, comparisons=[first, second]), "nDCG@10")
     assert lines[0] == (
-        "use the first stage instead: it does as well and needs no training "
+        "use the first stage instead: it does as well and costs nothing more "
         "(take its order as it is, without a reranker)"
     )
     assert lines[1].startswith("only 24 queries: the verdict hangs on a handful of them")

@@ -70,9 +70,8 @@ def measure_reranker(bench: Bench, reranker: Reranker, free: Free, dev: Bench | 
         dev: chooses the alternative that decides; None takes the best one of the bench itself, which favours it.
     """
     manifest, judge = reranker.manifest, dev or bench
-    if free.bi_encoder:
-        pseudo = not judged_by_people(judge.collection, judge.split)
-        free = free.fused(bi_encoder_fusion(judge, free.bi_encoder, pseudo=pseudo))
+    pseudo = not judged_by_people(judge.collection, judge.split)
+    free = free.fused(bi_encoder_fusion(judge, free, pseudo=pseudo))
     systems, metric = free_systems(bench, free), bench.config.metric
     judged = free_systems(dev, free) if dev else systems
     means = {system.name: mean(measure_rankings([metric], judge.qrels, system.rankings)[metric]) for system in judged}

@@ -66,7 +66,7 @@ def tune(bench: Bench, reranker: Reranker, free: Free, others: Sequence[System] 
     weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=flattered)
     read = that_were_read(alone.scored)
     fitted = fit_calibrator(read, bench.qrels)
-    free_weight = bi_encoder_fusion(bench, free.bi_encoder, pseudo=flattered) if free.bi_encoder else None
+    free_weight = bi_encoder_fusion(bench, free, pseudo=flattered)
     rivals = [*free_systems(bench, free.fused(free_weight)), *others]
     systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))
     dev = {system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric]) for system in systems}

@@ -27,20 +27,28 @@ class Free:
         bi_encoder: the base model's vectors of at least all candidates; None if it is no bi-encoder.
         whole: whether these are vectors of the whole corpus, and searching them is not the first stage itself.
         hybrid: a combination of words and vectors, unless the first stage is one and has learned nothing.
-        fusion_weight: share of the first stage in the bi-encoder's fused order, from dev.
+        beside: what the bi-encoder is fused with where the first stage has learned from labels, and so is not free:
+            its lexical part; None if the first stage's own score is free.
+        fusion_weight: share of that score in the bi-encoder's fused order, from dev.
     """
 
     bm25: Retriever | None = None
     bi_encoder: ScoringRetriever | None = None
     whole: bool = False
     hybrid: CombinedRetriever | None = None
+    beside: ScoringRetriever | None = None
     fusion_weight: float = 0.5
 
     def with_bi_encoder(
-        self, bi_encoder: ScoringRetriever, *, whole: bool, hybrid: CombinedRetriever | None = None
+        self,
+        bi_encoder: ScoringRetriever,
+        *,
+        whole: bool,
+        hybrid: CombinedRetriever | None = None,
+        beside: ScoringRetriever | None = None,
     ) -> Free:
         """The same with a bi-encoder."""
-        return replace(self, bi_encoder=bi_encoder, whole=whole, hybrid=hybrid)
+        return replace(self, bi_encoder=bi_encoder, whole=whole, hybrid=hybrid, beside=beside)
 
     def fused(self, weight: float | None) -> Free:
         """The same with a fusion weight; None keeps it."""
@@ -52,7 +60,7 @@ def free_systems(bench: Bench, free: Free) -> list[System]:
     systems = bm25_systems(bench, free.bm25) if free.bm25 else []
     if free.bi_encoder is None:
         return systems
-    scored = bi_encoder_scores(bench, free.bi_encoder)
+    scored = bi_encoder_scores(bench, free.bi_encoder, free.beside)
     systems.append(System(BI_ENCODER, rankings(scored, bench.run, 0.0)))
     systems.append(System(BI_ENCODER_FUSED, rankings(scored, bench.run, free.fusion_weight)))
     if free.whole:
@@ -62,15 +70,24 @@ def free_systems(bench: Bench, free: Free) -> list[System]:
     return systems
 
 
-def bi_encoder_scores(bench: Bench, bi_encoder: ScoringRetriever) -> dict[str, ScoredQuery]:
-    """The cosines of each query's candidates, down to the rerank depth."""
+def bi_encoder_scores(
+    bench: Bench, bi_encoder: ScoringRetriever, beside: ScoringRetriever | None = None
+) -> dict[str, ScoredQuery]:
+    """The cosines of each query's candidates, down to the rerank depth.
+
+    Args:
+        bench: the queries and candidates.
+        bi_encoder: scores them.
+        beside: gives the scores to fuse with in place of the first stage's.
+    """
     kept = {query_id: candidates[: bench.depth] for query_id, candidates in bench.run.items()}
     doc_ids = {query_id: [found.doc_id for found in candidates] for query_id, candidates in kept.items()}
     cosines = bi_encoder.scores(bench.queries, doc_ids)
+    others = beside.scores(bench.queries, doc_ids) if beside else None
     return {
         query_id: ScoredQuery(
             doc_ids[query_id],
-            np.array([found.score for found in kept[query_id]], dtype=np.float64),
+            np.asarray(others[query_id] if others else [found.score for found in kept[query_id]], dtype=np.float64),
             cosines[query_id],
             np.zeros(len(kept[query_id]), dtype=bool),
         )
@@ -83,7 +100,12 @@ def best_of(means: Mapping[str, float], names: Sequence[str]) -> str | None:
     return max(names, key=lambda name: round(means[name], 6)) if names else None
 
 
-def bi_encoder_fusion(bench: Bench, bi_encoder: ScoringRetriever, *, pseudo: bool) -> float:
-    """The first stage's share in the bi-encoder's fused order, chosen on dev as that of a reranker is."""
-    scored = bi_encoder_scores(bench, bi_encoder)
+def bi_encoder_fusion(bench: Bench, free: Free, *, pseudo: bool) -> float | None:
+    """The share of the other score in the bi-encoder's fused order, chosen on dev as that of a reranker is.
+
+    None if there is no bi-encoder.
+    """
+    if free.bi_encoder is None:
+        return None
+    scored = bi_encoder_scores(bench, free.bi_encoder, free.beside)
     return choose_fusion_weight(scored, bench.run, bench.qrels, bench.config.metric, bench.seed, pseudo=pseudo)

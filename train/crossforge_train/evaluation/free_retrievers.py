@@ -48,14 +48,18 @@ def free_retrievers(
     untrained = with_query_map(first_stage, None) if moved else first_stage
     own = _embedding_part(untrained, embeddings)
     if own and isinstance(untrained, CombinedRetriever):
-        return found.with_bi_encoder(own, whole=True, hybrid=_weighted(untrained, dev) if moved else None)
+        if not moved:
+            return found.with_bi_encoder(own, whole=True)
+        return found.with_bi_encoder(own, whole=True, hybrid=_weighted(untrained, dev), beside=untrained.parts[0])
     documents = collection.corpus.values()
     if embeddings.seconds(documents) > MOST_SECONDS:
         return found.with_bi_encoder(encoder_of_candidates(collection, runs, embeddings), whole=False)
     hybrid = fit_first_stage(documents, FirstStageConfig(kind=HYBRID), embeddings)
     if not isinstance(hybrid, CombinedRetriever):
         raise TypeError(f"{hybrid.kind}: a hybrid combines several retrievers")
-    return found.with_bi_encoder(hybrid.parts[-1], whole=own is None or moved, hybrid=_weighted(hybrid, dev))
+    words, vectors = hybrid.parts
+    weighted, whole = _weighted(hybrid, dev), own is None or moved
+    return found.with_bi_encoder(vectors, whole=whole, hybrid=weighted, beside=words if moved else None)
 
 
 def _embedding_part(first_stage: Retriever, embeddings: Embeddings) -> ScoringRetriever | None:

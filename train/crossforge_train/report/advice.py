@@ -22,9 +22,10 @@ _HOW: Mapping[str, str] = {
     BI_ENCODER: "order the candidates by the base model's cosines",
     BI_ENCODER_FUSED: "order the candidates by the base model's cosines, fused with the first stage",
     DENSE_RETRIEVAL: "set first_stage.kind: dense, and take its order as it is",
-    HYBRID_RETRIEVAL: "set first_stage.kind: hybrid, and take its order as it is",
+    HYBRID_RETRIEVAL: "set first_stage.kind: hybrid and query_map: false, and take its order as it is",
     INCUMBENT: "keep it",
 }
+_ADVANTAGE: Mapping[str, str] = {FIRST_STAGE: "costs nothing more", INCUMBENT: "is in use"}
 
 
 def how_to_use(system: str) -> str:
@@ -50,4 +51,4 @@ def _named(found: Comparison) -> str:
 def _compared(found: Comparison) -> str:
     if found.verdict == "REGRESSION":
         return "is better"
-    return "does as well and needs no training" if found.baseline != INCUMBENT else "does as well and is in use"
+    return f"does as well and {_ADVANTAGE.get(found.baseline, 'needs no training')}"
