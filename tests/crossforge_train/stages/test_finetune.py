@@ -401,7 +401,7 @@ def test_too_little_disk_space_is_told_before_training(
     real = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=1000))
     told = resumed_from(monkeypatch)
-    with pytest.raises(InputError, match=r"0\.0 GB free, but fine-tuning needs about"):
+    with pytest.raises(InputError, match=r"0\.0 MB free, but fine-tuning needs about"):
         trained(prepared())
     assert told == []
 

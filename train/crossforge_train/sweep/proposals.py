@@ -33,6 +33,15 @@ class Trial:
     reason: str | None = None
 
 
+def require_optuna() -> Any:
+    """The library, imported; raises `InputError` if it is not installed."""
+    try:
+        import optuna
+    except ImportError:
+        raise InputError('a sweep needs Optuna: pip install "crossforge[sweep]"') from None
+    return optuna
+
+
 def propose(space: Mapping[str, Candidates], done: Sequence[Trial], seed: int) -> dict[str, Any]:
     """Propose values for the next trial, with the tree-structured Parzen estimator (Bergstra et al., 2011).
 
@@ -41,10 +50,7 @@ def propose(space: Mapping[str, Candidates], done: Sequence[Trial], seed: int) -
     Raises:
         InputError: Optuna is not installed.
     """
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise InputError('a sweep needs Optuna: pip install "crossforge[sweep]"') from None
+    optuna = require_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {key: _distribution(candidates) for key, candidates in space.items()}
     # A different seed per trial: the first trials are random, and one seed would draw the same values each time.

@@ -17,7 +17,7 @@ from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import COLLECT, FINETUNE, RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import reuse, run_stages
-from crossforge_train.sweep.proposals import Trial, propose
+from crossforge_train.sweep.proposals import Trial, propose, require_optuna
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
     for override in overrides:
         if (key := override.partition("=")[0].strip()) in config.sweep.space:
             raise InputError(f"--set {key}: sweep.space of {path} searches this key; take it out of one of the two")
+    require_optuna()
     with RunFolder(config.folder).taken():  # throughout: two sweeps of one run would be in each other's trials
         done = _run_trials(path, overrides, trials or config.sweep.trials, config, reporter)
     if all(trial.dev is None for trial in done):
