@@ -144,8 +144,8 @@ class TestPicker:
 def test_a_start_that_ranked_is_mixed_in() -> None:
     for people in (True, False):
         assert pick_merge("fresh", asked_by_people=people)[0] == []
-    assert pick_merge("grafted", asked_by_people=True)[0] == [0.25, 0.5, 0.75, 1.0]
-    assert pick_merge("trained", asked_by_people=True)[0] == [0.25, 0.5, 0.75, 1.0]
+    assert pick_merge("grafted", asked_by_people=True)[0] == [0.5, 1.0]
+    assert pick_merge("trained", asked_by_people=True)[0] == [0.5, 1.0]
     assert pick_merge("grafted", asked_by_people=False)[0] == pick_merge("trained", asked_by_people=False)[0] == 0.5
 
 

@@ -70,8 +70,8 @@ class TrainingConfig(Section):
     merge: Share | tuple[TriedShare, ...] | Auto = Field(
         AUTO,
         description="share of the starting weights to mix in at the end, or several shares for dev to choose from; "
-        "`[]`: none; `auto`: 0.25, 0.5, 0.75 and 1, the start itself, for a start from a reranker or bi-encoder, 0.5 "
-        "alone if dev holds pseudo-queries",
+        "`[]`: none; `auto`: 0.5 and 1, the start itself, for a start from a reranker or bi-encoder, 0.5 alone if "
+        "dev holds pseudo-queries",
     )
     freeze_embeddings: bool = Field(False, description="do not train the token embeddings")
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
