@@ -23,7 +23,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.pipeline import DEFAULT_DEPTH
 from crossforge.reranker import Reranker
-from crossforge.runs import Run
+from crossforge.runs import Run, ids_by_query
 from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.base_model import find_base_model, is_bi_encoder
 from crossforge_train.cli.display import RichReporter
@@ -129,7 +129,7 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     # The bench's pipeline indexes whole documents, as the package does.
     scored = score_queries(bench.pipeline(package), bench.queries, bench.run, bench.depth, RichReporter(), "reranking")
     orders: dict[str, Rankings] = {
-        FIRST_STAGE: {query_id: [found.doc_id for found in bench.run[query_id]] for query_id in bench.queries},
+        FIRST_STAGE: ids_by_query(bench.run),
         ADAPTED: rankings(scored, bench.run, 0.0),
         FUSED: rankings(scored, bench.run, package.manifest.fusion_weight),
     }

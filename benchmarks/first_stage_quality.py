@@ -3,7 +3,7 @@
     python benchmarks/first_stage_quality.py runs/quickstart
 
 Prints the nDCG@10 of each part and of the whole on every split that the run measures, and that of a perfect reranker of
-the first 50, 75, 100 and 200 candidates. The weight of a hybrid is chosen on dev, as in a run.
+the first 50, 60, 75, 100 and 200 candidates. The weight of a hybrid is chosen on dev, as in a run.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from pathlib import Path
 
 from crossforge.retrievers.base import CombinedRetriever, Retriever
 from crossforge.retrievers.choice import fit_retriever
+from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.curves import perfect_rankings
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
+from crossforge_train.evaluation.moving import learned_map
 from crossforge_train.first_stage import vector_part, with_query_map
+from crossforge_train.query_map import shrunk
 from crossforge_train.run_folder import RunFolder
 
-METRIC, DEV, DEPTH, DEPTHS, SEED = "nDCG@10", "dev", 200, (50, 75, 100, 200), 42
+METRIC, TRAIN, DEV, DEPTH, DEPTHS, SEED = "nDCG@10", "train", "dev", 200, (50, 60, 75, 100, 200), 42
+SHARES = (0.5, 1.0)
 
 
 def main() -> None:
@@ -30,27 +34,31 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run that has been mined")
     run = RunFolder(parser.parse_args().run)
     collection = run.collected.collection()
-    splits = [split for split in collection.splits if split != "train"]
+    splits = [split for split in collection.splits if split != TRAIN]
     for name, retriever in systems(collection, run.mined.retriever()).items():
         figures = ", ".join(f"{split} {measured(collection, split, retriever)}" for split in splits)
         print(f"{name}: {figures}", flush=True)
 
 
 def systems(collection: Collection, first_stage: Retriever) -> dict[str, Retriever]:
-    """The first stage, its parts, and the same without the query map."""
+    """The first stage, its parts, and the same with nothing, half and all of the query map."""
     found: dict[str, Retriever] = {"TF-IDF": fit_retriever(collection.corpus.values())}
     part = vector_part(first_stage)
     if isinstance(first_stage, CombinedRetriever):
         found[first_stage.parts[0].name] = first_stage.parts[0]
     if part:
         found["dense"] = part.with_query_map(None)
-        found["dense, with the query map"] = part
+        whole = learned_map(part.with_query_map(None), collection, TRAIN, SEED)
+        for share in SHARES:
+            found[f"dense, {share:g} of the query map"] = part.with_query_map(shrunk(whole, share))
+        found["dense, as the run has it"] = part
         if isinstance(first_stage, CombinedRetriever):
             plain = with_query_map(first_stage, None)
             queries, qrels = collection.split_queries(DEV), collection.qrels(DEV)
             assert isinstance(plain, CombinedRetriever)
             weighted = combined_on_dev(plain, collection, DEV, queries, qrels, DEPTH, METRIC, SEED)
             found[f"hybrid, weight {weighted.weight}"] = weighted
+            found["hybrid, by rank"] = weighted.with_weight(None)
     found[f"as the run has it: {first_stage.name}"] = first_stage
     return found
 
@@ -59,7 +67,6 @@ def measured(collection: Collection, split: str, retriever: Retriever) -> str:
     """nDCG@10 on a split, and the ceilings by depth."""
     qrels = judged_queries(collection.qrels(split))
     run = retrieve(collection, retriever, {query_id: collection.queries[query_id] for query_id in qrels}, DEPTH)
-    order = {query_id: [found.doc_id for found in candidates] for query_id, candidates in run.items()}
 
     def value(rankings: dict[str, list[str]]) -> str:
         return f"{mean(measure_rankings([METRIC], qrels, rankings)[METRIC]):.3f}".lstrip("0")
@@ -68,7 +75,7 @@ def measured(collection: Collection, split: str, retriever: Retriever) -> str:
         best = perfect_rankings({query_id: run[query_id][:depth] for query_id in qrels}, qrels, depth)
         return value({query_id: list(found) for query_id, found in best.items()})
 
-    return f"{value(order)} (ceiling {', '.join(f'{ceiling(depth)} at {depth}' for depth in DEPTHS)})"
+    return f"{value(ids_by_query(run))} (ceiling {', '.join(f'{ceiling(depth)} at {depth}' for depth in DEPTHS)})"
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from quality import bi_encoder, cosine_scores
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.embeddings import Embeddings
-from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples
-from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
+from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
+from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.scoring import rankings
 
 MODEL, DEPTH, METRIC, QUERIES, DRAWS, SEED = "sentence-transformers/all-MiniLM-L6-v2", 50, "nDCG@10", 150, 300, 0
@@ -53,8 +53,7 @@ def _values(folder: Path, model: Embeddings) -> np.ndarray:
     queries = {query_id: collection.queries[query_id] for query_id in qrels}
     run = TfidfRetriever.fit(collection.corpus.values()).search(queries, DEPTH)
     scored = cosine_scores(model, collection, queries, run, DEPTH)
-    found = [measure_rankings([METRIC], qrels, rankings(scored, run, weight))[METRIC] for weight in FUSION_WEIGHTS]
-    return np.array([[by_query[query_id] for query_id in qrels] for by_query in found])
+    return values_by_weight(METRIC, qrels, lambda weight: rankings(scored, run, weight))
 
 
 def _cells(values: np.ndarray, count: int) -> list[str]:

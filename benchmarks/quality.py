@@ -25,7 +25,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, remove, write_json
 from crossforge.pipeline import DEFAULT_DEPTH
 from crossforge.reranker import Reranker
-from crossforge.runs import Run, read_run, write_run
+from crossforge.runs import Run, ids_by_query, read_run, write_run
 from crossforge_train.base_model import find_base_model
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.collections.collection import Collection, positives
@@ -172,7 +172,7 @@ def cosine_scores(
 ) -> dict[str, ScoredQuery]:
     """Score each query's first `depth` candidates, with cosines in place of logits."""
     candidates = {query_id: run[query_id][:depth] for query_id in queries}
-    doc_ids = {query_id: [one.doc_id for one in found] for query_id, found in candidates.items()}
+    doc_ids = ids_by_query(candidates)
     cosines = encoder_of_candidates(collection, [candidates], embeddings).scores(queries, doc_ids)
 
     def scored(query_id: str) -> ScoredQuery:

@@ -47,6 +47,11 @@ def write_run(path: Path, run: Run, tag: str) -> None:
                 lines.write(f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}\n")
 
 
+def ids_by_query(run: Run) -> dict[str, list[str]]:
+    """Query id -> ids of its documents, in the run's order."""
+    return {query_id: [found.doc_id for found in candidates] for query_id, candidates in run.items()}
+
+
 def read_run(path: Path) -> dict[str, list[Candidate]]:
     """Read a TREC run; each query's documents are ordered by the rank column.
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from crossforge.documents import Document
 from crossforge.embedding.encoder import moved
+from crossforge.retrievers.vectors import nearest
+from crossforge.runs import Candidate
 from crossforge_train import query_map
 from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
 from crossforge_train.evaluation.moving import Moved, moved_on_dev
@@ -88,6 +90,13 @@ class Searcher:
         self.doc_ids = [f"d{row}" for row in range(len(documents))]
         self.vectors = documents
         self.queries = queries
+
+    def search_vectors(self, queries: dict[str, Vectors], k: int) -> dict[str, list[Candidate]]:
+        found = nearest(np.array(list(queries.values())), self.vectors, k)
+        return {
+            key: [Candidate(self.doc_ids[place], 0.0) for place in places]
+            for key, (places, _) in zip(queries, found, strict=True)
+        }
 
     def query_vectors(self, queries: list[str]) -> Vectors:
         return self.queries[[int(query) for query in queries]]

@@ -103,6 +103,12 @@ class VectorRetriever(ScoringRetriever, Protocol):
         """The vectors of queries, shape (queries, dimension)."""
         ...
 
+    def search_vectors(
+        self, queries: Mapping[str, NDArray[np.float32]], k: int, *, ties_by_id: bool = False
+    ) -> dict[str, list[Candidate]]:
+        """What `search` finds for queries with these vectors, each of shape (dimension,)."""
+        ...
+
     @property
     def query_map(self) -> NDArray[np.float32] | None:
         """The map that moves them, shape (dimension, dimension); None if they stay where they are."""

@@ -65,14 +65,23 @@ class DenseRetriever:
 
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
         """See `Retriever`; every document has a cosine, so `k` are found if there are so many."""
+        vectors = self.query_vectors(list(queries.values()))
+        return self.search_vectors(dict(zip(queries, vectors, strict=True)), k, ties_by_id=ties_by_id)
+
+    def search_vectors(
+        self, queries: Mapping[str, Vectors], k: int, *, ties_by_id: bool = False
+    ) -> dict[str, list[Candidate]]:
+        """See `VectorRetriever`."""
         order = order_of_ids(self.doc_ids) if ties_by_id else None
-        found = nearest(self.query_vectors(list(queries.values())), self._searched, k, order=order)
+        vectors = np.array(list(queries.values()), dtype=np.float32).reshape(len(queries), self.encoder.dimension)
         return {
             query_id: [
                 Candidate(self.doc_ids[position], score)
                 for position, score in zip(positions.tolist(), scores.tolist(), strict=True)
             ]
-            for query_id, (positions, scores) in zip(queries, found, strict=True)
+            for query_id, (positions, scores) in zip(
+                queries, nearest(vectors, self._searched, k, order=order), strict=True
+            )
         }
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from crossforge.retrievers.base import CombinedRetriever
+from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels, judged_by_people
-from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples
-from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
+from crossforge_train.evaluation.fusion_weight import best_over_resamples, values_by_weight
+from crossforge_train.evaluation.metrics import Rankings, judged_queries
 
 # With fewer queries than these, ranks alone are as good a guess as a weight.
 LEAST_QUERIES = 20
@@ -44,13 +43,11 @@ def choose_combination(
         return None
     asked = {query_id: queries[query_id] for query_id in judged}
     runs = [retrieve(collection, part, asked, depth) for part in retriever.parts]
-    values = []
-    for weight in FUSION_WEIGHTS:
-        run = retriever.with_weight(weight).fused(asked, runs, depth)
-        rankings = {query_id: [found.doc_id for found in candidates] for query_id, candidates in run.items()}
-        by_query = measure_rankings([metric], judged, rankings)[metric]
-        values.append([by_query[query_id] for query_id in judged])
-    return best_over_resamples(np.array(values), seed, pseudo=pseudo)
+
+    def order(weight: float) -> Rankings:
+        return ids_by_query(retriever.with_weight(weight).fused(asked, runs, depth))
+
+    return best_over_resamples(values_by_weight(metric, judged, order), seed, pseudo=pseudo)
 
 
 def combined_on_dev(

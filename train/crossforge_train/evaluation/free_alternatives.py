@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crossforge.retrievers.base import CombinedRetriever, Retriever, ScoringRetriever
+from crossforge.runs import ids_by_query
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings
 from crossforge_train.evaluation.systems import Bench, System, bm25_systems, retrieved_system
@@ -81,7 +82,7 @@ def bi_encoder_scores(
         beside: gives the scores to fuse with in place of the first stage's.
     """
     kept = {query_id: candidates[: bench.depth] for query_id, candidates in bench.run.items()}
-    doc_ids = {query_id: [found.doc_id for found in candidates] for query_id, candidates in kept.items()}
+    doc_ids = ids_by_query(kept)
     cosines = bi_encoder.scores(bench.queries, doc_ids)
     others = beside.scores(bench.queries, doc_ids) if beside else None
     return {

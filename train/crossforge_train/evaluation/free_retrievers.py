@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crossforge.retrievers.base import CombinedRetriever, Retriever, ScoringRetriever, StoredRetriever
-from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE, HYBRID
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Collection
@@ -74,9 +73,7 @@ def _embedding_part(first_stage: Retriever, embeddings: Embeddings) -> ScoringRe
 def encoder_of_candidates(collection: Collection, runs: Iterable[Run], embeddings: Embeddings) -> ScoringRetriever:
     """A bi-encoder over the candidates of runs alone."""
     doc_ids = dict.fromkeys(found.doc_id for run in runs for candidates in run.values() for found in candidates)
-    documents = [collection.corpus[doc_id] for doc_id in doc_ids]
-    with embeddings.settings(documents) as settings:
-        found = fit_retriever(documents, DENSE, settings)
+    found = embeddings.retriever([collection.corpus[doc_id] for doc_id in doc_ids])
     if not isinstance(found, ScoringRetriever):
         raise TypeError(f"{found.kind}: cannot score documents")
     return found

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Qrels
-from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
+from crossforge_train.evaluation.metrics import Rankings, judged_queries, measure_rankings
+from crossforge_train.evaluation.resampling import means_over_resamples
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings
 
 FUSION_WEIGHTS = tuple(round(step / 20, 2) for step in range(21))
-_RESAMPLES = 500
 
 
 def choose_fusion_weight(
@@ -38,12 +38,24 @@ def choose_fusion_weight(
     judged = {query_id: found for query_id, found in judged_queries(qrels).items() if query_id in scored}
     if not judged:
         return 0.0
+    values = values_by_weight(metric, judged, lambda weight: rankings(scored, run, weight))
+    return best_over_resamples(values, seed, pseudo=pseudo)
+
+
+def values_by_weight(metric: str, judged: Qrels, order: Callable[[float], Rankings]) -> NDArray[np.float64]:
+    """The metric of each query with each of `FUSION_WEIGHTS`, shape (weights, queries).
+
+    Args:
+        metric: measure to take.
+        judged: the queries' judgements.
+        order: weight -> rankings of at least these queries.
+    """
 
     def by_query(weight: float) -> list[float]:
-        found = measure_rankings([metric], judged, rankings(scored, run, weight))[metric]
+        found = measure_rankings([metric], judged, order(weight))[metric]
         return [found[query_id] for query_id in judged]
 
-    return best_over_resamples(np.array([by_query(weight) for weight in FUSION_WEIGHTS]), seed, pseudo=pseudo)
+    return np.array([by_query(weight) for weight in FUSION_WEIGHTS])
 
 
 def best_over_resamples(values: NDArray[np.float64], seed: int, *, pseudo: bool = False) -> float:
@@ -54,29 +66,9 @@ def best_over_resamples(values: NDArray[np.float64], seed: int, *, pseudo: bool 
         seed: seed of the resampling.
         pseudo: see `choose_fusion_weight`.
     """
-    drawn = _resamples(values.shape[1], seed)
-    # Rounded so that the smallest of equally good weights wins, whatever the order of summation.
-    means = values[:, drawn].mean(axis=2).round(6)
-    weights = np.array(FUSION_WEIGHTS)
-    chosen = weights[means.argmax(axis=0)]
+    means, weights = means_over_resamples(values, seed), np.array(FUSION_WEIGHTS)
+    chosen = weights[means.argmax(axis=0)]  # the smallest of equally good ones
     if pseudo:
         keeping_up = weights[(means >= means[-1]).argmax(axis=0)]
         chosen = np.maximum(chosen / 2, keeping_up)
     return round(float(chosen.mean()), 2)
-
-
-def resamples_won(values: NDArray[np.float64], over: NDArray[np.float64], seed: int) -> float:
-    """The share of resamples of the queries on which one way to order them has a higher mean than another.
-
-    Args:
-        values: metric values of shape (queries,).
-        over: those of the other, for the same queries.
-        seed: seed of the resampling.
-    """
-    gains = (values - over)[_resamples(len(values), seed)].mean(axis=1).round(6)
-    return float((gains > 0).mean())
-
-
-def _resamples(queries: int, seed: int) -> NDArray[np.int64]:
-    """Positions of the queries that are drawn, shape (resamples, queries)."""
-    return np.random.default_rng(seed).integers(0, queries, size=(_RESAMPLES, queries))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from crossforge.embedding.encoder import moved
 from crossforge.retrievers.base import VectorRetriever
-from crossforge.retrievers.vectors import nearest
-from crossforge.runs import Candidate
+from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import best
 from crossforge_train.collections.collection import Collection, judged_by_people, positives
 from crossforge_train.evaluation.combination import LEAST_QUERIES
-from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, resamples_won
-from crossforge_train.evaluation.metrics import judged_queries, measure_rankings
+from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
+from crossforge_train.evaluation.metrics import Rankings, judged_queries
+from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.query_map import fit_query_map, shrunk
 
 _DEPTH = 50
@@ -51,41 +51,29 @@ def moved_on_dev(
     asked, judged = judged_queries(collection.qrels(train)), judged_queries(collection.qrels(dev))
     if len(judged) < LEAST_QUERIES or len(asked) < LEAST_QUERIES:
         return Moved()
-    rows = {doc_id: row for row, doc_id in enumerate(retriever.doc_ids)}
-    relevant = [[rows[doc_id] for doc_id in positives(found)] for found in asked.values()]
-    found = fit_query_map(_vectors(retriever, collection, asked), retriever.vectors, relevant, seed)
+    found = learned_map(retriever, collection, train, seed)
     vectors = _vectors(retriever, collection, judged)
-    values = []
-    for share in FUSION_WEIGHTS:
-        rankings = _rankings(retriever, collection, judged, moved(vectors, shrunk(found, share)))
-        by_query = measure_rankings([metric], judged, rankings)[metric]
-        values.append([by_query[query_id] for query_id in judged])
-    measured = np.array(values)
-    share = best_over_resamples(measured, seed)
-    nearest_tried = int(np.abs(np.array(FUSION_WEIGHTS) - share).argmin())
-    if resamples_won(measured[nearest_tried], measured[0], seed) < _CERTAIN:
+
+    def order(share: float) -> Rankings:
+        asked_from = dict(zip(judged, moved(vectors, shrunk(found, share)), strict=True))
+        return ids_by_query(best(collection, judged, _DEPTH, lambda k: retriever.search_vectors(asked_from, k)))
+
+    values = values_by_weight(metric, judged, order)
+    share = best_over_resamples(values, seed)
+    tried = int(np.abs(np.array(FUSION_WEIGHTS) - share).argmin())
+    if resamples_won(values[tried], values[0], seed) < _CERTAIN:
         return Moved()
     share = share if judged_by_people(collection, dev) else round(share / 2, 2)
     return Moved(shrunk(found, share), share) if share else Moved()
 
 
-def _vectors(
-    retriever: VectorRetriever, collection: Collection, query_ids: Mapping[str, object]
-) -> NDArray[np.float32]:
+def learned_map(retriever: VectorRetriever, collection: Collection, split: str, seed: int) -> NDArray[np.float32]:
+    """The map that a split's queries would have, all of the way."""
+    judged = judged_queries(collection.qrels(split))
+    rows = {doc_id: row for row, doc_id in enumerate(retriever.doc_ids)}
+    relevant = [[rows[doc_id] for doc_id in positives(found)] for found in judged.values()]
+    return fit_query_map(_vectors(retriever, collection, judged), retriever.vectors, relevant, seed)
+
+
+def _vectors(retriever: VectorRetriever, collection: Collection, query_ids: Iterable[str]) -> NDArray[np.float32]:
     return retriever.query_vectors([collection.queries[query_id] for query_id in query_ids])
-
-
-def _rankings(
-    retriever: VectorRetriever, collection: Collection, judged: Mapping[str, object], vectors: NDArray[np.float32]
-) -> dict[str, list[str]]:
-    doc_ids = retriever.doc_ids
-
-    def search(k: int) -> dict[str, list[Candidate]]:
-        lists = nearest(vectors, retriever.vectors, k)
-        return {
-            query_id: [Candidate(doc_ids[position], score) for position, score in zip(*map(list, pair), strict=True)]
-            for query_id, pair in zip(judged, lists, strict=True)
-        }
-
-    found = best(collection, judged, _DEPTH, search)
-    return {query_id: [candidate.doc_id for candidate in candidates] for query_id, candidates in found.items()}

@@ -11,7 +11,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.lexical import bm25_beside
-from crossforge.runs import Candidate, Run, read_run
+from crossforge.runs import Candidate, Run, ids_by_query, read_run
 from crossforge_train.collections.candidates import orders_without_own, require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, Qrels, require_documents
 from crossforge_train.collections.draws import seeded_draw
@@ -158,9 +158,7 @@ def without_own_documents(bench: Bench, system: System) -> System:
 
 def first_stage_system(bench: Bench) -> System:
     """The first stage as a system: the order that reranking starts from."""
-    return System(
-        FIRST_STAGE, {query_id: [found.doc_id for found in candidates] for query_id, candidates in bench.run.items()}
-    )
+    return System(FIRST_STAGE, ids_by_query(bench.run))
 
 
 def bm25_retriever(collection: Collection, first_stage: Retriever) -> Retriever:
@@ -177,7 +175,7 @@ def retrieved_system(bench: Bench, name: str, retriever: Retriever) -> System:
     """Another retriever over the whole corpus, as deep as the first stage."""
     deepest = max((len(candidates) for candidates in bench.run.values()), default=0)
     retrieved = retrieve(bench.collection, retriever, bench.queries, max(deepest, 1))
-    return System(name, {query_id: [found.doc_id for found in found_for] for query_id, found_for in retrieved.items()})
+    return System(name, ids_by_query(retrieved))
 
 
 def _reordered(bench: Bench, retriever: Retriever) -> Rankings:

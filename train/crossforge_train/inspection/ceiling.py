@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossforge.retrievers.base import Retriever
+from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.draws import seeded_draw
@@ -71,7 +72,7 @@ def _measured(
 ) -> CeilingFacts:
     qrels = {key: judged[key] for key in drawn}
     run = retrieve(collection, retriever, {key: collection.queries[key] for key in drawn}, depths[-1])
-    found = {key: [candidate.doc_id for candidate in candidates] for key, candidates in run.items()}
+    found = ids_by_query(run)
     ceilings = {
         depth: Ceiling(_mean(f"R@{depth}", qrels, found), _mean(_METRIC, qrels, _ideal(qrels, found, depth)))
         for depth in depths

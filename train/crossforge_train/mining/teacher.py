@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, Protocol
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.negatives import Mined, Miner, joined
+from crossforge_train.mining.negatives import LESS_RELEVANT, Mined, Miner, joined
 from crossforge_train.reporting import Reporter
 
 # Judged by a person, or drawn at random: neither was retrieved, so neither is a false negative by retrieval.
-TRUSTED = ("positive", "less relevant", "judged", "random")
+TRUSTED = ("positive", LESS_RELEVANT, "judged", "random")
 
 
 class Teacher(Protocol):

@@ -131,11 +131,13 @@ def _near_ones(
     config: Config, collection: Collection, retriever: StoredRetriever, queries: Mapping[str, str]
 ) -> dict[str, Source]:
     """What a first stage that combines several finds by other means than words; candidates will be full of it."""
-    parts = retriever.parts if isinstance(retriever, CombinedRetriever) else ()
+    window, quota = config.mining.window, config.mining.dense
+    if not quota or not isinstance(retriever, CombinedRetriever):
+        return {}
     return {
-        part.name: Source(retrieve(collection, part, queries, config.mining.window, ties_by_id=True), quota)
-        for part in parts
-        if part.kind != LEXICAL and (quota := config.mining.dense)
+        part.name: Source(retrieve(collection, part, queries, window, ties_by_id=True), quota)
+        for part in retriever.parts
+        if part.kind != LEXICAL
     }
 
 

@@ -29,8 +29,8 @@ def _mine(context: Context) -> None:
     collection = context.run.collected.collection()
     retriever = context.run.mined.retriever()
     hardest = _hardest_first(context, collection, retriever)
-    # Other sources and rank bands apply to the first round only; the order is now the reranker's.
-    settings = config.mining.model_copy(update={"choice": "top", "skip_top": 0, "bands": (), "sources": ()})
+    # Rank bands apply to the first round only, as other sources do; the order is now the reranker's.
+    settings = config.mining.model_copy(update={"choice": "top", "skip_top": 0, "bands": ()})
     mined = mine_candidates(context, collection, retriever, Candidates(hardest, {}), settings)
     write_mined(context, collection, retriever, mined)
 

@@ -15,11 +15,9 @@ import numpy as np
 import torch
 
 from crossforge.heads.choice import scoring_head
+from crossforge_train.evaluation.resampling import means_over_resamples
 
 State = Mapping[str, torch.Tensor]
-
-
-_RESAMPLES = 500
 
 
 class Merged(NamedTuple):
@@ -59,13 +57,10 @@ def _steadily_best(measured: Mapping[float, Sequence[float]], seed: int) -> floa
     """The share nearest to the best one's mean over resamples of the queries: a few queries do not decide.
 
     Of equally good shares the largest counts, so that where training changes nothing the start remains.
-
-    Source: L. Breiman, "Bagging predictors", Machine Learning 1996.
     """
     shares = np.array(sorted(measured, reverse=True))
-    values = np.array([measured[share] for share in shares])
-    drawn = np.random.default_rng(seed).integers(0, values.shape[1], size=(_RESAMPLES, values.shape[1]))
-    mean = shares[values[:, drawn].mean(axis=2).round(6).argmax(axis=0)].mean()
+    means = means_over_resamples(np.array([measured[share] for share in shares]), seed)
+    mean = shares[means.argmax(axis=0)].mean()
     return float(shares[np.abs(shares - mean).argmin()])
 
 
