@@ -42,13 +42,13 @@ def collection(toy_collection: Path) -> Collection:
 def pairs(collection: Collection) -> Pairs:
     draw = random.Random(0)
     documents = [found.full_text for found in collection.corpus.values()]
-    return [(query, draw.choice(documents)) for query in list(collection.queries.values())]
+    return [(query, document) for query in collection.queries.values() for document in draw.sample(documents, 3)]
 
 
 @pytest.fixture(scope="module")
 def cross_encoder(tiny_encoder: Path, pairs: Pairs) -> torch.nn.Module:
     torch.manual_seed(0)
-    model: torch.nn.Module = graft(tiny_encoder, pairs[::2], LENGTH).model
+    model: torch.nn.Module = graft(tiny_encoder, pairs[: len(pairs) // 2], LENGTH).model
     return model
 
 
@@ -63,7 +63,7 @@ def logits(model: torch.nn.Module, tiny_encoder: Path, pairs: Pairs) -> Tensor:
 def test_scores_of_new_pairs_follow_the_cosines(
     cross_encoder: torch.nn.Module, tiny_encoder: Path, pairs: Pairs
 ) -> None:
-    new = pairs[1::2]
+    new = pairs[len(pairs) // 2 :]
     bi_encoder = SentenceTransformer(str(tiny_encoder), device="cpu")
     queries, documents = (bi_encoder.encode([pair[n] for pair in new], convert_to_tensor=True) for n in (0, 1))
     cosines = torch.cosine_similarity(queries, documents)
@@ -90,9 +90,9 @@ def test_prompts_of_the_bi_encoder_are_part_of_the_cosines_to_follow(
     fitted: list[Tensor] = []
     fit_logits = graft_module.fit_logits
 
-    def watched(model: Any, axis: int, entering: Any, cosines: Tensor, scale: float) -> float:
+    def watched(model: Any, axis: int, entering: Any, cosines: Tensor, *others: Any) -> float:
         fitted.append(cosines)
-        return fit_logits(model, axis, entering, cosines, scale)
+        return fit_logits(model, axis, entering, cosines, *others)
 
     monkeypatch.setattr(graft_module, "fit_logits", watched)
     graft(tmp_path / "prompted", pairs, LENGTH)

@@ -125,7 +125,9 @@ def _multiply(layer: Any, axis: int, query_axes: Tensor, document_axes: Tensor) 
         outer.weight[axis, units] = query_sign * document_sign
 
 
-def fit_logits(model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: Tensor, scale: float) -> float:
+def fit_logits(
+    model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: Tensor, groups: Tensor, scale: float
+) -> float:
     """Scale the comparison and the head so that a logit is about `scale` times the cosine minus the mean cosine.
 
     Args:
@@ -133,10 +135,11 @@ def fit_logits(model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: 
         axis: the segment axis.
         entering: inputs of the last layer for query–document pairs: hidden states and attention mask.
         cosines: bi-encoder cosines, shape (pairs,).
+        groups: number of each pair's query, from 0, shape (pairs,).
         scale: logit units per unit of cosine.
 
     Returns:
-        The correlation of the logits with the cosines.
+        The correlation of the logits with the cosines within a query, which is what ranks its documents.
     """
     layer, pooler, classifier = model.bert.encoder.layer[-1], model.bert.pooler, model.classifier
     outer = layer.output.dense
@@ -146,7 +149,8 @@ def fit_logits(model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: 
         layer(*entering)
     finally:
         hook.remove()
-    slope = _AMPLITUDE * cosines.std() / sums[0].std()
+    wanted = _within(cosines, groups)
+    slope = _AMPLITUDE * wanted.std() / _within(sums[0], groups).std()
     outer.weight[axis] *= slope
     outer.bias[axis] = -sums[0].mean() * slope
     pooler.dense.bias.zero_()
@@ -155,4 +159,10 @@ def fit_logits(model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: 
     classifier.bias.zero_()
     classifier.weight[0, 0] = scale / (_LINEAR * _AMPLITUDE)
     logits = classifier(pooler(layer(*entering)))[:, 0]
-    return float(torch.corrcoef(torch.stack([logits, cosines]))[0, 1])
+    return float(torch.corrcoef(torch.stack([_within(logits, groups), wanted]))[0, 1])
+
+
+def _within(values: Tensor, groups: Tensor) -> Tensor:
+    """Values minus the mean of their group, shape (pairs,)."""
+    sums = torch.zeros(int(groups.max()) + 1).index_add(0, groups, values)
+    return values - (sums / groups.bincount())[groups]

@@ -20,9 +20,16 @@ from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.files import read_json
 from crossforge_train.grafting.calibration import observe
 from crossforge_train.grafting.comparison import Evenness, add_comparison, fit_logits
-from crossforge_train.grafting.segments import keep_segments_apart, least_important_axis
+from crossforge_train.grafting.segments import (
+    ADDED_UNITS,
+    keep_segments_apart,
+    least_important_axis,
+    load_with_added_units,
+)
 
 _EVENNESS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # values to try; the best depends on how much longer the documents are
+_OBSERVED = 128  # queries, and as many documents, whose activations are observed
+_BATCH = 64
 _SCALE = 20.0  # logit units per unit of cosine: the scale with which sentence-transformers trains bi-encoders
 
 
@@ -32,7 +39,8 @@ class Graft:
 
     Attributes:
         model: a `BertForSequenceClassification` with one label.
-        correlation: correlation of its logits with the bi-encoder's cosines, on the pairs used for fitting.
+        correlation: correlation of its logits with the bi-encoder's cosines within a query, over the pairs it was
+            fitted to.
     """
 
     model: Any
@@ -68,19 +76,17 @@ def graft(
 
     Args:
         bi_encoder: folder of the bi-encoder.
-        pairs: about fifty or more query–document pairs of the domain, both relevant and not.
+        pairs: query–document pairs of the domain, both relevant and not; about fifty queries or more, with several
+            documents each.
         max_length: maximum tokens read of a pair.
         query_map: moves the queries' vectors before they are compared, shape (hidden, hidden).
     """
-    from transformers import BertConfig, BertForSequenceClassification
-
     modules = _open(bi_encoder)
     encoder, tokenizer = modules[0].auto_model.float().eval(), modules.tokenizer
-    queries, documents = [query for query, _ in pairs], _as_read(tokenizer, pairs, max_length)
-    activations = observe(encoder, tokenizer, [*dict.fromkeys(queries), *dict.fromkeys(documents)])
-    model = BertForSequenceClassification(BertConfig(**_one_layer_more(encoder.config))).eval()
-    shorten_last_layer(model)
-    model.bert.load_state_dict(encoder.state_dict(), strict=False)
+    documents = _as_read(tokenizer, pairs, max_length)
+    queries = list(dict.fromkeys(query for query, _ in pairs))
+    activations = observe(encoder, tokenizer, [*queries[:_OBSERVED], *documents[:_OBSERVED]])
+    model = _one_layer_more(encoder)
     axis = least_important_axis(encoder, activations)
     keep_segments_apart(model.bert, axis, tokenizer.cls_token_id, encoder.config.num_hidden_layers, activations)
     averaging = _averaging(modules)
@@ -88,34 +94,49 @@ def graft(
         embed(texts, convert_to_tensor=True, show_progress_bar=False).float()
         for embed, texts in ((averaging.encode_query, queries), (averaging.encode_document, documents))
     )
-    batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-    entering = _entering_last_layer(model, batch)
+    entering = _entering_last_layer(model, tokenizer, pairs, max_length)
+    numbers = {query: number for number, query in enumerate(queries)}
+    groups = torch.tensor([numbers[query] for query, _ in pairs])
     moving = torch.eye(len(query_vectors.T)) if query_map is None else torch.from_numpy(query_map)
-    cosines = torch.cosine_similarity(query_vectors @ moving, document_vectors)
+    cosines = torch.cosine_similarity((query_vectors @ moving)[groups], document_vectors)
 
     def compare(evenness: Evenness) -> float:
         add_comparison(model, axis, query_vectors, document_vectors, moving, activations, evenness)
-        return fit_logits(model, axis, entering, cosines, _SCALE)
+        return fit_logits(model, axis, entering, cosines, groups, _SCALE)
 
     alike = max((Evenness(each, each) for each in _EVENNESS), key=compare)
     query = max((alike._replace(query=each) for each in _EVENNESS), key=compare)
     return Graft(model, compare(max((query._replace(document=each) for each in _EVENNESS), key=compare)))
 
 
-def _entering_last_layer(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
-    """Inputs of the last layer: hidden states (pairs, length, hidden) and attention mask, computed only once."""
+def _entering_last_layer(
+    model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int
+) -> tuple[Tensor, Tensor]:
+    """Inputs of the last layer, computed only once: hidden states (pairs, length, hidden) and attention mask."""
+    queries, documents = map(list, zip(*pairs, strict=True))
+    batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
     seen: list[tuple[Tensor, Tensor]] = []
     hook = model.bert.encoder.layer[-1].register_forward_pre_hook(lambda _, given: seen.append(given[:2]))
     try:
-        model(**batch)
+        for start in range(0, len(pairs), _BATCH):
+            model(**{name: values[start : start + _BATCH] for name, values in batch.items()})
     finally:
         hook.remove()
-    return seen[0]
+    states, masks = zip(*seen, strict=True)
+    return torch.cat(states), torch.cat(masks)
 
 
-def _one_layer_more(config: Any) -> dict[str, Any]:
-    kept = {key: value for key, value in config.to_dict().items() if key not in ("id2label", "label2id")}
-    return {**kept, "num_hidden_layers": config.num_hidden_layers + 1, "num_labels": 1}
+def _one_layer_more(encoder: Any) -> Any:
+    """A one-label classifier with the layers of a `BertModel`, `ADDED_UNITS` wider, and a random layer after them."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    kept = {key: value for key, value in encoder.config.to_dict().items() if key not in ("id2label", "label2id")}
+    config = BertConfig(**{**kept, "num_hidden_layers": encoder.config.num_hidden_layers + 1, "num_labels": 1})
+    config.intermediate_size += ADDED_UNITS
+    model = BertForSequenceClassification(config).eval()
+    shorten_last_layer(model)
+    load_with_added_units(model.bert, encoder)
+    return model
 
 
 def _as_read(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> list[str]:

@@ -14,16 +14,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossforge_train.grafting.calibration import Activations, attention_norm, embeddings_norm, invertible, layer_norm
+from crossforge_train.grafting.calibration import Activations, attention_norm, embeddings_norm, layer_norm
+from crossforge_train.grafting.prediction import predict
 
 # Bonus in attention logits for tokens of the same segment. A larger bonus separates the texts more strictly, but makes
-# attention depend on how exactly each token carries its segment; from 3 to 6 the scores are alike.
+# attention depend on how exactly each token carries its segment.
 _PREFERENCE = 4.0
 _TAKEN = 2  # dimensions freed in each head for this
+ADDED_UNITS = 8  # of each feed-forward block; see `_restore`
 # A GELU gate is shut where the axis holds less than the first value; the second is its steepness. A steeper gate would
 # rely on larger numbers cancelling, which training soon upsets.
 _NOTHING, _SHUT = 0.2, 6.0
 _LEAST_EIGENVALUE = 1e-8  # relative to the largest
+
+
+def load_with_added_units(model: Any, encoder: Any) -> None:
+    """Give a `BertModel` an encoder's layers; the `ADDED_UNITS` by which its own are wider read and write nothing."""
+    wider = model.state_dict()
+    for name, value in encoder.state_dict().items():
+        if name in wider and wider[name].shape != value.shape:  # rows or columns of a feed-forward block
+            wider[name].zero_()
+        if name in wider:
+            wider[name][tuple(slice(size) for size in value.shape)] = value
 
 
 def least_important_axis(encoder: Any, activations: Activations) -> int:
@@ -84,7 +96,7 @@ def _pass_on(norm: Any, axis: int, name: str, activations: Activations) -> None:
 
 
 def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
-    """Make the feed-forward block reset the axis to 0 or ± the token's own ratio.
+    """Make the feed-forward block's added units reset the axis to 0 or ± the token's own ratio.
 
     A LayerNorm divides each token by its own deviation; after six layers, the axis would carry little signal. So the
     axis is multiplied in advance by a prediction of what the next LayerNorm will divide it by.
@@ -96,40 +108,20 @@ def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
         ratios: deviations at its LayerNorm relative to the typical one, shape (tokens,).
     """
     inner, outer = layer.intermediate.dense, layer.output.dense
-    weight, bias = _foreseen(without_axis(read, axis), ratios)
-    one = torch.zeros_like(weight)
+    learned = slice(len(inner.weight) - ADDED_UNITS)
+    foreseen = predict(without_axis(read, axis), ratios, (inner.weight[learned], inner.bias[learned]), _SHUT)
+    one = torch.zeros(len(read.T))
     one[axis] = 1
     # gelu(z) − gelu(−z) = z removes the old value. gelu(z) is about max(z, 0): the two units of one sign are both open
-    # or both shut, and their difference is the ratio or 0. Each entry is a unit's weight, bias and output weight.
+    # or both shut, and their difference is the linear term or 0. The next unit's GELU is as predicted where the axis
+    # has the sign, and 0 where it has the other. Each entry is a unit's weight, bias and output weight.
     units = [(one, 0.0, -1.0), (-one, 0.0, 1.0)]
     for sign in (1.0, -1.0):
         gate, shut = _SHUT * sign * one, -_SHUT * _NOTHING
-        units += [(weight + gate, bias + shut, sign), (gate, shut, -sign)]
-    for unit, (reads, with_bias, writes) in zip(_least_important_units(layer, read, len(units)), units, strict=True):
-        outer.weight[:, unit] = 0
+        units += [(foreseen.linear.weight + gate, foreseen.linear.bias + shut, sign), (gate, shut, -sign)]
+        units += [(foreseen.unit.weight + gate / 2, foreseen.unit.bias - _SHUT / 2, sign * foreseen.factor)]
+    for unit, (reads, with_bias, writes) in enumerate(units, start=-ADDED_UNITS):
         inner.weight[unit], inner.bias[unit], outer.weight[axis, unit] = reads, with_bias, writes
-
-
-def _foreseen(read: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
-    """Weight, shape (hidden,), and bias of a linear regression of `wanted` on `read`.
-
-    It minimises relative errors, since the LayerNorm finally divides by the wanted value itself.
-    """
-    share = wanted**-2 / (wanted**-2).sum()
-    centre, mean = share @ read, share @ wanted
-    apart = read - centre
-    covariance = invertible(apart.T @ (share[:, None] * apart))
-    weight: Tensor = torch.linalg.solve(covariance, apart.T @ (share * (wanted - mean)))
-    return weight, float(mean - centre @ weight)
-
-
-def _least_important_units(layer: Any, read: Tensor, count: int) -> Tensor:
-    """The units whose output varies least over `read`; their mean output is folded into the bias."""
-    outer = layer.output.dense
-    given: Tensor = layer.intermediate(read)
-    taken: Tensor = (given.std(0) * outer.weight.norm(dim=0)).argsort()[:count]
-    outer.bias += outer.weight[:, taken] @ given[:, taken].mean(0)
-    return taken
 
 
 def _prefer_own_segment(attention: Any, axis: int, read: Tensor, cls_direction: Tensor) -> None:

@@ -23,7 +23,7 @@ from crossforge_train.model_export import save_checkpoint
 from crossforge_train.training.picks import Head
 from crossforge_train.training.task import TrainingTask
 
-_GROUPS = 64  # the graft is fitted to the first positive and the last negative of each
+_GROUPS = 100  # whose pairs a graft is fitted to
 _FAITHFUL = 0.8  # least correlation of its scores with the bi-encoder's cosines
 
 
@@ -82,7 +82,7 @@ def fitting_pairs(
     return [
         (collection.queries[query_id], collection.corpus[doc_id].full_text)
         for _, query_id, doc_ids in drawn
-        for doc_id in (doc_ids[0], doc_ids[-1])
+        for doc_id in doc_ids
     ]
 
 
