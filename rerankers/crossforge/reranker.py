@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,15 @@ class Reranker:
         self._max_passages = max_passages
         self._token_budget = token_budget
         self._windows = PassageWindows(parts.tokenizer)
+
+    def alone(self) -> Reranker:
+        """The same model, whose order takes nothing from first-stage scores.
+
+        The package's weight of these scores was chosen with the first stage that it was proven behind, and says nothing
+        about another one.
+        """
+        parts = replace(self._parts, manifest=replace(self.manifest, fusion_weight=0.0))
+        return Reranker.from_parts(parts, max_passages=self._max_passages, token_budget=self._token_budget)
 
     @property
     def manifest(self) -> Manifest:

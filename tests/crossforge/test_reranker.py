@@ -473,3 +473,17 @@ def test_a_folder_that_is_not_there_is_a_package_error(reference):
 def test_an_unknown_backend_is_an_input_error(toy_package):
     with pytest.raises(InputError, match="no backend 'tpu'"):
         Reranker(toy_package, backend="tpu")
+
+
+def test_alone_it_takes_nothing_from_the_first_stage(reranker):
+    parts = Parts(reranker.tokenizer, FakeBackend(lambda ids: float((ids > 0).sum())), Manifest("fake", 48, fusion_weight=0.9))
+    fusing = Reranker.from_parts(parts)
+    documents, scores = [Document("0", "bread"), Document("1", "bread from the oven")], np.array([3.0, 0.0])
+
+    def order(model):
+        passages = [[document.text] for document in documents]
+        return [found.doc_id for found in model.rank_passages("q", documents, passages, first_stage_scores=scores)]
+
+    assert order(fusing) == ["0", "1"]
+    assert order(fusing.alone()) == ["1", "0"]
+    assert fusing.manifest.fusion_weight == 0.9

@@ -271,6 +271,8 @@ def test_a_hybrid_run_serves_mining_proof_package_and_search(toy_run: Path, tmp_
     shown = crossforge("search", package, "bread oven", "--corpus", corpus, "--lexical", "--compare")
     assert "TF-IDF" in shown.out
     assert "found by" not in shown.out
+    found = crossforge("search", package, "bread oven", "--corpus", corpus, "--lexical", "--json").json["results"]
+    assert [result["score"] for result in found] == sorted((result["score"] for result in found), reverse=True)
     card = (package / "README.md").read_text()
     assert "First stage: BM25 + dense" in card
     assert "That first stage was chosen automatically: embedding 72 documents" in card

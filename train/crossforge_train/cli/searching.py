@@ -60,7 +60,8 @@ def search(
         Path | None, typer.Option(help="Documents: JSONL, or text with one per line. Default: the package's own.")
     ] = None,
     lexical: Annotated[
-        bool, typer.Option("--lexical", help="Index the corpus with TF-IDF, whatever the package was proven with.")
+        bool,
+        typer.Option("--lexical", help="Index the corpus with TF-IDF, and let the reranker alone decide the order."),
     ] = False,
     k: Annotated[int, typer.Option("-k", help="Number of results.", min=1)] = 10,
     depth: DepthOption = None,
@@ -87,7 +88,8 @@ def search(
     require_documents(package, corpus)
     reranker = Reranker(package)
     documents, retriever = first_stage(reranker, package, corpus, lexical=lexical)
-    pipeline = RetrieveAndRerank(documents, retriever, reranker, depth=depth, passages=passages)
+    shown = reranker.alone() if lexical else reranker
+    pipeline = RetrieveAndRerank(documents, retriever, shown, depth=depth, passages=passages)
     if explain:
         explained = pipeline.explain(query)
         show_json(asdict(explained)) if as_json else show_explanation(explained, k)
