@@ -476,7 +476,9 @@ def test_an_unknown_backend_is_an_input_error(toy_package):
 
 
 def test_alone_it_takes_nothing_from_the_first_stage(reranker):
-    parts = Parts(reranker.tokenizer, FakeBackend(lambda ids: float((ids > 0).sum())), Manifest("fake", 48, fusion_weight=0.9))
+    parts = Parts(
+        reranker.tokenizer, FakeBackend(lambda ids: float((ids > 0).sum())), Manifest("fake", 48, fusion_weight=0.9)
+    )
     fusing = Reranker.from_parts(parts)
     documents, scores = [Document("0", "bread"), Document("1", "bread from the oven")], np.array([3.0, 0.0])
 
