@@ -115,15 +115,15 @@ def _entering_last_layer(
     """Inputs of the last layer, computed only once: hidden states (pairs, length, hidden) and attention mask."""
     queries, documents = map(list, zip(*pairs, strict=True))
     batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-    seen: list[tuple[Tensor, Tensor]] = []
-    hook = model.bert.encoder.layer[-1].register_forward_pre_hook(lambda _, given: seen.append(given[:2]))
+    seen: list[Tensor] = []
+    hook = model.bert.encoder.layer[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:
         for start in range(0, len(pairs), _BATCH):
             model(**{name: values[start : start + _BATCH] for name, values in batch.items()})
     finally:
         hook.remove()
-    states, masks = zip(*seen, strict=True)
-    return torch.cat(states), torch.cat(masks)
+    # The layers' own masks are None in a batch without padding.
+    return torch.cat(seen), batch["attention_mask"][:, None, None].bool()
 
 
 def _one_layer_more(encoder: Any) -> Any:
