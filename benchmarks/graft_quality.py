@@ -16,14 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import kendalltau
+from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from crossforge import Reranker
 from crossforge.calibration import descending
+from crossforge.embedding.encoder import moved
+from crossforge.loading import pair_tokenizer
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.retrievers.base import VectorRetriever
-from crossforge.runs import Run
+from crossforge.runs import Run, ids_by_query
 from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
@@ -38,7 +42,7 @@ from crossforge_train.training.start import fitting_pairs
 
 BASE, METRIC, DEV, SEED = "sentence-transformers/all-MiniLM-L6-v2", "nDCG@10", "dev", 42
 
-Scores = Mapping[str, "np.typing.NDArray[np.floating]"]
+Scores = Mapping[str, NDArray[np.floating]]
 
 
 def main() -> None:
@@ -50,31 +54,28 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=60)
     parser.add_argument("--depth", type=int, default=40, help="candidates of each query")
     arguments = parser.parse_args()
-    folder, base = RunFolder(arguments.run), find_base_model(arguments.base)
+    folder, base, depth = RunFolder(arguments.run), find_base_model(arguments.base), arguments.depth
     collection, retriever = folder.collected.collection(), folder.mined.retriever()
     part = vector_part(retriever)
     if part is None:
         parser.error(f"the first stage of {arguments.run} has no vectors")
-    qrels = judged_queries(collection.qrels(DEV))
-    query_ids = seeded_draw(sorted(qrels), arguments.queries, SEED)
-    everything = folder.mined.run(DEV)
-    run = {query_id: everything[query_id][: arguments.depth] for query_id in query_ids}
+    judged = judged_queries(collection.qrels(DEV))
+    query_ids, found = seeded_draw(sorted(judged), arguments.queries, SEED), folder.mined.run(DEV)
+    run = {query_id: found[query_id][:depth] for query_id in query_ids}
+    queries, doc_ids = {query_id: collection.queries[query_id] for query_id in query_ids}, ids_by_query(run)
     with TemporaryDirectory() as made:
         reranker = grafted(folder, collection, base, part, arguments.max_length, Path(made))
-        pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, depth=arguments.depth)
-        queries = {query_id: collection.queries[query_id] for query_id in query_ids}
-        scored = score_queries(pipeline, queries, run, arguments.depth, SilentReporter(), "")
-    logits = {query_id: found.logits for query_id, found in scored.items()}
-    doc_ids = {query_id: [found.doc_id for found in run[query_id]] for query_id in query_ids}
-    whole = {query_id: np.array(found) for query_id, found in part.scores(queries, doc_ids).items()}
+        pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, depth=depth)
+        scored = score_queries(pipeline, queries, run, depth, SilentReporter(), "")
     read = passage_cosines(pipeline, collection, run, base, part)
-    for name, scores in (
-        ("cosines, as the first stage reads", whole),
-        ("cosines of the passages", read),
-        ("graft", logits),
-    ):
+    systems: dict[str, Scores] = {
+        "cosines, as the first stage reads": part.scores(queries, doc_ids),
+        "cosines of the passages": read,
+        "graft": {query_id: one.logits for query_id, one in scored.items()},
+    }
+    for name, scores in systems.items():
         rankings = {key: [doc_ids[key][place] for place in descending(scores[key])] for key in query_ids}
-        values = measure_rankings([METRIC], {key: qrels[key] for key in query_ids}, rankings)[METRIC]
+        values = measure_rankings([METRIC], {key: judged[key] for key in query_ids}, rankings)[METRIC]
         print(f"{name}: {METRIC} {mean(values):.3f}, tau {agreement(scores, read):.3f}")
 
 
@@ -82,8 +83,6 @@ def grafted(
     folder: RunFolder, collection: Collection, base: Path, part: VectorRetriever, max_length: int, made: Path
 ) -> Reranker:
     """A graft of the base, as a training on the run's groups would start from."""
-    from crossforge.loading import pair_tokenizer
-
     pairs = fitting_pairs(folder.mined.groups(), collection, pair_tokenizer(base, max_length), SEED)
     set_seed(SEED)
     found = graft(base, pairs, max_length, part.query_map)
@@ -97,18 +96,15 @@ def passage_cosines(
     pipeline: RetrieveAndRerank, collection: Collection, run: Run, base: Path, part: VectorRetriever
 ) -> Scores:
     """Cosines between queries, moved by the map, and the passages that the cross-encoder reads of the candidates."""
-    from sentence_transformers import SentenceTransformer
-
     encoder = SentenceTransformer(str(base), device="cpu")
-    found: dict[str, np.typing.NDArray[np.floating]] = {}
+    found: dict[str, NDArray[np.floating]] = {}
     for query_id, candidates in run.items():
         query = collection.queries[query_id]
         documents = [collection.corpus[candidate.doc_id] for candidate in candidates]
         passages = [passages[0] for passages in pipeline.passages(query, documents)]
         vectors = encoder.encode_document(passages, normalize_embeddings=True, show_progress_bar=False)
-        asked = encoder.encode_query([query], show_progress_bar=False)[0]
-        moved = asked if part.query_map is None else asked @ part.query_map
-        found[query_id] = vectors @ (moved / np.linalg.norm(moved))
+        asked = encoder.encode_query([query], normalize_embeddings=True, show_progress_bar=False)
+        found[query_id] = vectors @ (asked if part.query_map is None else moved(asked, part.query_map))[0]
     return found
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from support import Command, error_line, toy_config, write_collection
 
-from crossforge import Reranker
 from crossforge_train.cli import main
 
 
@@ -152,13 +151,7 @@ def test_search_reads_several_passages_of_a_long_document(
     crossforge: Command, toy_package: Path, tmp_path: Path
 ) -> None:
     # TF-IDF takes the first half, where the oven is the only word that counts; the model prefers the second.
-    first, *others = (f"{words} " * 9 for words in ("the oven of old in a good", "oven bread dough flour yeast",
-                                                   "oven boat sail wind tide", "oven pawn gambit bishop"))  # fmt: skip
-    scores = Reranker(toy_package).score("oven", [first, *others])
-    assert scores[1:].max() > scores[0]
-    second = others[int(scores[1:].argmax())]
-    (tmp_path / "notes.txt").write_text(f"{first}{second}\n")
-    told = second.split()[1]
+    (tmp_path / "notes.txt").write_text(f"{'the oven of old in a good ' * 7}{'oven bread dough flour yeast ' * 9}\n")
 
     def found(*options: object) -> dict:
         (row,) = crossforge("search", toy_package, "oven", "--corpus", tmp_path / "notes.txt", "--json", *options).json[
@@ -167,8 +160,8 @@ def test_search_reads_several_passages_of_a_long_document(
         return row
 
     one, nine = found(), found("--passages", 9)
-    assert told not in one["passage"]
-    assert told in nine["passage"]
+    assert "bread" not in one["passage"]
+    assert "bread" in nine["passage"]
     assert nine["score"] > one["score"]
     assert found("--passages", 50) == nine
 

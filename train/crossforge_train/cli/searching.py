@@ -88,8 +88,8 @@ def search(
     require_documents(package, corpus)
     reranker = Reranker(package)
     documents, retriever = first_stage(reranker, package, corpus, lexical=lexical)
-    shown = reranker.alone() if lexical else reranker
-    pipeline = RetrieveAndRerank(documents, retriever, shown, depth=depth, passages=passages)
+    second_stage = reranker.alone() if lexical else reranker
+    pipeline = RetrieveAndRerank(documents, retriever, second_stage, depth=depth, passages=passages)
     if explain:
         explained = pipeline.explain(query)
         show_json(asdict(explained)) if as_json else show_explanation(explained, k)

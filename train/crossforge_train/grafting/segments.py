@@ -32,10 +32,8 @@ def load_with_added_units(model: Any, encoder: Any) -> None:
     """Give a `BertModel` an encoder's layers; the `ADDED_UNITS` by which its own are wider read and write nothing."""
     wider = model.state_dict()
     for name, value in encoder.state_dict().items():
-        if name in wider and wider[name].shape != value.shape:  # rows or columns of a feed-forward block
-            wider[name].zero_()
-        if name in wider:
-            wider[name][tuple(slice(size) for size in value.shape)] = value
+        wider[name].zero_()
+        wider[name][tuple(slice(size) for size in value.shape)] = value
 
 
 def least_important_axis(encoder: Any, activations: Activations) -> int:
@@ -108,7 +106,7 @@ def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
         ratios: deviations at its LayerNorm relative to the typical one, shape (tokens,).
     """
     inner, outer = layer.intermediate.dense, layer.output.dense
-    learned = slice(len(inner.weight) - ADDED_UNITS)
+    learned = slice(-ADDED_UNITS)
     foreseen = predict(without_axis(read, axis), ratios, (inner.weight[learned], inner.bias[learned]), _SHUT)
     one = torch.zeros(len(read.T))
     one[axis] = 1
@@ -119,7 +117,7 @@ def _restore(layer: Any, axis: int, read: Tensor, ratios: Tensor) -> None:
     for sign in (1.0, -1.0):
         gate, shut = _SHUT * sign * one, -_SHUT * _NOTHING
         units += [(foreseen.linear.weight + gate, foreseen.linear.bias + shut, sign), (gate, shut, -sign)]
-        units += [(foreseen.unit.weight + gate / 2, foreseen.unit.bias - _SHUT / 2, sign * foreseen.factor)]
+        units.append((foreseen.unit.weight + gate / 2, foreseen.unit.bias - _SHUT / 2, sign * foreseen.factor))
     for unit, (reads, with_bias, writes) in enumerate(units, start=-ADDED_UNITS):
         inner.weight[unit], inner.bias[unit], outer.weight[axis, unit] = reads, with_bias, writes
 
