@@ -104,6 +104,16 @@ def test_a_dev_split_that_was_given_is_freed_of_test_queries_too(tmp_path: Path)
     assert collected(beir=folder, dev="dev").leaking == {"dev": 1, "train": 1}
 
 
+def test_a_dev_split_that_is_there_is_taken_unasked(tmp_path: Path) -> None:
+    folder = write_collection(tmp_path / "given")
+    carved = collected(beir=folder).collection
+    assert sorted(carved.splits) == ["dev", "test", "train"], "without one, a share of the training queries is dev"
+    lines = (folder / "qrels" / "train.tsv").read_text().splitlines()
+    (folder / "qrels" / "train.tsv").write_text("\n".join(lines[:40]) + "\n")
+    (folder / "qrels" / "dev.tsv").write_text("\n".join([lines[0], *lines[40:]]) + "\n")
+    assert len(collected(beir=folder).collection.qrels("dev")) == len(lines[40:])
+
+
 def test_the_stage_keeps_documents_in_arrow_and_is_fingerprinted_by_its_files(
     tmp_path: Path, tiny_encoder: Path, toy_collection: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Literal
 
 from pydantic import Field, model_validator
@@ -11,7 +12,9 @@ from crossforge_train.config.sources import AnySource, MixedSource, Split
 Policy = Literal["drop", "move", "keep"]
 IgnoreIdenticalIds = Literal["auto"] | bool
 TARGET: Final = "target"  # what the ids of a collection begin with that others are replayed beside
-_CARVED_DEV, _CARVED_TEST = "dev", "test"
+AUTO: Final = "auto"
+_DEV, _CARVED_TEST = "dev", "test"
+_DEV_SHARE = 0.15
 
 
 class CollectionConfig(AnySource):
@@ -19,7 +22,9 @@ class CollectionConfig(AnySource):
 
     train: Split = Field("train", description="split to train on")
     dev: Split | float = Field(
-        0.1, description="split that choices are made on, or the share of training queries to set aside for it"
+        AUTO,
+        description="split that choices are made on, or the share of training queries to set aside for it; "
+        f"`auto`: the split `{_DEV}` if there is one, otherwise a share of {_DEV_SHARE}",
     )
     test: tuple[Split, ...] | float = Field(
         ("test",), description="splits that prove the result and serve nothing else, or a share of the training queries"
@@ -58,7 +63,17 @@ class CollectionConfig(AnySource):
     @property
     def dev_split(self) -> str:
         """The name of the split that choices are made on."""
-        return self.dev if isinstance(self.dev, str) else _CARVED_DEV
+        return _DEV if isinstance(self.dev, float) or self.dev == AUTO else self.dev
+
+    def dev_share(self, splits: Collection[str]) -> float | None:
+        """The share of the training queries to set aside for dev; None if a split of the collection serves.
+
+        Args:
+            splits: the names of the collection's splits.
+        """
+        if self.dev == AUTO:
+            return None if _DEV in splits else _DEV_SHARE
+        return self.dev if isinstance(self.dev, float) else None
 
     @property
     def test_splits(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from crossforge_train.collections.readers.mix import source_counts, weighted, wi
 from crossforge_train.collections.readers.reader import read_source, source_depends_on
 from crossforge_train.collections.splits import carve, require_groups
 from crossforge_train.collections.typed_queries import read_typed_queries, with_typed_queries
-from crossforge_train.config.collection import TARGET, CollectionConfig
+from crossforge_train.config.collection import AUTO, TARGET, CollectionConfig
 from crossforge_train.config.run import Config
 from crossforge_train.run_folder import COLLECT, CollectedFolder, RunFolder
 from crossforge_train.stages.stage import Context, Stage
@@ -50,7 +50,8 @@ def load_collection(config: CollectionConfig, seed: int) -> Collected:
     if config.replay:
         replayed = {part.label: read_source(part) for part in config.replay}
         collection = with_replay(collection, replayed, config.train)
-    _require_splits(config, collection)
+    dev_share = config.dev_share(collection.splits)
+    _require_splits(config, collection, dev_share)
     if config.group_by:
         require_groups(collection, config.group_by)
     train, dev, tests = config.train, config.dev_split, config.test_splits
@@ -61,24 +62,24 @@ def load_collection(config: CollectionConfig, seed: int) -> Collected:
         )
     leaking: dict[str, int] = {}
     held_out = list(tests)
-    for split in [train] if isinstance(config.dev, float) else [dev, train]:
+    for split in [dev, train] if dev_share is None else [train]:
         collection, leaking[split] = settle_leaks(
             collection, source=split, held_out=held_out, policy=config.leaks, group_by=config.group_by
         )
         held_out.append(split)
-    if isinstance(config.dev, float):
-        collection = carve(collection, config.dev, seed, source=train, name=dev, group_by=config.group_by)
+    if dev_share is not None:
+        collection = carve(collection, dev_share, seed, source=train, name=dev, group_by=config.group_by)
     return Collected(_weighted(config, collection, seed), leaking)
 
 
-def _require_splits(config: CollectionConfig, collection: Collection) -> None:
+def _require_splits(config: CollectionConfig, collection: Collection, dev_share: float | None) -> None:
     dev, tests = config.dev_split, config.test_splits
     if len({config.train, dev, *tests}) < 2 + len(tests):
         raise InputError(
             f"collection: train, dev and test must be different splits, not {config.train}, {dev}, {', '.join(tests)}"
         )
     carved = {
-        "dev": dev if isinstance(config.dev, float) else None,
+        "dev": None if dev_share is None else dev,
         "test": tests[0] if isinstance(config.test, float) else None,
     }
     for key, split in carved.items():
@@ -117,7 +118,8 @@ def _weighted(config: CollectionConfig, collection: Collection, seed: int) -> Co
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     settings, judged = config.collection, RunFolder(config.folder).judgements
-    draws = isinstance(settings.dev, float) or isinstance(settings.test, float) or bool(settings.mix or settings.replay)
+    shares = isinstance(settings.dev, float) or settings.dev == AUTO or isinstance(settings.test, float)
+    draws = shares or bool(settings.mix or settings.replay)
     return {
         "collection": _settings(settings),
         "crossforge": versions("crossforge"),
