@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,20 @@ def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dic
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
+
+
+class Page(HTMLParser):
+    """What a browser would fetch or run, and how many of each element there are."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: dict[str, int] = {}
+        self.references: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.elements[tag] = self.elements.get(tag, 0) + 1
+        self.references += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "srcset")]
 
 
 class Recorder(SilentReporter):

@@ -44,14 +44,14 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically as indented JSON."""
+    """Write `value` atomically as indented JSON; lone surrogates, which UTF-8 cannot encode, become "?"."""
     with written_atomically(path) as beside:
-        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="replace")
 
 
 def write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a tab-separated table atomically; runs of whitespace within a value collapse to one space."""
-    with written_atomically(path) as beside, beside.open("w", encoding="utf-8") as lines:
+    """Write a tab-separated table atomically; white space in a value becomes one space, lone surrogates "?"."""
+    with written_atomically(path) as beside, beside.open("w", encoding="utf-8", errors="replace") as lines:
         for row in (header, *rows):
             lines.write("\t".join(" ".join(value.split()) for value in row) + "\n")
 

@@ -1,11 +1,10 @@
 """The report: written, read back, as a card and as a page that needs no network."""
 
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from support import make_documents
+from support import Page, make_documents
 
 from crossforge.errors import InputError
 from crossforge.runs import read_run
@@ -21,20 +20,6 @@ from crossforge_train.run_folder import RunFolder
 @pytest.fixture(scope="module")
 def report(toy_run: Path) -> Report:
     return read_report(toy_run / "evaluate")
-
-
-class Page(HTMLParser):
-    """What a browser would fetch or run, and how many of each element there are."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: dict[str, int] = {}
-        self.references: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.elements[tag] = self.elements.get(tag, 0) + 1
-        self.references += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "srcset")]
 
 
 def test_a_report_comes_back_as_it_was_written(report: Report, tmp_path: Path) -> None:

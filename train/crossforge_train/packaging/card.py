@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
+import yaml
+
 from crossforge_train.collections.counts import Counts
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining
 from crossforge_train.registries import TEACHERS
+from crossforge_train.report.escaping import code, plain
 from crossforge_train.training.history import History
 
 _CARD = """---
-library_name: sentence-transformers
-pipeline_tag: text-ranking
-tags: [cross-encoder, reranker, crossforge]
-base_model: {base_model}
----
+{front_matter}---
 
 # {name}
 
-A reranker: it reads a query and a document together and gives one relevance score. Fine-tuned from `{base_model}` with
-crossforge {version} on the collection `{collection}`, to reorder what a {first_stage} first stage retrieves.{why}
+A reranker: it reads a query and a document together and gives one relevance score. Fine-tuned from {base_model} with
+crossforge {version} on the collection {collection}, to reorder what a {first_stage} first stage retrieves.{why}
 
 ## Use
 
@@ -69,15 +70,16 @@ def model_card(
     """
     mining, training = config.mining, history.training
     return _CARD.format(
-        name=config.name,
+        front_matter=_front_matter(config.base_model),
+        name=plain(config.name),
         version=version,
-        first_stage=first_stage,
-        why=f" That first stage was chosen automatically: {why}." if why else "",
-        base_model=config.base_model,
-        collection=counts.name,
+        first_stage=plain(first_stage),
+        why=f" That first stage was chosen automatically: {plain(why)}." if why else "",
+        base_model=code(config.base_model),
+        collection=code(counts.name),
         results=results,
         documents=counts.documents,
-        queries=", ".join(f"{split} {count:,}" for split, count in counts.queries.items()),
+        queries=", ".join(f"{plain(split)} {count:,}" for split, count in counts.queries.items()),
         pseudo=_pseudo(counts),
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
@@ -99,19 +101,30 @@ def model_card(
     )
 
 
+def _front_matter(base_model: str) -> str:
+    found = {
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "text-ranking",
+        "tags": ["cross-encoder", "reranker", "crossforge"],
+        "base_model": base_model,
+    }
+    # Names such as "a: b" or "#c" need quotation marks, and only some need them.
+    return yaml.safe_dump(found, sort_keys=False, allow_unicode=True, default_flow_style=None, width=math.inf)
+
+
 def _pseudo(counts: Counts) -> str:
     if not counts.pseudo_queries:
         return ""
-    kinds = ", ".join(f"{kind} {found.kept:,}" for kind, found in counts.pseudo_queries.items() if found.kept)
-    judged = " and ".join(counts.judged_by_people)
+    kinds = ", ".join(f"{plain(kind)} {found.kept:,}" for kind, found in counts.pseudo_queries.items() if found.kept)
+    judged = " and ".join(map(plain, counts.judged_by_people))
     by_people = f"; people judged queries of {judged}" if judged else "; no person judged any of them"
     return f", made from the documents ({kinds}){by_people}"
 
 
 def _objective(training: PickedTraining) -> str:
     terms = {
-        f"`{training.loss}`": training.label_weight,
-        f"`{training.distillation}` from the teacher": training.distillation_weight,
+        code(training.loss): training.label_weight,
+        f"{code(training.distillation)} from the teacher": training.distillation_weight,
     }
     return " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in terms.items() if weight)
 
@@ -127,5 +140,5 @@ def _teacher(name: str | None, training: PickedTraining) -> str:
     if name in ("base", "auto"):
         return "Teacher scores are cosines of the base model as a bi-encoder."
     if name in TEACHERS.third_party:
-        return f"Teacher: the plug-in `{name}`, {TEACHERS.third_party[name].description}."
-    return f"Teacher: `{name}`, a cross-encoder."
+        return f"Teacher: the plug-in {code(name)}, {plain(TEACHERS.third_party[name].description)}."
+    return f"Teacher: {code(name)}, a cross-encoder."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +39,7 @@ def write_report(folder: Path, report: Report) -> None:
     write_json(folder / REPORT_FILE, asdict(report))
     for name, text in (("report.md", markdown(report)), (PAGE_FILE, page(report))):
         with written_atomically(folder / name) as beside:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_text(text, encoding="utf-8", errors="replace")
 
 
 def read_report(folder: Path) -> Report:
@@ -78,7 +79,7 @@ def write_details(folder: Path, measured: Measured, collection: Collection) -> N
     """Write one split's orders and values by query for each system, and its likely unjudged positives."""
     split = measured.report.split
     for system in measured.systems:
-        tag = system.name.replace(",", "").replace(" ", "-").replace("/", "-")
+        tag = re.sub(r"[\s,/]+", "-", system.name)
         write_run(folder / "runs" / f"{split}.{tag}.trec", as_run(system.rankings), tag)
     values = [
         (query_id, name, measure, f"{value:.6f}")

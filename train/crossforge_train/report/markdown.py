@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Details, SplitReport
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report.causes import cause_in_words
+from crossforge_train.report.escaping import plain
 from crossforge_train.report.tables import (
     guard_line,
     number,
@@ -22,12 +24,27 @@ from crossforge_train.report.tables import (
 def markdown(report: Report) -> str:
     """The report as Markdown, without headings."""
     parts = [f"Verdict: **{report.verdict}**", ""]
-    for split in report.splits:
+    for split in map(_with_plain_names, report.splits):
         parts += _split(split, report.metric)
     if report.guard:
-        parts += [f"General knowledge: {guard_line(report.guard)}.", ""]
+        guard = replace(report.guard, collection=plain(report.guard.collection), split=plain(report.guard.split))
+        parts += [f"General knowledge: {guard_line(guard)}.", ""]
     parts += [_how_measured(report), ""]
     return "\n".join(parts)
+
+
+def _with_plain_names(split: SplitReport) -> SplitReport:
+    """The same figures; those names that come from outside, of files and folders, are Markdown for themselves."""
+    return replace(
+        split,
+        split=plain(split.split),
+        subject=plain(split.subject),
+        baseline=plain(split.baseline),
+        systems=[replace(system, name=plain(system.name)) for system in split.systems],
+        comparisons=[
+            replace(found, system=plain(found.system), baseline=plain(found.baseline)) for found in split.comparisons
+        ],
+    )
 
 
 def _split(split: SplitReport, metric: str) -> list[str]:
@@ -58,7 +75,7 @@ def _details(details: Details) -> list[str]:
 
 def _how_measured(report: Report) -> str:
     weight = "" if report.tuned is None else f" Fusion weight, chosen on dev: {report.tuned.fusion_weight:g}."
-    first_stage = f"First stage: {report.first_stage}. " if report.first_stage else ""
+    first_stage = f"First stage: {plain(report.first_stage)}. " if report.first_stage else ""
     return (
         f"{first_stage}The first {report.depth} candidates of each query are reranked ({report.backend} backend); "
         f"{report.counting_rule}. Intervals are bootstrapped over queries; p is from a paired randomization test, "
