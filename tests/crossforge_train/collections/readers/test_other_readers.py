@@ -1,12 +1,13 @@
 """Readers of other projects' layouts: TREC, `datasets`, `ir_datasets`."""
 
 import gzip
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from reading import DOCUMENTS, PAIRS, QUERIES, SPLITS, TEST, TRAIN, by_text, problem, read, write_table
-from support import marked
+from support import marked, write_lines
 
 from crossforge_train.collections.readers.reader import source_depends_on
 from crossforge_train.config.sources import AnySource
@@ -195,6 +196,62 @@ def test_texts_of_csv_files_stay_what_they_are(tmp_path: Path) -> None:
     found = read(datasets=str(tmp_path))
     assert by_text(found, "test") == {query: {text.strip(): 1} for query, text in NOT_WHAT_THEY_SEEM}
     assert found.query_fields == {}
+
+
+LOOKS = ["2024-01-05", "2024-01-05 10:00:00", "2024-01-05T10:00:00Z", "007", "1e5", "true", "null", "NaN", "12"]
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz", "train.json", "train.csv", "train.parquet"])
+@pytest.mark.parametrize("text", LOOKS)
+def test_a_text_stays_what_it_is_in_files_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
+    rows = [{"query": text, "text": text, "when": text}]
+    if name == "train.json":
+        (tmp_path / name).write_text(json.dumps(rows))
+    else:
+        write_table(tmp_path / name, rows)
+    found = read(datasets=str(tmp_path))
+    assert by_text(found) == {text: {text: 1}}
+    assert list(found.query_fields.values()) == [{"when": text}]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_an_id_stays_what_it_is_where_only_some_look_like_something_else(tmp_path: Path, kind: str) -> None:
+    tables = {
+        "corpus": [{"_id": key, "text": key} for key in ("2024-01-05", "007", "a")],
+        "queries": [{"_id": key, "text": key} for key in ("2024-01-06", "1e5")],
+        "qrels": [{"query-id": "2024-01-06", "corpus-id": "2024-01-05", "score": 1}],
+    }
+    for name, rows in tables.items():
+        (tmp_path / name).mkdir()
+        write_table(tmp_path / name / f"train.{kind}", rows)
+    found = read(datasets={"path": str(tmp_path), "corpus": "corpus", "queries": "queries", "qrels": "qrels"})
+    assert found.splits == {"train": {"2024-01-06": {"2024-01-05": 1}}}
+    assert found.queries == {"2024-01-06": "2024-01-06", "1e5": "1e5"}
+
+
+def test_json_files_may_differ_in_their_columns_and_hold_other_things_than_texts(tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.jsonl", [{"query": "q", "text": "t", "n": 1}, {"query": "r", "text": "t", "n": "a"}])
+    write_lines(tmp_path / "test.jsonl", [{"query": "q", "text": "t", "more": [{"a": "2024-01-05"}]}])
+    found = read(datasets=str(tmp_path))
+    assert sorted(map(str, found.query_fields.values())) == [
+        "{'more': [{'a': '2024-01-05'}]}",
+        "{'n': 'a'}",
+        "{'n': 1}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"query": "q"}\n{"query"', "train.json, line 2: not valid JSON"),
+        ("[1]", "train.json, item 1: expected an object or a text, found 1"),
+        ('[{"query": "q"}', "train.json: not valid JSON"),
+        ("{", "train.json, line 1: not valid JSON"),
+    ],
+)
+def test_a_json_file_that_cannot_be_read_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "train.json").write_text(content)
+    assert f"{tmp_path}/{message}" in problem(datasets=str(tmp_path))
 
 
 def test_a_column_of_a_long_csv_file_may_begin_with_numbers(tmp_path: Path) -> None:

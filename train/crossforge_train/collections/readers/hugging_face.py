@@ -10,6 +10,7 @@ from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
+from crossforge_train.collections.readers.json_files import JsonTable, json_tables
 from crossforge_train.collections.readers.labelled import read_labelled
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.tables import Row, row_of
@@ -18,6 +19,8 @@ from crossforge_train.versions import versions
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    Table = Dataset | JsonTable
 
 _SAVED = ("dataset_dict.json", "state.json")
 
@@ -47,7 +50,7 @@ def read_datasets(source: DatasetsSource) -> Collection:
     return assemble(name, some(documents, f"{source.path}, {source.corpus}: no documents in it"), queries, judgements)
 
 
-def load_tables(source: DatasetsSource) -> Mapping[str, Dataset]:
+def load_tables(source: DatasetsSource) -> Mapping[str, Table]:
     """The table of each split.
 
     Raises:
@@ -62,7 +65,7 @@ def depends_on(source: DatasetsSource) -> dict[str, Any]:
     return {"files": {str(path): sha256(path) for path in files}, **versions("datasets")}
 
 
-def _columns(source: DatasetsSource, tables: Mapping[str, Dataset]) -> PairColumns:
+def _columns(source: DatasetsSource, tables: Mapping[str, Table]) -> PairColumns:
     labelled = "label" in source.columns.model_fields_set or any(
         source.columns.label in table.column_names for table in tables.values()
     )
@@ -76,12 +79,12 @@ def _all_rows(source: DatasetsSource, config: str) -> Iterator[Row]:
         yield from _rows(table, f"{source.path}, {config}, {split}")
 
 
-def _rows(table: Dataset, where: str) -> Iterator[Row]:
+def _rows(table: Table, where: str) -> Iterator[Row]:
     for number, values in enumerate(table, start=1):
         yield row_of(f"{where}, row {number}", values)
 
 
-def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
+def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Table]:
     import datasets
 
     folder = Path(source.path)
@@ -95,6 +98,8 @@ def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
             here, declared = (folder / config, None) if config and (folder / config).is_dir() else (folder, config)
             saved = any((here / name).is_file() for name in _SAVED)
             loaded = datasets.load_from_disk(str(here)) if saved else _as_it_stands(str(here), declared)
+    except InputError:
+        raise
     except Exception as error:  # the library and what it reads with raise many kinds; all mean "cannot be loaded"
         place = f"{source.path}, {config}" if config else source.path
         reason = " ".join(str(error.__cause__ or error).split())
@@ -103,15 +108,17 @@ def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Dataset]:
 
 
 def _as_it_stands(place: str, config: str | None, revision: str | None = None) -> Any:
-    """A data set, of CSV files the texts as they are: the library's guesses make 7 of 007 and nothing of "null"."""
+    """A data set, its texts as they are: the library's guesses make 7 of 007, nothing of "null" and a time of a day."""
     import datasets
 
     def load(**options: Any) -> Any:
         return datasets.load_dataset(place, config, revision=revision, **options)
 
     # Guesses differ within a file and then fail, so one row of a folder has to do; of the hub, all is needed offline.
-    guessed = Path(place).exists() and datasets.load_dataset_builder(place, config).name == "csv"
-    loaded = load(nrows=1) if guessed else load()
+    builder = datasets.load_dataset_builder(place, config) if Path(place).exists() else None
+    if builder is not None and builder.name == "json" and (tables := json_tables(builder.config.data_files)):
+        return tables
+    loaded = load(nrows=1) if builder is not None and builder.name == "csv" else load()
     table = next(iter(loaded.values()))
     if table.info.builder_name != "csv":
         return loaded
