@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -15,6 +16,8 @@ JUDGEMENTS_FILE = "judgements.tsv"
 QUERIES_FILE = "judged_queries.jsonl"
 # Marks a run folder.
 RUN_FILE = "run.json"
+# Seconds that a judgement waits for those of other processes.
+_PATIENCE = 60
 _HEADER = "query-id\tcorpus-id\tscore\n"
 
 
@@ -47,8 +50,7 @@ class JudgementLog:
             if query_id not in self._known:
                 _append(self._queries, json.dumps({"_id": query_id, "text": text}) + "\n")
                 self._known.add(query_id)
-            header = "" if self._path.is_file() else _HEADER
-            _append(self._path, f"{header}{query_id}\t{doc_id}\t{int(relevant)}\n")
+            append_judgement(self._path, query_id, doc_id, int(relevant))
 
 
 def judgements_of_run(package: Path) -> Path | None:
@@ -63,7 +65,25 @@ def typed_query_id(query: str) -> str:
     return "typed-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _append(path: Path, line: str) -> None:
+def append_judgement(path: Path, query_id: str, doc_id: str, label: int) -> None:
+    """Append a judgement to a file that other processes may append to as well; it is written whole or not at all."""
+    _append(path, f"{query_id}\t{doc_id}\t{label}\n", _HEADER)
+
+
+def _append(path: Path, line: str, header: str = "") -> None:
+    from filelock import FileLock
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", newline="\n") as stream:
-        stream.write(line)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE, poll_interval=0.01)
+    with lock, path.open("ab+", buffering=0) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - 1))
+        # Somebody's editor may have left the last line without its end.
+        before = header if size == 0 else "" if stream.read(1) == b"\n" else "\n"
+        left = memoryview((before + line).encode("utf-8", "replace"))
+        try:
+            while left:
+                left = left[stream.write(left) or 0 :]
+        except BaseException:  # a full disk takes half a line
+            stream.truncate(size)
+            raise

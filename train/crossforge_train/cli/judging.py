@@ -122,7 +122,9 @@ def _judge_corpus(
     )
     if reranker and answered:
         console.print(
-            f"verdict: crossforge evaluate --reranker {package} --collection {folder} --split {JUDGED}", soft_wrap=True
+            f"verdict: crossforge evaluate --reranker {package} --collection {folder} --split {JUDGED}",
+            markup=False,
+            soft_wrap=True,
         )
 
 
@@ -145,7 +147,7 @@ def _holds_documents(folder: Path) -> bool:
 
 def _judge_rows(all_rows: Iterable[Mapping[str, str]], target: Path, limit: int | None) -> None:
     """Ask about each row that is not judged yet; every answer is in the file before the next question."""
-    from crossforge_train.collections.beir import write_qrels
+    from crossforge.service.judgements import append_judgement
     from crossforge_train.collections.judgements import read_judgements
 
     judgements = read_judgements(target)
@@ -158,12 +160,13 @@ def _judge_rows(all_rows: Iterable[Mapping[str, str]], target: Path, limit: int 
         if answer == "q":
             break
         if answer in _ANSWERS:
-            judgements.setdefault(row["query_id"], {})[row["doc_id"]] = _ANSWERS[answer]
-            write_qrels(target, judgements)  # after each: nothing that was said is lost
+            # After each, so that nothing is lost; and at the end, since a service may append there meanwhile.
+            append_judgement(target, row["query_id"], row["doc_id"], _ANSWERS[answer])
             done += 1
         if done == limit:
             break
-    console.print(f"{done} judged; {target} holds {sum(map(len, judgements.values()))}", soft_wrap=True)
+    held = sum(map(len, read_judgements(target).values()))
+    console.print(f"{done} judged; {escape(str(target))} holds {held}", soft_wrap=True)
 
 
 def read_table(path: Path) -> Iterator[dict[str, str]]:
