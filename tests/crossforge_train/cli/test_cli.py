@@ -107,6 +107,10 @@ def test_an_interrupted_run_is_told_in_one_line(
     ("error", "message"),
     [
         (OSError(28, "No space left on device"), "no space left on the disk"),
+        (OSError(27, "File too large"), "a file is larger than this process may write; lift the limit (ulimit -f)"),
+        (OSError(122, "Disk quota exceeded"), "your quota of the disk is used up"),
+        (RuntimeError("I/O error: File too large (os error 27)"), "a file is larger than this process may write"),
+        (OSError("20 requested and 0 written"), "no space left on the disk"),
         (PermissionError(13, "Permission denied", "/some/x"), "/some/x: permission denied"),
         (OSError(30, "Read-only file system", "/some/x"), "/some/x: read-only file system"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), "torch is not installed"),

@@ -1,11 +1,15 @@
 """Screens call the first stage by its name."""
 
+import shutil
+from pathlib import Path
+
 import pytest
+from support import Command
 
 from crossforge import Reranker, RetrieveAndRerank, TfidfRetriever
 from crossforge.documents import as_documents
 from crossforge.retrievers.weighting import Weighting
-from crossforge_train.cli.display import show_results, show_side_by_side
+from crossforge_train.cli.display import RichReporter, show_facts, show_results, show_side_by_side
 
 NAMES = {"tfidf": "TF-IDF", "bm25": "BM25"}
 
@@ -26,3 +30,17 @@ def test_columns_are_called_what_retrieved(
 def test_a_retriever_without_a_name_is_the_first_stage(toy_reranker: Reranker) -> None:
     documents = as_documents(["bread"])
     assert RetrieveAndRerank(documents, object(), toy_reranker).first_stage == "first stage"  # type: ignore[arg-type]
+
+
+def test_square_brackets_in_names_are_no_markup(crossforge: Command, toy_collection: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sp[" / "x]"
+    shutil.copytree(toy_collection, folder)
+    (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "[bold]t.tsv")
+    report = tmp_path / "out[" / "x]"
+    found = crossforge("compare", "bm25", "--collection", folder, "--split", "[bold]t", "--report", report)
+    assert found.status == 0, found.err
+    assert "test split: [bold]t" in found.out
+    assert f"report: {report / 'report.html'}" in found.out
+    show_facts({"a[/x]": "b[/y]"}, "c[/z]")
+    with RichReporter().bar("d[/v]", 1) as advance:
+        advance(1, "e[/w]")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -16,6 +18,11 @@ from crossforge_train.cli.display import error_console
 
 _INTERRUPTED = 130
 _WHEN_INTERRUPTED = "interrupted; the same command resumes from the last finished stage or checkpoint"
+_NO_ROOM = {
+    errno.ENOSPC: "no space left on the disk; free some",
+    errno.EDQUOT: "your quota of the disk is used up; free some of it",
+    errno.EFBIG: "a file is larger than this process may write; lift the limit (ulimit -f)",
+}
 
 app = typer.Typer(
     name="crossforge",
@@ -82,11 +89,22 @@ def _message(error: Exception) -> str | None:
         return str(error.format_message())
     if isinstance(error, ModuleNotFoundError):
         return f'{error.name} is not installed, and this command needs it: pip install "crossforge[train]"'
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
-        return "no space left on the disk; free some and run the same command again: finished stages are kept"
+    if said := _no_room(error):
+        return said
     if isinstance(error, OSError) and error.filename is not None:  # a read-only disk, a folder in place of a file
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
     return None
+
+
+def _no_room(error: Exception) -> str | None:
+    """What to say of a file that could not be written whole; other libraries have their own errors for it."""
+    code = next(
+        (code for code in _NO_ROOM if getattr(error, "errno", None) == code or os.strerror(code) in str(error)), 0
+    )
+    # NumPy tells how much of an array was written, and not why the rest was not.
+    if not code and isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+        code = errno.ENOSPC
+    return f"{_NO_ROOM[code]} and run the same command again: finished stages are kept" if code else None
 
 
 def _fail(message: str, status: int) -> None:

@@ -95,7 +95,7 @@ def _show_tokens(found: TokenFacts) -> None:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 or not column else "right", header_style="dim")
     for row in rows:

@@ -78,7 +78,7 @@ class RichReporter:
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         """See `Reporter`. Bars may stand inside one another."""
         if not error_console.is_terminal:
-            error_console.print(f"  {title} …")
+            error_console.print(f"  {escape(title)} …", soft_wrap=True)
             last = ""
 
             def remember(done: int = 1, text: str = "") -> None:
@@ -87,17 +87,17 @@ class RichReporter:
 
             yield remember
             if last:
-                error_console.print(f"  {title}: {escape(last)}", soft_wrap=True)
+                error_console.print(f"  {escape(title)}: {escape(last)}", soft_wrap=True)
             return
         columns = (
             TextColumn("  {task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), TextColumn("[dim]{task.fields[text]}"),
         )  # fmt: skip
         with Progress(*columns, console=error_console, transient=True) as progress:
-            task = progress.add_task(title, total=total, text="")
+            task = progress.add_task(escape(title), total=total, text="")
 
             def advance(done: int = 1, text: str = "") -> None:
-                shown = text or progress.tasks[task].fields["text"]
+                shown = escape(text) or progress.tasks[task].fields["text"]
                 progress.update(task, advance=done, text=shown)
 
             yield advance
@@ -116,7 +116,7 @@ def show_report(report: Report) -> None:
     )
 
     for split in report.splits:
-        table = Table(title=f"test split: {split.split}", title_justify="left", title_style="bold")
+        table = Table(title=f"test split: {escape(split.split)}", title_justify="left", title_style="bold")
         for number, title in enumerate(table_header(split, report.metric)):
             table.add_column(escape(title), justify="left" if number == 0 else "right", no_wrap=number > 0)
         for row in table_rows(split, report.metric):
@@ -208,7 +208,7 @@ def show_results(results: RankedResults, first_stage: str | None = None) -> None
         return
     table = Table(box=None, pad_edge=False, expand=True)
     for title in ("rank", *([first_stage, ""] if first_stage else []), "probability", "logit"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(escape(title), justify="right", no_wrap=True)
     table.add_column("document", overflow="ellipsis", no_wrap=True, ratio=1)  # takes what the numbers leave
     for found in results:
         before = [str(found.first_stage_rank), _movement(found)] if first_stage else []
@@ -268,7 +268,7 @@ def show_explanation(explained: Explanation, limit: int) -> None:
 
 def show_facts(facts: Mapping[str, Any], title: str) -> None:
     """Names and values; a table within a table gets a line for each of its rows."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+    table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False, box=None)
     for name, value in _flat(facts):
         table.add_row(f"[dim]{escape(name)}[/]", escape(value))
     console.print(table)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from crossforge.errors import InputError
 from crossforge_train.cli.display import Output, console, show_json, show_report
@@ -100,5 +101,5 @@ def _show(report: Report, folder: Path | None, output: Output) -> int:
     else:
         show_report(report)
         if folder:
-            console.print(f"report: [bold]{folder / 'report.html'}[/]", soft_wrap=True)
+            console.print(f"report: [bold]{escape(str(folder / 'report.html'))}[/]", soft_wrap=True)
     return exit_status(report.verdict)

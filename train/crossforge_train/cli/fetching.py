@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from crossforge.errors import InputError
 from crossforge_train.cli.display import console, error_console
@@ -37,12 +38,12 @@ def fetch(
     for one in FETCHABLE if name == _ALL else (name,):
         folder = (to or PLACE) / one
         if folder.exists():
-            console.print(f"{one}: already in [bold]{folder}[/]", soft_wrap=True)
+            console.print(f"{one}: already in [bold]{escape(str(folder))}[/]", soft_wrap=True)
             continue
         error_console.print(f"fetching {one} …")
         fetch_into(SOURCES[one], folder)
         difference = f"; {SOURCES[one].difference}" if SOURCES[one].difference else ""
-        console.print(f"{one}: [bold]{folder}[/]{difference}", soft_wrap=True)
+        console.print(f"{one}: [bold]{escape(str(folder))}[/]{difference}", soft_wrap=True)
     if name == _ALL:
         error_console.print(f"not fetched: {', '.join(NOT_FETCHABLE)} ({WHY_NOT})", soft_wrap=True)
 

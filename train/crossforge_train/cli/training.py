@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from crossforge_train import processes
 from crossforge_train.cli.display import Output, console, show_json, show_mining, show_report
@@ -97,7 +98,7 @@ def run_config(config: Config, until: StageName, fresh: bool, output: Output) ->
     if output.as_json:
         show_json(facts)
     else:
-        console.print(f"{until.value}: [bold]{facts['folder']}[/]", soft_wrap=True)
+        console.print(f"{until.value}: [bold]{escape(facts['folder'])}[/]", soft_wrap=True)
     return exit_status(facts.get("verdict"))
 
 
@@ -105,7 +106,7 @@ def _show_report(evaluated: EvaluatedFolder, output: Output) -> dict[str, Any]:
     report = evaluated.report
     if not output.as_json:
         show_report(report)
-        console.print(f"report: [bold]{evaluated.page}[/]", soft_wrap=True)
+        console.print(f"report: [bold]{escape(str(evaluated.page))}[/]", soft_wrap=True)
     return asdict(report)
 
 
