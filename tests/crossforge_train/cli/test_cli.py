@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import Command, error_line, toy_config, write_collection
 
+from crossforge.errors import InputError
 from crossforge_train.cli import main
 
 
@@ -103,6 +104,12 @@ def test_an_interrupted_run_is_told_in_one_line(
     assert "the same command resumes" in error_line(crossforge("train", config), status=130)
 
 
+def made_of(cause: Exception) -> InputError:
+    error = InputError("base model x: no cross-encoder can be made of it: RuntimeError")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -111,6 +118,7 @@ def test_an_interrupted_run_is_told_in_one_line(
         (OSError(122, "Disk quota exceeded"), "your quota of the disk is used up"),
         (RuntimeError("I/O error: File too large (os error 27)"), "a file is larger than this process may write"),
         (OSError("20 requested and 0 written"), "no space left on the disk"),
+        (made_of(RuntimeError("I/O error: No space left on device (os error 28)")), "no space left on the disk"),
         (PermissionError(13, "Permission denied", "/some/x"), "/some/x: permission denied"),
         (OSError(30, "Read-only file system", "/some/x"), "/some/x: read-only file system"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), "torch is not installed"),

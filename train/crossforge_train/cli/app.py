@@ -83,28 +83,28 @@ def _exit_cleanly(arguments: Sequence[str], command: Callable[[], Any]) -> None:
 
 def _message(error: Exception) -> str | None:
     """The one line for a user-fixable error; None for a bug, which deserves its traceback."""
+    if code := _lack_of_room(error):
+        return f"{_NO_ROOM[code]} and run the same command again: finished stages are kept"
     if isinstance(error, CrossforgeError):
         return str(error)
     if hasattr(error, "format_message"):  # typer's usage errors; its own class for them is private
         return str(error.format_message())
     if isinstance(error, ModuleNotFoundError):
         return f'{error.name} is not installed, and this command needs it: pip install "crossforge[train]"'
-    if said := _no_room(error):
-        return said
     if isinstance(error, OSError) and error.filename is not None:  # a read-only disk, a folder in place of a file
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
     return None
 
 
-def _no_room(error: Exception) -> str | None:
-    """What to say of a file that could not be written whole; other libraries have their own errors for it."""
-    code = next(
-        (code for code in _NO_ROOM if getattr(error, "errno", None) == code or os.strerror(code) in str(error)), 0
-    )
+def _lack_of_room(error: BaseException) -> int | None:
+    """Which of `_NO_ROOM` the error says in its library's words, or was made of: a full disk spoils much else."""
+    for code in _NO_ROOM:
+        if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
+            return code
     # NumPy tells how much of an array was written, and not why the rest was not.
-    if not code and isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(error)):
-        code = errno.ENOSPC
-    return f"{_NO_ROOM[code]} and run the same command again: finished stages are kept" if code else None
+    if isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+        return errno.ENOSPC
+    return _lack_of_room(error.__cause__) if error.__cause__ else None
 
 
 def _fail(message: str, status: int) -> None:
