@@ -55,7 +55,8 @@ def load_parts(
     scoring_head(folder)
     manifest = _manifest(folder, verify)
     tokenizer = pair_tokenizer(folder, max_length or manifest.max_length)
-    return Parts(tokenizer, open_backend(folder, backend, manifest.agreement, tolerance), manifest, folder)
+    opened = open_backend(folder, backend, manifest.agreement, tolerance, manifest.backend)
+    return Parts(tokenizer, opened, manifest, folder)
 
 
 def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:

@@ -54,6 +54,8 @@ class Manifest:
         files: path in the package -> {"sha256", "size"}; size in bytes.
         depth: how many first-stage candidates the proof reranked, which is what apps do unless they say otherwise; None
             in packages of versions before 0.2.
+        passages: how many passages of a long document the proof read, likewise.
+        backend: what computed the proof, where it was picked to keep within a time; "auto" opens it where it can.
     """
 
     base_model: str
@@ -68,6 +70,8 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     depth: int | None = None
+    passages: int | None = None
+    backend: str | None = None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -169,6 +173,8 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
         and _are_knots(manifest.calibrator.knots),
         "threshold": manifest.threshold is None or _is_number(manifest.threshold, 0, 1),
         "depth": manifest.depth is None or _is_count(manifest.depth),
+        "passages": manifest.passages is None or _is_count(manifest.passages),
+        "backend": manifest.backend is None or isinstance(manifest.backend, str),
         "fusion_weight": _is_number(manifest.fusion_weight, 0, 1),
         "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ _SETTINGS_FILE = "pipeline.json"
 _DOCUMENTS = "documents.jsonl"
 
 
+@dataclass(frozen=True)
+class ScoredPassage:
+    """A passage's logit, and whether it leaves out part of its document."""
+
+    logit: float
+    cut: bool
+
+
 class RetrieveAndRerank:
     """The retrieve-and-rerank path over a fixed corpus.
 
@@ -36,7 +45,7 @@ class RetrieveAndRerank:
         reranker: second stage.
         depth: how many candidates of the first stage are reranked; None: as many as in the package's proof.
         passages: how many passages of a document that is longer than the model reads are scored; they are chosen
-            by their first-stage similarity to the query.
+            by their first-stage similarity to the query. None: as many as in the package's proof.
     """
 
     def __init__(
@@ -46,12 +55,13 @@ class RetrieveAndRerank:
         reranker: Reranker,
         *,
         depth: int | None = None,
-        passages: int = 1,
+        passages: int | None = None,
     ) -> None:
         self._documents: Mapping[str, Document] = (
             documents if isinstance(documents, Mapping) else {document.doc_id: document for document in documents}
         )
         depth = depth_for(reranker) if depth is None else depth
+        passages = passages_for(reranker) if passages is None else passages
         require_count("depth", depth)
         self._retriever = retriever
         self.reranker = reranker
@@ -97,6 +107,22 @@ class RetrieveAndRerank:
             return self.reranker.keep_order(query, documents, scores, top_k=k)
         passages = self.passages(query, documents)
         return self.reranker.rank_passages(query, documents, passages, first_stage_scores=scores, top_k=k)
+
+    def passage_scores(self, query: str, candidates: Sequence[Candidate]) -> list[list[ScoredPassage]] | None:
+        """The score of every passage that `rerank` reads, by candidate; None if the query leaves no room for any."""
+        if not self.reranker.tokenizer.fits(query):
+            return None
+        documents = [self._documents[candidate.doc_id] for candidate in candidates]
+        passages = self.passages(query, documents)
+        scored = self.reranker.score_pairs([(query, text) for texts in passages for text in texts])
+        each = iter(zip(scored.logits.tolist(), scored.truncated, strict=True))
+        return [
+            [
+                ScoredPassage(logit, truncated or len(text) < len(document.full_text))
+                for text, (logit, truncated) in zip(texts, each, strict=False)
+            ]
+            for document, texts in zip(documents, passages, strict=True)
+        ]
 
     def origins(self, query: str) -> dict[str, dict[str, int]]:
         """Where the candidates come from, if the first stage combines several: document id -> part -> rank."""
@@ -162,6 +188,11 @@ def depth_for(reranker: Reranker) -> int:
     return reranker.manifest.depth or DEFAULT_DEPTH
 
 
+def passages_for(reranker: Reranker) -> int:
+    """How many passages of a long document a reranker was proven with; 1 if it does not say."""
+    return reranker.manifest.passages or 1
+
+
 def fit_first_stage(documents: Collection[Document], reranker: Reranker) -> StoredRetriever:
     """Index documents as the first stage of a reranker's proof did; with TF-IDF if its folder does not say how."""
     folder = reranker.folder / FIRST_STAGE_FOLDER if reranker.folder else None
@@ -222,12 +253,9 @@ class Compressor:
     def best_passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
         """For each document its best passages, best first; equally good ones in the order of the text."""
         windows = [self._windows.split(query, document) for document in documents]
-        contested = [text for texts in windows if len(texts) > self.passages for text in texts]
+        contested = [text for texts in windows if len(texts) > 1 for text in texts]
         scores = iter(self._retriever.similarities(query, contested) if contested else ())
-        return [
-            self._best(texts, [next(scores) for _ in texts]) if len(texts) > self.passages else texts
-            for texts in windows
-        ]
+        return [self._best(texts, [next(scores) for _ in texts]) if len(texts) > 1 else texts for texts in windows]
 
     def window_counts(self, query: str, documents: Sequence[Document]) -> list[int]:
         """How many windows each document is cut into; 1 where the model reads it whole."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossforge.backends.base import Backend
 from crossforge.backends.model_files import MODEL_FILE
 from crossforge.backends.registry import BACKENDS
-from crossforge.errors import PackageError
+from crossforge.errors import InputError, PackageError
 
 AUTO = "auto"
 
@@ -19,7 +19,9 @@ EXACT = 1e-4
 _FASTER = ("openvino-bf16", "onnx-int8")
 
 
-def open_backend(folder: Path, name: str, agreement: Mapping[str, float], tolerance: float) -> Backend:
+def open_backend(
+    folder: Path, name: str, agreement: Mapping[str, float], tolerance: float, proven: str | None = None
+) -> Backend:
     """The backend of a model folder.
 
     Args:
@@ -28,6 +30,7 @@ def open_backend(folder: Path, name: str, agreement: Mapping[str, float], tolera
         agreement: per backend, the largest difference of its logits from fp32 torch that was found when the package
             was made; empty for a plain folder.
         tolerance: the largest such difference that "auto" takes.
+        proven: what the package was proven with, if that was picked; "auto" takes it wherever it can.
 
     Raises:
         PackageError: the backend cannot be had for this folder, on this machine.
@@ -35,10 +38,10 @@ def open_backend(folder: Path, name: str, agreement: Mapping[str, float], tolera
     """
     if BACKENDS.require(name, AUTO) != AUTO:
         return BACKENDS.load(name)(folder)
-    for faster in _FASTER:
-        if agreement.get(faster, float("inf")) <= tolerance:
-            try:
-                return BACKENDS.load(faster)(folder)
-            except PackageError:  # not installed here, or not for this CPU
-                continue
+    near = [faster for faster in _FASTER if agreement.get(faster, float("inf")) <= tolerance]
+    for found in ([proven] if proven else []) + near:
+        try:
+            return BACKENDS.load(found)(folder)
+        except (PackageError, InputError):  # not installed here, or not for this CPU
+            continue
     return BACKENDS.load("onnx" if (folder / MODEL_FILE).is_file() else "torch")(folder)

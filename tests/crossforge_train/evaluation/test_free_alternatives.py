@@ -23,7 +23,6 @@ from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.loading import load_config
 from crossforge_train.embeddings import Embeddings, open_embeddings
 from crossforge_train.evaluation import combination, free_retrievers
-from crossforge_train.evaluation.budget import depth_within, milliseconds_by_depth
 from crossforge_train.evaluation.combination import choose_combination
 from crossforge_train.evaluation.depth import choose_depth
 from crossforge_train.evaluation.free_alternatives import best_of, free_systems
@@ -183,18 +182,6 @@ def test_the_depth_is_the_smallest_beyond_which_a_perfect_reranker_gains_little(
     assert [choose_depth(run(rank), qrels, "nDCG@10") for rank in (1, 20, 21, 60, 180)] == [20, 20, 30, 75, 200]
     assert choose_depth({"q": run(1)["q"][:7]}, qrels, "nDCG@10") == 20
     assert choose_depth({}, qrels, "nDCG@10") == 20
-
-
-def test_the_depth_is_the_largest_that_fits_the_budget() -> None:
-    assert depth_within(50, {5: 10.0, 10: 20.0, 20: 49.0, 50: 51.0}) == 20
-    assert depth_within(9, {5: 10.0}) is None
-
-
-def test_every_depth_is_timed_up_to_the_bench_s(collection: Collection, toy_reranker: Any) -> None:
-    on = replace(bench(collection, fit_retriever(collection.corpus.values())), depth=25)
-    found = milliseconds_by_depth(on, on.pipeline(toy_reranker))
-    assert list(found) == [5, 10, 20, 25]
-    assert all(took > 0 for took in found.values())
 
 
 def test_the_best_on_dev_decides_and_the_first_of_equals() -> None:

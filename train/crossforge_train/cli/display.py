@@ -107,6 +107,9 @@ def show_report(report: Report) -> None:
     """One table a test split, with its verdict."""
     from crossforge_train.evaluation.verdict import CORRECTION_RULE
     from crossforge_train.report.tables import (
+        budget_header,
+        budget_line,
+        budget_rows,
         guard_line,
         remarks,
         table_header,
@@ -133,6 +136,14 @@ def show_report(report: Report) -> None:
     if report.guard:
         colour = "green" if report.guard.outcome == "HELD" else "yellow"
         console.print(f"[{colour}]{escape(guard_line(report.guard))}[/]\n", soft_wrap=True)
+    if report.budget:
+        table = Table(title="quality against latency", title_justify="left", title_style="bold")
+        for title in budget_header(report.metric):
+            table.add_column(escape(title), justify="left" if title == "backend" else "right")
+        for row in budget_rows(report.budget):
+            table.add_row(*map(escape, row), style="bold" if row[-1] else None)
+        console.print(table)
+        console.print(f"{escape(budget_line(report.budget))}\n", soft_wrap=True)
     if report.first_stage:
         console.print(
             f"[dim]first stage: {escape(report.first_stage)}; {report.depth} candidates reranked[/]", soft_wrap=True

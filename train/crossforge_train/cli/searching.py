@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 DepthOption = Annotated[
     int | None, typer.Option(help="First-stage candidates to rerank. Default: as in its proof, or 100.", min=1)
 ]
-PassagesOption = Annotated[int, typer.Option(help="Passages of a long document to read.", min=1)]
+PassagesOption = Annotated[
+    int | None, typer.Option(help="Passages of a long document to read. Default: as in its proof, or 1.", min=1)
+]
 # The deepest that `inspect` looks, which is as deep as `evaluation.depth: auto` goes.
 _DEEPEST = 200
 
@@ -65,7 +67,7 @@ def search(
     ] = False,
     k: Annotated[int, typer.Option("-k", help="Number of results.", min=1)] = 10,
     depth: DepthOption = None,
-    passages: PassagesOption = 1,
+    passages: PassagesOption = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the first-stage order and the reranked order side by side.")
     ] = False,

@@ -35,7 +35,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8080,
     depth: DepthOption = None,
-    passages: PassagesOption = 1,
+    passages: PassagesOption = None,
     backend: Annotated[str, typer.Option(help=f"{AUTO}, {', '.join(BACKENDS.built_in)}, or a plug-in.")] = AUTO,
     judgements: Annotated[
         Path | None,
@@ -71,7 +71,7 @@ def serve(
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
     hosts = (f"[{host}]" if ":" in host else host, *(allowed_host or ()))
     settings = Settings(limits, key, judgements or judgements_of_run(Path(package)), hosts)
-    reranker = SharedReranker(package, backend=backend, max_passages=passages)
+    reranker = SharedReranker(package, backend=backend, max_passages=passages or 1)
     reranker.warmup()
     search = None
     if searches:

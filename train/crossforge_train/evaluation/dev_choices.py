@@ -6,21 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossforge.calibration import Calibrator
-from crossforge.reranker import Reranker
-from crossforge.retrievers.registry import LEXICAL
-from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.evaluation.calibration import fit_calibrator
 from crossforge_train.evaluation.free_alternatives import Free, best_of, bi_encoder_fusion, free_systems
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.scoring import that_were_read
 from crossforge_train.evaluation.systems import (
-    RERANKER,
     SHIPPED,
     Bench,
+    RerankerSystem,
     System,
     first_stage_system,
-    reranker_system,
     with_fusion,
 )
 from crossforge_train.evaluation.threshold import choose_threshold
@@ -50,23 +46,21 @@ class Tuned:
     free_fusion_weight: float | None = None
 
 
-def tune(bench: Bench, reranker: Reranker, free: Free, others: Sequence[System] = ()) -> Tuned:
+def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = ()) -> Tuned:
     """Choose the fusion weight, calibrator and threshold to ship, and the alternative to beat, on a dev split.
 
     Args:
         bench: the dev split.
-        reranker: the reranker that ships.
+        alone: the reranker that ships, without the first stage's score.
         free: the free alternatives.
         others: further systems that need no training, such as the base model as it is.
     """
     metric = bench.config.metric
-    alone = reranker_system(bench, RERANKER, reranker, 0.0)
-    pseudo = not judged_by_people(bench.collection, bench.split)
-    flattered = pseudo and getattr(bench.retriever, "kind", LEXICAL) == LEXICAL
-    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=flattered)
+    pseudo = bench.flatters
+    weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=pseudo)
     read = that_were_read(alone.scored)
     fitted = fit_calibrator(read, bench.qrels)
-    free_weight = bi_encoder_fusion(bench, free, pseudo=flattered)
+    free_weight = bi_encoder_fusion(bench, free, pseudo=pseudo)
     rivals = [*free_systems(bench, free.fused(free_weight)), *others]
     systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))
     dev = {system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric]) for system in systems}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.dev_choices import Tuned
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.metrics import COUNTING_RULE
@@ -34,6 +35,7 @@ class Report:
         metric: the deciding measure.
         depth: number of reranked first-stage candidates.
         first_stage: name and description of the first stage; empty in reports of versions before 0.2.
+        budget: what depth, passages and backend were picked for and from; None if there was no budget.
         backend: backend that computed the scores.
         counting_rule: which queries the means cover.
         verdict: verdict over all splits.
@@ -55,6 +57,7 @@ class Report:
     training: TrainingCurves | None = None
     guard: Guard | None = None
     first_stage: str = ""
+    budget: Budget | None = None
 
 
 def make_report(
@@ -68,9 +71,11 @@ def make_report(
     training: TrainingCurves | None = None,
     guard: Guard | None = None,
     first_stage: str = "",
+    budget: Budget | None = None,
 ) -> Report:
     """Combine the reports of the measured splits into one."""
     verdict = overall_verdict(split.verdict for split in splits)
     return Report(
-        title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training, guard, first_stage
-    )
+        title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training, guard, first_stage,
+        budget,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.calibration import descending, fuse
-from crossforge.pipeline import RetrieveAndRerank
+from crossforge.pipeline import RetrieveAndRerank, ScoredPassage
 from crossforge.results import RankedResults, Result
 from crossforge.runs import Candidate, Run
 from crossforge_train.reporting import Reporter
@@ -85,6 +85,57 @@ def score_queries(
             scored[query_id] = _scored_query(candidates, pipeline.rerank(query, candidates))
             advance()
     return scored
+
+
+def score_passage_counts(
+    pipeline: RetrieveAndRerank,
+    queries: Mapping[str, str],
+    run: Run,
+    depth: int,
+    counts: Sequence[int],
+    reporter: Reporter,
+    title: str,
+) -> dict[int, dict[str, ScoredQuery]]:
+    """What `score_queries` finds for several numbers of passages, each passage scored once.
+
+    Args:
+        pipeline: reads as many passages of a document as the last of `counts`.
+        queries: as for `score_queries`.
+        run: as for `score_queries`.
+        depth: as for `score_queries`.
+        counts: numbers of passages, ascending.
+        reporter: shows progress.
+        title: title of the progress bar.
+
+    Returns:
+        Number of passages -> query id -> scored candidates; the first of `counts` alone if no document has more.
+    """
+    found: dict[int, dict[str, ScoredQuery]] = {count: {} for count in counts}
+    most = 1
+    with reporter.bar(title, len(queries)) as advance:
+        for query_id, query in queries.items():
+            candidates = run.get(query_id, [])[:depth]
+            results = pipeline.passage_scores(query, candidates)
+            most = max([most, *(len(passages) for passages in results or ())])
+            for count in counts:
+                found[count][query_id] = _scored_by_best(candidates, results, count)
+            advance()
+    return found if most > counts[0] else {counts[0]: found[counts[0]]}
+
+
+def _scored_by_best(
+    candidates: Sequence[Candidate], passages: Sequence[Sequence[ScoredPassage]] | None, count: int
+) -> ScoredQuery:
+    """Each candidate by the best of its first passages; None if the query leaves the reranker no room."""
+    # The first of equally good ones, as the runtime does.
+    best = [max(texts[:count], key=lambda found: found.logit) for texts in passages or ()]
+    return ScoredQuery(
+        [candidate.doc_id for candidate in candidates],
+        np.array([candidate.score for candidate in candidates], dtype=np.float64),
+        np.array([found.logit for found in best] if best else np.zeros(len(candidates)), dtype=np.float32),
+        np.array([found.cut for found in best] if best else np.ones(len(candidates)), dtype=bool),
+        passages is not None,
+    )
 
 
 def _scored_query(candidates: Sequence[Candidate], results: RankedResults) -> ScoredQuery:

@@ -11,9 +11,10 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.lexical import bm25_beside
+from crossforge.retrievers.registry import LEXICAL
 from crossforge.runs import Candidate, Run, ids_by_query, read_run
 from crossforge_train.collections.candidates import orders_without_own, require_order, retrieve, without_own
-from crossforge_train.collections.collection import Collection, Qrels, require_documents
+from crossforge_train.collections.collection import Collection, Qrels, judged_by_people, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
@@ -66,6 +67,12 @@ class Bench:
     config: EvaluationConfig
     seed: int
     reporter: Reporter
+
+    @property
+    def flatters(self) -> bool:
+        """Whether it flatters the first stage: pseudo-queries, worded as the documents, are asked of a lexical one."""
+        lexical = getattr(self.retriever, "kind", LEXICAL) == LEXICAL
+        return lexical and not judged_by_people(self.collection, self.split)
 
     def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
         """The pipeline that an app would run, with this reranker."""
@@ -201,12 +208,24 @@ def reranker_system(bench: Bench, name: str, reranker: Reranker, fusion_weight: 
     pipeline = bench.pipeline(reranker)
     title = f"reranking {bench.split}" + ("" if name == RERANKER else f" with {name}")
     scored = score_queries(pipeline, bench.queries, bench.run, bench.depth, bench.reporter, title)
+    return scored_system(bench, name, reranker, scored, fusion_weight)
+
+
+def scored_system(
+    bench: Bench, name: str, reranker: Reranker, scored: Mapping[str, ScoredQuery], fusion_weight: float
+) -> RerankerSystem:
+    """A reranker whose scores on the bench are known.
+
+    Raises:
+        InputError: as for `reranker_system`.
+    """
     if not that_were_read(scored):
         longest = reranker.tokenizer.max_length
         raise InputError(f"{name}: no query of split {bench.split} leaves room for a document in {longest} tokens")
     if spread_of_scores(scored) < CONSTANT_SPREAD:
         raise InputError(f"{name} gives every document of a query the same score: it ranks nothing")
-    return RerankerSystem(name, rankings(scored, bench.run, fusion_weight), scored, fusion_weight, pipeline)
+    order = rankings(scored, bench.run, fusion_weight)
+    return RerankerSystem(name, order, scored, fusion_weight, bench.pipeline(reranker))
 
 
 def with_fusion(bench: Bench, system: RerankerSystem, name: str, fusion_weight: float) -> RerankerSystem:

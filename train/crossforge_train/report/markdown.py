@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Details, SplitReport
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report.causes import cause_in_words
 from crossforge_train.report.escaping import plain
 from crossforge_train.report.tables import (
+    budget_header,
+    budget_line,
+    budget_rows,
     guard_line,
     number,
     remarks,
@@ -29,6 +33,8 @@ def markdown(report: Report) -> str:
     if report.guard:
         guard = replace(report.guard, collection=plain(report.guard.collection), split=plain(report.guard.split))
         parts += [f"General knowledge: {guard_line(guard)}.", ""]
+    if report.budget:
+        parts += _budget(report.budget, report.metric)
     parts += [_how_measured(report), ""]
     return "\n".join(parts)
 
@@ -55,6 +61,16 @@ def _split(split: SplitReport, metric: str) -> list[str]:
     for remark in remarks(split):
         parts += [f"{remark}.", ""]
     return parts + (_details(split.details) if split.details else [])
+
+
+def _budget(budget: Budget, metric: str) -> list[str]:
+    header = budget_header(metric)
+    return [
+        f"Quality against latency, {budget_line(budget)}:",
+        "",
+        *map(_row, (header, ["---"] * len(header), *budget_rows(budget))),
+        "",
+    ]
 
 
 def _details(details: Details) -> list[str]:

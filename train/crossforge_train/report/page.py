@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.evaluation.threshold import THRESHOLD_RULE
@@ -12,6 +13,10 @@ from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report import plots
 from crossforge_train.report.causes import cause_in_words, loss_in_words
 from crossforge_train.report.tables import (
+    SHIPS,
+    budget_header,
+    budget_line,
+    budget_rows,
     guard_line,
     number,
     remarks,
@@ -45,6 +50,7 @@ def page(report: Report) -> str:
     training = plots.training_plot(report.training, report.metric) if report.training else None
     rendered: str = template.render(
         report=report,
+        budget=report.budget and _budget(report.budget, report.metric),
         guard=report.guard and guard_line(report.guard),
         splits=[(split, _parts(split, report.metric)) for split in report.splits],
         training_plot=training and Markup(training),  # noqa: S704 - made by us, and it holds no text from outside
@@ -53,6 +59,11 @@ def page(report: Report) -> str:
         shown_lost=_SHOWN_LOST,
     )
     return rendered
+
+
+def _budget(budget: Budget, metric: str) -> dict[str, Any]:
+    rows = budget_rows(budget)
+    return {"line": budget_line(budget), "header": budget_header(metric), "rows": rows, "mark": SHIPS}
 
 
 def _parts(split: SplitReport, metric: str) -> dict[str, Any]:

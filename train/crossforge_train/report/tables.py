@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossforge_train.evaluation.budget import Budget, front
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.evaluation.systems import FIRST_STAGE, INCUMBENT, PERFECT
 from crossforge_train.evaluation.verdict import Comparison, SystemResult
 from crossforge_train.report.advice import how_to_use, use_instead
+
+# Marks the point that ships.
+SHIPS = "ships"
 
 
 def table_header(split: SplitReport, metric: str) -> list[str]:
@@ -112,6 +116,32 @@ def guard_line(guard: Guard) -> str:
         f"({guard.metric} {number(guard.after)} against {number(guard.before)}, {signed(guard.difference)} "
         f"{interval(guard.interval)}, {guard.queries} queries)"
     )
+
+
+def budget_line(budget: Budget) -> str:
+    """What the front of quality against latency is made of, and what was picked from it, in one sentence."""
+    found = budget.shipped
+    return (
+        f"{found.milliseconds:.0f} ms of {budget.milliseconds:g} a query: {found.depth} candidates with "
+        f"{found.backend} ship, the fastest of {len(budget.points)} measured points that is as good on dev as the "
+        "best within the budget"
+    )
+
+
+def budget_header(metric: str) -> list[str]:
+    """The column titles that go with `budget_rows`."""
+    return ["candidates", "passages", "backend", "ms a query", f"{metric} on dev", ""]
+
+
+def budget_rows(budget: Budget) -> list[list[str]]:
+    """The points than which none is both as fast and better, the fastest first; the one that ships is marked."""
+    return [
+        [
+            str(point.depth), str(point.passages), point.backend, f"{point.milliseconds:.0f}", number(point.quality),
+            SHIPS if point == budget.shipped else "",
+        ]
+        for point in front(budget.points)
+    ]  # fmt: skip
 
 
 def with_article(system: str) -> str:

@@ -6,22 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossforge.backends.choice import AUTO
 from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder, holds_reranker
 from crossforge.reranker import Reranker
-from crossforge.retrievers.base import Retriever, StoredRetriever
+from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.base_model import find_base_model, model_hash
 from crossforge_train.collections.beir import beir_files
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.places import missing_folder
 from crossforge_train.collections.readers.reader import file_hashes
 from crossforge_train.config.evaluation import GuardConfig
+from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
-from crossforge_train.evaluation.budget import depth_within, milliseconds_by_depth
-from crossforge_train.evaluation.depth import choose_depth
 from crossforge_train.evaluation.dev_choices import tune
 from crossforge_train.evaluation.free_alternatives import Free, free_systems
 from crossforge_train.evaluation.free_retrievers import free_retrievers
@@ -37,12 +35,13 @@ from crossforge_train.evaluation.systems import (
     opened,
     opened_system,
     reranker_system,
-    set_up_bench,
 )
 from crossforge_train.first_stage import in_words
 from crossforge_train.run_folder import EVALUATE, EvaluatedFolder
+from crossforge_train.stages.benches import split_bench
 from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.stages.subject import Subject, opened_subject
 from crossforge_train.training.history import History
 from crossforge_train.versions import versions
 
@@ -55,12 +54,17 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "incumbent": _incumbent_hash(evaluation.incumbent) if evaluation.incumbent else None,
         "test": config.collection.test_splits,
         "seed": config.seed,
-        **({"budget_ms": config.package.budget_ms} if config.package.budget_ms else {}),
+        **_budget(config.package),
         "base_model": model_hash(find_base_model(config.base_model)),
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
         **({"guard": _guard_hashes(evaluation.guard)} if evaluation.guard else {}),
         **BACKENDS.version(evaluation.backend),
     }
+
+
+def _budget(package: PackageConfig) -> Mapping[str, Any]:
+    """What a budget depends on; nothing without one."""
+    return package.model_dump(include={"budget_ms", "int8"}) if package.budget_ms else {}
 
 
 def _incumbent_hash(reference: str) -> Mapping[str, str]:
@@ -88,17 +92,25 @@ def _guard_hashes(guard: GuardConfig) -> Mapping[str, Any]:
 
 
 def _run(context: Context) -> None:
-    config, settings, run = context.config, context.config.evaluation, context.run
-    written, finetuned = EvaluatedFolder(context.folder), run.last_finetuned(config.mining.rounds)
-    collection, retriever = run.collected.collection(), run.mined.retriever()
-    reranker = Reranker(finetuned.model, backend=backend_for(settings.backend))
-    depth = _affordable(context, collection, retriever, reranker, _depth(context, collection))
-    dev = dev_bench(context, collection, retriever, depth)
-    tests = config.collection.test_splits
-    benches = [_bench(context, collection, retriever, split, depth, settings.max_queries) for split in tests]
+    finetuned = context.run.last_finetuned(context.config.mining.rounds)
+    collection, retriever = context.run.collected.collection(), context.run.mined.retriever()
+    with opened_subject(context, collection, retriever, finetuned.model) as subject:
+        _measure(context, collection, retriever, subject, finetuned.history)
+
+
+def _measure(
+    context: Context, collection: Collection, retriever: StoredRetriever, subject: Subject, history: History
+) -> None:
+    config, settings, written = context.config, context.config.evaluation, EvaluatedFolder(context.folder)
+    dev, reranker = subject.dev, subject.reranker
+    depth, passages = dev.depth, dev.config.passages
+    benches = [
+        split_bench(context, collection, retriever, split, depth, passages, settings.max_queries)
+        for split in config.collection.test_splits
+    ]
     rivals = _rivals(config)
     free = _free(context, collection, retriever, dev, benches)
-    tuned = tune(dev, reranker, free, _measured(dev, _untrained(rivals)))
+    tuned = tune(dev, subject.alone, free, _measured(dev, _untrained(rivals)))
     shipped = Shipped(tuned.fusion_weight, tuned.calibrator, tuned.threshold)
     splits = []
     for on in benches:
@@ -108,8 +120,8 @@ def _run(context: Context) -> None:
         splits.append(measured.report)
     written.save_report(
         make_report(
-            config.name, run.collected.counts.name, settings.metric, depth, reranker.backend_name, splits,
-            tuned, training_curves(finetuned.history), _guard(context, reranker, depth), in_words(retriever),
+            config.name, context.run.collected.counts.name, settings.metric, depth, reranker.backend_name, splits,
+            tuned, training_curves(history), _guard(context, reranker, depth), in_words(retriever), subject.budget,
         )
     )  # fmt: skip
 
@@ -150,51 +162,6 @@ def training_curves(history: History) -> TrainingCurves:
     )
 
 
-def _depth(context: Context, collection: Collection) -> int:
-    """How many candidates are reranked: as the config says, or as dev says."""
-    config, settings = context.config, context.config.evaluation
-    if settings.depth != "auto":
-        return settings.depth
-    dev = config.collection.dev_split
-    depth = choose_depth(context.run.mined.run(dev), collection.qrels(dev), settings.metric)
-    context.reporter.note(f"evaluation.depth: {depth}, by the ceiling on dev")
-    return depth
-
-
-def _affordable(context: Context, collection: Collection, retriever: Retriever, reranker: Reranker, depth: int) -> int:
-    """As many of the candidates as `package.budget_ms` allows.
-
-    Raises:
-        InputError: no depth stays within the budget.
-    """
-    budget = context.config.package.budget_ms
-    if budget is None:
-        return depth
-    dev = dev_bench(context, collection, retriever, depth)
-    milliseconds = milliseconds_by_depth(dev, dev.pipeline(reranker))
-    figures = ", ".join(f"{tried}: {took:.0f} ms" for tried, took in milliseconds.items())
-    found = depth_within(budget, milliseconds)
-    if found is None:
-        raise InputError(f"package.budget_ms: {budget:g} ms are too few on this machine (by depth: {figures})")
-    context.reporter.note(f"package.budget_ms: {found} candidates fit {budget:g} ms a query (by depth: {figures})")
-    return found
-
-
-def dev_bench(context: Context, collection: Collection, retriever: Retriever, depth: int) -> Bench:
-    """The bench for choosing fusion weight, calibrator and threshold."""
-    config = context.config
-    return _bench(context, collection, retriever, config.collection.dev_split, depth, config.evaluation.max_dev_queries)
-
-
-def _bench(
-    context: Context, collection: Collection, retriever: Retriever, split: str, depth: int, limit: int | None
-) -> Bench:
-    config, run = context.config, context.run.mined.run(split)
-    return set_up_bench(
-        collection, split, run, retriever, depth, config.evaluation, config.seed, context.reporter, limit
-    )
-
-
 def _rivals(config: Config) -> dict[str, Reranker | Path]:
     """The alternatives, loaded once for all splits: the base model, if it is a reranker, and the incumbent, if any."""
     rivals: dict[str, Reranker | Path] = {}
@@ -214,13 +181,6 @@ def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[Syste
         else opened_system(bench, name, found)
         for name, found in rivals.items()
     ]
-
-
-def backend_for(asked: str) -> str:
-    """Resolve `evaluation.backend` for this machine."""
-    import torch
-
-    return "torch" if asked == AUTO and torch.cuda.is_available() else asked
 
 
 STAGE = Stage(EVALUATE, _depends_on, _run)

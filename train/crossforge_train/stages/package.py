@@ -20,17 +20,19 @@ from crossforge.retrievers.recipe import save_recipe
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.outcome import Report
+from crossforge_train.evaluation.systems import Bench
 from crossforge_train.first_stage import fit_first_stage, vector_part, with_query_map
 from crossforge_train.packaging.card import model_card
-from crossforge_train.packaging.quantization import pack_int8
+from crossforge_train.packaging.quantization import pack_int8, quantize
 from crossforge_train.packaging.verify import measure_agreement
 from crossforge_train.report.markdown import markdown
 from crossforge_train.report.tables import with_article
 from crossforge_train.run_folder import COLLECT, PACKAGE, PackageFolder
+from crossforge_train.stages.benches import dev_bench
 from crossforge_train.stages.embedding import run_embeddings
-from crossforge_train.stages.evaluate import dev_bench
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.stages.subject import INT8
 from crossforge_train.versions import versions
 
 
@@ -57,8 +59,10 @@ def _run(context: Context) -> None:
     shutil.copytree(finetuned.model, written.path, dirs_exist_ok=True)
     run.evaluated.copy_publishable(written.evaluation.path)
     collection, retriever = run.collected.collection(), run.mined.retriever()
-    if config.package.int8:
-        context.reporter.note(pack_int8(written.path, dev_bench(context, collection, retriever, report.depth)))
+    if report.budget and report.budget.shipped.backend == INT8:
+        quantize(written.path)  # dev has decided for it
+    elif config.package.int8:
+        context.reporter.note(pack_int8(written.path, _dev(context, collection, retriever, report)))
     if config.package.include_corpus:
         documents, whole = _first_stage(context, collection, retriever)
         save_first_stage(written.first_stage, documents, whole)
@@ -80,6 +84,14 @@ def _run(context: Context) -> None:
         _write_manifest(context, written.path, report, agreement)
         read_manifest(written.path)
         advance()
+
+
+def _dev(context: Context, collection: Collection, retriever: StoredRetriever, report: Report) -> Bench:
+    return dev_bench(context, collection, retriever, report.depth, _passages(context.config, report))
+
+
+def _passages(config: Config, report: Report) -> int:
+    return report.budget.shipped.passages if report.budget else config.evaluation.passages
 
 
 def _first_stage(
@@ -128,6 +140,8 @@ def _write_manifest(context: Context, folder: Path, report: Report, agreement: M
             threshold=tuned.threshold,
             fusion_weight=tuned.fusion_weight,
             depth=report.depth,
+            passages=_passages(config, report),
+            backend=_picked_backend(report),
             verdict={split.split: split.verdict for split in report.splits},
             metrics={
                 split.split: {system.name: dict(system.means) for system in split.systems} for split in report.splits
@@ -138,6 +152,12 @@ def _write_manifest(context: Context, folder: Path, report: Report, agreement: M
             files=file_table(folder),
         ),
     )
+
+
+def _picked_backend(report: Report) -> str | None:
+    """What apps open first. A GPU that was measured on says nothing about their machines."""
+    backend = report.budget.shipped.backend if report.budget else None
+    return None if backend == "torch" else backend
 
 
 def _data_hash(context: Context) -> str:

@@ -1,0 +1,42 @@
+"""The benches of a run: its splits, with the candidates that the first stage found."""
+
+from __future__ import annotations
+
+from crossforge.retrievers.base import Retriever
+from crossforge_train.collections.collection import Collection
+from crossforge_train.evaluation.systems import Bench, set_up_bench
+from crossforge_train.stages.stage import Context
+
+
+def dev_bench(
+    context: Context, collection: Collection, retriever: Retriever, depth: int, passages: int | None = None
+) -> Bench:
+    """The bench for making choices; see `split_bench`."""
+    config = context.config
+    split, limit = config.collection.dev_split, config.evaluation.max_dev_queries
+    return split_bench(context, collection, retriever, split, depth, passages, limit)
+
+
+def split_bench(
+    context: Context,
+    collection: Collection,
+    retriever: Retriever,
+    split: str,
+    depth: int,
+    passages: int | None,
+    limit: int | None,
+) -> Bench:
+    """The bench of a split.
+
+    Args:
+        context: of the stage.
+        collection: of the run.
+        retriever: the first stage.
+        split: name of the split.
+        depth: how many candidates are reranked.
+        passages: how many passages of a long document are read; None: as the config says.
+        limit: most queries to measure; None: all.
+    """
+    config, run = context.config, context.run.mined.run(split)
+    settings = config.evaluation.model_copy(update={"passages": passages or config.evaluation.passages})
+    return set_up_bench(collection, split, run, retriever, depth, settings, config.seed, context.reporter, limit)

@@ -1,0 +1,117 @@
+"""What stage `evaluate` measures: the reranker at the depth, passages and backend that dev and the budget say."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossforge.backends.choice import AUTO
+from crossforge.errors import InputError, PackageError
+from crossforge.reranker import Reranker
+from crossforge.retrievers.base import Retriever
+from crossforge_train.collections.candidates import require_order
+from crossforge_train.collections.collection import Collection
+from crossforge_train.evaluation.budget import Budget, measure_points, point_within, with_passages
+from crossforge_train.evaluation.depth import choose_depth
+from crossforge_train.evaluation.systems import RERANKER, Bench, RerankerSystem, reranker_system, scored_system
+from crossforge_train.packaging.quantization import quantize
+from crossforge_train.stages.benches import dev_bench
+from crossforge_train.stages.stage import Context
+
+# What is tried within a budget on a CPU; those that the machine lacks are left out.
+_BACKENDS = ("onnx", "openvino", "openvino-bf16")
+INT8 = "onnx-int8"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        reranker: on its backend.
+        dev: the dev split, at the depth and passages that ship.
+        alone: its scores there.
+        budget: what these were picked for and from; None if there is no budget.
+    """
+
+    reranker: Reranker
+    dev: Bench
+    alone: RerankerSystem
+    budget: Budget | None = None
+
+
+@contextmanager
+def opened_subject(context: Context, collection: Collection, retriever: Retriever, model: Path) -> Iterator[Subject]:
+    """Open a run's reranker as it is to ship.
+
+    Raises:
+        InputError: nothing stays within the budget, or the reranker ranks nothing.
+    """
+    dev = dev_bench(context, collection, retriever, _depth(context, collection))
+    budget = context.config.package.budget_ms
+    if budget is None:
+        reranker = Reranker(model, backend=backend_for(context.config.evaluation.backend))
+        yield Subject(reranker, dev, reranker_system(dev, RERANKER, reranker, 0.0))
+        return
+    with ExitStack() as kept:
+        yield _within(budget, dev, _rerankers(context, model, kept))
+
+
+def backend_for(asked: str) -> str:
+    """Resolve `evaluation.backend` for this machine."""
+    import torch
+
+    return "torch" if asked == AUTO and torch.cuda.is_available() else asked
+
+
+def _within(budget: float, dev: Bench, rerankers: list[Reranker]) -> Subject:
+    require_order(dev.run, dev.split)
+    measured = measure_points(dev, rerankers)
+    points = [found.point for found in measured]
+    shipped = point_within(budget, points)
+    if shipped is None:
+        fastest = min(points, key=lambda point: point.milliseconds)
+        raise InputError(
+            f"package.budget_ms: {budget:g} ms are too few on this machine: {fastest.depth} candidates take "
+            f"{fastest.milliseconds:.0f} ms ({fastest.backend})"
+        )
+    dev.reporter.note(
+        f"package.budget_ms: {shipped.depth} candidates, {shipped.passages} passage(s) of each, {shipped.backend}: "
+        f"{shipped.milliseconds:.0f} ms of {budget:g} a query, {dev.config.metric} {shipped.quality:.3f} on dev"
+    )
+    found = measured[points.index(shipped)]
+    on = with_passages(dev, shipped.passages, shipped.depth)
+    alone = scored_system(on, RERANKER, found.reranker, found.scored, 0.0)
+    return Subject(found.reranker, on, alone, Budget(budget, points, shipped))
+
+
+def _rerankers(context: Context, model: Path, kept: ExitStack) -> list[Reranker]:
+    """The model on every backend that may ship: the one that the config names, or all that this machine has."""
+    backend = backend_for(context.config.evaluation.backend)
+    if backend != AUTO:
+        return [Reranker(model, backend=backend)]
+    found = []
+    for name in _BACKENDS:
+        with suppress(PackageError):
+            found.append(Reranker(model, backend=name))
+    if context.config.package.int8:
+        folder = Path(kept.enter_context(tempfile.TemporaryDirectory())) / model.name
+        shutil.copytree(model, folder)
+        quantize(folder)
+        found.append(Reranker(folder, backend=INT8))
+    return found or [Reranker(model)]
+
+
+def _depth(context: Context, collection: Collection) -> int:
+    """How many candidates are reranked at most: as the config says, or as dev says."""
+    config, settings = context.config, context.config.evaluation
+    if settings.depth != "auto":
+        return settings.depth
+    dev = config.collection.dev_split
+    depth = choose_depth(context.run.mined.run(dev), collection.qrels(dev), settings.metric)
+    context.reporter.note(f"evaluation.depth: {depth}, by the ceiling on dev")
+    return depth
