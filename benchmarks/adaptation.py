@@ -41,9 +41,9 @@ from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.embedding import run_embeddings
-from crossforge_train.stages.evaluate import backend_for
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.subject import backend_for
 
 FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED = (
     "first stage", "base as bi-encoder", "base as bi-encoder, fused", "adapted", "adapted, fused"

@@ -42,9 +42,9 @@ from crossforge_train.evaluation.verdict import Comparison, Contest, compare_sys
 from crossforge_train.model_export import export_onnx
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import FINETUNE, RunFolder
-from crossforge_train.stages.evaluate import backend_for
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.subject import backend_for
 from crossforge_train.training.arguments import step_count
 
 DOCUMENTED_RATE = 2e-5
