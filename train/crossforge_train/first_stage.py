@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.documents import Document
-from crossforge.retrievers.base import CombinedRetriever, OutsideKind, Retriever, StoredRetriever, VectorRetriever
+from crossforge.retrievers.base import (
+    ApproximableRetriever,
+    Approximation,
+    CombinedRetriever,
+    OutsideKind,
+    Retriever,
+    StoredRetriever,
+    VectorRetriever,
+)
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
 from crossforge.retrievers.trust import trust
@@ -30,12 +38,14 @@ class Choice:
         why: the reason, and what the other would have cost; empty if the config names the kind.
         weight: share of the lexical part of a hybrid, chosen on dev; None joins by rank.
         moved: how far a map moves the queries' vectors, chosen on dev; 0 is not at all.
+        approximation: how vectors are searched where they are served; None: exactly.
     """
 
     kind: str
     why: str = ""
     weight: float | None = None
     moved: float = 0.0
+    approximation: Mapping[str, float] | None = None
 
 
 def choose_kind(documents: Collection[Document], config: FirstStageConfig, embeddings: Embeddings | None) -> Choice:
@@ -99,8 +109,26 @@ def with_query_map(retriever: StoredRetriever, query_map: NDArray[np.float32] | 
     part = vector_part(retriever)
     if part is None:
         return retriever
-    mapped = part.with_query_map(query_map)
-    return retriever.with_part(mapped) if isinstance(retriever, CombinedRetriever) else mapped
+    return with_vector_part(retriever, part.with_query_map(query_map))
+
+
+def approximation_of(retriever: Retriever) -> Approximation | None:
+    """How a first stage searches its vectors, if not exactly."""
+    part = vector_part(retriever)
+    return part.approximation if isinstance(part, ApproximableRetriever) else None
+
+
+def approximated(retriever: StoredRetriever, approximation: Approximation | None) -> StoredRetriever:
+    """The first stage with its vectors searched so; one that searches none stays as it is."""
+    part = vector_part(retriever)
+    if not isinstance(part, ApproximableRetriever) or part.approximation == approximation:
+        return retriever
+    return with_vector_part(retriever, part.approximated(approximation))
+
+
+def with_vector_part(retriever: StoredRetriever, part: VectorRetriever) -> StoredRetriever:
+    """The first stage with another part that searches vectors."""
+    return retriever.with_part(part) if isinstance(retriever, CombinedRetriever) else part
 
 
 def in_words(retriever: Retriever) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.documents import Document
+from crossforge.retrievers.checks import require_between
 from crossforge.runs import Candidate, Run
 
 
@@ -116,6 +119,56 @@ class VectorRetriever(ScoringRetriever, Protocol):
 
     def with_query_map(self, query_map: NDArray[np.float32] | None) -> VectorRetriever:
         """The same retriever, with or without a map of shape (dimension, dimension) that multiplies query vectors."""
+        ...
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """How a search over vectors saves time.
+
+    Attributes:
+        lists: how many lists of vectors are read for a query.
+        depth: how many documents of an exact search it was compared with.
+        recall: share of these that it finds.
+    """
+
+    lists: int
+    depth: int
+    recall: float
+
+    @property
+    def description(self) -> str:
+        """It in a few words."""
+        return f"searched approximately where served (recall@{self.depth} {self.recall:.3f})"
+
+    @classmethod
+    def read(cls, state: Mapping[str, Any]) -> Approximation:
+        """From JSON.
+
+        Raises:
+            KeyError, ValueError, TypeError: that is not what it holds.
+        """
+        lists, depth = (int(require_between(name, state[name], 1, sys.maxsize)) for name in ("lists", "depth"))
+        return cls(lists, depth, require_between("recall", state["recall"], 0, 1))
+
+
+@runtime_checkable
+class ApproximableRetriever(VectorRetriever, Protocol):
+    """A retriever by vectors that can do without looking at all of them."""
+
+    @property
+    def approximation(self) -> Approximation | None:
+        """How it does so; None if it looks at all."""
+        ...
+
+    def approximated(self, approximation: Approximation | None) -> ApproximableRetriever:
+        """The same retriever, approximate or, with None, exact; what it needs for it is built once.
+
+        Searches with `ties_by_id` stay exact.
+
+        Raises:
+            InputError: the library for it is not installed.
+        """
         ...
 
 

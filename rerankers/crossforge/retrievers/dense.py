@@ -1,8 +1,10 @@
-"""The kind `dense`: `DenseRetriever`, an encoder and a vector for each document, searched exactly."""
+"""The kind `dense`: `DenseRetriever`, an encoder and a vector for each document, searched exactly or nearly so."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,18 +18,20 @@ from crossforge.embedding.encoder import Encoder, Vectors
 from crossforge.embedding.store import EmbeddingStore
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json, written_atomically
-from crossforge.retrievers.base import order_of_ids
+from crossforge.retrievers.approximate import MISSING, InvertedLists, available
+from crossforge.retrievers.base import Approximation, order_of_ids
 from crossforge.retrievers.checks import require_distinct, require_finite
 from crossforge.retrievers.overlap import Overlap
+from crossforge.retrievers.postings import Best
 from crossforge.retrievers.registry import DENSE
-from crossforge.retrievers.vectors import nearest
+from crossforge.retrievers.vectors import HELD, nearest
 from crossforge.runs import Candidate
 
 _FORMAT = "crossforge-dense-1"
 _ENCODER = "encoder"
 _BLOCK = 4096
-# Numbers that are held in float32: 256 MB.
-_HELD = 64_000_000
+_LISTS = "lists.faiss"
+_logger = logging.getLogger(__name__)
 
 
 class DenseRetriever:
@@ -39,24 +43,35 @@ class DenseRetriever:
         encoder: made them, and embeds the queries.
         overlap: chooses the passages of long documents, by words: embedding every passage of a hundred candidates
             would take longer than reranking them.
+        approximation: how a search saves time; None: it compares the query with all vectors.
+        lists: the index that an approximation reads.
     """
 
     kind = DENSE
     name = "dense"
 
     def __init__(
-        self, doc_ids: Sequence[str], vectors: NDArray[np.floating], encoder: Encoder, overlap: Overlap
+        self,
+        doc_ids: Sequence[str],
+        vectors: NDArray[np.floating],
+        encoder: Encoder,
+        overlap: Overlap,
+        approximation: Approximation | None = None,
+        lists: InvertedLists | None = None,
     ) -> None:
         self.doc_ids = list(doc_ids)
         self.vectors = vectors
         self.encoder = encoder
         self._overlap = overlap
+        self.approximation = approximation
+        self._lists = lists
         self._embedded: tuple[Sequence[str], Vectors] | None = None
 
     @property
     def description(self) -> str:
         """See `StoredRetriever`."""
-        return self.encoder.settings.description
+        served = f", {self.approximation.description}" if self.approximation else ""
+        return self.encoder.settings.description + served
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -72,17 +87,22 @@ class DenseRetriever:
         self, queries: Mapping[str, Vectors], k: int, *, ties_by_id: bool = False
     ) -> dict[str, list[Candidate]]:
         """See `VectorRetriever`."""
-        order = order_of_ids(self.doc_ids) if ties_by_id else None
         vectors = np.array(list(queries.values()), dtype=np.float32).reshape(len(queries), self.encoder.dimension)
         return {
             query_id: [
                 Candidate(self.doc_ids[position], score)
                 for position, score in zip(positions.tolist(), scores.tolist(), strict=True)
             ]
-            for query_id, (positions, scores) in zip(
-                queries, nearest(vectors, self._searched, k, order=order), strict=True
-            )
+            for query_id, (positions, scores) in zip(queries, self._nearest(vectors, k, ties_by_id), strict=True)
         }
+
+    def _nearest(self, queries: Vectors, k: int, ties_by_id: bool) -> list[Best]:
+        if self.approximation and self._lists and not ties_by_id:
+            found = self._lists.nearest(queries, k, self.approximation.lists)
+            if all(len(positions) >= min(k, len(self.doc_ids)) for positions, _ in found):
+                return found
+        order = order_of_ids(self.doc_ids) if ties_by_id else None
+        return nearest(queries, self._searched, k, order=order)
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Retriever`."""
@@ -113,13 +133,24 @@ class DenseRetriever:
 
     def with_query_map(self, query_map: Vectors | None) -> DenseRetriever:
         """See `VectorRetriever`."""
-        return DenseRetriever(self.doc_ids, self.vectors, self.encoder.with_query_map(query_map), self._overlap)
+        encoder = self.encoder.with_query_map(query_map)
+        return DenseRetriever(
+            self.doc_ids, self.vectors, encoder, self._overlap, self.approximation, self._lists
+        )  # fmt: skip
+
+    def approximated(self, approximation: Approximation | None) -> DenseRetriever:
+        """See `ApproximableRetriever`."""
+        lists = self._lists if self._lists or approximation is None else InvertedLists.build(self.vectors)
+        return DenseRetriever(self.doc_ids, self.vectors, self.encoder, self._overlap, approximation, lists)
 
     def save(self, folder: Path) -> None:
         """See `StoredRetriever`."""
         with written_atomically(folder) as beside:
             beside.mkdir()
             state = {"format": _FORMAT, "doc_ids": self.doc_ids, "passages_by": self._overlap.settings()}
+            if self.approximation and self._lists:
+                state["approximation"] = asdict(self.approximation)
+                self._lists.save(beside / _LISTS)
             write_json(beside / "index.json", state)
             np.save(beside / "vectors.npy", self.vectors, allow_pickle=False)
             self.encoder.save(beside / _ENCODER)
@@ -143,14 +174,21 @@ class DenseRetriever:
                 )
             require_distinct("doc_ids", state["doc_ids"])
             require_finite("vectors", vectors)
-            return cls(state["doc_ids"], vectors, encoder, Overlap.read(state["passages_by"]))
+            overlap, approximation = Overlap.read(state["passages_by"]), state.get("approximation")
+            if approximation is None:
+                return cls(state["doc_ids"], vectors, encoder, overlap)
+            if not available():
+                _logger.warning("%s: %s", folder, MISSING)
+                return cls(state["doc_ids"], vectors, encoder, overlap)
+            lists = InvertedLists.load(folder / _LISTS, wanted)
+            return cls(state["doc_ids"], vectors, encoder, overlap, Approximation.read(approximation), lists)
         except (OSError, EOFError, ValueError, KeyError, TypeError, InputError) as error:
             raise PackageError(f"{folder}: damaged or no dense index ({error})") from None
 
     @cached_property
     def _searched(self) -> NDArray[np.floating]:
         """The vectors; few enough of them are held in float32, since turning them costs more than a single search."""
-        return np.asarray(self.vectors, dtype=np.float32) if self.vectors.size <= _HELD else self.vectors
+        return np.asarray(self.vectors, dtype=np.float32) if self.vectors.size <= HELD else self.vectors
 
     @cached_property
     def _positions(self) -> dict[str, int]:

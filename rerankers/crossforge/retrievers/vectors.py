@@ -15,8 +15,10 @@ from crossforge.retrievers.postings import Best
 # Documents and queries that are multiplied at a time: the products, 4 bytes each, stay in the cache of a server.
 _DOCUMENTS, _QUERIES = 8192, 512
 # Products of the same two vectors differ by this much, depending on the shapes of the blocks they are in.
-_DIGITS = 6
-_ROUNDING = 10.0**-_DIGITS
+DIGITS = 6
+_ROUNDING = 10.0**-DIGITS
+# Numbers that are worth holding in float32, 256 MB: turning float16 into it takes longer than the search itself.
+HELD = 64_000_000
 
 
 def nearest(
@@ -46,7 +48,7 @@ def nearest(
     searches = [_Search(queries[rows], k, order) for rows in _slices(len(queries), _QUERIES)]
     if k:
         with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-            for rows in _slices(len(documents), _DOCUMENTS):
+            for rows in _slices(len(documents), _rows(len(queries), documents.dtype)):
                 block = np.asarray(documents[rows], dtype=np.float32).T
                 list(pool.map(lambda search, block=block, start=rows.start: search.add(block, start), searches))
     return [best for search in searches for best in search.best()]
@@ -91,7 +93,7 @@ class _Search:
         none = np.empty(0, np.int64)
         parts = self._found or [(none, none, np.empty(0, np.float32))]
         rows, positions, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
-        scores = scores.round(_DIGITS)
+        scores = scores.round(DIGITS)
         places = positions if self._order is None else self._order[positions]
         best = np.lexsort((places, -scores, rows))
         ranks = np.arange(len(best)) - np.searchsorted(rows[best], rows[best])
@@ -100,6 +102,11 @@ class _Search:
         self._waiting = 0
         last = best[ranks[ranks < self._k] == self._k - 1]
         self._least[rows[last], 0] = scores[last] - _ROUNDING
+
+
+def _rows(queries: int, dtype: np.dtype[np.floating]) -> int:
+    """Documents a block: many for few queries, except where each block is turned into float32."""
+    return _DOCUMENTS * (max(1, _QUERIES // max(queries, 1)) if dtype == np.float32 else 1)
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -15,7 +15,7 @@ AUTO: Final[Literal["auto"]] = "auto"
 
 # The settings of the built-in kinds, by kind; those of others stand in `options`.
 _LEXICAL: Final = ("analyzer", "language", "weighting", "title_weight")
-_DENSE: Final = ("encoder", "encoder_max_length", "query_map")
+_DENSE: Final = ("encoder", "encoder_max_length", "query_map", "approximate")
 # Holds wherever a bi-encoder reads, as teacher and in the proof.
 _ANYWAY: Final = ("encoder_max_length",)
 _SETTINGS: Final = {
@@ -56,6 +56,11 @@ class FirstStageConfig(Section):
         True,
         description="learn from the training queries a linear map of the queries' vectors, and use it as far as dev "
         "gains from it; kinds `dense` and `hybrid`",
+    )
+    approximate: bool | Literal["auto"] = Field(
+        AUTO,
+        description="search vectors approximately where they are served; `auto`: if there are more than 64 million "
+        "numbers, 166,000 documents of 384 dimensions; kinds `dense` and `hybrid`",
     )
     options: dict[str, Any] = Field({}, description="settings of any other `kind`")
     depth: int = Field(200, ge=1, le=10_000, description="candidates per query")
@@ -98,4 +103,5 @@ class FirstStageConfig(Section):
         every = {*_LEXICAL, *_DENSE, "options"}
         if self.kind == LEXICAL:
             return {**self.model_dump(exclude={"kind", *every.difference(_LEXICAL)}), **self.lexical}
-        return self.model_dump(exclude=every.difference(_SETTINGS.get(self.kind, ("options",))))
+        usual = {"approximate"} if self.approximate == AUTO else set()
+        return self.model_dump(exclude=every.difference(_SETTINGS.get(self.kind, ("options",))) | usual)

@@ -36,7 +36,7 @@ from crossforge_train.evaluation.systems import (
     opened_system,
     reranker_system,
 )
-from crossforge_train.first_stage import in_words
+from crossforge_train.first_stage import approximated, in_words
 from crossforge_train.run_folder import EVALUATE, EvaluatedFolder
 from crossforge_train.stages.benches import split_bench
 from crossforge_train.stages.embedding import base_embeddings
@@ -109,7 +109,7 @@ def _measure(
         for split in config.collection.test_splits
     ]
     rivals = _rivals(config)
-    free = _free(context, collection, retriever, dev, benches)
+    free = _free(context, collection, approximated(retriever, None), dev, benches)
     tuned = tune(dev, subject.alone, free, _measured(dev, _untrained(rivals)))
     shipped = Shipped(tuned.fusion_weight, tuned.calibrator, tuned.threshold)
     splits = []

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
+from crossforge.retrievers.approximate import MISSING, available
+from crossforge.retrievers.base import ApproximableRetriever, CombinedRetriever, Retriever, StoredRetriever
+from crossforge.retrievers.vectors import HELD
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.config.first_stage import AUTO
 from crossforge_train.config.run import Config
+from crossforge_train.evaluation.approximation import approximated_on_dev
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.moving import moved_on_dev
-from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_part, with_query_map
+from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_part, with_query_map, with_vector_part
 from crossforge_train.run_folder import MinedFolder
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.stage import Context
+
+# Dev queries that recall is measured on.
+_DEV_QUERIES = 500
 
 
 def base_query_map(config: Config, retriever: Retriever) -> NDArray[np.float32] | None:
@@ -23,6 +31,36 @@ def base_query_map(config: Config, retriever: Retriever) -> NDArray[np.float32] 
     part = vector_part(retriever)
     own = config.first_stage.encoder in (None, config.base_model)
     return part.query_map if part and own else None
+
+
+def as_served(context: Context, collection: Collection, retriever: StoredRetriever) -> StoredRetriever:
+    """The first stage as apps search with it: approximately, if its vectors are many or the config says so.
+
+    What it finds of an exact search on dev is written down and told.
+    """
+    config, wanted = context.config, context.config.first_stage.approximate
+    part = vector_part(retriever)
+    many = part is not None and part.vectors.size > HELD
+    if not isinstance(part, ApproximableRetriever) or not (many if wanted == AUTO else wanted):
+        return retriever
+    if not available():
+        context.reporter.note(f"first_stage.approximate: {MISSING}")
+        return retriever
+    dev = collection.split_queries(config.collection.dev_split)
+    drawn = seeded_draw(list(dev), _DEV_QUERIES, config.seed)
+    with context.reporter.bar("sorting vectors into lists", 1) as advance:
+        found = approximated_on_dev(part, {query_id: dev[query_id] for query_id in drawn}, config.first_stage.depth)
+        advance()
+    approximation = found.approximation
+    if approximation is None:
+        return retriever
+    written = MinedFolder(context.folder)
+    written.save_choice(replace(written.choice, approximation=asdict(approximation)))
+    context.reporter.note(
+        f"first stage: vectors are {approximation.description} on {len(drawn)} dev queries; "
+        "first_stage.approximate: false searches all"
+    )
+    return with_vector_part(retriever, found)
 
 
 def first_stage_of_run(context: Context, collection: Collection) -> StoredRetriever:

@@ -25,7 +25,7 @@ from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import TeacherKind, mine_with_teacher
 from crossforge_train.registries import TEACHERS
 from crossforge_train.run_folder import MINE, MinedFolder
-from crossforge_train.stages.first_stage import base_query_map, first_stage_of_run
+from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
@@ -102,7 +102,7 @@ def _run(context: Context) -> None:
     collection = context.run.collected.collection()
     splits = (config.collection.dev_split, *config.collection.test_splits)
     retriever = first_stage_of_run(context, collection)
-    written.save_retriever(retriever)
+    written.save_retriever(as_served(context, collection, retriever))  # mining and proof search exactly
     with reporter.bar("retrieving", len(splits)) as advance:
         for split in splits:
             run = retrieve(collection, retriever, collection.split_queries(split), config.first_stage.depth)

@@ -21,7 +21,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.systems import Bench
-from crossforge_train.first_stage import fit_first_stage, vector_part, with_query_map
+from crossforge_train.first_stage import approximated, approximation_of, fit_first_stage, vector_part, with_query_map
 from crossforge_train.packaging.card import model_card
 from crossforge_train.packaging.quantization import pack_int8, quantize
 from crossforge_train.packaging.verify import measure_agreement
@@ -105,7 +105,8 @@ def _first_stage(
     embeddings = run_embeddings(context.config, context.reporter) if settings.embeds else None
     documents, part = whole.corpus.values(), vector_part(retriever)
     rebuilt = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings, choice.weight)
-    return documents, with_query_map(rebuilt, part.query_map if part else None)
+    mapped = with_query_map(rebuilt, part.query_map if part else None)
+    return documents, approximated(mapped, approximation_of(retriever))
 
 
 def _why_not(report: Report) -> str:
