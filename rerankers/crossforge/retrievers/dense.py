@@ -134,9 +134,7 @@ class DenseRetriever:
     def with_query_map(self, query_map: Vectors | None) -> DenseRetriever:
         """See `VectorRetriever`."""
         encoder = self.encoder.with_query_map(query_map)
-        return DenseRetriever(
-            self.doc_ids, self.vectors, encoder, self._overlap, self.approximation, self._lists
-        )  # fmt: skip
+        return DenseRetriever(self.doc_ids, self.vectors, encoder, self._overlap, self.approximation, self._lists)
 
     def approximated(self, approximation: Approximation | None) -> DenseRetriever:
         """See `ApproximableRetriever`."""

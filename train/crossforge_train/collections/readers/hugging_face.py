@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crossforge.errors import InputError
 from crossforge.files import sha256
@@ -20,7 +20,7 @@ from crossforge_train.versions import versions
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    Table = Dataset | JsonTable
+    Table: TypeAlias = Dataset | JsonTable
 
 _SAVED = ("dataset_dict.json", "state.json")
 
