@@ -70,6 +70,24 @@ READERS: Registry[Any] = Registry(
         "ir_datasets": Plugin(
             f"{_READERS}.ir_datasets:READER", "an id of the `ir_datasets` library, or one for each split"
         ),
+        "flag_embedding": Plugin(
+            f"{_READERS}.flag_embedding:READER", "FlagEmbedding's rows of `query`, `pos` and `neg`, or one file a split"
+        ),
+        "cohere": Plugin(
+            f"{_READERS}.cohere:READER", "Cohere's rows of `query`, `relevant_passages` and `hard_negatives`"
+        ),
+        "ms_swift": Plugin(
+            f"{_READERS}.ms_swift:READER", "ms-swift's rows of `messages`, `positive_messages` and `negative_messages`"
+        ),
+        "tevatron": Plugin(
+            f"{_READERS}.tevatron:READER", "Tevatron's rows of `query`, `positive_passages` and `negative_passages`"
+        ),
+        "sentence_transformers": Plugin(
+            f"{_READERS}.sentence_transformers:READER",
+            "sentence-transformers' rows of anchor, positive and negatives, or of a query, documents and labels",
+        ),
+        "llama_index": Plugin(f"{_READERS}.llama_index:READER", "LlamaIndex's `EmbeddingQAFinetuneDataset` as JSON"),
+        "langchain": Plugin(f"{_READERS}.langchain:READER", "LangChain's documents, and queries with relevant ids"),
         "documents": Plugin(f"{_ROOM}.adaptation.reader:READER", "documents alone, from which pseudo-queries are made"),
         "mix": Plugin(f"{_READERS}.mix:READER", "several sources, each with a weight"),
     },

@@ -23,7 +23,8 @@ from crossforge_train.config.run import Config
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE
 from crossforge_train.mining.groups import Group, read_groups, write_groups
-from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source
+from crossforge_train.mining.negatives import OWN, Candidates, Mined, Miner, Source, own_negatives
+from crossforge_train.mining.teacher import TRUSTED
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.collect import STAGE as COLLECT
 from crossforge_train.stages.mine import STAGE as MINE
@@ -334,6 +335,32 @@ def test_other_sources_have_their_quota_and_the_first_stage_the_rest() -> None:
     assert list(group.doc_ids) == ["d0", "d58", "d59", "d1", "d2"]
     assert list(group.sources) == ["positive", "run a.trec", "run a.trec", "first stage", "first stage"]
     assert list(group.ranks) == [1, 0, 0, 2, 3]
+
+
+def test_own_negatives_come_first_whatever_the_window_and_no_positive_is_one_of_them() -> None:
+    collection, run = plain_collection(judged={"d0": 1, "d5": 1})
+    collection = replace(collection, own_negatives={"q": ["d41", "d5", "d40"], "elsewhere": ["d1"]})
+    config = MiningConfig(negatives=4, choice="top", skip_top=2, window=3)
+    others = own_negatives(collection, ["q"], config.hard)
+    mined = mine(collection, Candidates(run, others), config, 0)
+    for group in mined.groups:
+        assert list(zip(group.doc_ids[1:4], group.sources[1:4], strict=True)) == [
+            ("d41", OWN),
+            ("d40", OWN),
+            ("d2", "first stage"),
+        ]
+        assert group.labels[1:4] == [0, 0, 0]
+    assert mined.counts.negatives == {OWN: 4, "first stage": 2, "random": 2}
+    assert own_negatives(collection, ["other"], 4) == {}
+
+
+def test_a_teacher_may_doubt_an_own_negative_as_nobody_need_have_judged_it() -> None:
+    collection, run = plain_collection()
+    collection = replace(collection, own_negatives={"q": ["d41", "d40"]})
+    config = MiningConfig(negatives=2, choice="top")
+    miner = Miner(collection, "train", Candidates(run, own_negatives(collection, ["q"], 2)), config, 0)
+    assert OWN not in TRUSTED
+    assert "d41" not in miner.mine_query("q", {"d41"}).groups[0].doc_ids
 
 
 def test_a_group_holds_lower_grades_of_its_query_so_that_they_can_be_told_apart() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Collection:
         made: kind of pseudo-query -> what became of those that were made; empty where none were.
         own_documents: query id -> the document that is the query itself, which is left out of its candidates; None if
             nobody has looked yet.
+        own_negatives: query id -> documents that its source gives as negatives; nobody need have judged them.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Collection:
     served: Mapping[str, Document] | None = None
     made: Mapping[str, PseudoQueryCounts] = field(default_factory=dict)
     own_documents: Mapping[str, str] | None = None
+    own_negatives: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.corpus:

@@ -42,6 +42,7 @@ class Counts:
         judged_by_people: the splits whose queries are not all pseudo-queries; empty where no pseudo-queries were made.
         training_queries_by_source: of a mix, how many training queries each source gives.
         own_documents: queries that have the id of a document; None where none has.
+        own_negatives: how many documents the source gives as negatives of the training queries.
     """
 
     name: str
@@ -54,11 +55,12 @@ class Counts:
     judged_by_people: Sequence[str] = field(default_factory=list)
     training_queries_by_source: Mapping[str, int] = field(default_factory=dict)
     own_documents: OwnDocuments | None = None
+    own_negatives: int = 0
 
 
 def write_counts(path: Path, counts: Counts) -> None:
     """Write counts as JSON, without the fields that say nothing about this collection."""
-    optional = ("pseudo_queries", "judged_by_people", "training_queries_by_source", "own_documents")
+    optional = ("pseudo_queries", "judged_by_people", "training_queries_by_source", "own_documents", "own_negatives")
     values = asdict(counts)
     write_json(path, {name: value for name, value in values.items() if value or name not in optional})
 

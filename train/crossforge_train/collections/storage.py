@@ -15,6 +15,7 @@ from crossforge_train.collections.places import missing_folder
 
 _SERVED = "served"
 _OWN_DOCUMENTS = "own_documents.json"
+_OWN_NEGATIVES = "own_negatives.json"
 
 
 def save_collection(folder: Path, collection: Collection) -> None:
@@ -27,6 +28,8 @@ def save_collection(folder: Path, collection: Collection) -> None:
     write_judged(folder, collection)
     if collection.own_documents is not None:
         write_json(folder / _OWN_DOCUMENTS, dict(collection.own_documents))
+    if collection.own_negatives:
+        write_json(folder / _OWN_NEGATIVES, {key: list(found) for key, found in collection.own_negatives.items()})
 
 
 def load_collection(folder: Path, name: str | None = None) -> Collection:
@@ -35,11 +38,12 @@ def load_collection(folder: Path, name: str | None = None) -> Collection:
     Raises:
         InputError: a file is missing or damaged.
     """
-    own_documents = folder / _OWN_DOCUMENTS
+    own_documents, own_negatives = folder / _OWN_DOCUMENTS, folder / _OWN_NEGATIVES
     return replace(
         read_judged(folder, ArrowCorpus.load(folder), name),
         served=ArrowCorpus.load(folder / _SERVED) if (folder / _SERVED).is_dir() else None,
         own_documents=read_json(own_documents) if own_documents.is_file() else None,
+        own_negatives=read_json(own_negatives) if own_negatives.is_file() else {},
     )
 
 

@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from crossforge_train.config.sources import AnySource, MixedSource, Split
+from crossforge_train.config.files import Split
+from crossforge_train.config.sources import AnySource, MixedSource
 
 Policy = Literal["drop", "move", "keep"]
 IgnoreIdenticalIds = Literal["auto"] | bool

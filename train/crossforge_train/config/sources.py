@@ -8,23 +8,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from crossforge_train.config.documents import DocumentsKey
+from crossforge_train.config.files import Split, SplitFiles, files_alone, one_split
+from crossforge_train.config.other_tools import (
+    CohereSource,
+    FlagEmbeddingSource,
+    LangChainSource,
+    LlamaIndexSource,
+    MsSwiftSource,
+    SentenceTransformersSource,
+    TevatronSource,
+)
 from crossforge_train.config.plugins import OpenSection
 from crossforge_train.config.section import Section
 from crossforge_train.registries import READERS
-
-Split = str
-
-
-def _one_split(value: Any) -> Any:
-    """A single file stands for the training split."""
-    return {"train": value} if isinstance(value, str | Path) else value
 
 
 def _one_file(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
-SplitFiles = Annotated[dict[Split, Path], BeforeValidator(_one_split), Field(min_length=1)]
 SeveralFiles = Annotated[tuple[Path, ...], BeforeValidator(_one_file), Field(min_length=1)]
 
 
@@ -74,10 +76,6 @@ class FilesSource(Section):
     corpus_columns: CorpusColumns = Field(CorpusColumns(), description="columns of the documents")
     query_columns: QueryColumns = Field(QueryColumns(), description="columns of the queries")
     qrels_columns: QrelsColumns = Field(QrelsColumns(), description="columns of the judgements")
-
-
-def _files_alone(value: Any) -> Any:
-    return {"files": value} if isinstance(value, str | Path) else value
 
 
 class PairsSource(Section):
@@ -142,17 +140,36 @@ class Source(OpenSection):
     builtin: Literal["pydocs"] | None = Field(None, description=_what_it_is("builtin"))
     beir: Path | None = Field(None, description=_what_it_is("beir"))
     files: FilesSource | None = Field(None, description=_what_it_is("files"))
-    pairs: Annotated[PairsSource | None, BeforeValidator(_files_alone)] = Field(None, description=_what_it_is("pairs"))
-    triples: Annotated[TriplesSource | None, BeforeValidator(_files_alone)] = Field(
+    pairs: Annotated[PairsSource | None, BeforeValidator(files_alone)] = Field(None, description=_what_it_is("pairs"))
+    triples: Annotated[TriplesSource | None, BeforeValidator(files_alone)] = Field(
         None, description=_what_it_is("triples")
     )
     trec: TrecSource | None = Field(None, description=_what_it_is("trec"))
     datasets: Annotated[
         DatasetsSource | None, BeforeValidator(lambda value: {"path": value} if isinstance(value, str) else value)
     ] = Field(None, description=_what_it_is("datasets"))
-    ir_datasets: Annotated[dict[Split, str] | None, BeforeValidator(_one_split)] = Field(
+    ir_datasets: Annotated[dict[Split, str] | None, BeforeValidator(one_split)] = Field(
         None, description=_what_it_is("ir_datasets")
     )
+    flag_embedding: Annotated[FlagEmbeddingSource | None, BeforeValidator(files_alone)] = Field(
+        None, description=_what_it_is("flag_embedding")
+    )
+    cohere: Annotated[CohereSource | None, BeforeValidator(files_alone)] = Field(
+        None, description=_what_it_is("cohere")
+    )
+    ms_swift: Annotated[MsSwiftSource | None, BeforeValidator(files_alone)] = Field(
+        None, description=_what_it_is("ms_swift")
+    )
+    tevatron: Annotated[TevatronSource | None, BeforeValidator(files_alone)] = Field(
+        None, description=_what_it_is("tevatron")
+    )
+    sentence_transformers: Annotated[SentenceTransformersSource | None, BeforeValidator(files_alone)] = Field(
+        None, description=_what_it_is("sentence_transformers")
+    )
+    llama_index: Annotated[LlamaIndexSource | None, BeforeValidator(files_alone)] = Field(
+        None, description=_what_it_is("llama_index")
+    )
+    langchain: LangChainSource | None = Field(None, description=_what_it_is("langchain"))
     documents: DocumentsKey = Field(None, description=_what_it_is("documents"))
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from crossforge_train.mining.groups import Group
 
 FIRST_STAGE = "first stage"
 LESS_RELEVANT = "less relevant"
+OWN = "own"  # what the collection's source gives as negatives
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,17 @@ class Mined:
 
 
 class Source(NamedTuple):
-    """Candidates from elsewhere than the first stage's list, and how many negatives a group takes from them."""
+    """Candidates from elsewhere than the first stage's list.
+
+    Attributes:
+        run: what it found.
+        quota: how many negatives a group takes from it.
+        ranked: whether the window of ranks applies to it.
+    """
 
     run: Run
     quota: int
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,9 @@ class Miner:
     """Mines the queries of one split independently of each other.
 
     Where a query has several grades, a group also holds less relevant documents, so that the grades can be learned.
-    Negatives are taken in this order: documents judged 0, candidates of other sources up to their quotas, candidates
-    of the first stage, and random documents if there are too few. A known positive is never a negative, be it by id,
+    Negatives are taken in this order: documents judged 0, candidates of other sources up to their quotas (the
+    collection's own negatives are the first of them), candidates of the first stage, and random documents if there are
+    too few. A known positive is never a negative, be it by id,
     as a copy of a positive's text, or through another query of the split with the same text. Nor is a query's own
     document.
 
@@ -101,6 +110,14 @@ class Miner:
             draw = random.Random(f"{self._seed}:{query_id}:{positive}")  # noqa: S311 - a seeded draw, not a secret
             groups.append(miner.group(positive, draw, counts))
         return Mined(groups, counts)
+
+
+def own_negatives(collection: Collection, query_ids: Iterable[str], quota: int) -> dict[str, Source]:
+    """What the collection's source gives as negatives of these queries, if it gives any."""
+    given = {key: collection.own_negatives[key] for key in query_ids if key in collection.own_negatives}
+    run = {key: [Candidate(doc_id, -float(place)) for place, doc_id in enumerate(found)]
+           for key, found in given.items()}  # fmt: skip
+    return {OWN: Source(run, quota, ranked=False)} if run else {}
 
 
 def joined(parts: Iterable[Mined]) -> Mined:
@@ -151,7 +168,7 @@ class _QueryMiner:
         chosen.update(dict.fromkeys(self._less_relevant(positive, draw), LESS_RELEVANT))
         self._take(self._judged_negatives(), config.hard, "judged", chosen, counts)
         for name, source in self._others.items():
-            ranked = self._ordered(_ids(source.run.get(self._query_id, [])), draw)
+            ranked = self._ordered(_ids(source.run.get(self._query_id, [])), draw, ranked=source.ranked)
             self._take(ranked, min(config.hard, len(chosen) - 1 + source.quota), name, chosen, counts)
         for band in config.bands:
             ranked = self._first_stage[band.first - 1 : band.last]
@@ -204,9 +221,9 @@ class _QueryMiner:
         judged = [doc_id for doc_id, relevance in self._labels.items() if relevance <= 0]
         return sorted(judged, key=lambda doc_id: (self._ranks.get(doc_id, len(self._ranks) + 1), doc_id))
 
-    def _ordered(self, ranked: Sequence[str], draw: random.Random) -> list[str]:
-        """The candidates within the window, in the order in which to try them."""
-        window = list(ranked[self._config.skip_top : self._config.window])
+    def _ordered(self, found: Sequence[str], draw: random.Random, *, ranked: bool = True) -> list[str]:
+        """The candidates within the window, if there is one, in the order in which to try them."""
+        window = list(found[self._config.skip_top : self._config.window] if ranked else found)
         if self._config.choice != "top":
             draw.shuffle(window)
         return window

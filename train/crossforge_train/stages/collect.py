@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -176,13 +176,20 @@ def _counts(config: CollectionConfig, collected: Collected, own: OwnDocuments) -
         judged_by_people=[split for split in collection.splits if judged_by_people(collection, split)] if made else [],
         training_queries_by_source=source_counts(collection.qrels(config.train)) if config.mix or config.replay else {},
         own_documents=own if own.same_id or own.relevant else None,
+        own_negatives=sum(len(found) for found in _own_negatives(collection, config.train)),
     )
+
+
+def _own_negatives(collection: Collection, split: str) -> list[Sequence[str]]:
+    return [found for key, found in collection.own_negatives.items() if key in collection.qrels(split)]
 
 
 def _tell(context: Context, collected: Collected) -> None:
     collection, config = collected.collection, context.config.collection
     queries = ", ".join(f"{split} {len(qrels):,}" for split, qrels in collection.splits.items())
     context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
+    if own := _own_negatives(collection, config.train):
+        context.reporter.note(f"own negatives: {sum(map(len, own)):,} of {len(own):,} training queries")
     for kind, found in collection.made.items():
         context.reporter.note(f"{kind}: {_became(found)}")
     if config.mix or config.replay:

@@ -20,7 +20,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.embeddings import open_embeddings
 from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
 from crossforge_train.mining.bi_encoder import CosineTeacher
-from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source
+from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import TeacherKind, mine_with_teacher
 from crossforge_train.registries import TEACHERS
@@ -111,7 +111,7 @@ def _run(context: Context) -> None:
             advance()
     queries, depth = training_queries(config, collection), config.first_stage.depth
     run = retrieve(collection, mining_source(config, collection, retriever), queries, depth, ties_by_id=True)
-    others = {
+    others = own_negatives(collection, queries, config.mining.hard) | {
         source.name: Source(_retrieved(context, collection, queries, source), source.quota)
         for source in config.mining.sources
     }

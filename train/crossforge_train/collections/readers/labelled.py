@@ -66,7 +66,7 @@ def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairC
     for split, rows in tables.items():
         for row in rows:
             found = _example(row, columns)
-            query_id, doc_id = _content_id("q", split, found.query), _content_id("d", found.title, found.text)
+            query_id, doc_id = content_id("q", split, found.query), content_id("d", found.title, found.text)
             documents[doc_id] = (found.title, found.text)
             queries[query_id] = found.query
             judged = splits[split].setdefault(query_id, {})
@@ -106,11 +106,13 @@ def _refuse_negatives(row: Row, used: Set[str]) -> None:
         if name not in used and isinstance(value, str | list) and _NEGATIVES.fullmatch(name):
             raise InputError(
                 f"{row.where}: nothing reads the irrelevant texts in column {name!r}; make each text a row of its own, "
-                "with label 1 or 0, and name the file under collection.triples, or leave the column out"
+                "with label 1 or 0, and name the file under collection.triples, or leave the column out; files of "
+                "sentence-transformers, FlagEmbedding and others are read as they are, see docs/collections.md"
             )
 
 
-def _content_id(kind: str, *parts: str) -> str:
+def content_id(kind: str, *parts: str) -> str:
+    """An id that follows from texts; `kind` is its first letter."""
     content = "\0".join(parts).encode("utf-8", "replace")
     return kind + hashlib.sha256(content).hexdigest()[:_ID_DIGITS]
 

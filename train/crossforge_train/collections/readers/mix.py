@@ -40,6 +40,11 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
         {_prefixed(name, key): text for name, part in parts.items() for key, text in part.queries.items()},
         splits,
         {_prefixed(name, key): found for name, part in parts.items() for key, found in part.query_fields.items()},
+        own_negatives={
+            _prefixed(name, key): [_prefixed(name, doc_id) for doc_id in found]
+            for name, part in parts.items()
+            for key, found in part.own_negatives.items()
+        },
     )
 
 
@@ -77,6 +82,7 @@ def weighted(collection: Collection, split: str, weights: Mapping[str, float], s
     """
     qrels = collection.qrels(split)
     queries, fields = dict(collection.queries), dict(collection.query_fields)
+    negatives = dict(collection.own_negatives)
     kept: dict[str, Mapping[str, int]] = {}
     draws = drawn_shares({query_id: query_id for query_id in qrels}, f"{seed}:weight")
     for query_id, judged in qrels.items():
@@ -88,9 +94,12 @@ def weighted(collection: Collection, split: str, weights: Mapping[str, float], s
             queries[key] = collection.queries[query_id]
             if query_id in fields:
                 fields[key] = fields[query_id]
+            if query_id in negatives:
+                negatives[key] = negatives[query_id]
     if not kept:
         raise InputError(f"collection.mix: weights of {', '.join(map(str, weights.values()))} leave no training query")
-    return replace(collection, queries=queries, splits={**collection.splits, split: kept}, query_fields=fields)
+    splits = {**collection.splits, split: kept}
+    return replace(collection, queries=queries, splits=splits, query_fields=fields, own_negatives=negatives)
 
 
 def original_query(query_id: str, queries: Mapping[str, str]) -> str:

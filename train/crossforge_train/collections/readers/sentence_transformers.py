@@ -1,0 +1,90 @@
+"""Tables as sentence-transformers trains on them.
+
+Source: sentence-transformers, "Dataset Format" and `mine_hard_negatives`: a column called label, labels, score or
+scores holds labels; of the others only the order counts. So a row is (anchor, positive, negative_1 … negative_n), or
+(query, document, label), or (query, documents, labels). Scores beside negatives are a teacher's: they are checked and
+left aside.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from crossforge.errors import InputError
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.examples import Example, Text, read_examples, read_records, texts_of
+from crossforge_train.collections.readers.reader import Reader, file_hashes
+from crossforge_train.collections.readers.tables import Row, is_finite, whole_number
+from crossforge_train.config.other_tools import SentenceTransformersSource
+
+_LABELS = ("label", "labels", "score", "scores")
+
+
+def read_sentence_transformers(source: SentenceTransformersSource) -> Collection:
+    """Read the rows of each split.
+
+    Raises:
+        InputError: a file cannot be read, a row is malformed, or a label is no whole number without thresholds.
+    """
+    first = next(iter(source.files.values()))
+    rows = {split: _examples(path, source.thresholds) for split, path in source.files.items()}
+    return read_examples(first.name.split(".")[0], rows)
+
+
+def _examples(path: Path, thresholds: Sequence[float]) -> Iterator[Example]:
+    for row in read_records(path):
+        texts = [name for name in row.values if name not in _LABELS]
+        labels = [name for name in row.values if name in _LABELS]
+        if len(texts) < 2 or len(labels) > 1:
+            raise InputError(
+                f"{row.where}: expected columns such as anchor, positive, negative or query, documents, labels; "
+                f"found {', '.join(map(str, row.values))}"
+            )
+        anchor, second, *rest = texts
+        query = "".join(texts_of(row, anchor, required=True))
+        if labels and not rest:
+            yield Example(row.where, query, _labelled(row, second, labels[0], thresholds))
+            continue
+        negatives = [text for name in rest for text in texts_of(row, name) if text.strip()]
+        relevant = texts_of(row, second, required=True)
+        if labels:
+            _check_teacher(row, labels[0], len(relevant) + len(negatives))
+        yield Example(row.where, query, [(Text(text), 1) for text in relevant], [Text(text) for text in negatives])
+
+
+def _labelled(row: Row, column: str, label: str, thresholds: Sequence[float]) -> list[tuple[Text, int]]:
+    """Documents with their labels; both columns hold lists, or both one value."""
+    texts, value = texts_of(row, column, required=True), row.values[label]
+    labels = value if isinstance(value, list) else [value]
+    if len(labels) != len(texts):
+        raise InputError(f"{row.where}: {label!r} has {len(labels)} labels for {len(texts)} documents in {column!r}")
+    return [(Text(text), _grade(found, thresholds, row.where)) for text, found in zip(texts, labels, strict=True)]
+
+
+def _grade(value: Any, thresholds: Sequence[float], where: str) -> int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: the label {value!r:.40} is no number") from None
+    if not is_finite(number):
+        raise InputError(f"{where}: the label {value!r:.40} is not finite")
+    if thresholds:
+        return bisect_right(thresholds, number)
+    if not number.is_integer():
+        raise InputError(
+            f"{where}: the label {value} is no whole number; name the labels from which a document has grade 1, 2, … "
+            "under collection.sentence_transformers.thresholds"
+        )
+    return whole_number(number, where)
+
+
+def _check_teacher(row: Row, column: str, documents: int) -> None:
+    scores = row.values[column]
+    if isinstance(scores, list) and all(map(is_finite, scores)) and len(scores) != documents:
+        raise InputError(f"{row.where}: {column!r} has {len(scores)} scores for {documents} documents")
+
+
+READER = Reader(read_sentence_transformers, lambda source: file_hashes(source.files.values()))

@@ -1,0 +1,70 @@
+"""Sources in the formats of other tools: one pydantic model each."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from crossforge_train.config.files import SplitFiles
+from crossforge_train.config.section import Section
+
+
+class FlagEmbeddingSource(Section):
+    """Training rows of FlagEmbedding: `query`, `pos`, `neg`."""
+
+    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+
+
+class CohereSource(Section):
+    """Rows for fine-tuning Cohere's reranker: `query`, `relevant_passages`, `hard_negatives`."""
+
+    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+
+
+class MsSwiftSource(Section):
+    """Rows for rerankers and embeddings of ms-swift, in messages or as `query`, `response`, `rejected_response`."""
+
+    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+
+
+class TevatronSource(Section):
+    """Training rows of Tevatron, which hold passages or, with `corpus`, ids of documents."""
+
+    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+    corpus: Path | None = Field(None, description="table of `docid`, `title`, `text`, if rows hold document ids")
+
+
+class SentenceTransformersSource(Section):
+    """A table as sentence-transformers trains on it: the order of columns counts, except for labels and scores."""
+
+    files: SplitFiles = Field(description="JSON Lines, CSV, TSV or Parquet, or one file for each split")
+    thresholds: tuple[float, ...] = Field(
+        (), description="rising labels from which a document has grade 1, 2, …; without them, labels are whole numbers"
+    )
+
+    @field_validator("thresholds")
+    @classmethod
+    def _rising(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(low >= high for low, high in pairwise(values)):
+            raise ValueError(f"thresholds must rise, not {', '.join(f'{value:g}' for value in values)}")
+        return values
+
+
+class LlamaIndexSource(Section):
+    """`EmbeddingQAFinetuneDataset.save_json` of LlamaIndex: `queries`, `corpus`, `relevant_docs`."""
+
+    files: SplitFiles = Field(description="JSON, or one file for each split")
+
+
+class LangChainSource(Section):
+    """Documents of LangChain, and queries with the ids of what is relevant to them."""
+
+    documents: Path = Field(
+        description="documents as JSON, one per line or in a list: `page_content`, `id`, `metadata`"
+    )
+    id_key: str | None = Field(None, description="metadata key that holds the id; `null`: `id`")
+    queries: SplitFiles = Field(description="JSON object of query → ids, or rows of both, or one file for each split")
+    query_key: str = Field("query", description="key of a row's query, also within `inputs`")
+    ids_key: str = Field("ids", description="key of a row's ids, also within `outputs`")
