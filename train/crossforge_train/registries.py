@@ -88,6 +88,7 @@ READERS: Registry[Any] = Registry(
         ),
         "llama_index": Plugin(f"{_READERS}.llama_index:READER", "LlamaIndex's `EmbeddingQAFinetuneDataset` as JSON"),
         "langchain": Plugin(f"{_READERS}.langchain:READER", "LangChain's documents, and queries with relevant ids"),
+        "clicks": Plugin(f"{_ROOM}.labels.clicks:READER", "documents, and a log of what was shown and clicked"),
         "documents": Plugin(f"{_ROOM}.adaptation.reader:READER", "documents alone, from which pseudo-queries are made"),
         "mix": Plugin(f"{_READERS}.mix:READER", "several sources, each with a weight"),
     },

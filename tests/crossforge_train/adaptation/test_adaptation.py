@@ -14,7 +14,6 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import read_json
 from crossforge.retrievers.analysis import Analyzer
-from crossforge_train.adaptation.documents import read_placed
 from crossforge_train.adaptation.makers.keywords import KeywordMaker
 from crossforge_train.adaptation.makers.questions import QuestionMaker
 from crossforge_train.adaptation.makers.sentences import SentenceMaker
@@ -23,6 +22,7 @@ from crossforge_train.adaptation.pseudo_queries import Span, without
 from crossforge_train.adaptation.reader import read_adapted
 from crossforge_train.adaptation.texts import sentences
 from crossforge_train.collections.collection import PSEUDO_QUERY, judged_by_people
+from crossforge_train.collections.readers.texts import read_placed
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.run_folder import RunFolder
 

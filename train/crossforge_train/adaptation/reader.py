@@ -11,7 +11,6 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
-from crossforge_train.adaptation.documents import corpus_files, read_placed
 from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
 from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
 from crossforge_train.base_model import weights_hash
@@ -20,6 +19,7 @@ from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.reader import Reader
+from crossforge_train.collections.readers.texts import corpus_files, corpus_name, read_placed
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.registries import MAKERS
 
@@ -63,12 +63,6 @@ def read_corpus(source: DocumentsSource) -> ArrowCorpus:
     """
     placed = some(read_placed(source.corpus, source.columns), f"{source.corpus}: no documents in it")
     return ArrowCorpus.from_documents(distinct(placed))
-
-
-def corpus_name(corpus: Path) -> str:
-    """What reports call documents that are read from here: the file's name without its suffixes, or the folder's."""
-    path = corpus.resolve()
-    return path.name if path.is_dir() else path.name.split(".")[0]
 
 
 def makers(corpus: Mapping[str, Document], source: DocumentsSource) -> list[QueryMaker]:

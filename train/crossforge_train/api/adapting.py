@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge_train.adaptation.reader import corpus_name
 from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.api.running import Run, load_config, run
+from crossforge_train.collections.readers.texts import corpus_name
 from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import PACKAGE, RunFolder

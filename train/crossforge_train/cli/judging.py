@@ -137,7 +137,7 @@ def _queries_of(folder: Path) -> dict[str, str]:
 
 
 def _holds_documents(folder: Path) -> bool:
-    from crossforge_train.adaptation.documents import corpus_files
+    from crossforge_train.collections.readers.texts import corpus_files
 
     try:
         return bool(corpus_files(folder))

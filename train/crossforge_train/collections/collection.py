@@ -32,6 +32,7 @@ class Collection:
         own_documents: query id -> the document that is the query itself, which is left out of its candidates; None if
             nobody has looked yet.
         own_negatives: query id -> documents that its source gives as negatives; nobody need have judged them.
+        counted: what its reader counted, in words -> how many.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Collection:
     made: Mapping[str, PseudoQueryCounts] = field(default_factory=dict)
     own_documents: Mapping[str, str] | None = None
     own_negatives: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.corpus:
@@ -85,11 +87,14 @@ class Collection:
 
 
 PSEUDO_QUERY = "pseudo_query"
+JUDGED_BY = "judged_by"  # the field of a query that says who judged it, unless it is people who were asked to
+CLICKS = "clicks"  # people who were not asked to
 
 
 def judged_by_people(collection: Collection, split: str) -> bool:
-    """Whether any query of the split is not a pseudo-query."""
-    return any(PSEUDO_QUERY not in collection.query_fields.get(key, {}) for key in collection.qrels(split))
+    """Whether people asked and judged any query of the split, be it by clicks."""
+    fields = (collection.query_fields.get(key, {}) for key in collection.qrels(split))
+    return any(PSEUDO_QUERY not in found and found.get(JUDGED_BY, CLICKS) == CLICKS for found in fields)
 
 
 def positives(judgements: Mapping[str, int]) -> list[str]:

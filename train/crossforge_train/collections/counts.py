@@ -43,6 +43,7 @@ class Counts:
         training_queries_by_source: of a mix, how many training queries each source gives.
         own_documents: queries that have the id of a document; None where none has.
         own_negatives: how many documents the source gives as negatives of the training queries.
+        counted: what the source's reader counted, in words -> how many.
     """
 
     name: str
@@ -56,11 +57,19 @@ class Counts:
     training_queries_by_source: Mapping[str, int] = field(default_factory=dict)
     own_documents: OwnDocuments | None = None
     own_negatives: int = 0
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 def write_counts(path: Path, counts: Counts) -> None:
     """Write counts as JSON, without the fields that say nothing about this collection."""
-    optional = ("pseudo_queries", "judged_by_people", "training_queries_by_source", "own_documents", "own_negatives")
+    optional = (
+        "pseudo_queries",
+        "judged_by_people",
+        "training_queries_by_source",
+        "own_documents",
+        "own_negatives",
+        "counted",
+    )
     values = asdict(counts)
     write_json(path, {name: value for name, value in values.items() if value or name not in optional})
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from crossforge_train.config.clicks import ClicksSource
 from crossforge_train.config.documents import DocumentsKey
 from crossforge_train.config.files import Split, SplitFiles, files_alone, one_split
 from crossforge_train.config.other_tools import (
@@ -170,6 +171,7 @@ class Source(OpenSection):
         None, description=_what_it_is("llama_index")
     )
     langchain: LangChainSource | None = Field(None, description=_what_it_is("langchain"))
+    clicks: ClicksSource | None = Field(None, description=_what_it_is("clicks"))
     documents: DocumentsKey = Field(None, description=_what_it_is("documents"))
 
     @model_validator(mode="after")

@@ -176,6 +176,7 @@ def _counts(config: CollectionConfig, collected: Collected, own: OwnDocuments) -
         judged_by_people=[split for split in collection.splits if judged_by_people(collection, split)] if made else [],
         training_queries_by_source=source_counts(collection.qrels(config.train)) if config.mix or config.replay else {},
         own_documents=own if own.same_id or own.relevant else None,
+        counted=collection.counted,
         own_negatives=sum(len(found) for found in _own_negatives(collection, config.train)),
     )
 
@@ -190,6 +191,8 @@ def _tell(context: Context, collected: Collected) -> None:
     context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
     if own := _own_negatives(collection, config.train):
         context.reporter.note(f"own negatives: {sum(map(len, own)):,} of {len(own):,} training queries")
+    for what, count in collection.counted.items():
+        context.reporter.note(f"{what}: {count:,}")
     for kind, found in collection.made.items():
         context.reporter.note(f"{kind}: {_became(found)}")
     if config.mix or config.replay:

@@ -45,6 +45,7 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
             for name, part in parts.items()
             for key, found in part.own_negatives.items()
         },
+        counted=dict(sum((Counter(part.counted) for part in parts.values()), Counter())),
     )
 
 

@@ -82,7 +82,7 @@ def id_cell(row: Row, column: str) -> str:
 
 def checked_id(key: str, where: str) -> str:
     """The id itself, if TREC runs and qrels can carry it."""
-    if not key or any(character.isspace() for character in key):
+    if key.split() != [key]:
         raise InputError(f"{where}: the id {key!r} is empty or holds a space, which TREC runs and qrels cannot carry")
     return key
 

@@ -1,4 +1,4 @@
-"""Reads documents that come without queries."""
+"""Reads documents alone: tables, text files, and folders of them."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ def corpus_files(corpus: Path) -> list[Path]:
     if not found:
         raise InputError(f"{corpus}: contains no corpus.jsonl and no .md or .txt file")
     return found
+
+
+def corpus_name(corpus: Path) -> str:
+    """What reports call documents that are read from here: the file's name without its suffixes, or the folder's."""
+    path = corpus.resolve()
+    return path.name if path.is_dir() else path.name.split(".")[0]
 
 
 def _whole(path: Path, folder: Path) -> Placed:

@@ -1,0 +1,1 @@
+"""Labels: who says how relevant a document is, and how far that is to be trusted."""
