@@ -137,6 +137,13 @@ def test_dwell_and_purchases_weigh_more(tmp_path: Path, corpus: Path) -> None:
     assert labels == {"d0": 0, "d1": 1, "d2": 0, "d3": 3}
 
 
+def test_queries_with_personal_data_or_without_a_word_are_counted_and_dropped(tmp_path: Path, corpus: Path) -> None:
+    rows = lines(("d0", 1, 9)) + lines(("d0", 1, 9), query="mail jane@example.org") + lines(("d0", 1, 9), query=" ")
+    found = read(clicks={"corpus": corpus, "log": write_table(tmp_path / "log.csv", rows), "prior": 0})
+    assert list(found.queries.values()) == ["boats"]
+    assert found.counted["lines whose query holds a mail address"] == found.counted["lines without a query"] == 10
+
+
 def test_spellings_of_a_query_are_one_and_the_commonest_stands(tmp_path: Path, corpus: Path) -> None:
     rows = [*lines(("d0", 1, 9), query="C++  boats"), *lines(("d1", 1, 1), query="c++ boats", times=20)]
     rows += lines(("d2", 1, 9), query="c boats")

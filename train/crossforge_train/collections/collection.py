@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,12 +90,20 @@ class Collection:
 PSEUDO_QUERY = "pseudo_query"
 JUDGED_BY = "judged_by"  # the field of a query that says who judged it, unless it is people who were asked to
 CLICKS = "clicks"  # people who were not asked to
+PEOPLE, PSEUDO_QUERIES = "people", "pseudo-queries"
 
 
 def judged_by_people(collection: Collection, split: str) -> bool:
     """Whether people asked and judged any query of the split, be it by clicks."""
     fields = (collection.query_fields.get(key, {}) for key in collection.qrels(split))
     return any(PSEUDO_QUERY not in found and found.get(JUDGED_BY, CLICKS) == CLICKS for found in fields)
+
+
+def judges(collection: Collection, split: str) -> dict[str, int]:
+    """Who says what is relevant to the queries of a split -> how many queries; the most first."""
+    found = (collection.query_fields.get(key, {}) for key in collection.qrels(split))
+    made = Counter(fields.get(JUDGED_BY, PSEUDO_QUERIES if PSEUDO_QUERY in fields else PEOPLE) for fields in found)
+    return dict(made.most_common())
 
 
 def positives(judgements: Mapping[str, int]) -> list[str]:

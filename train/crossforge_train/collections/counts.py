@@ -43,6 +43,7 @@ class Counts:
         training_queries_by_source: of a mix, how many training queries each source gives.
         own_documents: queries that have the id of a document; None where none has.
         own_negatives: how many documents the source gives as negatives of the training queries.
+        judges: by split, who says what is relevant -> how many queries; empty if it is people everywhere.
         counted: what the source's reader counted, in words -> how many.
     """
 
@@ -57,6 +58,7 @@ class Counts:
     training_queries_by_source: Mapping[str, int] = field(default_factory=dict)
     own_documents: OwnDocuments | None = None
     own_negatives: int = 0
+    judges: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -68,6 +70,7 @@ def write_counts(path: Path, counts: Counts) -> None:
         "training_queries_by_source",
         "own_documents",
         "own_negatives",
+        "judges",
         "counted",
     )
     values = asdict(counts)

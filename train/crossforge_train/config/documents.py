@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from crossforge_train.config.plugins import OpenSection
+from crossforge_train.config.query_log import QueryLogConfig
 from crossforge_train.config.section import Section, Seed
 from crossforge_train.registries import MAKERS
 
@@ -102,6 +103,10 @@ class Quotas(OpenSection):
         return Quota
 
 
+def _file_alone(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str | Path) else value
+
+
 def _path_alone(value: Any) -> Any:
     return {"corpus": value} if isinstance(value, str | Path) else value
 
@@ -125,6 +130,9 @@ class DocumentsSource(Section):
     )
     dev: float = Field(0.05, gt=0, lt=0.5, description="share of the documents whose queries go to dev")
     test: float = Field(0.1, gt=0, lt=0.5, description="share of the documents whose queries go to test")
+    log: Annotated[QueryLogConfig | None, BeforeValidator(_file_alone)] = Field(
+        None, description="queries that people asked, without judgements; they join train and become dev"
+    )
     judged: Path | None = Field(
         None, description="folder that `crossforge judge` wrote; 20 judged queries or more become dev"
     )

@@ -14,6 +14,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import CLICKS, JUDGED_BY, Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.personal import personal_data
 from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.labelled import content_id
 from crossforge_train.collections.readers.reader import Reader, file_hashes
@@ -21,6 +22,8 @@ from crossforge_train.collections.readers.texts import corpus_files, corpus_name
 from crossforge_train.config.clicks import ClicksSource
 from crossforge_train.labels.click_logs import Shown, read_click_table, read_ubi
 from crossforge_train.labels.click_model import Attraction, attraction
+
+_ROUNDING = 1e-9  # what is average in all must not fall below it by its last digit
 
 
 class _Log(NamedTuple):
@@ -79,17 +82,18 @@ def _log(lines: Iterable[Shown], corpus: Mapping[str, Document], split: str, cou
     log = _Log([], {}, [], [], [])
     places: dict[tuple[str, str], int] = {}
     spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    known: dict[str, str] = {}
+    known: dict[str, tuple[str, str]] = {}
     doc_ids = set(corpus)  # looking each line's document up on disk would take most of the time
     for query, doc_id, position, gain in lines:
         counted["lines of the click log"] += 1
         if doc_id not in doc_ids:
             counted["lines with documents that are not in the corpus"] += 1
             continue
-        if (text := known.get(query)) is None:
-            text = known[query] = " ".join(query.split())
-        if not text:
-            counted["lines without a query"] += 1
+        if query not in known:
+            known[query] = _usable(query)
+        text, reason = known[query]
+        if reason:
+            counted[reason] += 1
             continue
         spellings[text.casefold()][text] += 1
         pair = (text.casefold(), doc_id)
@@ -102,6 +106,15 @@ def _log(lines: Iterable[Shown], corpus: Mapping[str, Document], split: str, cou
     return log
 
 
+def _usable(query: str) -> tuple[str, str]:
+    """A query without spare spaces, and why its lines are left out, if they are."""
+    text = " ".join(query.split())
+    if not text:
+        return text, "lines without a query"
+    kind = personal_data(text)
+    return text, f"lines whose query holds a {kind}" if kind else ""
+
+
 def _judgements(log: _Log, source: ClicksSource, place: Path, counted: Counter[str]) -> dict[str, dict[str, int]]:
     found = _attraction(log, source, place)
     qrels: dict[str, dict[str, int]] = {}
@@ -109,7 +122,7 @@ def _judgements(log: _Log, source: ClicksSource, place: Path, counted: Counter[s
         if shown < source.min_impressions:
             counted["pairs with too few impressions"] += 1
         else:
-            qrels.setdefault(query_id, {})[doc_id] = bisect_right(source.grades, float(ratio))
+            qrels.setdefault(query_id, {})[doc_id] = bisect_right(source.grades, float(ratio) + _ROUNDING)
     judged = {query_id: labels for query_id, labels in sorted(qrels.items()) if any(labels.values())}
     counted["queries without a relevant document"] += len(qrels) - len(judged)
     counted["judged pairs"] += sum(map(len, judged.values()))

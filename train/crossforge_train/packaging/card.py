@@ -6,6 +6,7 @@ import math
 
 import yaml
 
+from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
 from crossforge_train.collections.counts import Counts
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining
@@ -37,7 +38,7 @@ The folder also loads unchanged with `sentence_transformers.CrossEncoder` and wi
 {results}
 ## Data
 
-{documents:,} documents; queries: {queries}{pseudo}. Each training group: one relevant document and {negatives}
+{documents:,} documents; queries: {queries}{pseudo}.{judges} Each training group: one relevant document and {negatives}
 negatives, {random_negatives} of them random and the others from the first stage. Splits are by query. {teacher}
 
 ## Recipe
@@ -81,6 +82,7 @@ def model_card(
         documents=counts.documents,
         queries=", ".join(f"{plain(split)} {count:,}" for split, count in counts.queries.items()),
         pseudo=_pseudo(counts),
+        judges=_judges(counts),
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
         teacher=_teacher(mining.teacher, training),
@@ -119,6 +121,17 @@ def _pseudo(counts: Counts) -> str:
     judged = " and ".join(map(plain, counts.judged_by_people))
     by_people = f"; people judged queries of {judged}" if judged else "; no person judged any of them"
     return f", made from the documents ({kinds}){by_people}"
+
+
+def _judges(counts: Counts) -> str:
+    """Who judged which split, where it is not people everywhere and not said already."""
+    if all(set(found) <= {PEOPLE, PSEUDO_QUERIES} for found in counts.judges.values()):
+        return ""
+    splits = (
+        f"{plain(split)} by {' and '.join(f'{plain(who)} ({count:,})' for who, count in found.items())}"
+        for split, found in counts.judges.items()
+    )
+    return f" What is relevant was said for {'; '.join(splits)}."
 
 
 def _objective(training: PickedTraining) -> str:

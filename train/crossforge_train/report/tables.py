@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
 from crossforge_train.evaluation.budget import Budget, front
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.split_report import SplitReport
@@ -54,6 +55,10 @@ PSEUDO = (
 )
 
 
+MACHINE = (
+    "no person judged these queries: {who} did, so this says how far the systems agree with that; collect real "
+    "judgements with `crossforge judge`"
+)
 # With fewer queries than this, a verdict hangs on a handful of them.
 FEW_QUERIES = 50
 
@@ -66,13 +71,30 @@ def warning_lines(split: SplitReport, metric: str) -> list[str]:
         else []
     )
     instead = use_instead(split, metric)
-    return [*([instead] if instead else []), *([PSEUDO] if split.pseudo else []), *few, *_better(split, metric)]
+    return [
+        *([instead] if instead else []),
+        *([_unjudged(split)] if split.pseudo else []),
+        *few,
+        *_better(split, metric),
+    ]
+
+
+def _unjudged(split: SplitReport) -> str:
+    """What it means that no person judged the queries, by who did."""
+    others = [who for who in split.judges if who != PSEUDO_QUERIES]
+    return MACHINE.format(who=" and ".join(others)) if others else PSEUDO
+
+
+def _by_whom(split: SplitReport) -> str:
+    return ", ".join(f"{who} ({count:,})" if len(split.judges) > 1 else who for who, count in split.judges.items())
 
 
 def remarks(split: SplitReport) -> list[str]:
-    """How many queries are documents themselves, or too long to be reranked, in words, where there are any."""
+    """Who judged the queries if not people, and how many are documents themselves or too long to be reranked."""
     own, unread = split.own_documents, split.unread
+    others = set(split.judges) - {PEOPLE, PSEUDO_QUERIES}
     return [
+        *([f"judged by {_by_whom(split)}"] if others else []),
         *([f"{own:,} of the queries are documents themselves, which are left out of their candidates"] if own else []),
         *(
             [f"{unread:,} of the queries leave the model no room for a document and keep the first stage's order"]

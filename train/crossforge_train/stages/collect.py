@@ -8,7 +8,7 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import sha256
-from crossforge_train.collections.collection import Collection, judged_by_people
+from crossforge_train.collections.collection import PEOPLE, Collection, judged_by_people, judges
 from crossforge_train.collections.counts import Counts
 from crossforge_train.collections.judgements import read_judgements, with_judgements
 from crossforge_train.collections.leaks import leakage, settle_leaks
@@ -176,9 +176,16 @@ def _counts(config: CollectionConfig, collected: Collected, own: OwnDocuments) -
         judged_by_people=[split for split in collection.splits if judged_by_people(collection, split)] if made else [],
         training_queries_by_source=source_counts(collection.qrels(config.train)) if config.mix or config.replay else {},
         own_documents=own if own.same_id or own.relevant else None,
+        judges=_judges(collection),
         counted=collection.counted,
         own_negatives=sum(len(found) for found in _own_negatives(collection, config.train)),
     )
+
+
+def _judges(collection: Collection) -> dict[str, dict[str, int]]:
+    """Who judged which split, unless it is people everywhere."""
+    found = {split: judges(collection, split) for split in collection.splits}
+    return found if any(set(one) - {PEOPLE} for one in found.values()) else {}
 
 
 def _own_negatives(collection: Collection, split: str) -> list[Sequence[str]]:

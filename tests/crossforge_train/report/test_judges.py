@@ -1,0 +1,70 @@
+"""Report and card say who judged, unless people did everywhere."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from crossforge_train.collections.collection import Collection, judged_by_people, judges
+from crossforge_train.collections.counts import Counts
+from crossforge_train.evaluation.split_report import SplitReport
+from crossforge_train.packaging.card import _judges
+from crossforge_train.report.tables import PSEUDO, remarks, warning_lines
+
+MODEL = "first stage and a-model"
+
+
+def split(judged: Mapping[str, int], *, pseudo: bool) -> SplitReport:
+    nothing: dict = dict.fromkeys(["systems", "comparisons", "gains", "best", "worst"], ())
+    return SplitReport("test", 100, 0, 0, verdict="TIE", ceiling={}, subject="a", baseline="b", details=None,
+                       pseudo=pseudo, judges=judged, **nothing)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("judged", "pseudo", "remark", "warning"),
+    [
+        ({}, False, [], []),
+        ({"people": 100}, False, [], []),
+        ({}, True, [], [PSEUDO]),
+        ({"pseudo-queries": 100}, True, [], [PSEUDO]),
+        ({"clicks": 100}, False, ["judged by clicks"], []),
+        ({"people": 60, "clicks": 40}, False, ["judged by people (60), clicks (40)"], []),
+        (
+            {MODEL: 100},
+            True,
+            [f"judged by {MODEL}"],
+            [
+                f"no person judged these queries: {MODEL} did, so this says how far the systems agree with that; "
+                "collect real judgements with `crossforge judge`"
+            ],
+        ),
+    ],
+)
+def test_the_report_names_the_judge(judged: dict, pseudo: bool, remark: list[str], warning: list[str]) -> None:
+    found = split(judged, pseudo=pseudo)
+    assert remarks(found) == remark
+    assert warning_lines(found, "nDCG@10") == warning
+
+
+def test_the_card_names_the_judge_of_each_split() -> None:
+    counts = Counts(
+        "any", 1, {}, "drop", {}, [], judges={"train": {"clicks": 1200, "people": 3}, "test": {"people": 9}}
+    )
+    assert (
+        _judges(counts) == " What is relevant was said for train by clicks (1,200) and people (3); test by people (9)."
+    )
+    for known in ({}, {"train": {"people": 3}}, {"train": {"pseudo-queries": 3}}):
+        assert _judges(Counts("any", 1, {}, "drop", {}, [], judges=known)) == ""
+
+
+def test_clicks_are_of_people_and_a_models_labels_are_not() -> None:
+    fields = {"a": {"judged_by": "clicks"}, "b": {"judged_by": MODEL}, "c": {"pseudo_query": "title"}}
+    queries = {key: key for key in "abcd"}
+    splits = {f"of {key}": {key: {"d": 1}} for key in "abcd"} | {"whole": {}}
+    found = Collection("any", {"d": None}, queries, splits, fields)  # type: ignore[dict-item]
+    assert [judged_by_people(found, f"of {key}") for key in "abcd"] == [True, False, False, True]
+    assert [judges(found, f"of {key}") for key in "abcd"] == [
+        {"clicks": 1},
+        {MODEL: 1},
+        {"pseudo-queries": 1},
+        {"people": 1},
+    ]
