@@ -36,6 +36,10 @@ class Calibrator:
         """The calibration method: "platt" or "isotonic"."""
         return "isotonic" if self.knots else "platt"
 
+    def applied_to(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What Platt scaling made these logits of: (logits - intercept) / slope, float64 in the shape of `logits`."""
+        return np.asarray((logits.astype(np.float64) - self.intercept) / self.slope, dtype=np.float64)
+
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated probabilities, float64, in the shape of `logits`."""
         values = logits.astype(np.float64)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError, PackageError
@@ -43,7 +44,7 @@ class Manifest:
     Attributes:
         base_model: the model that was fine-tuned.
         max_length: maximum tokens of query and document together.
-        calibrator: maps logits to probabilities.
+        calibrator: maps the model's logits to probabilities; the sigmoid alone if `folded` is given.
         threshold: lowest probability at which a document counts as relevant; None if no threshold was fitted.
         fusion_weight: weight of the first-stage score in the shipped order, from 0 to 1.
         verdict: WIN, TIE or REGRESSION for each test split.
@@ -56,6 +57,8 @@ class Manifest:
             in packages of versions before 0.2.
         passages: how many passages of a long document the proof read, likewise.
         backend: what computed the proof, where it was picked to keep within a time; "auto" opens it where it can.
+        folded: the Platt scaling that the model's last layer holds already, so that any client's sigmoid gives
+            calibrated probabilities; None if no layer holds it, and `calibrator` has to be applied.
     """
 
     base_model: str
@@ -72,6 +75,14 @@ class Manifest:
     depth: int | None = None
     passages: int | None = None
     backend: str | None = None
+    folded: Calibrator | None = None
+
+    def raw_logits(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What the model gave before its calibration was folded in, float64 in the shape of `logits`.
+
+        They have the scale on which the model was trained; a package without folded calibration gives them by itself.
+        """
+        return self.folded.applied_to(logits) if self.folded else logits.astype(np.float64)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -127,7 +138,8 @@ def _parse(value: Any, path: Path) -> Manifest:
         )
     known = {key: item for key, item in value.items() if key in Manifest.__dataclass_fields__}
     try:
-        manifest = Manifest(**{**known, "calibrator": Calibrator(**known["calibrator"])})
+        folded = Calibrator(**known["folded"]) if known.get("folded") is not None else None
+        manifest = Manifest(**{**known, "calibrator": Calibrator(**known["calibrator"]), "folded": folded})
     except (KeyError, TypeError) as error:
         raise PackageError(f"{path}: incomplete manifest ({error})") from None
     wrong = _wrongly_typed(manifest)
@@ -158,6 +170,10 @@ def _are_knots(knots: object) -> bool:
     return bool((np.diff(points, axis=0) >= 0).all() and points[0, 1] >= 0 and points[-1, 1] <= 1)
 
 
+def _is_calibrator(found: Calibrator) -> bool:
+    return _is_number(found.slope, 0) and _is_number(found.intercept) and _are_knots(found.knots)
+
+
 def _wrongly_typed(manifest: Manifest) -> str | None:
     """Name of the first field whose value this version would not have written, or None."""
 
@@ -168,9 +184,9 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
     checks = {
         "base_model": isinstance(manifest.base_model, str),
         "max_length": _is_count(manifest.max_length),
-        "calibrator": _is_number(manifest.calibrator.slope, 0)
-        and _is_number(manifest.calibrator.intercept)
-        and _are_knots(manifest.calibrator.knots),
+        "calibrator": _is_calibrator(manifest.calibrator),
+        "folded": manifest.folded is None
+        or (_is_calibrator(manifest.folded) and manifest.folded.slope > 0 and not manifest.folded.knots),
         "threshold": manifest.threshold is None or _is_number(manifest.threshold, 0, 1),
         "depth": manifest.depth is None or _is_count(manifest.depth),
         "passages": manifest.passages is None or _is_count(manifest.passages),

@@ -130,7 +130,9 @@ class Reranker:
         return self._parts.backend.name
 
     def score(self, query: str, documents: Sequence[Document | Mapping[str, Any] | str]) -> NDArray[np.float32]:
-        """Raw logits of the documents, float32 of shape (documents,), in input order.
+        """The model's logits of the documents, float32 of shape (documents,), in input order.
+
+        `manifest.raw_logits` turns them into those of the model before its calibration was folded in.
 
         Raises:
             InputError: the query is empty or too long, or an item is not a valid document.

@@ -16,7 +16,7 @@ class Result:
     Attributes:
         document: the document as passed in.
         rank: rank after reranking, from 1.
-        score: the reranker's raw logit.
+        score: the model's logit, as every client that applies no sigmoid shows it.
         probability: calibrated probability of relevance, from 0 to 1.
         passage: the passage of the document that was scored.
         truncated: whether the passage was cut to fit the model.

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossforge.calibration import Calibrator
+from crossforge_train.evaluation import calibration
 from crossforge_train.evaluation.calibration import fit_calibrator, fit_isotonic, fit_platt, measure_reliability, pooled
 from crossforge_train.evaluation.scoring import ScoredQuery
 from crossforge_train.evaluation.threshold import choose_threshold, measure_threshold
@@ -53,6 +54,17 @@ def test_the_method_with_the_lower_held_out_loss_is_chosen(truth: callable, quer
     found = fit_calibrator(*drawn(truth, queries))
     assert found.calibrator.method == method
     assert min(found.log_losses, key=found.log_losses.__getitem__) == method
+
+
+def test_a_method_that_is_asked_for_is_taken_and_isotonic_regression_has_to_be_clearly_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scored, qrels = drawn(steps, 200)
+    assert fit_calibrator(scored, qrels, "platt").calibrator == fit_platt(*pooled(scored, qrels))
+    assert fit_calibrator(*drawn(sigmoid, 10), "isotonic").calibrator.method == "isotonic"
+    losses = fit_calibrator(scored, qrels).log_losses
+    monkeypatch.setattr(calibration, "_CLEARLY", 0.99 * losses["isotonic"] / losses["platt"])
+    assert fit_calibrator(scored, qrels).calibrator.method == "platt"
 
 
 @settings(max_examples=40)

@@ -52,6 +52,11 @@ class EvaluationConfig(Section):
     guard: GuardConfig | None = Field(
         None, description="general collection to see on what was forgotten; it warns and blocks nothing"
     )
+    calibration: Literal["auto", "platt", "isotonic"] = Field(
+        "auto",
+        description="how logits become probabilities; `platt` can be folded into the model, so that every client shows "
+        "them, and `isotonic` cannot; `auto`: `platt`, unless `isotonic` is at least 2% better in held-out log loss",
+    )
     passages: int = Field(1, ge=1, description="passages to read of a long document")
     max_queries: int | None = Field(
         None, ge=1, description="most queries to measure per split, by a seeded draw; `null`: all"

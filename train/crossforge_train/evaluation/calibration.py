@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.choice import AUTO
 from crossforge.calibration import Calibrator
 from crossforge_train.collections.collection import Qrels
 from crossforge_train.evaluation.scoring import ScoredQuery
 
 _FOLDS = 5
+_CLEARLY = 0.98  # isotonic regression's log loss has to be at most this share of Platt scaling's
 _BINS = 10
 _HISTOGRAM_BINS = 30
 
@@ -67,23 +69,32 @@ class Reliability:
     histogram: ScoreHistogram
 
 
-def fit_calibrator(scored: Mapping[str, ScoredQuery], qrels: Qrels) -> FittedCalibrator:
-    """Fit Platt scaling or isotonic regression, whichever has the lower log loss on held-out queries.
+def fit_calibrator(scored: Mapping[str, ScoredQuery], qrels: Qrels, method: str = AUTO) -> FittedCalibrator:
+    """Fit a calibrator.
 
-    Falls back to the identity if only one class is present, and to Platt scaling if there are too few queries for
-    cross-validation.
+    Args:
+        scored: reranked candidates of the dev queries.
+        qrels: their judgements.
+        method: "platt", "isotonic" or "auto": isotonic regression if its log loss on held-out queries is clearly lower,
+            and otherwise Platt scaling, which a model can hold.
+
+    Returns:
+        The calibrator: the identity if only one class is present; of too few queries for cross-validation, "auto" makes
+        Platt scaling.
     """
     from sklearn.model_selection import GroupKFold
 
     logits, relevant = pooled(scored, qrels)
     if relevant.all() or not relevant.any():
         return FittedCalibrator(Calibrator(), {})
+    if method != AUTO:
+        return FittedCalibrator(_METHODS[method](logits, relevant), {})
     queries = np.repeat(np.arange(len(scored)), [len(found.doc_ids) for found in scored.values()])
     if len(np.unique(queries)) < _FOLDS:
         return FittedCalibrator(fit_platt(logits, relevant), {})
     folds = list(GroupKFold(_FOLDS).split(logits, relevant, queries))
     losses = {name: _held_out_loss(fit, logits, relevant, folds) for name, fit in _METHODS.items()}
-    best = min(losses, key=lambda name: (losses[name], name != "platt"))
+    best = "isotonic" if losses["isotonic"] <= _CLEARLY * losses["platt"] else "platt"
     return FittedCalibrator(_METHODS[best](logits, relevant), losses)
 
 

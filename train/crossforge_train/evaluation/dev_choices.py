@@ -59,7 +59,7 @@ def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[Syste
     pseudo = bench.flatters
     weight = choose_fusion_weight(alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=pseudo)
     read = that_were_read(alone.scored)
-    fitted = fit_calibrator(read, bench.qrels)
+    fitted = fit_calibrator(read, bench.qrels, bench.config.calibration)
     free_weight = bi_encoder_fusion(bench, free, pseudo=pseudo)
     rivals = [*free_systems(bench, free.fused(free_weight)), *others]
     systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))

@@ -55,8 +55,9 @@ class CrossEncoderTeacher:
                 advance(len(chunk))
 
     def scores(self, group: Group) -> list[float]:
-        """The raw logits; see `Teacher`."""
-        return [round(self._logits[group.query_id, doc_id], _DIGITS) for doc_id in group.doc_ids]
+        """The logits, on the scale on which the model was trained; see `Teacher`."""
+        logits = np.array([self._logits[group.query_id, doc_id] for doc_id in group.doc_ids], dtype=np.float32)
+        return [round(float(raw), _DIGITS) for raw in self._reranker.manifest.raw_logits(logits)]
 
     def above(self, group: Group, margin: float) -> list[str]:
         """The retrieved negatives whose probability exceeds `margin` times the positive's.

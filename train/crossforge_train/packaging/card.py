@@ -31,7 +31,7 @@ ranked = Reranker("path/to/this/folder").rank("a query", ["a document", "another
 ```
 
 The folder also loads unchanged with `sentence_transformers.CrossEncoder` and with
-`transformers.AutoModelForSequenceClassification`; the model's own output is the raw logit.
+`transformers.AutoModelForSequenceClassification`; the model's own output is a logit. {probabilities}
 
 ## Results
 
@@ -56,7 +56,16 @@ beginning otherwise. Probabilities are calibrated on dev queries of this collect
 
 
 def model_card(
-    config: Config, counts: Counts, history: History, *, first_stage: str, why: str, results: str, version: str
+    config: Config,
+    counts: Counts,
+    history: History,
+    *,
+    first_stage: str,
+    why: str,
+    results: str,
+    version: str,
+    threshold: float | None = None,
+    not_folded: str = "",
 ) -> str:
     """The text of `README.md` in the package.
 
@@ -68,6 +77,8 @@ def model_card(
         why: the reason for it if it was chosen automatically, and what the other would have cost; empty if not.
         results: the report in Markdown.
         version: of crossforge.
+        threshold: lowest probability at which a document counts as relevant; None if none was chosen.
+        not_folded: why the model does not hold its calibration; empty if it does.
     """
     mining, training = config.mining, history.training
     return _CARD.format(
@@ -79,6 +90,7 @@ def model_card(
         base_model=code(config.base_model),
         collection=code(counts.name),
         results=results,
+        probabilities=_probabilities(threshold, not_folded),
         documents=counts.documents,
         queries=", ".join(f"{plain(split)} {count:,}" for split, count in counts.queries.items()),
         pseudo=_pseudo(counts),
@@ -112,6 +124,16 @@ def _front_matter(base_model: str) -> str:
     }
     # Names such as "a: b" or "#c" need quotation marks, and only some need them.
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True, default_flow_style=None, width=math.inf)
+
+
+def _probabilities(threshold: float | None, not_folded: str) -> str:
+    if not_folded:
+        return (
+            f"The model does not hold\nits calibration, since {not_folded}: crossforge applies it, and what other "
+            "clients show as a probability is not\ncalibrated."
+        )
+    at = "" if threshold is None else f" At {threshold:.3f} or more, a\ndocument counts as relevant."
+    return f"Its sigmoid, which\nmost clients apply, is the calibrated probability of relevance.{at}"
 
 
 def _pseudo(counts: Counts) -> str:

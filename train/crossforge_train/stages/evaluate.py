@@ -48,9 +48,12 @@ from crossforge_train.versions import versions
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     evaluation = config.evaluation
+    # Earlier versions had no guard, and always chose the calibration: without these, their stages count as finished.
+    absent = {"guard": not evaluation.guard, "calibration": evaluation.calibration == AUTO}
     return {
-        # Version 0.1 had no guard; without one its stages still count as finished.
-        "evaluation": evaluation.model_dump(mode="json", exclude=None if evaluation.guard else {"guard"}),
+        "evaluation": evaluation.model_dump(
+            mode="json", exclude={name for name, is_absent in absent.items() if is_absent}
+        ),
         "incumbent": _incumbent_hash(evaluation.incumbent) if evaluation.incumbent else None,
         "test": config.collection.test_splits,
         "seed": config.seed,

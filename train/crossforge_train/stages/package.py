@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Collection as Documents
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import crossforge
+from crossforge.calibration import Calibrator
 from crossforge.documents import Document
 from crossforge.errors import CrossforgeError, InputError
 from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
@@ -19,12 +21,14 @@ from crossforge.retrievers.choice import load_retriever
 from crossforge.retrievers.recipe import save_recipe
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
+from crossforge_train.evaluation.dev_choices import Tuned
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.systems import Bench
 from crossforge_train.first_stage import approximated, approximation_of, fit_first_stage, vector_part, with_query_map
 from crossforge_train.packaging.card import model_card
+from crossforge_train.packaging.folding import fold_calibrator
 from crossforge_train.packaging.quantization import pack_int8, quantize
-from crossforge_train.packaging.verify import measure_agreement
+from crossforge_train.packaging.verify import SAMPLE, measure_agreement, require_same_scores
 from crossforge_train.report.markdown import markdown
 from crossforge_train.report.tables import with_article
 from crossforge_train.run_folder import COLLECT, PACKAGE, PackageFolder
@@ -52,13 +56,15 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 def _run(context: Context) -> None:
     config, run, written = context.config, context.run, PackageFolder(context.folder)
-    report = run.evaluated.report
+    report, tuned = run.evaluated.report, _tuned(context)
     if report.verdict == "REGRESSION" and not config.package.allow_regression:
         raise RegressionError(report)
     finetuned = run.last_finetuned(config.mining.rounds)
     shutil.copytree(finetuned.model, written.path, dirs_exist_ok=True)
     run.evaluated.copy_publishable(written.evaluation.path)
     collection, retriever = run.collected.collection(), run.mined.retriever()
+    not_folded = fold_calibrator(written.path, tuned.calibrator)
+    folded = None if not_folded else tuned.calibrator
     if report.budget and report.budget.shipped.backend == INT8:
         quantize(written.path)  # dev has decided for it
     elif config.package.int8:
@@ -77,11 +83,15 @@ def _run(context: Context) -> None:
         why=run.mined.choice.why,
         results=markdown(report),
         version=crossforge.__version__,
+        threshold=tuned.threshold,
+        not_folded=not_folded,
     )
     written.card.write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:
-        agreement = measure_agreement(written.path, _judged_pairs(collection, config.collection.dev_split))
-        _write_manifest(context, written.path, report, agreement)
+        pairs = list(islice(_judged_pairs(collection, config.collection.dev_split), SAMPLE))
+        agreement = measure_agreement(written.path, pairs, folded)
+        require_same_scores(finetuned.model, written.path, pairs, folded)
+        _write_manifest(context, written.path, report, agreement, folded)
         read_manifest(written.path)
         advance()
 
@@ -128,16 +138,24 @@ def _judged_pairs(collection: Collection, split: str) -> Iterator[tuple[str, str
             yield collection.queries[query_id], collection.corpus[doc_id].full_text
 
 
-def _write_manifest(context: Context, folder: Path, report: Report, agreement: Mapping[str, float]) -> None:
-    config, tuned = context.config, report.tuned
-    if tuned is None:
-        raise InputError(f"{context.run.evaluated.path}: nothing was chosen on dev; evaluate again with --fresh")
+def _tuned(context: Context) -> Tuned:
+    evaluated = context.run.evaluated
+    if evaluated.report.tuned is None:
+        raise InputError(f"{evaluated.path}: nothing was chosen on dev; evaluate again with --fresh")
+    return evaluated.report.tuned
+
+
+def _write_manifest(
+    context: Context, folder: Path, report: Report, agreement: Mapping[str, float], folded: Calibrator | None
+) -> None:
+    config, tuned = context.config, _tuned(context)
     write_manifest(
         folder,
         Manifest(
             base_model=config.base_model,
             max_length=context.run.last_finetuned(config.mining.rounds).history.training.max_length,
-            calibrator=tuned.calibrator,
+            calibrator=Calibrator() if folded else tuned.calibrator,
+            folded=folded,
             threshold=tuned.threshold,
             fusion_weight=tuned.fusion_weight,
             depth=report.depth,
