@@ -132,6 +132,28 @@ def make_tiny_encoder(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
+def make_modular(folder: Path, encoder: Path, pooling: str | list[str] = "mean", scores: int = 1) -> Path:
+    """A CrossEncoder of sentence-transformers' modules around a tiny encoder: pooling, two dense layers, a norm."""
+    import torch
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.base.modules import Dense, Transformer
+    from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
+
+    torch.manual_seed(4)
+    size = 32 * (1 if isinstance(pooling, str) else len(pooling))
+    modules = [
+        Transformer(str(encoder.with_name(encoder.name + "-plain")), max_seq_length=64),
+        Pooling(32, pooling),
+        Dense(size, 32, activation_function=torch.nn.GELU()),
+        LayerNorm(32),
+        Dense(32, scores, activation_function=torch.nn.Identity(), module_output_name="scores"),
+    ]
+    CrossEncoder(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    settings = (encoder / "tokenizer_config.json").read_text()
+    (folder / "tokenizer_config.json").write_text(settings)
+    return folder
+
+
 def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dict) -> Path:
     """A config file that runs in seconds; `sections` override or add keys."""
     import yaml

@@ -25,7 +25,9 @@ SCHEMA_VERSION = 2  # 2: calibrators may hold knots
 # Files that loading a package reads if they exist.
 _LOADED = (
     "config.json",
+    "config_sentence_transformers.json",
     "model.safetensors",
+    "modules.json",
     "onnx/model.onnx",
     "onnx/model_int8.onnx",
     "sentence_bert_config.json",

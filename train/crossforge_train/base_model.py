@@ -8,6 +8,7 @@ from pathlib import Path
 from crossforge.errors import InputError
 from crossforge.files import read_json, sha256
 from crossforge.heads.choice import named_head
+from crossforge.heads.modular import is_modular
 from crossforge.heads.one_label import architecture
 from crossforge.loading import holds_reranker
 
@@ -19,7 +20,7 @@ PACKAGED_MODELS = {
     )
 }
 
-_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 def find_base_model(name: str) -> Path:
@@ -48,18 +49,14 @@ def local_base_model(name: str) -> Path | None:
 
 def is_bi_encoder(folder: Path) -> bool:
     """Whether a base model is a SentenceTransformer, trained to embed texts so that their cosines are meaningful."""
-    return (folder / "modules.json").is_file() and not (holds_reranker(folder) or _is_modular_reranker(folder))
-
-
-def _is_modular_reranker(folder: Path) -> bool:
-    """Whether a folder of sentence-transformers' modules is a CrossEncoder; older folders do not say what they are."""
-    settings = folder / "config_sentence_transformers.json"
-    return settings.is_file() and read_json(settings).get("model_type") == "CrossEncoder"
+    return (folder / "modules.json").is_file() and not (holds_reranker(folder) or is_modular(folder))
 
 
 def weights_hash(name: str) -> dict[str, str]:
     """The sha256 of each of a base model's weight files, for fingerprints."""
-    return {path.name: sha256(path) for path in sorted(find_base_model(name).glob("*.safetensors"))}
+    folder = find_base_model(name)
+    files = [*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")]
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(files)}
 
 
 def model_hash(folder: Path) -> dict[str, str]:
@@ -114,15 +111,10 @@ def _from_package(name: str) -> tuple[Path | None, str]:
 def _require_encoder(folder: Path, name: str) -> None:
     config = read_json(folder / "config.json")
     kind = architecture(config)
-    if _is_modular_reranker(folder) and not holds_reranker(folder):
-        raise InputError(
-            f"base model {name}: a CrossEncoder of several modules, which cannot be trained yet; use an encoder, or a "
-            "reranker that is a sequence classifier"
-        )
     if "CausalLM" in kind or "ConditionalGeneration" in kind or config.get("is_decoder"):
         raise InputError(f"base model {name}: {kind} is not an encoder; use a BERT-like model")
-    head = named_head(config)
-    if head and (defect := head.defect(config)):
+    head = named_head(folder)
+    if head and (defect := head.defect(folder)):
         raise InputError(f"base model {name}: {defect}; use an encoder, or a reranker")
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"base model {name}: {folder} has no tokenizer.json (a fast tokenizer is needed)")

@@ -14,9 +14,9 @@ from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.backends.model_files import MODEL_FILE
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
+from crossforge.heads.choice import head_of
 from crossforge.loading import uses_segments
 
-_SIGMOID = "torch.nn.modules.activation.Sigmoid"
 _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Settings left over from making or loading the base model; FastEmbed truncates at `max_length` if it is below ours.
 _LEFTOVERS = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "is_local", "local_files_only")
@@ -26,30 +26,14 @@ def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int)
     """Write weights, config and tokenizer.
 
     Args:
-        model: a transformers one-label sequence classifier.
+        model: a scoring model; see `ScoringHead`.
         base_model: folder of its base model, for the tokenizer.
         folder: output folder.
         max_length: maximum tokens of query and document together.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model.config.id2label, model.config.label2id = {0: "RELEVANCE"}, {"RELEVANCE": 0}
-    model.config.architectures = [type(model).__name__]
-    model.save_pretrained(folder, safe_serialization=True)
-    _write_config(folder)
+    head_of(model).save(model, folder, max_length)
     _write_tokenizer(base_model, folder, max_length)
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
-
-
-def _write_config(folder: Path) -> None:
-    """Name the sigmoid that readers apply to the model's raw logits to get probabilities.
-
-    It is written under two keys: sentence-transformers reads the first; its versions before 4 and vLLM the second.
-    """
-    config = read_json(folder / "config.json")
-    config["sentence_transformers"] = {"activation_fn": _SIGMOID, "version": "6.2.0"}
-    config["sbert_ce_default_activation_function"] = _SIGMOID
-    config["dtype"] = "float32"
-    write_json(folder / "config.json", config)
 
 
 def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:

@@ -32,7 +32,8 @@ def shorten_last_layer(model: Any) -> bool:
 
     config = model.config
     if (
-        config.model_type not in _KNOWN
+        not type(model).__name__.endswith("ForSequenceClassification")  # another head may read all tokens
+        or config.model_type not in _KNOWN
         or int(transformers.__version__.split(".")[0]) < 5  # where layers give tuples
         or config._attn_implementation not in _PLAIN_MASKS
         or config.is_decoder

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 
 class ScoringHead(Protocol):
-    """One kind of scoring head, known by a model's `config.json`."""
+    """One kind of scoring model, known by the files of its folder."""
 
-    def claims(self, config: Mapping[str, Any]) -> bool:
-        """Whether a model has a head of this kind, usable or not."""
+    kind: str
+
+    def claims(self, folder: Path) -> bool:
+        """Whether a folder's model has a head of this kind, usable or not.
+
+        Raises:
+            PackageError: the folder has no readable `config.json`.
+        """
         ...
 
-    def defect(self, config: Mapping[str, Any]) -> str:
+    def defect(self, folder: Path) -> str:
         """Why a head of this kind cannot score pairs; empty if it can."""
         ...
 
@@ -23,5 +28,28 @@ class ScoringHead(Protocol):
 
         Raises:
             PackageError: the folder cannot be loaded, or lacks weights of the head.
+        """
+        ...
+
+    def drafted(self, folder: Path, config: Any) -> Any:
+        """An untrained model of the folder's kind, to try out whether it can be exported.
+
+        Args:
+            folder: the model's folder.
+            config: its transformers config, with which it is made.
+        """
+        ...
+
+    def made(self, model: Any) -> bool:
+        """Whether a loaded model has a head of this kind."""
+        ...
+
+    def save(self, model: Any, folder: Path, max_length: int) -> None:
+        """Write weights and settings, such that sentence-transformers reads the folder; the tokenizer is not written.
+
+        Args:
+            model: what `load` returned, trained or not.
+            folder: output folder, which exists.
+            max_length: maximum tokens of query and document together.
         """
         ...

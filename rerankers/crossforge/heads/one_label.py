@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import PackageError
+from crossforge.files import read_json, write_json
+from crossforge.package_files import read_package_json
+
+SIGMOID = "torch.nn.modules.activation.Sigmoid"
 
 
 class OneLabel:
     """See `ScoringHead`."""
 
-    @staticmethod
-    def claims(config: Mapping[str, Any]) -> bool:
-        """Whether the model is a sequence classifier."""
-        return architecture(config).endswith("ForSequenceClassification")
+    kind = "a sequence classifier"
 
     @staticmethod
-    def defect(config: Mapping[str, Any]) -> str:
+    def claims(folder: Path) -> bool:
+        """Whether the model is a sequence classifier."""
+        return architecture(read_package_json(folder / "config.json")).endswith("ForSequenceClassification")
+
+    @staticmethod
+    def defect(folder: Path) -> str:
         """Which other number of labels it has."""
+        config = read_package_json(folder / "config.json")
         # transformers omits id2label if there are two labels.
         labels = len(config["id2label"]) if config.get("id2label") else 2
         return "" if labels == 1 else f"a classifier with {labels} labels; a reranker has exactly one"
@@ -40,16 +47,51 @@ class OneLabel:
                 output_loading_info=True,
             )
         except Exception as error:  # safetensors and transformers raise many types; all mean "cannot be loaded"
-            raise PackageError(f"{folder}: transformers cannot load it ({_first_line(error)})") from None
+            raise cannot_load(folder, error) from None
         if missing := sorted(loading["missing_keys"]):
             # transformers would fill them with random numbers and only warn.
             raise PackageError(f"{folder}: the weights lack {', '.join(missing[:3])}; this is no whole cross-encoder")
         return model
 
+    @staticmethod
+    def drafted(_: Path, config: Any) -> Any:
+        """A classifier with random weights."""
+        from transformers import AutoModelForSequenceClassification
+
+        config.num_labels = 1
+        return AutoModelForSequenceClassification.from_config(config)
+
+    @staticmethod
+    def made(model: Any) -> bool:
+        """Whether it is such a class of transformers."""
+        return type(model).__name__.endswith("ForSequenceClassification")
+
+    @staticmethod
+    def save(model: Any, folder: Path, max_length: int) -> None:
+        """Write weights and config.
+
+        The config names the sigmoid that readers apply to the model's logits to get probabilities, under two keys:
+        sentence-transformers reads the first; its versions before 4 and vLLM the second.
+        """
+        model.config.id2label, model.config.label2id = {0: "RELEVANCE"}, {"RELEVANCE": 0}
+        model.config.architectures = [type(model).__name__]
+        model.save_pretrained(folder, safe_serialization=True)
+        config = read_json(folder / "config.json")
+        config["sentence_transformers"] = {"activation_fn": SIGMOID, "version": "6.2.0"}
+        config["sbert_ce_default_activation_function"] = SIGMOID
+        config["dtype"] = "float32"
+        write_json(folder / "config.json", config)
+        write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+
 
 def architecture(config: Mapping[str, Any]) -> str:
     """The class that a model was saved as."""
     return str((config.get("architectures") or ["unknown"])[0])
+
+
+def cannot_load(folder: Path, error: Exception) -> PackageError:
+    """Says in one line that a folder's model cannot be loaded."""
+    return PackageError(f"{folder}: transformers cannot load it ({_first_line(error)})")
 
 
 def _first_line(error: Exception) -> str:

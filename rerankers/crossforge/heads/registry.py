@@ -9,6 +9,12 @@ from crossforge.plugins import Plugin, Registry
 if TYPE_CHECKING:
     from crossforge.heads.base import ScoringHead
 
+# The first that claims a folder is taken.
 HEADS: Registry[ScoringHead] = Registry(
-    "heads", "scoring head", {"one_label": Plugin("crossforge.heads.one_label:OneLabel", "a classifier with one label")}
+    "heads",
+    "scoring head",
+    {
+        "modular": Plugin("crossforge.heads.modular:Modular", "modules behind an encoder: pooling, dense layers"),
+        "one_label": Plugin("crossforge.heads.one_label:OneLabel", "a classifier with one label"),
+    },
 )

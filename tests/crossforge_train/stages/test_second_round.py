@@ -50,7 +50,8 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) ->
     texts = [document.full_text for document in list(collection.corpus.values())[:8]]
     second, shipped = (Reranker(folder / name) for name in ("finetune-2/model", "package"))
     assert not np.allclose(first.score("bread", texts), second.score("bread", texts), atol=1e-3)
-    np.testing.assert_allclose(second.score("bread", texts), shipped.score("bread", texts), atol=1e-6)
+    as_trained = shipped.manifest.raw_logits(shipped.score("bread", texts))
+    np.testing.assert_allclose(second.score("bread", texts), as_trained, atol=1e-4)
     curves = read_json(folder / "evaluate" / "report.json")["training"]
     assert curves["first_stage_dev"] == read_json(folder / "finetune-2" / "history.json")["first_stage_dev"]
 

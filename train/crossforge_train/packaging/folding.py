@@ -64,7 +64,7 @@ def fold_calibrator(folder: Path, calibrator: Calibrator) -> str:
 def _layers_with_one_output(folder: Path) -> Iterator[_Layer]:
     from safetensors import safe_open
 
-    for path in sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*_*/*.safetensors")):
+    for path in sorted(folder.glob("*.safetensors")) + sorted(folder.glob("[0-9]*_*/*.safetensors")):
         with safe_open(path, framework="numpy") as tensors:
             names = set(tensors.keys())
             for weight in sorted(name for name in names if name.endswith("weight")):
@@ -75,13 +75,14 @@ def _layers_with_one_output(folder: Path) -> Iterator[_Layer]:
 
 
 def _initializers(graph: Any, layer: _Layer) -> tuple[Any, Any] | None:
-    """The layer's weight and bias in an ONNX graph, found by their values: exporters name them as they like."""
+    """The weight and bias of the node that gives the logits, if they are the layer's: exporters name them freely."""
     from onnx.numpy_helper import to_array
 
     by_name = {found.name: found for found in graph.initializer}
     for node in graph.node:
         parts = [by_name.get(name) for name in node.input]
-        if node.op_type != "Gemm" or len(parts) != 3 or parts[1] is None or parts[2] is None:
+        is_last = node.op_type == "Gemm" and node.output[0] == graph.output[0].name
+        if not is_last or len(parts) != 3 or parts[1] is None or parts[2] is None:
             continue
         values = (to_array(parts[1]).ravel(), to_array(parts[2]).ravel())
         if np.array_equal(values[0], layer.weight.ravel()) and np.array_equal(values[1], layer.bias.ravel()):

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crossforge.errors import InputError
+from crossforge.heads.choice import named_head
+from crossforge.heads.one_label import OneLabel
 from crossforge_train.base_model import find_base_model
 from crossforge_train.libraries import quieten
 
@@ -20,7 +22,7 @@ def require_trainable(name: str) -> None:
     The export is tried with a single layer of random weights and a small vocabulary, which takes seconds.
     """
     quieten()
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     from crossforge_train import model_export
 
@@ -35,11 +37,11 @@ def require_trainable(name: str) -> None:
             f"base model {name}: its tokenizer has no padding token, so texts of several lengths make no batch; name "
             f"one of its tokens as pad_token in {folder / 'tokenizer_config.json'}"
         )
-    config.num_hidden_layers = config.num_labels = 1
+    config.num_hidden_layers = 1
     config.vocab_size = min(config.vocab_size, max(_WORDS, tokenizer.pad_token_id + 1))
     with TemporaryDirectory() as made:
         try:
-            model = AutoModelForSequenceClassification.from_config(config)
+            model = (named_head(folder) or OneLabel()).drafted(folder, config)
             model_export.save_checkpoint(model, folder, Path(made), _LENGTH)
             model_export.export_onnx(model, Path(made))
         except Exception as error:  # as many types again

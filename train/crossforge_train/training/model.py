@@ -8,8 +8,10 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from crossforge.backends.last_layer import shorten_last_layer
+from crossforge.heads.modular import is_modular
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.training.lora import add_adapters
+from crossforge_train.training.modular import modular_cross_encoder
 
 # The modules that transformers adds to an encoder for classification. The pooler counts: a bi-encoder averages its
 # tokens and never trained one. At the body's rate, the head learns too slowly for a short training (docs/results.md).
@@ -18,14 +20,7 @@ HEAD = r"\b(pooler|pre_classifier|classifier|score)\b"
 
 def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     """Load the base model as a `CrossEncoder` that returns raw logits; seed first, for a fresh head."""
-    model = CrossEncoder(
-        str(base_model),
-        num_labels=1,
-        max_length=config.most_tokens,
-        activation_fn=torch.nn.Identity(),
-        local_files_only=True,
-        model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},
-    )
+    model = modular_cross_encoder(base_model) if is_modular(base_model) else _classifier(base_model, config)
     _set_dropout(model, config.dropout)
     shorten_last_layer(model.model)
     if config.lora:
@@ -33,6 +28,17 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     if config.freeze_embeddings:
         model.model.get_input_embeddings().requires_grad_(False)
     return model
+
+
+def _classifier(base_model: Path, config: TrainingConfig) -> CrossEncoder:
+    return CrossEncoder(
+        str(base_model),
+        num_labels=1,
+        max_length=config.most_tokens,
+        activation_fn=torch.nn.Identity(),
+        local_files_only=True,
+        model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},
+    )
 
 
 def _attention() -> str | None:
