@@ -154,6 +154,37 @@ def make_modular(folder: Path, encoder: Path, pooling: str | list[str] = "mean",
     return folder
 
 
+DECODER_TEMPLATE = (
+    "judge : {% for m in messages %}{% if m.role == 'system' %}{{ m.content }} {% elif m.role == 'query' %}"
+    "query : {{ m.content }}\n{% else %}document : {{ m.content }}\nanswer :{% endif %}{% endfor %}"
+)
+
+
+def make_decoder(folder: Path, kind: str = "qwen3", template: str | None = DECODER_TEMPLATE, **settings: Any) -> Path:
+    """A random causal language model with the words of the toy collection, and a chat template for pairs."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    words = ["<pad>", "<unk>", "yes", "no", "judge", "query", "document", "answer", ":", *map(str, range(10))]
+    words += sorted({*FILLER, *TOPICS, *" ".join(TOPICS.values()).split()} - set(words))
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", model_max_length=64, padding_side="left"
+    )
+    fast.chat_template = template
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind, vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, head_dim=16,
+        num_key_value_heads=1, intermediate_size=64, max_position_embeddings=96, initializer_range=0.3,
+        bos_token_id=None, eos_token_id=None, **settings,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
 def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dict) -> Path:
     """A config file that runs in seconds; `sections` override or add keys."""
     import yaml

@@ -10,9 +10,11 @@ from typing import Any
 from crossforge.backends.base import Backend
 from crossforge.backends.choice import open_backend
 from crossforge.errors import InputError, PackageError
-from crossforge.heads.choice import scoring_head
+from crossforge.heads.choice import named_head, scoring_head
+from crossforge.heads.decoder import pad_token_id
 from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest
 from crossforge.package_files import read_package_json, require_package_file
+from crossforge.templates import TemplateTokenizer
 from crossforge.tokenization import PairTokenizer
 
 # Positions of BERT-like models, assumed if the config does not give a number.
@@ -71,7 +73,10 @@ def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
         raise InputError(f"{folder}: max_length is {max_length}, but the model has {positions} positions")
     tokenizer_file = folder / "tokenizer.json"
     require_package_file(tokenizer_file)
-    pad_id = int(config.get("pad_token_id") or 0)
+    pad_id = pad_token_id(folder, config) or 0
+    head = named_head(folder)
+    if head and (template := head.template(folder)):
+        return TemplateTokenizer(tokenizer_file, max_length, template, pad_id=pad_id)
     return PairTokenizer(tokenizer_file, max_length, pad_id=pad_id, segments=uses_segments(folder))
 
 

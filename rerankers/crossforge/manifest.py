@@ -28,6 +28,7 @@ _LOADED = (
     "config_sentence_transformers.json",
     "model.safetensors",
     "modules.json",
+    "pair_template.json",
     "onnx/model.onnx",
     "onnx/model_int8.onnx",
     "sentence_bert_config.json",

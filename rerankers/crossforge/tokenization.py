@@ -15,7 +15,7 @@ from crossforge.errors import InputError, PackageError
 # With less room than this for the document, a score says nothing about it.
 MIN_DOCUMENT_TOKENS = 8
 # Characters of a text that are tokenized for each token that fits; a text of longer tokens is tokenized whole.
-_CHARACTERS = 32
+CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class PairTokenizer:
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0, segments: bool = True) -> None:
-        self._tokenizer, self._plain = _read(tokenizer_file), _read(tokenizer_file)
+        self._tokenizer, self._plain = read_tokenizer(tokenizer_file), read_tokenizer(tokenizer_file)
         self.max_length = max_length
         self._pad_id = pad_id
         self._segments = segments
@@ -57,14 +57,14 @@ class PairTokenizer:
         """
         for query in dict.fromkeys(query for query, _ in pairs):
             self.require_room(query)
-        cleaned = [(_clean(query), _clean(document)) for query, document in pairs]
-        encodings = _encoded(self._tokenizer, cleaned, self.max_length)
+        texts = [(cleaned(query), cleaned(document)) for query, document in pairs]
+        encodings = _encoded(self._tokenizer, texts, self.max_length)
         return [EncodedPair(found.ids, found.type_ids, bool(found.overflowing)) for found in encodings]
 
     def spans(self, text: str, most: int | None = None) -> list[tuple[int, int]]:
         """The (start, end) character spans of a text's tokens, special ones excluded; of the first `most` at least."""
-        text = _clean(text)
-        if most is not None and (end := most * _CHARACTERS) < len(text):
+        text = cleaned(text)
+        if most is not None and (end := most * CHARACTERS) < len(text):
             found = self._plain.encode(text[:end], add_special_tokens=False).offsets
             if len(found) > most and _is_far_from(end, found[most - 1][1]):
                 return list(found[:most])
@@ -87,7 +87,7 @@ class PairTokenizer:
     def fits(self, query: str) -> bool:
         """Whether the query leaves at least `MIN_DOCUMENT_TOKENS` tokens for a document."""
         # Every token covers at least one byte, so short queries need not be tokenized.
-        if len(_clean(query).encode()) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
+        if len(cleaned(query).encode()) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
             return True
         return self.document_room(query) >= MIN_DOCUMENT_TOKENS
 
@@ -114,14 +114,16 @@ class TextTokenizer:
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0) -> None:
-        self._tokenizer = _read(tokenizer_file)
+        self._tokenizer = read_tokenizer(tokenizer_file)
         self._max_length = max_length
         self._tokenizer.enable_truncation(max_length)
         self._pad_id = pad_id
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text."""
-        return [found.ids for found in _encoded(self._tokenizer, [(_clean(text),) for text in texts], self._max_length)]
+        return [
+            found.ids for found in _encoded(self._tokenizer, [(cleaned(text),) for text in texts], self._max_length)
+        ]
 
     def pad(self, encoded: Sequence[list[int]]) -> dict[str, NDArray[np.int64]]:
         """`input_ids`, `attention_mask` and `token_type_ids`, each int64 of shape (texts, longest)."""
@@ -129,7 +131,12 @@ class TextTokenizer:
         return {**arrays, "token_type_ids": np.zeros_like(arrays["input_ids"])}
 
 
-def _read(tokenizer_file: Path) -> Any:
+def read_tokenizer(tokenizer_file: Path) -> Any:
+    """A `tokenizers.Tokenizer` that does not pad.
+
+    Raises:
+        PackageError: the file cannot be read.
+    """
     from tokenizers import Tokenizer
 
     try:
@@ -142,7 +149,7 @@ def _read(tokenizer_file: Path) -> Any:
 
 def _encoded(tokenizer: Any, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Any]:
     """Encode texts or pairs, of whose last texts no more is tokenized than can be read, however long they are."""
-    end = max_length * _CHARACTERS
+    end = max_length * CHARACTERS
     found = tokenizer.encode_batch([_given(*before, last[:end]) for *before, last in texts])
     undecided = [
         position
@@ -179,7 +186,12 @@ def _padded(encoded: Sequence[list[int]], pad_id: int) -> dict[str, NDArray[np.i
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def _clean(text: Any) -> str:
+def cleaned(text: Any) -> str:
+    """The text as it can be tokenized.
+
+    Raises:
+        InputError: it is no text.
+    """
     if not isinstance(text, str):
         raise InputError(f"expected text, found {type(text).__name__}")
     # Lone surrogates cannot be encoded as UTF-8, and mean nothing to a model.

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossforge.errors import InputError
 from crossforge.files import read_json, sha256
 from crossforge.heads.choice import named_head
-from crossforge.heads.modular import is_modular
+from crossforge.heads.modular import holds_modules
 from crossforge.heads.one_label import architecture
 from crossforge.loading import holds_reranker
 
@@ -49,7 +49,7 @@ def local_base_model(name: str) -> Path | None:
 
 def is_bi_encoder(folder: Path) -> bool:
     """Whether a base model is a SentenceTransformer, trained to embed texts so that their cosines are meaningful."""
-    return (folder / "modules.json").is_file() and not (holds_reranker(folder) or is_modular(folder))
+    return (folder / "modules.json").is_file() and not (holds_reranker(folder) or holds_modules(folder))
 
 
 def weights_hash(name: str) -> dict[str, str]:
@@ -111,7 +111,7 @@ def _from_package(name: str) -> tuple[Path | None, str]:
 def _require_encoder(folder: Path, name: str) -> None:
     config = read_json(folder / "config.json")
     kind = architecture(config)
-    if "CausalLM" in kind or "ConditionalGeneration" in kind or config.get("is_decoder"):
+    if "ConditionalGeneration" in kind or config.get("is_decoder"):
         raise InputError(f"base model {name}: {kind} is not an encoder; use a BERT-like model")
     head = named_head(folder)
     if head and (defect := head.defect(folder)):

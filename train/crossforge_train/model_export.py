@@ -14,8 +14,10 @@ from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.backends.model_files import MODEL_FILE
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
-from crossforge.heads.choice import head_of
+from crossforge.heads.choice import head_of, named_head
+from crossforge.heads.one_label import SIGMOID
 from crossforge.loading import uses_segments
+from crossforge.templates import PairTemplate, write_template
 
 _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Settings left over from making or loading the base model; FastEmbed truncates at `max_length` if it is below ours.
@@ -34,6 +36,9 @@ def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int)
     folder.mkdir(parents=True, exist_ok=True)
     head_of(model).save(model, folder, max_length)
     _write_tokenizer(base_model, folder, max_length)
+    base_head = named_head(base_model)
+    if base_head and (template := base_head.template(base_model)):
+        _keep_template(base_model, folder, template)
 
 
 def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
@@ -50,6 +55,34 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     write_json(folder / "special_tokens_map.json", special)
     _write_vocabulary(tokenizer, base_model, folder)
+
+
+def _keep_template(base_model: Path, folder: Path, template: PairTemplate) -> None:
+    """Write the template for the runtime, and the keys by which sentence-transformers applies the chat template."""
+    write_template(folder, template)
+    of_base = _settings(base_model / "sentence_bert_config.json").get("modality_config") or {}
+    message = of_base.get("message") or {"format": "flat"}
+    forward = {"method": "forward", "method_output_name": "logits"}
+    path = folder / "sentence_bert_config.json"
+    modalities = {"text": forward, "message": {**message, **forward}}
+    task = {
+        "transformer_task": "sequence-classification",
+        "module_output_name": "scores",
+        "modality_config": modalities,
+    }
+    write_json(path, {**task, "max_seq_length": _settings(path)["max_seq_length"]})
+    settings = _settings(base_model / "config_sentence_transformers.json")
+    prompts = {key: settings.get(key) for key in ("prompts", "default_prompt_name") if settings.get(key)}
+    named = {"model_type": "CrossEncoder", "activation_fn": SIGMOID, **prompts}
+    write_json(folder / "config_sentence_transformers.json", named)
+    module = "sentence_transformers.base.modules.transformer.Transformer"
+    write_json(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": module}])
+    padded = {**_settings(folder / "tokenizer_config.json"), "padding_side": "right", "truncation_side": "right"}
+    write_json(folder / "tokenizer_config.json", padded)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
 
 
 def _write_settings(base_model: Path, folder: Path) -> None:

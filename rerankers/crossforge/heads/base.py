@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from crossforge.templates import PairTemplate
+
 
 class ScoringHead(Protocol):
     """One kind of scoring model, known by the files of its folder."""
 
     kind: str
+    readers: str  # what reads a package with such a head
+    native: bool  # whether sentence-transformers' CrossEncoder trains such a folder as this loads it
 
     def claims(self, folder: Path) -> bool:
         """Whether a folder's model has a head of this kind, usable or not.
@@ -21,6 +25,10 @@ class ScoringHead(Protocol):
 
     def defect(self, folder: Path) -> str:
         """Why a head of this kind cannot score pairs; empty if it can."""
+        ...
+
+    def template(self, folder: Path) -> PairTemplate | None:
+        """The texts around query and document; None if the tokenizer joins the two by itself."""
         ...
 
     def load(self, folder: Path) -> Any:

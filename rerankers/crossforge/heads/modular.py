@@ -13,6 +13,7 @@ from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json
 from crossforge.heads.one_label import SIGMOID, architecture, cannot_load
 from crossforge.package_files import read_package_json
+from crossforge.templates import PairTemplate
 
 MODULES_FILE = "modules.json"
 SETTINGS_FILE = "config_sentence_transformers.json"
@@ -26,6 +27,8 @@ class Modular:
     """See `ScoringHead`."""
 
     kind = "a CrossEncoder of several modules"
+    readers = "crossforge, sentence-transformers from 6, and clients of ONNX models"
+    native = False
 
     @staticmethod
     def claims(folder: Path) -> bool:
@@ -49,6 +52,11 @@ class Modular:
             return f"it pools by {odd[0]}; crossforge reads {', '.join(_POOLINGS)}"
         scores = [found["out_features"] for name, found in modules if found.get("module_output_name") == "scores"]
         return "" if scores == [1] else f"its last layer gives {scores or 'no'} scores; a reranker gives exactly one"
+
+    @staticmethod
+    def template(folder: Path) -> PairTemplate | None:
+        """None: these are encoders."""
+        return None
 
     @staticmethod
     def load(folder: Path) -> Any:
@@ -104,11 +112,15 @@ class Modular:
 
 
 def is_modular(folder: Path) -> bool:
-    """Whether a folder holds a CrossEncoder of several modules; older folders of modules do not say what they are."""
-    if not (folder / MODULES_FILE).is_file() or _settings(folder).get("model_type") != "CrossEncoder":
-        return False
-    # A classifier is one module, and a model of its own.
-    return not architecture(read_package_json(folder / "config.json")).endswith("ForSequenceClassification")
+    """Whether a folder holds a CrossEncoder of modules behind an encoder."""
+    # Classifiers and decoders are models of their own, with or without such a list.
+    kind = architecture(read_package_json(folder / "config.json"))
+    return holds_modules(folder) and not kind.endswith(("ForSequenceClassification", "ForCausalLM"))
+
+
+def holds_modules(folder: Path) -> bool:
+    """Whether a folder is a list of modules that makes a CrossEncoder, of whatever kind."""
+    return (folder / MODULES_FILE).is_file() and _settings(folder).get("model_type") == "CrossEncoder"
 
 
 def _pooling_modes(settings: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from crossforge.errors import PackageError
 from crossforge.files import read_json, write_json
 from crossforge.package_files import read_package_json
+from crossforge.templates import PairTemplate, read_template
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 
@@ -17,6 +18,8 @@ class OneLabel:
     """See `ScoringHead`."""
 
     kind = "a sequence classifier"
+    readers = "all clients of docs/clients.md"
+    native = True
 
     @staticmethod
     def claims(folder: Path) -> bool:
@@ -30,6 +33,11 @@ class OneLabel:
         # transformers omits id2label if there are two labels.
         labels = len(config["id2label"]) if config.get("id2label") else 2
         return "" if labels == 1 else f"a classifier with {labels} labels; a reranker has exactly one"
+
+    @staticmethod
+    def template(folder: Path) -> PairTemplate | None:
+        """The one that is kept in the folder, if any."""
+        return read_template(folder)
 
     @staticmethod
     def load(folder: Path) -> Any:

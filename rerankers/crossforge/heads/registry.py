@@ -15,6 +15,7 @@ HEADS: Registry[ScoringHead] = Registry(
     "scoring head",
     {
         "modular": Plugin("crossforge.heads.modular:Modular", "modules behind an encoder: pooling, dense layers"),
+        "decoder": Plugin("crossforge.heads.decoder:Decoder", "a causal language model that answers yes or no"),
         "one_label": Plugin("crossforge.heads.one_label:OneLabel", "a classifier with one label"),
     },
 )

@@ -38,6 +38,8 @@ def require_trainable(name: str) -> None:
             f"one of its tokens as pad_token in {folder / 'tokenizer_config.json'}"
         )
     config.num_hidden_layers = 1
+    if getattr(config, "layer_types", None):  # one for each layer
+        config.layer_types = config.layer_types[:1]
     config.vocab_size = min(config.vocab_size, max(_WORDS, tokenizer.pad_token_id + 1))
     with TemporaryDirectory() as made:
         try:

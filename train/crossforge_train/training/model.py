@@ -8,10 +8,10 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from crossforge.backends.last_layer import shorten_last_layer
-from crossforge.heads.modular import is_modular
+from crossforge.heads.choice import named_head, scoring_head
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.training.lora import add_adapters
-from crossforge_train.training.modular import modular_cross_encoder
+from crossforge_train.training.scoring import scoring_cross_encoder
 
 # The modules that transformers adds to an encoder for classification. The pooler counts: a bi-encoder averages its
 # tokens and never trained one. At the body's rate, the head learns too slowly for a short training (docs/results.md).
@@ -20,7 +20,11 @@ HEAD = r"\b(pooler|pre_classifier|classifier|score)\b"
 
 def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     """Load the base model as a `CrossEncoder` that returns raw logits; seed first, for a fresh head."""
-    model = modular_cross_encoder(base_model) if is_modular(base_model) else _classifier(base_model, config)
+    head = named_head(base_model)
+    native = head is None or head.native
+    model = (
+        _classifier(base_model, config) if native else scoring_cross_encoder(scoring_head(base_model).load(base_model))
+    )
     _set_dropout(model, config.dropout)
     shorten_last_layer(model.model)
     if config.lora:

@@ -1,4 +1,4 @@
-"""A modular CrossEncoder in training: one module of sentence-transformers around crossforge's own scoring model."""
+"""A scoring model in training: one module of sentence-transformers around what crossforge loads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import torch
 from safetensors.torch import save_file
 from sentence_transformers import CrossEncoder
 from torch import Tensor
-
-from crossforge.heads.choice import scoring_head
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -33,7 +31,7 @@ class _Scores(torch.nn.Module):
         save_file(tensors, Path(output_path) / "model.safetensors", metadata={"format": "pt"})
 
 
-class _ModularCrossEncoder(CrossEncoder):
+class _ScoringCrossEncoder(CrossEncoder):
     """Its checkpoints hold all weights in one file, under the names that its `model` gives them."""
 
     @property
@@ -42,11 +40,6 @@ class _ModularCrossEncoder(CrossEncoder):
         return self[0].model
 
 
-def modular_cross_encoder(folder: Path) -> CrossEncoder:
-    """The modular CrossEncoder of a folder, which returns raw logits.
-
-    Raises:
-        PackageError: the folder cannot be loaded.
-    """
-    model = scoring_head(folder).load(folder)
-    return _ModularCrossEncoder(modules=[_Scores(model)], activation_fn=torch.nn.Identity())
+def scoring_cross_encoder(model: Any) -> CrossEncoder:
+    """A CrossEncoder around a scoring model, which returns its raw logits."""
+    return _ScoringCrossEncoder(modules=[_Scores(model)], activation_fn=torch.nn.Identity())

@@ -1,0 +1,208 @@
+"""A causal language model that answers yes or no: its score is the logit of the one less that of the other.
+
+Both logits are products of the last token's hidden state with rows of the output matrix, so their difference is the
+product with the difference of the rows: an ordinary sequence classifier with one label, which is what this loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crossforge.errors import InputError, PackageError
+from crossforge.files import read_json
+from crossforge.heads.one_label import OneLabel, architecture, cannot_load
+from crossforge.package_files import read_package_json
+from crossforge.templates import PairTemplate
+from crossforge.tokenization import read_tokenizer
+
+_YES, _NO = "yes", "no"
+_QUERY, _DOCUMENT = "QUERYPLACEHOLDER", "DOCUMENTPLACEHOLDER"
+# What a model may do to its logits after the output matrix, and no classifier of transformers does.
+_AFTERWARDS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+_SCORE = "score.weight"
+
+
+class Decoder:
+    """See `ScoringHead`."""
+
+    kind = "a decoder that answers yes or no"
+    readers = OneLabel.readers
+    native = False
+
+    @staticmethod
+    def claims(folder: Path) -> bool:
+        """Whether the model is a causal language model."""
+        return architecture(read_package_json(folder / "config.json")).endswith("ForCausalLM")
+
+    @staticmethod
+    def defect(folder: Path) -> str:
+        """What it lacks to answer yes or no about a query and a document."""
+        config = read_package_json(folder / "config.json")
+        changed = [key for key in _AFTERWARDS if config.get(key) not in (None, 1, 1.0)]
+        if changed:
+            return f"it changes its logits after the output matrix ({changed[0]}), which no one-label head can"
+        try:
+            _template(folder)
+            _answers(folder)
+            _pad_id(folder)
+        except (PackageError, InputError) as error:
+            return str(error)
+        return ""
+
+    @staticmethod
+    def template(folder: Path) -> PairTemplate | None:
+        """Its chat template with roles "query" and "document", and its default prompt as the instruction."""
+        try:
+            return _template(folder)
+        except PackageError as error:
+            raise PackageError(f"{folder}: {error}") from None
+
+    @staticmethod
+    def load(folder: Path) -> Any:
+        """Load it as a sequence classifier whose head is the direction from no to yes."""
+        import torch
+        from transformers import AutoModelForSequenceClassification
+
+        try:
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                num_labels=1,
+                pad_token_id=_pad_id(folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+        except PackageError:
+            raise
+        except Exception as error:  # safetensors and transformers raise many types; all mean "cannot be loaded"
+            raise cannot_load(folder, error) from None
+        if sorted(loading["missing_keys"]) != [_SCORE]:
+            raise PackageError(f"{folder}: the weights lack {', '.join(sorted(loading['missing_keys'])[:3])}")
+        rows = _output_rows(folder, model, _answers(folder))
+        with torch.no_grad():
+            model.score.weight.copy_(rows[0] - rows[1] if len(rows) > 1 else rows[0])
+        return model
+
+    @staticmethod
+    def drafted(folder: Path, config: Any) -> Any:
+        """A classifier with random weights."""
+        from transformers import AutoModelForSequenceClassification
+
+        config.num_labels, config.pad_token_id = 1, _pad_id(folder)
+        return AutoModelForSequenceClassification.from_config(config)
+
+    @staticmethod
+    def made(model: Any) -> bool:
+        """Never: what it loads is a sequence classifier."""
+        return False
+
+    @staticmethod
+    def save(model: Any, folder: Path, max_length: int) -> None:
+        """Never called, since what it loads is a sequence classifier."""
+        raise NotImplementedError
+
+
+def _template(folder: Path) -> PairTemplate:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise PackageError('a decoder that is no package needs pip install "crossforge[torch]"') from None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers raises many types; all mean "cannot be loaded"
+        raise PackageError(f"transformers cannot load its tokenizer ({type(error).__name__})") from None
+    if not tokenizer.chat_template:
+        raise PackageError(
+            "a causal language model without a chat template, so nothing says how it reads a query and a document"
+        )
+    settings = _json(folder / "config_sentence_transformers.json")
+    prompt = (settings.get("prompts") or {}).get(settings.get("default_prompt_name"))
+    texts = [("system", prompt)] if prompt else []
+    messages = [
+        {"role": role, "content": _content(folder, text)}
+        for role, text in (*texts, ("query", _QUERY), ("document", _DOCUMENT))
+    ]
+    try:
+        rendered = tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception as error:  # templates raise what they like
+        raise PackageError(f"its chat template cannot be rendered ({type(error).__name__})") from None
+    before, found, rest = rendered.partition(_QUERY)
+    between, found_too, after = rest.partition(_DOCUMENT)
+    if not found or not found_too or _QUERY in after or _DOCUMENT in after:
+        raise PackageError(
+            'its chat template has no one place for each of the roles "query" and "document"; give it one that has '
+            "(chat_template.jinja), as sentence-transformers asks for, too"
+        )
+    return PairTemplate(before, between, after)
+
+
+def _content(folder: Path, text: str) -> Any:
+    """A message's content in the form that the folder's settings name."""
+    modalities = _json(folder / "sentence_bert_config.json").get("modality_config") or {}
+    structured = (modalities.get("message") or {}).get("format") == "structured"
+    return [{"type": "text", "text": text}] if structured else text
+
+
+def _answers(folder: Path) -> list[int]:
+    """Ids of the tokens that mean relevant and, if any does, not: those of a LogitScore module, else yes and no."""
+    path = folder / "modules.json"
+    modules = read_json(path) if path.is_file() else []
+    for entry in modules:
+        if str(entry.get("type", "")).endswith(".LogitScore"):
+            settings = read_package_json(folder / str(entry["path"]) / "config.json")
+            return [found for key in ("true_token_id", "false_token_id") if (found := settings.get(key)) is not None]
+    ids = [_token_id(folder, word) for word in (_YES, _NO)]
+    missing = [word for word, found in zip((_YES, _NO), ids, strict=True) if found is None]
+    if missing:
+        raise PackageError(f"{missing[0]!r} is no single token of its vocabulary, so it has no logit of its own")
+    return [found for found in ids if found is not None]
+
+
+def _token_id(folder: Path, word: str) -> int | None:
+    found: int | None = read_tokenizer(folder / "tokenizer.json").token_to_id(word)
+    return found
+
+
+def _pad_id(folder: Path) -> int:
+    found = pad_token_id(folder, read_package_json(folder / "config.json"))
+    if found is None:
+        raise PackageError(
+            "its tokenizer has no padding token, so texts of several lengths make no batch; name one of its tokens as "
+            "pad_token in tokenizer_config.json"
+        )
+    return found
+
+
+def pad_token_id(folder: Path, config: Mapping[str, Any]) -> int | None:
+    """The padding token of a model's config, or of its tokenizer if the config names none."""
+    if config.get("pad_token_id") is not None:
+        return int(config["pad_token_id"])
+    named = _json(folder / "tokenizer_config.json").get("pad_token")
+    word = named.get("content") if isinstance(named, Mapping) else named
+    return None if word is None else _token_id(folder, str(word))
+
+
+def _output_rows(folder: Path, model: Any, ids: list[int]) -> list[Any]:
+    """Rows of the output matrix, in fp32: of its own file entry, or of the input matrix where both are one."""
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as tensors:
+            names = set(tensors.keys())
+            if "lm_head.bias" in names:
+                raise PackageError(f"{folder}: its output layer has a bias, which a classifier's head has not")
+            if "lm_head.weight" in names:
+                matrix = tensors.get_slice("lm_head.weight")
+                return [matrix[found].float() for found in ids]
+    if not getattr(model.config, "tie_word_embeddings", False):
+        raise PackageError(f"{folder}: the weights lack lm_head.weight; copy the model again")
+    embeddings = model.get_input_embeddings().weight
+    return [embeddings[found].detach().float() for found in ids]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return read_package_json(path) if path.is_file() else {}

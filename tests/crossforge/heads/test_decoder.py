@@ -1,0 +1,144 @@
+"""Decoders that answer yes or no: a classifier's logits equal theirs, and only the document is ever cut."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import CrossEncoder
+from support import DECODER_TEMPLATE, make_decoder
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from crossforge import Reranker
+from crossforge.errors import InputError, PackageError
+from crossforge.heads.choice import scoring_head
+from crossforge.loading import pair_tokenizer
+from crossforge_train.base_model import find_base_model, is_bi_encoder
+from crossforge_train.model_export import export_onnx, save_checkpoint
+
+PAIRS = [("bread oven", "flour and yeast"), ("bread oven", "a boat"), ("sail", "wind tide crew " * 6)]
+LONG = ("sail", "wind the tide " * 40)
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_decoder(tmp_path_factory.mktemp("decoder") / "model")
+
+
+def causal_logits(folder: Path) -> list[float]:
+    """Yes less no after the whole template, one pair at a time."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    found = []
+    for query, document in PAIRS:
+        messages = [{"role": "query", "content": query}, {"role": "document", "content": document}]
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        with torch.no_grad():
+            last = model(**tokenizer(text, return_tensors="pt", add_special_tokens=False)).logits[0, -1]
+        found.append(float(last[yes] - last[no]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [("qwen3", {}), ("llama", {"tie_word_embeddings": True}), ("llama", {"pad_token_id": 0})]
+)
+def test_logits_equal_those_of_the_causal_model(tmp_path: Path, kind: str, settings: dict) -> None:
+    folder = make_decoder(tmp_path / "model", kind, **settings)
+    found = Reranker(folder).score_pairs(PAIRS).logits
+    assert found == pytest.approx(causal_logits(folder), abs=1e-4)
+    assert np.ptp(found) > 1e-2
+
+
+def test_it_is_a_base_model_and_no_bi_encoder(decoder: Path) -> None:
+    assert find_base_model(str(decoder)) == decoder
+    assert not is_bi_encoder(decoder)
+
+
+def test_only_the_document_is_cut(decoder: Path) -> None:
+    tokenizer, words = pair_tokenizer(decoder, 24), AutoTokenizer.from_pretrained(decoder)
+    (whole, cut) = tokenizer.encode([("sail", "wind"), LONG])
+    text = [" ".join(words.convert_ids_to_tokens(found.ids)) for found in (whole, cut)]
+    assert text[0] == "judge : query : sail document : wind answer :"
+    assert text[1] == "judge : query : sail document : " + "wind the tide " * 5 + "answer :"
+    assert (whole.truncated, cut.truncated, len(cut.ids)) == (False, True, 24)
+    assert tokenizer.document_room("sail") == 15
+    with pytest.raises(InputError, match="shorten the query"):
+        tokenizer.encode([("sail " * 12, "wind")])
+
+
+def test_the_default_prompt_is_the_instruction(decoder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(decoder, tmp_path / "model"))
+    settings = {"model_type": "CrossEncoder", "prompts": {"search": "old bread"}, "default_prompt_name": "search"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    template = scoring_head(folder).template(folder)
+    assert template is not None
+    assert template.before == "judge : old bread query : "
+    assert template.around("q", "d") == "judge : old bread query : q\ndocument : d\nanswer :"
+
+
+@pytest.mark.usefixtures("quickly")
+def test_a_saved_one_is_a_classifier_that_sentence_transformers_reads_with_its_template(
+    decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, saved = scoring_head(decoder).load(decoder), tmp_path / "saved"
+    save_checkpoint(model, decoder, saved, 40)
+    export_onnx(model, saved)
+    assert json.loads((saved / "config.json").read_text())["architectures"] == ["Qwen3ForSequenceClassification"]
+    there = CrossEncoder(str(saved), device="cpu")
+    assert there.max_seq_length == 40
+    expected = there.predict([*PAIRS, LONG], activation_fn=torch.nn.Identity())
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    reranker = Reranker(saved)
+    assert reranker.backend_name == "onnx"
+    assert reranker.score_pairs([*PAIRS, LONG]).logits == pytest.approx(expected, abs=1e-4)
+
+
+def without(name: str, key: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        value = json.loads((folder / name).read_text())
+        value.pop(key)
+        (folder / name).write_text(json.dumps(value))
+
+    return spoil
+
+
+REFUSED: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
+    "no template": ({"template": None}, lambda folder: None, "without a chat template"),
+    "no document": ({"template": "{{ messages[0].content }}"}, lambda folder: None, "no one place for each"),
+    "twice": ({"template": DECODER_TEMPLATE * 2}, lambda folder: None, "no one place for each"),
+    "no padding": ({}, without("tokenizer_config.json", "pad_token"), "no padding token"),
+    "no word": (
+        {},
+        lambda folder: (folder / "tokenizer.json").write_text(
+            (folder / "tokenizer.json").read_text().replace('"no":', '"nope":')
+        ),
+        "'no' is no single token",
+    ),
+    "soft cap": (
+        {},
+        lambda folder: (folder / "config.json").write_text(
+            json.dumps({**json.loads((folder / "config.json").read_text()), "final_logit_softcapping": 30.0})
+        ),
+        "final_logit_softcapping",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_it_lacks_is_told_in_one_line(tmp_path: Path, name: str) -> None:
+    settings, spoil, why = REFUSED[name]
+    folder = make_decoder(tmp_path / "model", **settings)
+    spoil(folder)
+    for opened, kind in ((Reranker, PackageError), (lambda path: find_base_model(str(path)), InputError)):
+        with pytest.raises(kind, match=why) as caught:
+            opened(folder)
+        assert "\n" not in str(caught.value)
