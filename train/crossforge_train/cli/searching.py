@@ -128,7 +128,9 @@ def inspect(
     context: typer.Context,
     target: Annotated[
         Path,
-        typer.Argument(help="A reranker package, a collection's folder, or a config file.", show_default=False),
+        typer.Argument(
+            help="A reranker package, a model's or collection's folder, or a config file.", show_default=False
+        ),
     ],
     model: Annotated[
         Path | None,
@@ -140,12 +142,16 @@ def inspect(
     max_queries: Annotated[int, typer.Option(help="Queries of each split to search, by a seeded draw.", min=1)] = 2000,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a package, whose files are checked against their hashes, or a collection."""
+    """Describe a package, whose files are checked against their hashes, a model, or a collection."""
     if (target / MANIFEST_FILE).is_file():
         why = f"only for a collection or a config; {target} is a reranker package"
         refuse(context, why, "model", "max_length", "max_queries")
         packaged = _package_facts(target)
         show_json(packaged) if as_json else show_facts(packaged, f"reranker package {target}")
+        return
+    if _is_model(target):
+        refuse(context, f"only for a collection or a config; {target} is a model", "model", "max_length", "max_queries")
+        _inspect_model(target, as_json=as_json)
         return
     if target.is_dir() and model is None:
         refuse(context, "needs --model, whose tokenizer counts the tokens", "max_length")
@@ -184,6 +190,20 @@ def _documents_from_stdin() -> list[Document]:
         error_console.print("[dim]reading documents from standard input, one per line; press Ctrl-D to end[/]")
     text = decoded(sys.stdin.buffer.read(), "standard input")
     return parse_documents(io.StringIO(text, newline=None), "standard input", jsonl=text.lstrip().startswith("{"))
+
+
+def _is_model(target: Path) -> bool:
+    from crossforge_train.collections.storage import is_collection
+    from crossforge_train.inspection.model import holds_model
+
+    return holds_model(target) and not is_collection(target)
+
+
+def _inspect_model(target: Path, *, as_json: bool) -> None:
+    from crossforge_train.inspection.model import model_facts
+
+    facts = model_facts(target)
+    show_json(facts) if as_json else show_facts(facts, f"model {target}")
 
 
 def _package_facts(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""What a model is, how it would be used, and what reads a package that is made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crossforge.heads.choice import named_head
+from crossforge.heads.one_label import OneLabel
+from crossforge.loading import token_limit
+from crossforge_train.base_model import find_base_model, is_bi_encoder
+
+
+def model_facts(folder: Path) -> dict[str, str | int]:
+    """Facts about a model's folder, in words; nothing of it is loaded but its settings.
+
+    Raises:
+        InputError: it is of no use here; the message says why.
+        PackageError: it has no readable `config.json`.
+    """
+    find_base_model(str(folder))
+    head = named_head(folder)
+    template = head.template(folder) if head else None
+    pairs = template.around("{query}", "{document}") if template else "none: the tokenizer joins query and document"
+    return {
+        "is": head.kind if head else "a bi-encoder" if is_bi_encoder(folder) else "an encoder",
+        "as base": _as_base(folder),
+        "as teacher": _as_teacher(folder),
+        "as incumbent": "yes" if head else "no, it has no scoring head",
+        "reads": f"{token_limit(folder)} tokens of query and document together",
+        "template": pairs,
+        "a package of it is read by": _templated_readers() if template else (head or OneLabel()).readers,
+    }
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder looks like a model's."""
+    return (folder / "config.json").is_file()
+
+
+def _as_base(folder: Path) -> str:
+    if named_head(folder):
+        return "trained further from its own scores"
+    if is_bi_encoder(folder):
+        return "training starts from its cosines where it can be grafted, else with a fresh head"
+    return "training starts with a fresh head"
+
+
+def _as_teacher(folder: Path) -> str:
+    if named_head(folder):
+        return "its logits (mining.teacher: its path)"
+    return "its cosines (mining.teacher: base)" if is_bi_encoder(folder) else "no, it scores nothing yet"
+
+
+def _templated_readers() -> str:
+    return "crossforge and sentence-transformers from 6, which apply the template; others need texts that are within it"
