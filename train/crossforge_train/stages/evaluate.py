@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossforge.backends.choice import AUTO
 from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
