@@ -143,6 +143,7 @@ def test_what_was_said_before_the_command_was_stopped_is_kept(mined: Path, stop:
     target, deadline = mined / "judgements.tsv", time.monotonic() + 60
     while sum(map(len, read_judgements(target).values())) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
+    time.sleep(0.5)  # the answer is in the file before the command is done with it
     process.send_signal(stop)  # while it waits for the next answer
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status
