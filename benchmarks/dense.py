@@ -37,7 +37,7 @@ class Found(NamedTuple):
     """What a system needs for a search.
 
     Attributes:
-        index: seconds until it can search.
+        ready: seconds until it can search.
         search: seconds for all queries together.
         search_cpu: the same, of the processor.
         one: median milliseconds of one query by itself.
@@ -45,7 +45,7 @@ class Found(NamedTuple):
         scores: of the first two hundred queries.
     """
 
-    index: float
+    ready: float
     search: float
     search_cpu: float
     one: float
@@ -152,7 +152,8 @@ def embed(system: str, collection: Path, count: int) -> tuple[float, float, list
     texts, model = mixed_texts(collection, count), find_base_model(BASE)
     answer = EMBEDDERS[system](model)
     answer(texts[:8])
-    best, best_cpu, vectors = 0.0, 0.0, np.empty(0)
+    best, best_cpu = 0.0, 0.0
+    vectors: Scores = np.empty((0, 0), np.float32)
     for _ in range(2):
         start, start_cpu = time.perf_counter(), time.process_time()
         vectors = answer(texts)

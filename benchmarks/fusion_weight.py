@@ -1,12 +1,13 @@
 """How well a fusion weight chosen on few queries generalises to others.
 
-    python benchmarks/fusion_weight.py COLLECTION ...
+    python benchmarks/fusion_weight.py COLLECTION ... [--run RUN ...]
 
-The reranker is the base model as a bi-encoder, which needs no training; the queries are training queries of the
-collections (folders in BEIR layout), never test queries. Each draw chooses a weight on a few queries and measures
-nDCG@10 on all the others, for four weights: the best on the drawn queries, its mean over resamples (as in
-`choose_fusion_weight`), equal weights, and the best in hindsight on the others. Cells are the mean over draws and, in
-parentheses, the 5% quantile.
+Of a collection (a folder in BEIR layout), the first stage is TF-IDF and the reranker is the base model as a bi-encoder,
+which needs no training; the queries are training queries, never test queries. Of a run, both are its own, and the
+queries are its dev queries. Each draw chooses a weight on a few queries and measures nDCG@10 on all the others, for the
+first stage and five weights: the best on the drawn queries, its mean over resamples, the same with caution (as
+`choose_fusion_weight` does for what ships), equal weights, and the best in hindsight on the others. Cells are the mean
+over draws and, in parentheses, the 5% quantile.
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ from pathlib import Path
 import numpy as np
 from quality import bi_encoder, cosine_scores
 
+from crossforge import Reranker
+from crossforge.pipeline import RetrieveAndRerank
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.embeddings import Embeddings
-from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
+from crossforge_train.evaluation.fusion_weight import (
+    FUSION_WEIGHTS,
+    best_over_resamples,
+    less_their_errors,
+    values_by_weight,
+)
 from crossforge_train.evaluation.metrics import judged_queries
-from crossforge_train.evaluation.scoring import rankings
+from crossforge_train.evaluation.scoring import rankings, score_queries
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
 
 MODEL, DEPTH, METRIC, QUERIES, DRAWS, SEED = "sentence-transformers/all-MiniLM-L6-v2", 50, "nDCG@10", 150, 300, 0
 CHOSEN_ON = (8, 13, 23, 60)
@@ -31,18 +42,38 @@ CHOSEN_ON = (8, 13, 23, 60)
 def main() -> None:
     """Print a table with one row per collection and number of queries."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("collections", type=Path, nargs="+")
-    model = bi_encoder(MODEL, Path("runs"), 128)
-    print("| collection | chosen on | best weight | mean over resamples | equal shares | best elsewhere |")
-    print("|---|---|---|---|---|---|")
-    for folder in parser.parse_args().collections:
+    parser.add_argument("collections", type=Path, nargs="*")
+    parser.add_argument("--run", type=Path, nargs="*", default=[], help="folders of finished runs")
+    arguments = parser.parse_args()
+    columns = ("first stage", "best weight", "mean over resamples", "with caution", "equal shares", "best elsewhere")
+    print(f"| collection | chosen on | {' | '.join(columns)} |")
+    print("|---" * (2 + len(columns)) + "|")
+    for folder in arguments.collections:
         if not (folder / "corpus.jsonl").is_file():
             print(f"skipped: {folder} has no corpus.jsonl; pass collections in BEIR layout")
             continue
-        values = _values(folder, model)
-        for count in CHOSEN_ON:
-            if count <= values.shape[1] / 2:
-                print(f"| {folder.name} | {count} queries | " + " | ".join(_cells(values, count)) + " |", flush=True)
+        _print_rows(folder.name, _values(folder, bi_encoder(MODEL, Path("runs"), 128)))
+    for folder in arguments.run:
+        _print_rows(f"run {folder.name}", _values_of_run(folder))
+
+
+def _print_rows(name: str, values: np.ndarray) -> None:
+    for count in CHOSEN_ON:
+        if count <= values.shape[1] / 2:
+            print(f"| {name} | {count} queries | " + " | ".join(_cells(values, count)) + " |", flush=True)
+
+
+def _values_of_run(folder: Path) -> np.ndarray:
+    """As `_values`, for a run's own first stage and reranker."""
+    run = RunFolder(folder)
+    collection, found = run.collected.collection(), run.mined.run("dev")
+    judged = judged_queries(collection.qrels("dev"))
+    qrels = {query_id: judged[query_id] for query_id in seeded_draw(sorted(judged), QUERIES, SEED)}
+    queries = {query_id: collection.queries[query_id] for query_id in qrels}
+    first = {query_id: found[query_id][:DEPTH] for query_id in queries}
+    pipeline = RetrieveAndRerank(collection.corpus, run.mined.retriever(), Reranker(run.finetuned.model), depth=DEPTH)
+    scored = score_queries(pipeline, queries, first, DEPTH, SilentReporter(), "")
+    return values_by_weight(METRIC, qrels, lambda weight: rankings(scored, first, weight))
 
 
 def _values(folder: Path, model: Embeddings) -> np.ndarray:
@@ -62,7 +93,8 @@ def _cells(values: np.ndarray, count: int) -> list[str]:
     for _ in range(DRAWS):
         order = draw.permutation(values.shape[1])
         here, elsewhere = values[:, order[:count]], values[:, order[count:]].mean(axis=1)
-        chosen = (weights[here.mean(axis=1).argmax()], best_over_resamples(here, SEED), 0.5)
+        cautious = best_over_resamples(less_their_errors(here), SEED)
+        chosen = (1.0, weights[here.mean(axis=1).argmax()], best_over_resamples(here, SEED), cautious, 0.5)
         rows.append([elsewhere[np.abs(weights - weight).argmin()] for weight in chosen] + [elsewhere.max()])
     table = np.array(rows)
     worst = np.quantile(table, 0.05, axis=0)

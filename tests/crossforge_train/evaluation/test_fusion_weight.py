@@ -73,6 +73,33 @@ def test_a_perfect_reranker_ships_alone_and_a_useless_one_not_at_all() -> None:
     assert choose_fusion_weight(scored, run, qrels, "nDCG@10", 0) > 0.5
 
 
+def test_caution_keeps_a_strong_first_stages_order_where_few_queries_cannot_tell() -> None:
+    plain, cautious = [], []
+    for seed in range(25):
+        scored, run, qrels = dev_set(seed, 1.0, 2.5, queries=150)
+        few = dict(list(qrels.items())[:10])
+        others = {query_id: found for query_id, found in qrels.items() if query_id not in few}
+
+        def gain(weight: float, judged: dict = others, scored: dict = scored, run: dict = run) -> float:
+            orders = (rankings({key: scored[key] for key in judged}, run, share) for share in (weight, 1.0))
+            shipped, first = (mean(measure_rankings(["nDCG@10"], judged, order)["nDCG@10"]) for order in orders)
+            return shipped - first
+
+        drawn = {query_id: scored[query_id] for query_id in few}
+        plain.append(gain(choose_fusion_weight(drawn, run, few, "nDCG@10", 0)))
+        cautious.append(gain(choose_fusion_weight(drawn, run, few, "nDCG@10", 0, cautious=True)))
+    assert min(cautious) > min(plain)
+    assert np.mean(cautious) > np.mean(plain)
+
+
+def test_caution_costs_a_clearly_better_reranker_nothing() -> None:
+    scored, run, qrels = dev_set(0, 50.0, 0.0)
+    weight = choose_fusion_weight(scored, run, qrels, "nDCG@10", 0, cautious=True)
+    assert mean(measure_rankings(["nDCG@10"], qrels, rankings(scored, run, weight))["nDCG@10"]) == 1.0
+    one = dict(list(qrels.items())[:1])
+    assert choose_fusion_weight(scored, run, one, "nDCG@10", 0, cautious=True) == 0.0, "a single query has no error"
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(-2, 3), st.floats(-2, 3))
 def test_on_pseudo_queries_the_first_stage_weighs_at_least_half_of_what_is_best_on_them(

@@ -17,7 +17,14 @@ FUSION_WEIGHTS = tuple(round(step / 20, 2) for step in range(21))
 
 
 def choose_fusion_weight(
-    scored: Mapping[str, ScoredQuery], run: Run, qrels: Qrels, metric: str, seed: int, *, pseudo: bool = False
+    scored: Mapping[str, ScoredQuery],
+    run: Run,
+    qrels: Qrels,
+    metric: str,
+    seed: int,
+    *,
+    pseudo: bool = False,
+    cautious: bool = False,
 ) -> float:
     """The best weight, averaged over resamples of the queries (bagging); 0 is the reranker alone, 1 the first stage.
 
@@ -32,6 +39,8 @@ def choose_fusion_weight(
         seed: seed of the resampling.
         pseudo: whether pseudo-queries are asked of a lexical first stage. Their wording follows the documents, which
             flatters it; so half of the best weight is used, or the smallest larger one that keeps up with it.
+        cautious: whether a gain over the first stage counts only for what exceeds one standard error of it. A reranker
+            that a few queries cannot tell from the first stage then changes little of its order.
 
     Source: L. Breiman, "Bagging predictors", Machine Learning 1996.
     """
@@ -39,6 +48,8 @@ def choose_fusion_weight(
     if not judged:
         return 0.0
     values = values_by_weight(metric, judged, lambda weight: rankings(scored, run, weight))
+    if cautious and not pseudo:
+        values = less_their_errors(values)
     return best_over_resamples(values, seed, pseudo=pseudo)
 
 
@@ -72,3 +83,15 @@ def best_over_resamples(values: NDArray[np.float64], seed: int, *, pseudo: bool 
         keeping_up = weights[(means >= means[-1]).argmax(axis=0)]
         chosen = np.maximum(chosen / 2, keeping_up)
     return round(float(chosen.mean()), 2)
+
+
+def less_their_errors(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Metric values, each less one standard error of its weight's mean gain over the first stage.
+
+    Args:
+        values: as for `best_over_resamples`; those of a single query, whose error is unknown, stay as they are.
+    """
+    if values.shape[1] < 2:
+        return values
+    gains = values - values[-1]
+    return np.asarray(values - gains.std(axis=1, ddof=1, keepdims=True) / values.shape[1] ** 0.5)
