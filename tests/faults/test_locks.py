@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -29,8 +30,10 @@ def test_the_second_of_two_runs_is_refused_and_the_first_goes_on(config: Path) -
     for line in first.stderr:
         if "fine-tuning" in line:
             break
+    first.send_signal(signal.SIGSTOP)  # so that it does not end before the second begins
     line = error_of(done("train", config, "--until", "finetune"))
     assert f"process {first.pid} on" in line
+    first.send_signal(signal.SIGCONT)
     first.communicate()
     assert first.returncode == 0
     assert read_json(load_config(config).folder / "stages" / "finetune.json")["finished"]

@@ -112,7 +112,9 @@ def _scores(bench: Bench, reranker: Reranker) -> Mapping[int, Scores]:
 
 def _measured(bench: Bench, reranker: Reranker, scored: Scores, depth: int, milliseconds: float) -> MeasuredPoint:
     metric, qrels = bench.config.metric, bench.qrels
-    weight = choose_fusion_weight(scored, bench.run, qrels, metric, bench.seed, pseudo=bench.flatters, cautious=True)
+    weight = choose_fusion_weight(
+        scored, bench.run, qrels, metric, bench.seed, pseudo=bench.flatters, cautious=bench.doubtful
+    )
     quality = mean(measure_rankings([metric], qrels, rankings(scored, bench.run, weight))[metric])
     point = Point(depth, bench.config.passages, reranker.backend_name, milliseconds, quality)
     return MeasuredPoint(point, reranker, scored)

@@ -58,7 +58,7 @@ def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[Syste
     metric = bench.config.metric
     pseudo = bench.flatters
     weight = choose_fusion_weight(
-        alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=pseudo, cautious=True
+        alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=pseudo, cautious=bench.doubtful
     )
     read = that_were_read(alone.scored)
     fitted = fit_calibrator(read, bench.qrels, bench.config.calibration)

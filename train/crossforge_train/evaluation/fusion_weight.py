@@ -48,7 +48,7 @@ def choose_fusion_weight(
     if not judged:
         return 0.0
     values = values_by_weight(metric, judged, lambda weight: rankings(scored, run, weight))
-    if cautious and not pseudo:
+    if cautious:
         values = less_their_errors(values)
     return best_over_resamples(values, seed, pseudo=pseudo)
 

@@ -71,8 +71,16 @@ class Bench:
     @property
     def flatters(self) -> bool:
         """Whether it flatters the first stage: pseudo-queries, worded as the documents, are asked of a lexical one."""
-        lexical = getattr(self.retriever, "kind", LEXICAL) == LEXICAL
-        return lexical and not judged_by_people(self.collection, self.split)
+        return self._lexical and not judged_by_people(self.collection, self.split)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a gain over the first stage is doubtful until proven: only one of words is known to be weak."""
+        return not self._lexical
+
+    @property
+    def _lexical(self) -> bool:
+        return bool(getattr(self.retriever, "kind", LEXICAL) == LEXICAL)
 
     def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
         """The pipeline that an app would run, with this reranker."""
