@@ -25,6 +25,15 @@ def read_package_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_optional_json(path: Path) -> dict[str, Any]:
+    """The same; an empty object if the file is missing.
+
+    Raises:
+        PackageError: the file is not a JSON object.
+    """
+    return read_package_json(path) if path.is_file() else {}
+
+
 def require_package_file(path: Path) -> None:
     """Raise `PackageError` if a file of a model folder is missing."""
     if not path.is_file():

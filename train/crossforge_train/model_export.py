@@ -17,6 +17,7 @@ from crossforge.files import read_json, write_json
 from crossforge.heads.choice import head_of, named_head
 from crossforge.heads.one_label import SIGMOID
 from crossforge.loading import uses_segments
+from crossforge.package_files import read_optional_json
 from crossforge.templates import PairTemplate, write_template
 
 _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -60,7 +61,7 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
 def _keep_template(base_model: Path, folder: Path, template: PairTemplate) -> None:
     """Write the template for the runtime, and the keys by which sentence-transformers applies the chat template."""
     write_template(folder, template)
-    of_base = _settings(base_model / "sentence_bert_config.json").get("modality_config") or {}
+    of_base = read_optional_json(base_model / "sentence_bert_config.json").get("modality_config") or {}
     message = of_base.get("message") or {"format": "flat"}
     forward = {"method": "forward", "method_output_name": "logits"}
     path = folder / "sentence_bert_config.json"
@@ -70,19 +71,19 @@ def _keep_template(base_model: Path, folder: Path, template: PairTemplate) -> No
         "module_output_name": "scores",
         "modality_config": modalities,
     }
-    write_json(path, {**task, "max_seq_length": _settings(path)["max_seq_length"]})
-    settings = _settings(base_model / "config_sentence_transformers.json")
+    write_json(path, {**task, "max_seq_length": read_optional_json(path)["max_seq_length"]})
+    settings = read_optional_json(base_model / "config_sentence_transformers.json")
     prompts = {key: settings.get(key) for key in ("prompts", "default_prompt_name") if settings.get(key)}
     named = {"model_type": "CrossEncoder", "activation_fn": SIGMOID, **prompts}
     write_json(folder / "config_sentence_transformers.json", named)
     module = "sentence_transformers.base.modules.transformer.Transformer"
     write_json(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": module}])
-    padded = {**_settings(folder / "tokenizer_config.json"), "padding_side": "right", "truncation_side": "right"}
+    padded = {
+        **read_optional_json(folder / "tokenizer_config.json"),
+        "padding_side": "right",
+        "truncation_side": "right",
+    }
     write_json(folder / "tokenizer_config.json", padded)
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
 
 
 def _write_settings(base_model: Path, folder: Path) -> None:

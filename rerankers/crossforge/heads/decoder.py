@@ -13,7 +13,7 @@ from typing import Any
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
 from crossforge.heads.one_label import OneLabel, architecture, cannot_load
-from crossforge.package_files import read_package_json
+from crossforge.package_files import read_optional_json, read_package_json
 from crossforge.templates import PairTemplate
 from crossforge.tokenization import read_tokenizer
 
@@ -102,8 +102,8 @@ class Decoder:
 
     @staticmethod
     def save(model: Any, folder: Path, max_length: int) -> None:
-        """Never called, since what it loads is a sequence classifier."""
-        raise NotImplementedError
+        """Write it as what it is loaded as, a sequence classifier."""
+        OneLabel.save(model, folder, max_length)
 
 
 def _template(folder: Path) -> PairTemplate:
@@ -119,7 +119,7 @@ def _template(folder: Path) -> PairTemplate:
         raise PackageError(
             "a causal language model without a chat template, so nothing says how it reads a query and a document"
         )
-    settings = _json(folder / "config_sentence_transformers.json")
+    settings = read_optional_json(folder / "config_sentence_transformers.json")
     prompt = (settings.get("prompts") or {}).get(settings.get("default_prompt_name"))
     texts = [("system", prompt)] if prompt else []
     messages = [
@@ -142,7 +142,7 @@ def _template(folder: Path) -> PairTemplate:
 
 def _content(folder: Path, text: str) -> Any:
     """A message's content in the form that the folder's settings name."""
-    modalities = _json(folder / "sentence_bert_config.json").get("modality_config") or {}
+    modalities = read_optional_json(folder / "sentence_bert_config.json").get("modality_config") or {}
     structured = (modalities.get("message") or {}).get("format") == "structured"
     return [{"type": "text", "text": text}] if structured else text
 
@@ -181,7 +181,7 @@ def pad_token_id(folder: Path, config: Mapping[str, Any]) -> int | None:
     """The padding token of a model's config, or of its tokenizer if the config names none."""
     if config.get("pad_token_id") is not None:
         return int(config["pad_token_id"])
-    named = _json(folder / "tokenizer_config.json").get("pad_token")
+    named = read_optional_json(folder / "tokenizer_config.json").get("pad_token")
     word = named.get("content") if isinstance(named, Mapping) else named
     return None if word is None else _token_id(folder, str(word))
 
@@ -202,7 +202,3 @@ def _output_rows(folder: Path, model: Any, ids: list[int]) -> list[Any]:
         raise PackageError(f"{folder}: the weights lack lm_head.weight; copy the model again")
     embeddings = model.get_input_embeddings().weight
     return [embeddings[found].detach().float() for found in ids]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return read_package_json(path) if path.is_file() else {}

@@ -12,7 +12,7 @@ from typing import Any
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, write_json
 from crossforge.heads.one_label import SIGMOID, architecture, cannot_load
-from crossforge.package_files import read_package_json
+from crossforge.package_files import read_optional_json, read_package_json
 from crossforge.templates import PairTemplate
 
 MODULES_FILE = "modules.json"
@@ -108,7 +108,7 @@ class Modular:
                 save_file(tensors, folder / path / "model.safetensors", metadata={"format": "pt"})
         write_json(folder / SETTINGS_FILE, {**_settings(folder), "activation_fn": SIGMOID})
         limits = folder / "sentence_bert_config.json"
-        write_json(limits, {**_json(limits), "max_seq_length": max_length})
+        write_json(limits, {**read_optional_json(limits), "max_seq_length": max_length})
 
 
 def is_modular(folder: Path) -> bool:
@@ -149,7 +149,7 @@ def _modules(folder: Path) -> list[tuple[str, dict[str, Any]]]:
         raise PackageError(f"{folder / MODULES_FILE}: the first module is no {_TRANSFORMER} in the folder itself")
     modules = []
     for name, path in zip(names[1:], _paths(folder), strict=True):
-        settings = _json(folder / path / "config.json")
+        settings = read_optional_json(folder / path / "config.json")
         modules.append((name, {**settings, MODES: _pooling_modes(settings)} if name == "Pooling" else settings))
     return modules
 
@@ -190,9 +190,4 @@ def _written(folder: Path) -> dict[str, Any]:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    return _json(folder / SETTINGS_FILE)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one if there is no such file."""
-    return read_package_json(path) if path.is_file() else {}
+    return read_optional_json(folder / SETTINGS_FILE)

@@ -7,7 +7,7 @@ optional.
 from __future__ import annotations
 
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.readers.examples import Example, Text, read_examples, read_records, texts_of
+from crossforge_train.collections.readers.examples import Example, Text, read_rows_as_examples, texts_of
 from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import Row, text_cell
 from crossforge_train.config.other_tools import CohereSource
@@ -19,9 +19,7 @@ def read_cohere(source: CohereSource) -> Collection:
     Raises:
         InputError: a file cannot be read, or a row is malformed.
     """
-    first = next(iter(source.files.values()))
-    rows = {split: map(_example, read_records(path)) for split, path in source.files.items()}
-    return read_examples(first.name.split(".")[0], rows)
+    return read_rows_as_examples(source.files, _example)
 
 
 def _example(row: Row) -> Example:

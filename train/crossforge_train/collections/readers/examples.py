@@ -7,7 +7,7 @@ before anything that it finds itself, and a teacher may drop it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +69,22 @@ def read_examples(
         for example in examples:
             found.add(split, example)
     return found.collection(name)
+
+
+def collection_name(files: Mapping[str, Path]) -> str:
+    """What a collection is called that has a file for each split: as the first of them, without its endings."""
+    return next(iter(files.values())).name.split(".")[0]
+
+
+def read_rows_as_examples(files: Mapping[str, Path], example: Callable[[Row], Example]) -> Collection:
+    """A collection of files, one for each split, each of whose rows is an example.
+
+    Raises:
+        InputError: a file cannot be read, or a row is malformed.
+    """
+    return read_examples(
+        collection_name(files), {split: map(example, read_records(path)) for split, path in files.items()}
+    )
 
 
 def read_records(path: Path) -> Iterator[Row]:

@@ -13,8 +13,7 @@ from crossforge_train.collections.readers.examples import (
     Example,
     Text,
     check_scores,
-    read_examples,
-    read_records,
+    read_rows_as_examples,
     some_fields,
     texts_of,
 )
@@ -29,9 +28,7 @@ def read_flag_embedding(source: FlagEmbeddingSource) -> Collection:
     Raises:
         InputError: a file cannot be read, or a row is malformed.
     """
-    first = next(iter(source.files.values()))
-    return read_examples(first.name.split(".")[0], {split: map(_example, read_records(path))
-                                                    for split, path in source.files.items()})  # fmt: skip
+    return read_rows_as_examples(source.files, _example)
 
 
 def files_of(source: FlagEmbeddingSource) -> list[Path]:

@@ -12,6 +12,7 @@ from crossforge.files import read_json
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import Judgement, Placed, Query, distinct, judged_collection, some
+from crossforge_train.collections.readers.examples import collection_name
 from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import checked_id
 from crossforge_train.config.other_tools import LlamaIndexSource
@@ -27,7 +28,7 @@ def read_llama_index(source: LlamaIndexSource) -> Collection:
     first = next(iter(source.files.values()))
     documents = some(_documents(files), f"{first}: no documents in it")
     return judged_collection(
-        first.name.split(".")[0],
+        collection_name(source.files),
         ArrowCorpus.from_documents(distinct(documents)),
         _queries(files),
         {split: some(_judgements(*found), f"{found[0]}: no judgements in it") for split, found in files.items()},

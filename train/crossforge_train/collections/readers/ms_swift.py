@@ -11,7 +11,7 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.readers.examples import Example, Text, read_examples, read_records, texts_of
+from crossforge_train.collections.readers.examples import Example, Text, read_rows_as_examples, texts_of
 from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import Row, text_cell
 from crossforge_train.config.other_tools import MsSwiftSource
@@ -23,9 +23,7 @@ def read_ms_swift(source: MsSwiftSource) -> Collection:
     Raises:
         InputError: a file cannot be read, or a row is malformed.
     """
-    first = next(iter(source.files.values()))
-    rows = {split: map(_example, read_records(path)) for split, path in source.files.items()}
-    return read_examples(first.name.split(".")[0], rows)
+    return read_rows_as_examples(source.files, _example)
 
 
 def _example(row: Row) -> Example:

@@ -15,7 +15,14 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
-from crossforge_train.collections.readers.examples import Example, Text, read_examples, read_records, texts_of
+from crossforge_train.collections.readers.examples import (
+    Example,
+    Text,
+    collection_name,
+    read_examples,
+    read_records,
+    texts_of,
+)
 from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import Row, is_finite, whole_number
 from crossforge_train.config.other_tools import SentenceTransformersSource
@@ -29,9 +36,8 @@ def read_sentence_transformers(source: SentenceTransformersSource) -> Collection
     Raises:
         InputError: a file cannot be read, a row is malformed, or a label is no whole number without thresholds.
     """
-    first = next(iter(source.files.values()))
     rows = {split: _examples(path, source.thresholds) for split, path in source.files.items()}
-    return read_examples(first.name.split(".")[0], rows)
+    return read_examples(collection_name(source.files), rows)
 
 
 def _examples(path: Path, thresholds: Sequence[float]) -> Iterator[Example]:

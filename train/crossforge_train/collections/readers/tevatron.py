@@ -16,7 +16,7 @@ from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import distinct, documents_of
-from crossforge_train.collections.readers.examples import Example, Text, read_examples, read_records
+from crossforge_train.collections.readers.examples import Example, Text, collection_name, read_examples, read_records
 from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import Row, checked_id, id_cell, text_cell
 from crossforge_train.config.other_tools import TevatronSource
@@ -31,10 +31,9 @@ def read_tevatron(source: TevatronSource) -> Collection:
     Raises:
         InputError: a file cannot be read, a row is malformed, or an id is not in the corpus.
     """
-    first = next(iter(source.files.values()))
     corpus = None if source.corpus is None else _corpus(source.corpus)
     rows = {split: _examples(path, corpus) for split, path in source.files.items()}
-    return read_examples(first.name.split(".")[0], rows, corpus)
+    return read_examples(collection_name(source.files), rows, corpus)
 
 
 def files_of(source: TevatronSource) -> list[Path]:
