@@ -1,19 +1,16 @@
 """Queries that models and endpoints write: cached, resumed, tried again, and never in the way of a key."""
 
-import json
-import threading
-import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_endpoint import Endpoint, Failure, serving
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
+from crossforge_train import chat
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries, as_query
-from crossforge_train.adaptation.makers import endpoint
 from crossforge_train.adaptation.makers.endpoint import endpoint_maker
 from crossforge_train.adaptation.makers.generator import generator_maker
 from crossforge_train.adaptation.reader import read_adapted
@@ -121,64 +118,20 @@ def test_a_model_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-class _Server(ThreadingHTTPServer):
-    """Answers with the first words of the document; `failures` are given first."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.requests: list[tuple[str, str | None, Any]] = []
-        self.failures: list[tuple[int, bytes]] = []
-        self.at_once = self.most_at_once = 0
-        self.slow = 0.0
-        self.lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        server = self.server
-        with server.lock:
-            server.requests.append((self.path, self.headers.get("Authorization"), body))
-            server.at_once += 1
-            server.most_at_once = max(server.most_at_once, server.at_once)
-            failure = server.failures.pop(0) if server.failures else None
-        time.sleep(server.slow)
-        with server.lock:
-            server.at_once -= 1
-        status, answer = failure or (
-            200,
-            json.dumps({"choices": [{"message": {"content": self._query(body)}}]}).encode(),
-        )
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def _query(self, body: Any) -> str:
-        return "how about " + " ".join(body["messages"][0]["content"].split()[-6:])
-
-    def log_message(self, *_: object) -> None:
-        pass
+def _query(body: Any) -> str:
+    """The last words of the document."""
+    return "how about " + " ".join(body["messages"][0]["content"].split()[-6:])
 
 
 @pytest.fixture
-def server() -> Iterator[_Server]:
-    found = _Server()
-    threading.Thread(target=found.serve_forever, daemon=True).start()
-    yield found
-    found.shutdown()
-    found.server_close()
+def server() -> Iterator[Endpoint]:
+    with serving(_query) as found:
+        yield found
 
 
 @pytest.fixture
-def config(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EndpointConfig]:
-    monkeypatch.setattr(endpoint, "_FIRST_WAIT", 0.01)
+def config(server: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EndpointConfig]:
+    monkeypatch.setattr(chat, "_FIRST_WAIT", 0.01)
     monkeypatch.setenv("THE_KEY", "secret-key")
 
     def make(**settings: Any) -> EndpointConfig:
@@ -189,7 +142,7 @@ def config(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_endpoint_is_asked_with_the_key_of_the_environment(
-    server: _Server, config: Callable[..., EndpointConfig], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    server: Endpoint, config: Callable[..., EndpointConfig], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     made = list(endpoint_maker(config(queries=2)).make(DOCUMENTS))
     assert [query.text for query in made[1]] == ["how about 1 in the oven with butter"]  # said twice, taken once
@@ -207,49 +160,49 @@ def test_an_endpoint_is_asked_with_the_key_of_the_environment(
 
 
 def test_without_a_key_none_is_sent(
-    server: _Server, config: Callable[..., EndpointConfig], monkeypatch: pytest.MonkeyPatch
+    server: Endpoint, config: Callable[..., EndpointConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("THE_KEY")
     list(endpoint_maker(config()).make(DOCUMENTS[:1]))
     assert server.requests[0][1] is None
 
 
-def test_no_more_requests_at_a_time_than_asked_for(server: _Server, config: Callable[..., EndpointConfig]) -> None:
+def test_no_more_requests_at_a_time_than_asked_for(server: Endpoint, config: Callable[..., EndpointConfig]) -> None:
     server.slow = 0.05
     list(endpoint_maker(config(concurrency=2)).make([Document(str(n), f"text {n}") for n in range(8)]))
     assert server.most_at_once == 2
 
 
-def test_what_may_pass_is_tried_again(server: _Server, config: Callable[..., EndpointConfig]) -> None:
-    server.failures = [(503, b"busy"), (429, b"slow down"), (200, b"<html>")]
+def test_what_may_pass_is_tried_again(server: Endpoint, config: Callable[..., EndpointConfig]) -> None:
+    server.failures = [Failure(503, b"busy"), Failure(429, b"slow down"), Failure(200, b"<html>")]
     (found,) = endpoint_maker(config(concurrency=1)).make(DOCUMENTS[:1])
     assert found
     assert len(server.requests) == 4
 
 
-def test_what_will_not_pass_is_told_without_the_key(server: _Server, config: Callable[..., EndpointConfig]) -> None:
-    server.failures = [(401, b'{"error": "wrong key"}')]
+def test_what_will_not_pass_is_told_without_the_key(server: Endpoint, config: Callable[..., EndpointConfig]) -> None:
+    server.failures = [Failure(401, b'{"error": "wrong key"}')]
     with pytest.raises(InputError, match=r"HTTP 401.*wrong key") as caught:
         list(endpoint_maker(config(concurrency=1)).make(DOCUMENTS[:1]))
     assert len(server.requests) == 1
     assert "secret-key" not in str(caught.value)
 
 
-def test_an_endpoint_that_stays_silent_is_given_up(server: _Server, config: Callable[..., EndpointConfig]) -> None:
+def test_an_endpoint_that_stays_silent_is_given_up(server: Endpoint, config: Callable[..., EndpointConfig]) -> None:
     server.slow = 0.6
     with pytest.raises(InputError, match="timed out"):
         list(endpoint_maker(config(timeout=0.05, retries=1, concurrency=1)).make(DOCUMENTS[:1]))
     assert len(server.requests) == 2
 
 
-def test_an_answer_of_another_shape_is_told(server: _Server, config: Callable[..., EndpointConfig]) -> None:
-    server.failures = [(200, b'{"choices": []}')]
+def test_an_answer_of_another_shape_is_told(server: Endpoint, config: Callable[..., EndpointConfig]) -> None:
+    server.failures = [Failure(200, b'{"choices": []}')]
     with pytest.raises(InputError, match=r"the answer holds no choices\[0\]"):
         list(endpoint_maker(config(concurrency=1)).make(DOCUMENTS[:1]))
 
 
 def test_generated_queries_are_one_more_kind(
-    server: _Server,
+    server: Endpoint,
     config: Callable[..., EndpointConfig],
     docs: Path,
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from crossforge.documents import Document
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
+from crossforge_train.answers import AnswerFile, digest, file_for
 
 # Takes the texts of documents and returns the answers for each.
 Ask = Callable[[Sequence[str]], Sequence[Sequence[str]]]
@@ -20,7 +19,7 @@ _LEADING = re.compile(r"^\s*(?:(?:\d+[.)]|[-*•])\s+)?(?:(?:(?:search\s+)?query
 
 
 class Cache:
-    """Caches answers by the hash of their document, in a file to which whole lines are appended.
+    """Caches answers by the hash of their document.
 
     Args:
         folder: folder with one file per combination of settings.
@@ -28,33 +27,18 @@ class Cache:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        self._path = folder / f"{_hash(json.dumps(settings, sort_keys=True))}.jsonl"
-        self._answers = dict(self._read())
+        self._answers = AnswerFile(file_for(folder, settings))
 
     def __contains__(self, text: str) -> bool:
-        return _hash(text) in self._answers
+        return digest(text) in self._answers
 
     def __getitem__(self, text: str) -> Sequence[str]:
-        return self._answers[_hash(text)]
+        found: Sequence[str] = self._answers[digest(text)]
+        return found
 
     def add(self, texts: Sequence[str], answers: Sequence[Sequence[str]]) -> None:
         """Store the answers for each text."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = {_hash(text): list(found) for text, found in zip(texts, answers, strict=True)}
-        with self._path.open("a", encoding="utf-8", errors="replace") as lines:
-            # Start with a newline: a kill may have truncated the previous line.
-            lines.writelines(f"\n{json.dumps([key, found], ensure_ascii=False)}" for key, found in new.items())
-        self._answers.update(new)
-
-    def _read(self) -> Iterator[tuple[str, list[str]]]:
-        if not self._path.is_file():
-            return
-        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                key, found = json.loads(line)
-            except ValueError:  # empty or truncated
-                continue
-            yield key, found
+        self._answers.add({digest(text): list(found) for text, found in zip(texts, answers, strict=True)})
 
 
 class GeneratedQueries:
@@ -96,7 +80,3 @@ def as_query(answer: str) -> str:
     lines = (" ".join(_LEADING.sub("", line).split()).rstrip("\"”'") for line in answer.splitlines())
     found = next(filter(None, lines), "")
     return found if len(found) <= _LONGEST else ""
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()

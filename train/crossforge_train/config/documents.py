@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from crossforge_train.config.chat import ChatConfig
 from crossforge_train.config.plugins import OpenSection
 from crossforge_train.config.query_log import QueryLogConfig
 from crossforge_train.config.section import Section, Seed
@@ -44,25 +45,15 @@ class GeneratorConfig(Section):
         return self
 
 
-class EndpointConfig(Section):
+class EndpointConfig(ChatConfig):
     """An endpoint that speaks OpenAI's chat completions."""
 
-    url: str = Field(pattern=r"^https?://", description="base URL, without `/chat/completions`")
-    model: str = Field(description="model name, as the endpoint knows it")
-    key_variable: str = Field(
-        "OPENAI_API_KEY", description="environment variable that holds the API key, if one is needed"
-    )
     prompt: str = Field(
         "Write a short search query that the following text answers. Answer with the query alone.\n\n{text}",
         description="prompt; `{text}` stands for the document",
     )
     queries: int = Field(1, ge=1, le=10, description="queries per document")
-    max_document_characters: int = Field(2000, ge=100, description="document characters in the prompt")
-    max_new_tokens: int = Field(64, ge=4, description="longest answer, in tokens")
     temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
-    concurrency: int = Field(4, ge=1, le=64, description="concurrent requests")
-    timeout: float = Field(60, gt=0, description="seconds before a request fails")
-    retries: int = Field(3, ge=0, le=10, description="retries of a failed request")
     cache: Path = Field(Path("runs/generated"), description="folder that keeps what was generated")
 
     @model_validator(mode="after")

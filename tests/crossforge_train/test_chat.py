@@ -1,0 +1,102 @@
+"""Asking an endpoint: how long it is waited for, what is given up, and what no message quotes."""
+
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fake_endpoint import Endpoint, Failure, serving
+
+from crossforge.errors import InputError
+from crossforge_train import chat
+from crossforge_train.chat import ChatEndpoint, Completion, RefusedError
+from crossforge_train.config.chat import ChatConfig
+
+TEXT = "a confidential text about the merger"
+
+
+@pytest.fixture
+def server() -> Iterator[Endpoint]:
+    with serving(lambda body: "fine") as found:
+        yield found
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that were waited for, without waiting."""
+    waited: list[float] = []
+    monkeypatch.setattr(chat, "time", SimpleNamespace(sleep=waited.append, time=time.time))
+    return waited
+
+
+@pytest.fixture
+def ask(server: Endpoint) -> Callable[..., Completion]:
+    def asked(**settings: Any) -> Completion:
+        endpoint = ChatEndpoint(ChatConfig(url=server.url, model="m", **settings), "the.key")
+        return endpoint.ask([{"role": "user", "content": TEXT}], temperature=0)
+
+    return asked
+
+
+def test_tokens_are_what_the_endpoint_says(server: Endpoint, ask: Callable[..., Completion]) -> None:
+    assert ask() == Completion("fine", None)
+    server.usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    assert ask() == Completion("fine", 7)
+    assert server.requests[0][2] == {
+        "model": "m", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 64, "temperature": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("7", 7.0), ("0", 0.5), ("-3", 0.5), ("soon", 0.5), ("inf", 0.5)])
+def test_the_wait_that_is_asked_for_is_kept(
+    server: Endpoint, ask: Callable[..., Completion], waits: list[float], asked: str, waited: float
+) -> None:
+    server.failures = [Failure(429, b"slow down", {"Retry-After": asked})]
+    server.failures += [Failure(503, b"busy")]
+    ask()
+    # The wait that was asked for holds once; what the next failure waits for goes on from its own.
+    assert waits == [pytest.approx(waited), 1.0]
+
+
+def test_the_wait_may_be_a_date(server: Endpoint, ask: Callable[..., Completion], waits: list[float]) -> None:
+    server.failures = [Failure(429, b"slow down", {"Retry-After": formatdate(time.time() + 60, usegmt=True)})]
+    ask()
+    assert 55 < waits[0] <= 60
+
+
+def test_who_asks_for_an_hour_is_not_waited_for(
+    server: Endpoint, ask: Callable[..., Completion], waits: list[float]
+) -> None:
+    server.failures = [Failure(429, b"come back later", {"Retry-After": "3600"})]
+    with pytest.raises(InputError, match=r"^the.key: .*HTTP 429: come back later \(it asks to wait 3,600 s\)"):
+        ask()
+    assert waits == []
+
+
+def test_a_refusal_is_told_from_a_failure(server: Endpoint, ask: Callable[..., Completion], waits: list[float]) -> None:
+    server.failures = [Failure(400, b"too long"), Failure(401, b"who are you?")]
+    with pytest.raises(RefusedError, match="HTTP 400: too long"):
+        ask()
+    with pytest.raises(InputError, match="HTTP 401: who are you") as caught:
+        ask()
+    assert not isinstance(caught.value, RefusedError)
+    assert waits == []
+
+
+def test_a_complaint_that_quotes_the_request_is_left_out(server: Endpoint, ask: Callable[..., Completion]) -> None:
+    server.failures = [Failure(400, f"policy violation in: {TEXT}".encode())]
+    with pytest.raises(RefusedError) as caught:
+        ask()
+    assert "confidential" not in str(caught.value)
+    assert "HTTP 400; answers so far are kept" in str(caught.value)
+
+
+def test_each_try_is_announced(server: Endpoint, waits: list[float]) -> None:
+    sent: list[int] = []
+    config = ChatConfig(url=server.url, model="m", retries=2)
+    server.failures = [Failure(500, b"")] * 3
+    with pytest.raises(InputError, match="HTTP 500"):
+        ChatEndpoint(config, "the.key", lambda: sent.append(1)).ask([{"role": "user", "content": TEXT}])
+    assert len(sent) == len(server.requests) == 3
