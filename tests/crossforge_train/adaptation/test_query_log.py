@@ -16,7 +16,14 @@ from crossforge_train.adaptation.query_log import Logged, merged, read_query_log
 from crossforge_train.adaptation.reader import READER, read_adapted
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, judged_by_people, judges
 from crossforge_train.config.documents import DocumentsSource
+from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.query_log import QueryLogConfig
+from crossforge_train.config.run import Config
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages import collect
+from crossforge_train.stages.embedding import run_embeddings
+from crossforge_train.stages.runner import run_stages
 
 
 def read(path: Path, **settings: object) -> tuple[list[Logged], Counter[str]]:
@@ -131,6 +138,25 @@ def test_logged_queries_join_train_and_become_dev(docs: Path, log: Path, tiny_en
     assert read_adapted(source).splits == found.splits
     assert str(log) in READER.depends_on(source)["files"]
     assert "log_model" not in READER.depends_on(DocumentsSource(corpus=docs)), "old fingerprints hold"
+
+
+def test_what_the_log_embeds_is_embedded_once_for_all_stages(
+    docs: Path, log: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    settings = {"corpus": docs, "dev": 0.1, "test": 0.2, "consistency": 1, "consistency_model": str(tiny_encoder)}
+    log_settings = {"file": log, "model": str(tiny_encoder), "agree": 50, "dev": 0.3}
+    config = Config(
+        name="toy", runs=tmp_path / "runs", base_model=str(tiny_encoder), first_stage={"encoder_max_length": 48},
+        collection={"documents": {**settings, "log": log_settings}},
+    )  # fmt: skip
+    run_stages(config, [collect.STAGE], SilentReporter())
+    embeddings = run_embeddings(config, SilentReporter())
+    assert embeddings is not None
+    served = RunFolder(config.folder).collected.collection().served
+    assert served is not None
+    assert not list(embeddings.store.missing(found.full_text for found in served.values()))
+    other = config.model_copy(update={"first_stage": FirstStageConfig(encoder_max_length=64)})
+    assert collect.STAGE.depends_on(other) != collect.STAGE.depends_on(config)
 
 
 def test_a_log_that_gives_no_dev_is_refused(docs: Path, tmp_path: Path, tiny_encoder: Path) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Run
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
+from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.embeddings import open_embeddings
-from crossforge_train.reporting import SilentReporter
-
-_TOKENS = 256  # tokens of a document that the bi-encoder reads
 
 
-def brought_back(queries: Sequence[PseudoQuery], corpus: Mapping[str, Document], k: int, model: str | None) -> set[str]:
+def brought_back(
+    queries: Sequence[PseudoQuery],
+    corpus: Mapping[str, Document],
+    k: int,
+    model: str | None,
+    workplace: Workplace = NOWHERE,
+) -> set[str]:
     """The ids of the queries that retrieve one of their documents among the first `k`.
 
     Args:
@@ -25,6 +27,7 @@ def brought_back(queries: Sequence[PseudoQuery], corpus: Mapping[str, Document],
         corpus: the documents, with the queries' own words cut out.
         k: deepest rank that counts.
         model: a SentenceTransformer that searches for what the first stage missed; None for no second search.
+        workplace: where the vectors of the documents are, or are kept.
 
     Source: Dai et al., "Promptagator: Few-shot Dense Retrieval From 8 Examples", ICLR 2023, which filters with the
     retriever trained on the queries.
@@ -34,8 +37,8 @@ def brought_back(queries: Sequence[PseudoQuery], corpus: Mapping[str, Document],
     missed = [query for query in queries if query.query_id not in found]
     if model is None or not missed:
         return found
-    with TemporaryDirectory() as folder:
-        embeddings = open_embeddings(model, _TOKENS, Path(folder), SilentReporter())
+    with workplace.embedding_folder() as folder:
+        embeddings = open_embeddings(model, workplace.encoder_max_length, folder, workplace.reporter)
         if embeddings is None:
             raise InputError(f"consistency_model: {model} is no bi-encoder")
         asked = {query.query_id: query.text for query in missed}

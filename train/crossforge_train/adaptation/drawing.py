@@ -15,6 +15,7 @@ from crossforge_train.adaptation.pseudo_queries import PseudoQuery, QueryMaker, 
 from crossforge_train.adaptation.texts import size
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
+from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.collections.splits import drawn_shares
 from crossforge_train.config.documents import DocumentsSource
 
@@ -42,15 +43,21 @@ class Drawn:
     counts: Mapping[str, PseudoQueryCounts]
 
 
-def draw_queries(corpus: Mapping[str, Document], makers: Sequence[QueryMaker], source: DocumentsSource) -> Drawn:
+def draw_queries(
+    corpus: Mapping[str, Document],
+    makers: Sequence[QueryMaker],
+    source: DocumentsSource,
+    workplace: Workplace = NOWHERE,
+) -> Drawn:
     """Draw from all documents, in an order that depends only on their ids and the seed.
 
     Args:
         corpus: the documents as they came.
         makers: one for each kind.
         source: quotas, filter and shares of the splits.
+        workplace: where the filter embeds documents.
     """
-    drawing = _Drawing(corpus, makers, source)
+    drawing = _Drawing(corpus, makers, source, workplace)
     for _ in range(_HELPINGS):
         if not drawing.take_more():
             break
@@ -67,9 +74,16 @@ def lifted_corpus(corpus: Mapping[str, Document], lifted: Mapping[str, Sequence[
 class _Drawing:
     """What was drawn so far."""
 
-    def __init__(self, corpus: Mapping[str, Document], makers: Sequence[QueryMaker], source: DocumentsSource) -> None:
+    def __init__(
+        self,
+        corpus: Mapping[str, Document],
+        makers: Sequence[QueryMaker],
+        source: DocumentsSource,
+        workplace: Workplace,
+    ) -> None:
         self._corpus = corpus
         self._source = source
+        self._workplace = workplace
         self._clusters = by_title(corpus.values())
         self._shares = drawn_shares(self._clusters, f"{source.seed}:split")
         self._streams = {maker.kind: self._stream(maker) for maker in makers}
@@ -86,10 +100,11 @@ class _Drawing:
         new = list(self._taken.values())[before:]
         if not new:
             return False
-        k = self._source.consistency
+        k, model = self._source.consistency, self._source.consistency_model
         back = {query.query_id for query in new}
         if k is not None:
-            back = brought_back(new, lifted_corpus(self._corpus, self._lifted(new)), k, self._source.consistency_model)
+            lifted = lifted_corpus(self._corpus, self._lifted(new))
+            back = brought_back(new, lifted, k, model, self._workplace)
         for query in new:
             if query.query_id in back:
                 self._kept.add(query.query_id)

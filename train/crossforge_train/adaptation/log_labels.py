@@ -7,21 +7,20 @@ that two systems have to find the same one, each by its own means; where they di
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Candidate
+from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.embeddings import open_embeddings
-from crossforge_train.reporting import SilentReporter
 
-_TOKENS = 256  # tokens of a document that the bi-encoder reads
 _DAMPING = 60  # of reciprocal ranks
 
 
-def agreed_documents(queries: Mapping[str, str], corpus: Mapping[str, Document], k: int, model: str) -> dict[str, str]:
+def agreed_documents(
+    queries: Mapping[str, str], corpus: Mapping[str, Document], k: int, model: str, workplace: Workplace = NOWHERE
+) -> dict[str, str]:
     """Query id -> the document that both find among their first `k`; queries without one are left out.
 
     Of several such documents, the one with the best reciprocal ranks is taken.
@@ -31,6 +30,7 @@ def agreed_documents(queries: Mapping[str, str], corpus: Mapping[str, Document],
         corpus: the documents.
         k: deepest rank that counts.
         model: a bi-encoder: a folder or hub id.
+        workplace: where the vectors of the documents are, or are kept.
 
     Raises:
         InputError: the model is no bi-encoder.
@@ -39,8 +39,8 @@ def agreed_documents(queries: Mapping[str, str], corpus: Mapping[str, Document],
     Methods", SIGIR 2009.
     """
     by_words = fit_retriever(corpus.values()).search(queries, k, ties_by_id=True)
-    with TemporaryDirectory() as folder:
-        embeddings = open_embeddings(model, _TOKENS, Path(folder), SilentReporter())
+    with workplace.embedding_folder() as folder:
+        embeddings = open_embeddings(model, workplace.encoder_max_length, folder, workplace.reporter)
         if embeddings is None:
             raise InputError(f"documents.log.model: {model} is no bi-encoder")
         by_vectors = embeddings.retriever(corpus.values()).search(queries, k, ties_by_id=True)

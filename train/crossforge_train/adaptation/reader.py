@@ -23,6 +23,7 @@ from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.texts import corpus_files, corpus_name, read_placed
+from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.collections.splits import drawn_shares, fingerprint, normalized
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.config.query_log import QueryLogConfig
@@ -33,7 +34,7 @@ JUDGED = "judged"
 ENOUGH_JUDGED = 20
 
 
-def read_adapted(source: DocumentsSource) -> Collection:
+def read_adapted(source: DocumentsSource, workplace: Workplace = NOWHERE) -> Collection:
     """The documents with the queries' words lifted out, pseudo-queries in train, dev and test, and the documents whole.
 
     Logged queries join train, and those that are drawn for it replace the pseudo-queries of dev. Where people judged
@@ -43,7 +44,7 @@ def read_adapted(source: DocumentsSource) -> Collection:
         InputError: the documents cannot be read, or give too few queries.
     """
     corpus = read_corpus(source)
-    drawn = draw_queries(corpus, makers(corpus, source), source)
+    drawn = draw_queries(corpus, makers(corpus, source), source, workplace)
     _require_queries(source, drawn)
     queries = [query for found in drawn.splits.values() for query in found]
     collection = Collection(
@@ -59,7 +60,7 @@ def read_adapted(source: DocumentsSource) -> Collection:
         made=drawn.counts,
     )
     if source.log is not None:
-        collection = _with_log(collection, corpus, source.log, source.seed)
+        collection = _with_log(collection, corpus, source.log, source.seed, workplace)
     return collection if source.judged is None else _with_judged(collection, source.judged)
 
 
@@ -118,11 +119,13 @@ def _require_queries(source: DocumentsSource, drawn: Drawn) -> None:
             )
 
 
-def _with_log(collection: Collection, corpus: Mapping[str, Document], log: QueryLogConfig, seed: int) -> Collection:
+def _with_log(
+    collection: Collection, corpus: Mapping[str, Document], log: QueryLogConfig, seed: int, workplace: Workplace
+) -> Collection:
     """With logged queries that a document was found for, in train and, in place of the pseudo-queries there, in dev."""
     counted: Counter[str] = Counter()
     texts = {f"log-{fingerprint(normalized(query.text))[:16]}": query.text for query in read_query_log(log, counted)}
-    found = agreed_documents(texts, corpus, log.agree, log.model)
+    found = agreed_documents(texts, corpus, log.agree, log.model, workplace)
     counted["queries dropped: first stage and model differ"] += len(texts) - len(found)
     shares = drawn_shares({query_id: query_id for query_id in found}, f"{seed}:log")
     splits: dict[str, dict[str, Mapping[str, int]]] = {DEV: {}, TRAIN: dict(collection.qrels(TRAIN))}
@@ -163,4 +166,4 @@ def _with_judged(collection: Collection, folder: Path) -> Collection:
     )
 
 
-READER = Reader(read_adapted, depends_on)
+READER = Reader(read_adapted, depends_on, takes_workplace=True)

@@ -16,10 +16,12 @@ from crossforge_train.collections.own_documents import OwnDocuments, in_words, s
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 from crossforge_train.collections.readers.mix import source_counts, weighted, with_replay
 from crossforge_train.collections.readers.reader import read_source, source_depends_on
+from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.collections.splits import carve, require_groups
 from crossforge_train.collections.typed_queries import read_typed_queries, with_typed_queries
 from crossforge_train.config.collection import AUTO, TARGET, CollectionConfig
 from crossforge_train.config.run import Config
+from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import COLLECT, CollectedFolder, RunFolder
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
@@ -40,15 +42,20 @@ class Collected:
     leaking: Mapping[str, int]
 
 
-def load_collection(config: CollectionConfig, seed: int) -> Collected:
+def load_collection(config: CollectionConfig, seed: int, workplace: Workplace = NOWHERE) -> Collected:
     """Read the collection and put all its splits in place.
+
+    Args:
+        config: the section.
+        seed: of draws.
+        workplace: what readers may use besides the section.
 
     Raises:
         InputError: it cannot be read, is malformed, or lacks a split that the config names.
     """
-    collection = read_source(config)
+    collection = read_source(config, workplace)
     if config.replay:
-        replayed = {part.label: read_source(part) for part in config.replay}
+        replayed = {part.label: read_source(part, workplace) for part in config.replay}
         collection = with_replay(collection, replayed, config.train)
     dev_share = config.dev_share(collection.splits)
     _require_splits(config, collection, dev_share)
@@ -127,7 +134,16 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "judgements": sha256(judged) if judged.is_file() else None,
         **source_depends_on(settings),
         "replay": [source_depends_on(part) for part in settings.replay],
+        **_embedding(config),
     }
+
+
+def _embedding(config: Config) -> Mapping[str, Any]:
+    """How the sources that embed texts read them; nothing if there are none."""
+    settings = config.collection
+    documents = [part.documents for part in (settings, *(settings.mix or ()), *settings.replay) if part.documents]
+    embeds = any(source.log or source.consistency_model for source in documents)
+    return {"encoder_max_length": config.first_stage.encoder_max_length} if embeds else {}
 
 
 def _settings(config: CollectionConfig) -> Mapping[str, Any]:
@@ -137,11 +153,16 @@ def _settings(config: CollectionConfig) -> Mapping[str, Any]:
     return found
 
 
+def workplace_of(config: Config, reporter: Reporter) -> Workplace:
+    """Where the collection of a run is read: what is embedded there is not embedded again."""
+    return Workplace(config.runs, config.first_stage.encoder_max_length, reporter)
+
+
 def _run(context: Context) -> None:
     settings, reporter, run = context.config.collection, context.reporter, context.run
     written = CollectedFolder(context.folder)
     with reporter.bar("reading the collection", 2) as advance:
-        collected = load_collection(settings, context.config.seed)
+        collected = load_collection(settings, context.config.seed, workplace_of(context.config, reporter))
         # Only once the splits are made: a judgement must not move a query into another split.
         collection, judgements = with_typed_queries(
             collected.collection,

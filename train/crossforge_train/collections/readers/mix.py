@@ -129,6 +129,7 @@ def _prefixed_qrels(name: str, qrels: Qrels) -> dict[str, Mapping[str, int]]:
 
 
 READER = Reader(
-    lambda parts: mixed({part.label: read_source(part) for part in parts}),
+    lambda parts, workplace: mixed({part.label: read_source(part, workplace) for part in parts}),
     lambda parts: {"mix": [source_depends_on(part) for part in parts]},
+    takes_workplace=True,
 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from crossforge.files import sha256
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.config.section import Section
 from crossforge_train.config.sources import Source
 from crossforge_train.registries import READERS
@@ -21,22 +22,28 @@ class Reader(NamedTuple):
         depends_on: settings of the source -> what decides the collection besides them: hashes of files, versions.
         settings: of a third party's reader, the keys that stand under its name in a config; without it `read` is given
             the value as YAML has it. Built-in readers have their settings in `Source`.
+        takes_workplace: whether `read` is also given a `Workplace`.
     """
 
-    read: Callable[[Any], Collection]
+    read: Callable[..., Collection]
     depends_on: Callable[[Any], Mapping[str, Any]]
     settings: type[Section] | None = None
+    takes_workplace: bool = False
 
 
-def read_source(source: Source) -> Collection:
+def read_source(source: Source, workplace: Workplace = NOWHERE) -> Collection:
     """The collection that the source names, with the splits that it comes with.
+
+    Args:
+        source: names it.
+        workplace: what its reader may use besides.
 
     Raises:
         InputError: it cannot be read or is malformed.
     """
     kind, settings = source.chosen()
     reader: Reader = READERS.load(kind)
-    return reader.read(settings)
+    return reader.read(settings, workplace) if reader.takes_workplace else reader.read(settings)
 
 
 def source_depends_on(source: Source) -> Mapping[str, Any]:

@@ -1,0 +1,38 @@
+"""`Workplace`: what a reader may use besides its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from crossforge_train.reporting import Reporter, SilentReporter
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a collection is read.
+
+    Attributes:
+        runs: folder of all runs, which share what is embedded; None: nothing is kept.
+        encoder_max_length: tokens that a bi-encoder reads of a text; None: all it can.
+        reporter: shows progress.
+    """
+
+    runs: Path | None = None
+    encoder_max_length: int | None = None
+    reporter: Reporter = SilentReporter()  # noqa: RUF009 - it has no state
+
+    @contextmanager
+    def embedding_folder(self) -> Iterator[Path]:
+        """The folder of all runs, or one that is gone afterwards."""
+        if self.runs is not None:
+            yield self.runs
+            return
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+
+
+NOWHERE = Workplace()
