@@ -28,10 +28,17 @@ _QUOTE = 16  # as many characters of a request in a complaint are a quotation
 
 
 class Completion(NamedTuple):
-    """What was answered, and the tokens of request and answer together; None if the endpoint does not say."""
+    """What was answered.
+
+    Attributes:
+        text: the answer.
+        tokens: of request and answer together; None if the endpoint does not say.
+        calls: requests that it took.
+    """
 
     text: str
     tokens: int | None
+    calls: int = 1
 
 
 class RefusedError(InputError):
@@ -65,17 +72,17 @@ class ChatEndpoint:
             InputError: the endpoint cannot be asked, or its answer has another shape.
         """
         config = self._config
-        answer = self._tried(
+        answer, calls = self._tried(
             {"model": config.model, "messages": list(messages), "max_tokens": config.max_new_tokens, **settings}
         )
         try:
             text = str(answer["choices"][0]["message"]["content"] or "")
         except (KeyError, IndexError, TypeError):
             raise InputError(f"{self._url}: the answer holds no choices[0].message.content") from None
-        return Completion(text, _tokens(answer))
+        return Completion(text, _tokens(answer), calls)
 
-    def _tried(self, body: dict[str, Any]) -> Any:
-        """The answer; what may pass by itself is tried again, each time after a longer wait."""
+    def _tried(self, body: dict[str, Any]) -> tuple[Any, int]:
+        """The answer, and how many tries it took; what may pass by itself is tried again, after ever longer waits."""
         sent = json.dumps(body).encode()
         wait, asked_wait, problem = _FIRST_WAIT, 0.0, ""
         for attempt in range(self._config.retries + 1):
@@ -84,7 +91,7 @@ class ChatEndpoint:
                 wait, asked_wait = min(2 * wait, _LONGEST_WAIT), 0.0
             try:
                 self._before()
-                return self._post(sent)
+                return self._post(sent), attempt + 1
             except urllib.error.HTTPError as error:
                 problem = f"HTTP {error.code}{_complaint(error, body['messages'])}"
                 if error.code in _REFUSED:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reading import write_table
-from support import TOPICS, documents_with_definitions
+from support import TOPICS
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
-from crossforge_train.adaptation.log_labels import agreed_documents
+from crossforge_train.adaptation.log_labels import agreed_documents, fused_documents
 from crossforge_train.adaptation.query_log import Logged, merged, read_query_log
 from crossforge_train.adaptation.reader import READER, read_adapted
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, judged_by_people, judges
@@ -105,16 +105,11 @@ def test_a_document_is_taken_that_words_and_vectors_find(tiny_encoder: Path) -> 
     corpus = {key: Document(key, words) for key, words in TOPICS.items()}
     found = agreed_documents({"a": "bread oven yeast", "b": "zzz qqq"}, corpus, 6, str(tiny_encoder))
     assert found == {"a": "baking"}, "no word of b stands in any document"
+    first_two = fused_documents({"a": "bread oven yeast", "b": "zzz qqq"}, corpus, 2, str(tiny_encoder))
+    assert first_two["a"][0] == "baking"
+    assert [len(documents) for documents in first_two.values()] == [2, 2], "vectors find some for b"
     first = agreed_documents(TOPICS, corpus, 1, str(tiny_encoder))
     assert first == {key: key for key in TOPICS}, "a text is nearest to itself"
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log.txt"
-    texts = [row["title"].split()[0] + " " + row["title"].split()[2] for row in documents_with_definitions()]
-    path.write_text("".join(f"{text}\n" for text in texts[:60]))
-    return path
 
 
 def test_logged_queries_join_train_and_become_dev(docs: Path, log: Path, tiny_encoder: Path) -> None:
@@ -163,7 +158,9 @@ def test_a_log_that_gives_no_dev_is_refused(docs: Path, tmp_path: Path, tiny_enc
     path = tmp_path / "log.txt"
     path.write_text("zzz qqq\n")
     source = DocumentsSource(corpus=docs, dev=0.1, test=0.2, log={"file": path, "model": str(tiny_encoder)})
-    with pytest.raises(InputError, match="agree on a document for 0 of 1 queries, too few for dev"):
+    with pytest.raises(
+        InputError, match=r"first stage and \S+ found a document for 0 of 1 queries, too few for dev; give a longer"
+    ):
         read_adapted(source)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,21 +11,18 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
-from crossforge_train.adaptation.drawing import DEV, TRAIN, Drawn, draw_queries, lifted_corpus
-from crossforge_train.adaptation.log_labels import agreed_documents
+from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
+from crossforge_train.adaptation.logged_queries import with_log
 from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
-from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.base_model import weights_hash
 from crossforge_train.collections.beir import beir_files, read_judged
-from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection
+from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.texts import corpus_files, corpus_name, read_placed
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
-from crossforge_train.collections.splits import drawn_shares, fingerprint, normalized
 from crossforge_train.config.documents import DocumentsSource
-from crossforge_train.config.query_log import QueryLogConfig
 from crossforge_train.registries import MAKERS
 
 JUDGED = "judged"
@@ -60,7 +56,7 @@ def read_adapted(source: DocumentsSource, workplace: Workplace = NOWHERE) -> Col
         made=drawn.counts,
     )
     if source.log is not None:
-        collection = _with_log(collection, corpus, source.log, source.seed, workplace)
+        collection = with_log(collection, corpus, source, workplace)
     return collection if source.judged is None else _with_judged(collection, source.judged)
 
 
@@ -117,37 +113,6 @@ def _require_queries(source: DocumentsSource, drawn: Drawn) -> None:
                 f"{source.corpus}: {made} pseudo-queries came of these documents, none of them for {split}; "
                 "give more documents, or raise documents.per_document, documents.consistency or the share of the split"
             )
-
-
-def _with_log(
-    collection: Collection, corpus: Mapping[str, Document], log: QueryLogConfig, seed: int, workplace: Workplace
-) -> Collection:
-    """With logged queries that a document was found for, in train and, in place of the pseudo-queries there, in dev."""
-    counted: Counter[str] = Counter()
-    texts = {f"log-{fingerprint(normalized(query.text))[:16]}": query.text for query in read_query_log(log, counted)}
-    found = agreed_documents(texts, corpus, log.agree, log.model, workplace)
-    counted["queries dropped: first stage and model differ"] += len(texts) - len(found)
-    shares = drawn_shares({query_id: query_id for query_id in found}, f"{seed}:log")
-    splits: dict[str, dict[str, Mapping[str, int]]] = {DEV: {}, TRAIN: dict(collection.qrels(TRAIN))}
-    for query_id, doc_id in sorted(found.items()):
-        splits[DEV if shares[query_id] < log.dev else TRAIN][query_id] = {doc_id: 1}
-    if not splits[DEV]:
-        raise InputError(
-            f"{log.file}: first stage and model agree on a document for {len(found)} of {len(texts)} queries, too few "
-            "for dev; give a longer log, or raise documents.log.agree or documents.log.dev"
-        )
-    counted["queries of the log in train"] = len(splits[TRAIN].keys() & found.keys())
-    counted["queries of the log in dev"] = len(splits[DEV])
-    return replace(
-        collection,
-        queries={**collection.queries, **{query_id: texts[query_id] for query_id in found}},
-        splits={**collection.splits, **splits},
-        query_fields={
-            **collection.query_fields,
-            **{query_id: {JUDGED_BY: f"first stage and {Path(log.model).name}"} for query_id in found},
-        },
-        counted={what: count for what, count in counted.items() if count},
-    )
 
 
 def _with_judged(collection: Collection, folder: Path) -> Collection:

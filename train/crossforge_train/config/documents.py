@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from crossforge_train.config.chat import ChatConfig
+from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.config.plugins import OpenSection
 from crossforge_train.config.query_log import QueryLogConfig
 from crossforge_train.config.section import Section, Seed
@@ -124,6 +125,9 @@ class DocumentsSource(Section):
     log: Annotated[QueryLogConfig | None, BeforeValidator(_file_alone)] = Field(
         None, description="queries that people asked, without judgements; they join train and become dev"
     )
+    judge: JudgeConfig | None = Field(
+        None, description="language model that says which documents are relevant to the queries of `log`"
+    )
     judged: Path | None = Field(
         None, description="folder that `crossforge judge` wrote; 20 judged queries or more become dev"
     )
@@ -135,6 +139,10 @@ class DocumentsSource(Section):
     def _fits(self) -> DocumentsSource:
         if not any(self.quotas.model_dump().values()):
             raise ValueError("quotas are all 0: no pseudo-query is left")
+        if self.judge is not None and self.log is None:
+            raise ValueError("judge grades documents for the queries of log: give both")
+        if self.judge is not None and self.log is not None and self.judge.test + self.log.dev >= 1:
+            raise ValueError("log.dev and judge.test together leave no query of the log to train on")
         for kind in ("generator", "endpoint"):
             if bool(getattr(self.quotas, kind)) != (getattr(self, kind) is not None):
                 raise ValueError(f"{kind} and quotas.{kind} belong together: give both or neither")

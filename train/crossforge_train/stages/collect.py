@@ -153,16 +153,17 @@ def _settings(config: CollectionConfig) -> Mapping[str, Any]:
     return found
 
 
-def workplace_of(config: Config, reporter: Reporter) -> Workplace:
+def workplace_of(config: Config, reporter: Reporter, *, may_ask: bool = False) -> Workplace:
     """Where the collection of a run is read: what is embedded there is not embedded again."""
-    return Workplace(config.runs, config.first_stage.encoder_max_length, reporter)
+    return Workplace(config.runs, config.first_stage.encoder_max_length, reporter, may_ask)
 
 
 def _run(context: Context) -> None:
     settings, reporter, run = context.config.collection, context.reporter, context.run
     written = CollectedFolder(context.folder)
     with reporter.bar("reading the collection", 2) as advance:
-        collected = load_collection(settings, context.config.seed, workplace_of(context.config, reporter))
+        workplace = workplace_of(context.config, reporter, may_ask=True)
+        collected = load_collection(settings, context.config.seed, workplace)
         # Only once the splits are made: a judgement must not move a query into another split.
         collection, judgements = with_typed_queries(
             collected.collection,

@@ -19,11 +19,13 @@ class Workplace:
         runs: folder of all runs, which share what is embedded; None: nothing is kept.
         encoder_max_length: tokens that a bi-encoder reads of a text; None: all it can.
         reporter: shows progress.
+        may_ask: whether a judge that costs money may be asked.
     """
 
     runs: Path | None = None
     encoder_max_length: int | None = None
     reporter: Reporter = SilentReporter()  # noqa: RUF009 - it has no state
+    may_ask: bool = False
 
     @contextmanager
     def embedding_folder(self) -> Iterator[Path]:

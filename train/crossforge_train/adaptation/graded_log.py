@@ -1,0 +1,75 @@
+"""Labels for logged queries from a language model: it grades what words and vectors find first for each of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge_train.adaptation.log_labels import fused_documents
+from crossforge_train.collections.readers.workplace import Workplace
+from crossforge_train.config.judge import JudgeConfig
+from crossforge_train.config.query_log import QueryLogConfig
+from crossforge_train.labels.judge import Grade, Judge, Pair
+
+
+def graded_documents(
+    texts: Mapping[str, str],
+    corpus: Mapping[str, Document],
+    log: QueryLogConfig,
+    config: JudgeConfig,
+    workplace: Workplace,
+    counted: Counter[str],
+) -> dict[str, dict[str, int]]:
+    """Query id -> its documents with their grades, those below `judge.relevant` as 0; only queries with a relevant one.
+
+    Args:
+        texts: query id -> text; the first ones are asked about first.
+        corpus: the documents.
+        log: names the bi-encoder that finds candidates besides the first stage.
+        config: the judge.
+        workplace: where documents are embedded, and whether the judge may be asked.
+        counted: is told what became of the pairs.
+
+    Raises:
+        InputError: the judge cannot be asked, or may not be and was not before.
+    """
+    candidates = fused_documents(texts, corpus, config.depth, log.model, workplace)
+    pairs = [(query_id, doc_id) for query_id in texts for doc_id in candidates[query_id]]
+    judge = Judge(config, workplace.reporter, may_ask=workplace.may_ask)
+    read = [as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
+    judge.announce(read)
+    grades = judge.grade(read)
+    _count(grades, judge, workplace, counted)
+    labels: dict[str, dict[str, int]] = {}
+    for (query_id, doc_id), (grade, _) in zip(pairs, grades, strict=True):
+        if grade is not None:
+            labels.setdefault(query_id, {})[doc_id] = grade if grade >= config.relevant else 0
+    found = {query_id: judged for query_id, judged in labels.items() if any(judged.values())}
+    counted["queries dropped: no relevant document among those graded"] += len(texts) - len(found)
+    return found
+
+
+def as_read(query: str, document: Document, config: JudgeConfig) -> Pair:
+    """A pair as the judge reads it: the beginning of a long document."""
+    return Pair(query, document.full_text[: config.max_document_characters])
+
+
+def _count(grades: Sequence[Grade], judge: Judge, workplace: Workplace, counted: Counter[str]) -> None:
+    asked = [grade for grade in grades if grade.asked]
+    if not asked and not workplace.may_ask:
+        raise InputError(
+            "documents.judge: nothing is graded yet, and looking at a collection asks for no grades; "
+            "run `crossforge collect CONFIG` first"
+        )
+    counted["pairs graded"] += sum(grade.grade is not None for grade in asked)
+    counted["pairs for which the judge's answer holds no grade"] += sum(grade.grade is None for grade in asked)
+    counted["requests to the judge"] += judge.spent
+    if left := len(grades) - len(asked):
+        counted["pairs not graded"] += left
+        if workplace.may_ask:
+            workplace.reporter.note(
+                f"documents.judge: the budget is spent, and {left:,} of {len(grades):,} pairs are not graded; raise "
+                "judge.max_calls or judge.max_tokens, and the next run asks for the rest"
+            )

@@ -1,0 +1,97 @@
+"""Logged queries in a collection: they join train and, in place of the pseudo-queries there, become dev."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from crossforge.documents import Document
+from crossforge.errors import InputError
+from crossforge_train.adaptation.drawing import DEV, TEST, TRAIN
+from crossforge_train.adaptation.graded_log import graded_documents
+from crossforge_train.adaptation.log_labels import agreed_documents
+from crossforge_train.adaptation.query_log import read_query_log
+from crossforge_train.collections.collection import JUDGED_BY, Collection, Qrels
+from crossforge_train.collections.readers.workplace import Workplace
+from crossforge_train.collections.splits import drawn_shares, fingerprint, normalized
+from crossforge_train.config.documents import DocumentsSource
+from crossforge_train.config.query_log import QueryLogConfig
+
+
+class _Labelled(NamedTuple):
+    """Labels of logged queries, who they are from, and what to do if they are too few."""
+
+    qrels: Qrels
+    judge: str
+    way_out: str
+
+
+def with_log(
+    collection: Collection, corpus: Mapping[str, Document], source: DocumentsSource, workplace: Workplace
+) -> Collection:
+    """The collection with logged queries that a document was found for.
+
+    Args:
+        collection: documents and pseudo-queries.
+        corpus: the documents as apps search them.
+        source: has a log, and maybe a judge.
+        workplace: where documents are embedded, and whether a judge may be asked.
+
+    Raises:
+        InputError: the log cannot be read, a judge cannot be asked, or too few queries have a document.
+    """
+    log, judge = source.log, source.judge
+    assert log is not None  # noqa: S101 - for the type checker
+    counted: Counter[str] = Counter()
+    texts = {f"log-{fingerprint(normalized(query.text))[:16]}": query.text for query in read_query_log(log, counted)}
+    if judge is None:
+        found, test = _agreed(texts, corpus, log, workplace, counted), 0.0
+    else:
+        graded = graded_documents(texts, corpus, log, judge, workplace, counted)
+        way_out = "give a longer log, or lower documents.judge.relevant"
+        found, test = _Labelled(graded, f"the language model {Path(judge.model).name}", way_out), judge.test
+    splits = _drawn(found.qrels, log.dev, test, source.seed)
+    if not splits[DEV] or (test and not splits[TEST]):
+        raise InputError(
+            f"{log.file}: {found.judge} found a document for {len(found.qrels)} of {len(texts)} queries, too few for "
+            f"dev{' and test' if test else ''}; {found.way_out}"
+        )
+    for split, qrels in splits.items():
+        counted[f"queries of the log in {split}"] = len(qrels)
+    return replace(
+        collection,
+        queries={**collection.queries, **{query_id: texts[query_id] for query_id in found.qrels}},
+        splits={**collection.splits, **{split: qrels for split, qrels in splits.items() if qrels},
+                TRAIN: {**collection.qrels(TRAIN), **splits[TRAIN]}},
+        query_fields={**collection.query_fields, **{query_id: {JUDGED_BY: found.judge} for query_id in found.qrels}},
+        counted={what: count for what, count in counted.items() if count},
+    )  # fmt: skip
+
+
+def _agreed(
+    texts: Mapping[str, str],
+    corpus: Mapping[str, Document],
+    log: QueryLogConfig,
+    workplace: Workplace,
+    counted: Counter[str],
+) -> _Labelled:
+    found = agreed_documents(texts, corpus, log.agree, log.model, workplace)
+    counted["queries dropped: first stage and model differ"] += len(texts) - len(found)
+    return _Labelled(
+        {query_id: {doc_id: 1} for query_id, doc_id in sorted(found.items())},
+        f"first stage and {Path(log.model).name}",
+        "give a longer log, or raise documents.log.agree or documents.log.dev",
+    )
+
+
+def _drawn(qrels: Qrels, dev: float, test: float, seed: int) -> dict[str, dict[str, Mapping[str, int]]]:
+    """Split -> its logged queries, by a draw that does not depend on which others there are."""
+    shares = drawn_shares({query_id: query_id for query_id in qrels}, f"{seed}:log")
+    splits: dict[str, dict[str, Mapping[str, int]]] = {TRAIN: {}, DEV: {}, TEST: {}}
+    for query_id, labels in sorted(qrels.items()):
+        share = shares[query_id]
+        splits[DEV if share < dev else TEST if share < dev + test else TRAIN][query_id] = labels
+    return splits

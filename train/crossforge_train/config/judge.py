@@ -1,0 +1,69 @@
+"""The key `judge` of the source `documents:`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from crossforge_train.config.chat import ChatConfig
+
+# The grades, and the order of the steps, are UMBRELA's: Upadhyay et al., "UMBRELA: UMbrela is the (Open-Source
+# Reproduction of the) Bing RELevance Assessor", 2024.
+PROMPT = """\
+Say how relevant a passage is to a query, on a scale of whole numbers from 0 to 3:
+0 = the passage has nothing to do with the query
+1 = the passage seems related to the query, but does not answer it
+2 = the passage has some answer to the query, but the answer is a bit unclear, or hidden among other things
+3 = the passage is dedicated to the query and contains the exact answer
+
+Give 1 if the passage is on the topic in part only, 2 if it says something important about the topic but much else \
+besides, and 3 only if all of it is about the topic. If none of these holds, give 0.
+
+Query: {query}
+
+Passage: {text}
+
+Go through these steps, without writing them down:
+First consider what whoever asked the query most likely wants.
+Then measure how well the passage matches that, and how far it can be trusted.
+Weigh both, and decide on a grade.
+Answer with JSON alone: {"grade": 0, 1, 2 or 3}"""
+
+
+class JudgeConfig(ChatConfig):
+    """A language model behind an endpoint that speaks OpenAI's chat completions; it grades documents from 0 to 3."""
+
+    prompt: str = Field(PROMPT, description="prompt; `{query}` and `{text}` stand for query and document")
+    format: Literal["json_schema", "json_object"] | None = Field(
+        "json_schema", description="how the endpoint is made to answer in JSON; `null`: by the prompt alone"
+    )
+    temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
+    max_document_characters: int = Field(4000, ge=100, description="document characters in the prompt")
+    retries: int = Field(5, ge=0, le=10, description="retries of a failed request")
+    depth: int = Field(10, ge=1, le=100, description="candidates of each query that are graded")
+    relevant: int = Field(2, ge=1, le=3, description="lowest grade that is relevant; what is below counts as judged 0")
+    test: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the queries that become test, in place of the pseudo-queries there; 0: what a machine "
+        "judged proves nothing",
+    )
+    max_calls: int = Field(
+        10_000, ge=1, description="most requests in all, tries and those of a killed run for the same pairs included"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="most tokens in all, of requests and answers; `null`: no limit"
+    )
+    price: float | None = Field(
+        None, ge=0, description="price of a million tokens, in any currency, for the estimate that is told beforehand"
+    )
+    cache: Path = Field(Path("runs/graded"), description="folder that keeps the grades")
+
+    @model_validator(mode="after")
+    def _places(self) -> JudgeConfig:
+        if missing := next((place for place in ("{query}", "{text}") if place not in self.prompt), None):
+            raise ValueError(f"prompt has no {missing}")
+        return self
