@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_endpoint import Endpoint, Failure, serving
-from support import Recorder
+from support import Recorder, write_lines
 
 from crossforge.errors import InputError
 from crossforge_train import chat
+from crossforge_train.adaptation.people import JudgedPair, drawn_pairs
 from crossforge_train.adaptation.reader import read_adapted
-from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, judged_by_people, judges
+from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.config.judge import PROMPT
@@ -79,7 +81,8 @@ def test_graded_queries_join_train_and_become_dev(server: Endpoint, source: Sour
     assert not judged_by_people(found, "dev")
     assert judges(found, "dev") == {"the language model a-judge": len(found.qrels("dev"))}
     assert found.counted["pairs graded"] == found.counted["requests to the judge"] == PAIRS
-    (note,) = workplace.reporter.notes  # type: ignore[attr-defined]
+    note, trust = workplace.reporter.notes  # type: ignore[attr-defined]
+    assert trust.startswith("documents.judge: how far the grades of the language model a-judge can be trusted is not ")
     assert note.startswith("documents.judge: org/a-judge grades 228 pairs, 0 more are known: 228 requests, about ")
     assert read_adapted(source(), workplace).splits == found.splits
     assert len(server.requests) == PAIRS
@@ -158,7 +161,69 @@ def test_the_stage_asks_and_depends_on_the_prompt(
     assert "pairs graded: 228" in reporter.notes
     run_stages(config(), [collect.STAGE], reporter)
     assert reporter.stages_that("skipped") == ["collect"]
+    run = RunFolder(config().folder)
+    query_id, labels = next(iter(of_the_log(run.collected.collection().qrels("dev")).items()))
+    run.judgements.write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{query_id}\t{doc}\t1\n" for doc in labels))
+    run_stages(config(), [collect.STAGE], reporter)
+    assert run.collected.counts.agreement is not None
+    assert run.collected.counts.agreement.confusion == [[0, 0], [3, 1]]
+    assert len(server.requests) == PAIRS + 1, "all of it is known"
     assert collect.STAGE.depends_on(config(prompt=PROMPT + "!")) != collect.STAGE.depends_on(config())
+
+
+def judged(found: Collection, right: bool) -> dict[str, dict[str, int]]:
+    """What a person says of every logged query's documents: the same as the judge, or the opposite."""
+    labels = {**of_the_log(found.qrels("train")), **of_the_log(found.qrels("dev"))}
+    return {
+        query_id: {doc_id: int((label > 0) == right) for doc_id, label in judged.items()}
+        for query_id, judged in labels.items()
+    }
+
+
+def test_people_decide_whether_the_judge_goes_on(server: Endpoint, source: Source, workplace: Workplace) -> None:
+    trusted = read_adapted(source(), workplace)
+    assert trusted.agreement is not None
+    assert trusted.agreement.pairs == 0
+    for right in (True, False):
+        asked = len(server.requests)
+        said = replace(workplace, judgements=judged(trusted, right))
+        found = read_adapted(source(model=f"judge-{right}"), said)
+        assert found.agreement is not None
+        assert (found.agreement.pairs, found.agreement.kappa) == (200, 1 if right else pytest.approx(-0.6, abs=0.1))
+        assert found.agreement.used == right
+        assert len(server.requests) - asked == (PAIRS if right else 200), "what is not trusted is not paid for"
+        assert (set(judges(found, "dev")) == {"the language model judge-True"}) == right
+    note = workplace.reporter.notes[-1]  # type: ignore[attr-defined]
+    assert note.startswith("documents.judge: the language model judge-False agrees with people on 200 pairs of ")
+    assert note.endswith("try another judge.model or judge.prompt, or lower judge.least_kappa")
+    assert next(iter(judges(found, "dev"))).startswith("first stage and ")
+    anyway = read_adapted(source(model="judge-False", least_kappa=None), said)
+    assert set(judges(anyway, "dev")) == {"the language model judge-False"}
+
+
+def test_what_was_judged_beforehand_and_typed_is_compared(
+    source: Source, workplace: Workplace, tmp_path: Path, docs: Path
+) -> None:
+    first, second = (json.loads(line) for line in docs.read_text().splitlines()[:2])
+    folder = tmp_path / "judged"
+    texts = {"q": first["title"].split()[0], "typed": second["title"].split()[0]}
+    (folder / "qrels").mkdir(parents=True)
+    write_lines(folder / "queries.jsonl", [{"_id": "q", "text": texts["q"] + " baking"}])
+    (folder / "qrels" / "judged.tsv").write_text("q\td0\t0\nq\td1\t0\n")
+    said = replace(workplace, judgements={"typed-1": {"d1": 1, "gone": 1}}, typed={"typed-1": texts["typed"]})
+    with_folder = source().model_copy(update={"judged": folder})
+    found = read_adapted(with_folder, said).agreement
+    assert found is not None
+    assert (found.pairs, found.queries) == (3, 2)
+
+
+def test_no_more_is_compared_than_wanted_and_whole_queries_first() -> None:
+    pairs = {JudgedPair(f"q{n % 4}", f"d{n}"): 1 for n in range(20)}
+    drawn = drawn_pairs(pairs, 8, 0)
+    assert len(drawn) == 8
+    assert len({pair.query for pair in drawn}) == 2
+    assert drawn_pairs(dict(reversed(pairs.items())), 8, 0) == drawn
+    assert drawn_pairs(pairs, 8, 1) != drawn
 
 
 def test_a_judge_needs_queries(docs: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from crossforge.errors import InputError
 from crossforge_train.evaluation.diagnostics import CAUSES
+from crossforge_train.labels.agreement import JudgedTwice, agreement
 from crossforge_train.report.files import read_report, write_report
 
 SENTENCES = [
@@ -101,3 +103,21 @@ def test_a_cause_that_nobody_knows_is_refused(tmp_path: Path, damage: str | None
     (tmp_path / "report.json").write_text(json.dumps(found))
     with pytest.raises(InputError, match=r"report\.json: not a report that this version reads"):
         read_report(tmp_path)
+
+
+def test_how_far_a_machine_agrees_with_people_stands_in_every_form(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(json.dumps(OF_VERSION_0_1))
+    found = agreement("the model <b>", [JudgedTwice(f"q{n % 7}", n % 2, 3 * (n % 3 > 0)) for n in range(42)], 2, 0.3)
+    write_report(tmp_path, replace(read_report(tmp_path), agreement=found))
+    assert read_report(tmp_path).agreement == replace(found, confusion=[[7, 14], [7, 14]])
+    assert read_report(tmp_path).agreement.used is False
+    card, html = ((tmp_path / name).read_text() for name in ("report.md", "report.html"))
+    said = "agrees with people on 42 pairs of 7 queries to a weighted kappa of 0.00"
+    assert r"The model \<b\> " + said in card
+    assert "| people / model | not relevant | relevant |\n| --- | --- | --- |\n| not relevant | 7 | 14 |" in card
+    assert "The model &lt;b&gt; " + said in html
+    assert '<td class="words">not relevant</td><td>7</td><td>14</td>' in html
+    write_report(tmp_path, replace(read_report(tmp_path), agreement=agreement("the model", [], 2, 0.3)))
+    card, html = ((tmp_path / name).read_text() for name in ("report.md", "report.html"))
+    assert "How far the grades of the model can be trusted is not known" in card
+    assert "people / model" not in card + html

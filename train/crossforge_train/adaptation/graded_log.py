@@ -4,31 +4,51 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.adaptation.log_labels import fused_documents
+from crossforge_train.adaptation.people import JudgedPair
+from crossforge_train.collections.agreement import Agreement
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.config.query_log import QueryLogConfig
+from crossforge_train.labels.agreement import JudgedTwice, agreement, in_words
 from crossforge_train.labels.judge import Grade, Judge, Pair
 
 
-def graded_documents(
+class GradedLog(NamedTuple):
+    """What a judge says of a log.
+
+    Attributes:
+        labels: query id -> document id -> grade, 0 for those below `judge.relevant`; only queries with a relevant
+            document, and none at all if the judge agrees too little with people.
+        agreement: how far it agrees with people.
+    """
+
+    labels: Mapping[str, Mapping[str, int]]
+    agreement: Agreement
+
+
+def graded_log(
     texts: Mapping[str, str],
     corpus: Mapping[str, Document],
     log: QueryLogConfig,
     config: JudgeConfig,
+    people: Mapping[JudgedPair, int],
     workplace: Workplace,
     counted: Counter[str],
-) -> dict[str, dict[str, int]]:
-    """Query id -> its documents with their grades, those below `judge.relevant` as 0; only queries with a relevant one.
+) -> GradedLog:
+    """Let a judge grade candidates of each query, but first what people judged, which decides whether it goes on.
 
     Args:
         texts: query id -> text; the first ones are asked about first.
         corpus: the documents.
         log: names the bi-encoder that finds candidates besides the first stage.
         config: the judge.
+        people: what people judged, as far as it is to be compared.
         workplace: where documents are embedded, and whether the judge may be asked.
         counted: is told what became of the pairs.
 
@@ -38,20 +58,43 @@ def graded_documents(
     candidates = fused_documents(texts, corpus, config.depth, log.model, workplace)
     pairs = [(query_id, doc_id) for query_id in texts for doc_id in candidates[query_id]]
     judge = Judge(config, workplace.reporter, may_ask=workplace.may_ask)
-    read = [as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
-    judge.announce(read)
+    compared = [_as_read(query, corpus[doc_id], config) for query, doc_id in people]
+    read = [_as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
+    judge.announce([*compared, *read])
+    found = _agreement(people, judge.grade(compared), config)
+    workplace.reporter.note(f"documents.judge: {in_words(found)}")
+    if not found.used:
+        return GradedLog({}, found)
     grades = judge.grade(read)
     _count(grades, judge, workplace, counted)
+    labels = _labels(pairs, grades, config.relevant)
+    counted["queries dropped: no relevant document among those graded"] += len(texts) - len(labels)
+    return GradedLog(labels, found)
+
+
+def judge_name(config: JudgeConfig) -> str:
+    """What reports call the judge."""
+    return f"the language model {Path(config.model).name}"
+
+
+def _agreement(people: Mapping[JudgedPair, int], grades: Sequence[Grade], config: JudgeConfig) -> Agreement:
+    both = [
+        JudgedTwice(pair.query, label, found.grade)
+        for (pair, label), found in zip(people.items(), grades, strict=True)
+        if found.grade is not None
+    ]
+    return agreement(judge_name(config), both, config.relevant, config.least_kappa)
+
+
+def _labels(pairs: Sequence[tuple[str, str]], grades: Sequence[Grade], relevant: int) -> dict[str, dict[str, int]]:
     labels: dict[str, dict[str, int]] = {}
     for (query_id, doc_id), (grade, _) in zip(pairs, grades, strict=True):
         if grade is not None:
-            labels.setdefault(query_id, {})[doc_id] = grade if grade >= config.relevant else 0
-    found = {query_id: judged for query_id, judged in labels.items() if any(judged.values())}
-    counted["queries dropped: no relevant document among those graded"] += len(texts) - len(found)
-    return found
+            labels.setdefault(query_id, {})[doc_id] = grade if grade >= relevant else 0
+    return {query_id: judged for query_id, judged in labels.items() if any(judged.values())}
 
 
-def as_read(query: str, document: Document, config: JudgeConfig) -> Pair:
+def _as_read(query: str, document: Document, config: JudgeConfig) -> Pair:
     """A pair as the judge reads it: the beginning of a long document."""
     return Pair(query, document.full_text[: config.max_document_characters])
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.adaptation.drawing import DEV, TEST, TRAIN
-from crossforge_train.adaptation.graded_log import graded_documents
+from crossforge_train.adaptation.graded_log import GradedLog, graded_log, judge_name
 from crossforge_train.adaptation.log_labels import agreed_documents
+from crossforge_train.adaptation.people import drawn_pairs, judged_by_people
 from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.collections.collection import JUDGED_BY, Collection, Qrels
 from crossforge_train.collections.readers.workplace import Workplace
@@ -47,12 +48,16 @@ def with_log(
     assert log is not None  # noqa: S101 - for the type checker
     counted: Counter[str] = Counter()
     texts = {f"log-{fingerprint(normalized(query.text))[:16]}": query.text for query in read_query_log(log, counted)}
-    if judge is None:
-        found, test = _agreed(texts, corpus, log, workplace, counted), 0.0
-    else:
-        graded = graded_documents(texts, corpus, log, judge, workplace, counted)
+    graded: GradedLog | None = None
+    if judge is not None:
+        judged = judged_by_people(texts, corpus, source.judged, workplace)
+        people = {pair: judged[pair] for pair in drawn_pairs(judged, judge.compared, source.seed)}
+        graded = graded_log(texts, corpus, log, judge, people, workplace, counted)
+    if judge is not None and graded is not None and graded.agreement.used:
         way_out = "give a longer log, or lower documents.judge.relevant"
-        found, test = _Labelled(graded, f"the language model {Path(judge.model).name}", way_out), judge.test
+        found, test = _Labelled(graded.labels, judge_name(judge), way_out), judge.test
+    else:
+        found, test = _agreed(texts, corpus, log, workplace, counted), 0.0
     splits = _drawn(found.qrels, log.dev, test, source.seed)
     if not splits[DEV] or (test and not splits[TEST]):
         raise InputError(
@@ -68,6 +73,7 @@ def with_log(
                 TRAIN: {**collection.qrels(TRAIN), **splits[TRAIN]}},
         query_fields={**collection.query_fields, **{query_id: {JUDGED_BY: found.judge} for query_id in found.qrels}},
         counted={what: count for what, count in counted.items() if count},
+        agreement=graded and graded.agreement,
     )  # fmt: skip
 
 

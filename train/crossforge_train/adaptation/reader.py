@@ -13,6 +13,7 @@ from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
 from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
 from crossforge_train.adaptation.logged_queries import with_log
+from crossforge_train.adaptation.people import JUDGED
 from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
 from crossforge_train.base_model import weights_hash
 from crossforge_train.collections.beir import beir_files, read_judged
@@ -25,7 +26,6 @@ from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.registries import MAKERS
 
-JUDGED = "judged"
 # Fewer judged queries choose nothing.
 ENOUGH_JUDGED = 20
 

@@ -107,6 +107,7 @@ def show_report(report: Report) -> None:
     """One table a test split, with its verdict."""
     from crossforge_train.evaluation.verdict import CORRECTION_RULE
     from crossforge_train.report.tables import (
+        agreement_line,
         budget_header,
         budget_line,
         budget_rows,
@@ -136,6 +137,8 @@ def show_report(report: Report) -> None:
     if report.guard:
         colour = "green" if report.guard.outcome == "HELD" else "yellow"
         console.print(f"[{colour}]{escape(guard_line(report.guard))}[/]\n", soft_wrap=True)
+    if report.agreement:
+        console.print(f"{escape(agreement_line(report.agreement))}\n", soft_wrap=True)
     if report.budget:
         table = Table(title="quality against latency", title_justify="left", title_style="bold")
         for title in budget_header(report.metric):

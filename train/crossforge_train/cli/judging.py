@@ -99,8 +99,9 @@ def _judge_corpus(
 ) -> None:
     """Judge what first stage and reranker find first for proposed or given queries, into a folder in BEIR layout."""
     from crossforge.reranker import Reranker
+    from crossforge_train.adaptation.people import JUDGED
     from crossforge_train.adaptation.proposing import proposed_queries, rows_to_judge, written_queries
-    from crossforge_train.adaptation.reader import ENOUGH_JUDGED, JUDGED, read_corpus
+    from crossforge_train.adaptation.reader import ENOUGH_JUDGED, read_corpus
     from crossforge_train.collections.beir import write_beir
     from crossforge_train.collections.collection import Collection
     from crossforge_train.collections.judgements import read_judgements

@@ -11,6 +11,7 @@ from typing import Any
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Run
+from crossforge_train.collections.agreement import Agreement
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 
 # query id -> document id -> relevance (0 = judged and not relevant)
@@ -34,6 +35,7 @@ class Collection:
             nobody has looked yet.
         own_negatives: query id -> documents that its source gives as negatives; nobody need have judged them.
         counted: what its reader counted, in words -> how many.
+        agreement: how far the machine that judged queries agrees with people; None if none did.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Collection:
     own_documents: Mapping[str, str] | None = None
     own_negatives: Mapping[str, Sequence[str]] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
+    agreement: Agreement | None = None
 
     def __post_init__(self) -> None:
         if not self.corpus:

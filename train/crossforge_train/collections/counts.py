@@ -9,6 +9,7 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
+from crossforge_train.collections.agreement import Agreement
 from crossforge_train.collections.leaks import Leakage
 from crossforge_train.collections.own_documents import OwnDocuments
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
@@ -45,6 +46,7 @@ class Counts:
         own_negatives: how many documents the source gives as negatives of the training queries.
         judges: by split, who says what is relevant -> how many queries; empty if it is people everywhere.
         counted: what the source's reader counted, in words -> how many.
+        agreement: how far the machine that judged queries agrees with people; None if none did.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Counts:
     own_negatives: int = 0
     judges: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
+    agreement: Agreement | None = None
 
 
 def write_counts(path: Path, counts: Counts) -> None:
@@ -72,6 +75,7 @@ def write_counts(path: Path, counts: Counts) -> None:
         "own_negatives",
         "judges",
         "counted",
+        "agreement",
     )
     values = asdict(counts)
     write_json(path, {name: value for name, value in values.items() if value or name not in optional})
@@ -91,7 +95,10 @@ def read_counts(path: Path) -> Counts:
             for kind, counts in found.get("pseudo_queries", {}).items()
         }
         own = OwnDocuments(**found["own_documents"]) if "own_documents" in found else None
-        return Counts(**{**found, "leakage_left": leakage, "pseudo_queries": made, "own_documents": own})
+        agreement = Agreement(**found["agreement"]) if "agreement" in found else None
+        return Counts(
+            **{**found, "leakage_left": leakage, "pseudo_queries": made, "own_documents": own, "agreement": agreement}
+        )
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not the counts of a collection; collect again with --fresh") from None
 

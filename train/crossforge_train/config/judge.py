@@ -51,6 +51,16 @@ class JudgeConfig(ChatConfig):
         description="share of the queries that become test, in place of the pseudo-queries there; 0: what a machine "
         "judged proves nothing",
     )
+    compared: int = Field(
+        200, ge=0, description="most pairs that people judged which are graded as well, to see how far the two agree"
+    )
+    least_kappa: float | None = Field(
+        0.3,
+        ge=-1,
+        le=1,
+        description="weighted kappa with people, over 30 pairs or more, below which the grades are not trained on; "
+        "`null`: they always are",
+    )
     max_calls: int = Field(
         10_000, ge=1, description="most requests in all, tries and those of a killed run for the same pairs included"
     )

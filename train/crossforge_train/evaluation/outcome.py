@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crossforge_train.collections.agreement import Agreement
 from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.dev_choices import Tuned
 from crossforge_train.evaluation.guard import Guard
@@ -43,6 +44,7 @@ class Report:
         tuned: values chosen on dev; None if none were.
         training: training curves; None if the reranker was not trained in this run.
         guard: what was forgotten on a general collection; None if there is none to see it on.
+        agreement: how far the machine that judged queries agrees with people; None if none did.
     """
 
     title: str
@@ -58,6 +60,7 @@ class Report:
     guard: Guard | None = None
     first_stage: str = ""
     budget: Budget | None = None
+    agreement: Agreement | None = None
 
 
 def make_report(
@@ -72,10 +75,11 @@ def make_report(
     guard: Guard | None = None,
     first_stage: str = "",
     budget: Budget | None = None,
+    agreement: Agreement | None = None,
 ) -> Report:
     """Combine the reports of the measured splits into one."""
     verdict = overall_verdict(split.verdict for split in splits)
     return Report(
         title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training, guard, first_stage,
-        budget,
+        budget, agreement,
     )  # fmt: skip

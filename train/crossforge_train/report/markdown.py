@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from crossforge_train.collections.agreement import Agreement
 from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Details, SplitReport
@@ -12,6 +13,9 @@ from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report.causes import cause_in_words
 from crossforge_train.report.escaping import plain
 from crossforge_train.report.tables import (
+    agreement_header,
+    agreement_line,
+    agreement_rows,
     budget_header,
     budget_line,
     budget_rows,
@@ -35,6 +39,8 @@ def markdown(report: Report) -> str:
         parts += [f"General knowledge: {guard_line(guard)}.", ""]
     if report.budget:
         parts += _budget(report.budget, report.metric)
+    if report.agreement:
+        parts += _agreement(report.agreement)
     parts += [_how_measured(report), ""]
     return "\n".join(parts)
 
@@ -71,6 +77,12 @@ def _budget(budget: Budget, metric: str) -> list[str]:
         *map(_row, (header, ["---"] * len(header), *budget_rows(budget))),
         "",
     ]
+
+
+def _agreement(found: Agreement) -> list[str]:
+    rows, header = agreement_rows(found), agreement_header(found)
+    table = [*map(_row, (header, ["---"] * len(header), *rows)), ""] if rows else []
+    return [f"{agreement_line(replace(found, judge=plain(found.judge)))}.", "", *table]
 
 
 def _details(details: Details) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from crossforge_train.collections.agreement import Agreement
 from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import SplitReport
@@ -14,6 +15,9 @@ from crossforge_train.report import plots
 from crossforge_train.report.causes import cause_in_words, loss_in_words
 from crossforge_train.report.tables import (
     SHIPS,
+    agreement_header,
+    agreement_line,
+    agreement_rows,
     budget_header,
     budget_line,
     budget_rows,
@@ -51,6 +55,7 @@ def page(report: Report) -> str:
     rendered: str = template.render(
         report=report,
         budget=report.budget and _budget(report.budget, report.metric),
+        agreement=report.agreement and _agreement(report.agreement),
         guard=report.guard and guard_line(report.guard),
         splits=[(split, _parts(split, report.metric)) for split in report.splits],
         training_plot=training and Markup(training),  # noqa: S704 - made by us, and it holds no text from outside
@@ -64,6 +69,10 @@ def page(report: Report) -> str:
 def _budget(budget: Budget, metric: str) -> dict[str, Any]:
     rows = budget_rows(budget)
     return {"line": budget_line(budget), "header": budget_header(metric), "rows": rows, "mark": SHIPS}
+
+
+def _agreement(found: Agreement) -> dict[str, Any]:
+    return {"line": agreement_line(found), "header": agreement_header(found), "rows": agreement_rows(found)}
 
 
 def _parts(split: SplitReport, metric: str) -> dict[str, Any]:

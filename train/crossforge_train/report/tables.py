@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossforge_train.collections.agreement import Agreement
 from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
 from crossforge_train.evaluation.budget import Budget, front
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.evaluation.systems import FIRST_STAGE, INCUMBENT, PERFECT
 from crossforge_train.evaluation.verdict import Comparison, SystemResult
+from crossforge_train.labels.agreement import in_words
 from crossforge_train.report.advice import how_to_use, use_instead
 
 # Marks the point that ships.
@@ -164,6 +166,23 @@ def budget_rows(budget: Budget) -> list[list[str]]:
         ]
         for point in front(budget.points)
     ]  # fmt: skip
+
+
+def agreement_line(found: Agreement) -> str:
+    """How far a judge of queries agrees with people, in one sentence."""
+    said = in_words(found)
+    return said[0].upper() + said[1:]
+
+
+def agreement_header(found: Agreement) -> list[str]:
+    """The column titles that go with `agreement_rows`."""
+    return ["people / model", *found.levels]
+
+
+def agreement_rows(found: Agreement) -> list[list[str]]:
+    """Pairs by what people said, a row each, and by what the machine said; empty if there are none."""
+    rows = zip(found.levels, found.confusion, strict=True) if found.pairs else ()
+    return [[level, *(f"{count:,}" for count in counts)] for level, counts in rows]
 
 
 def with_article(system: str) -> str:

@@ -153,24 +153,20 @@ def _settings(config: CollectionConfig) -> Mapping[str, Any]:
     return found
 
 
-def workplace_of(config: Config, reporter: Reporter, *, may_ask: bool = False) -> Workplace:
+def workplace_of(config: Config, reporter: Reporter) -> Workplace:
     """Where the collection of a run is read: what is embedded there is not embedded again."""
-    return Workplace(config.runs, config.first_stage.encoder_max_length, reporter, may_ask)
+    return Workplace(config.runs, config.first_stage.encoder_max_length, reporter)
 
 
 def _run(context: Context) -> None:
     settings, reporter, run = context.config.collection, context.reporter, context.run
-    written = CollectedFolder(context.folder)
+    written, judgements = CollectedFolder(context.folder), read_judgements(run.judgements)
+    typed = read_typed_queries(run.typed_queries, reporter.note)
     with reporter.bar("reading the collection", 2) as advance:
-        workplace = workplace_of(context.config, reporter, may_ask=True)
+        workplace = replace(workplace_of(context.config, reporter), may_ask=True, judgements=judgements, typed=typed)
         collected = load_collection(settings, context.config.seed, workplace)
         # Only once the splits are made: a judgement must not move a query into another split.
-        collection, judgements = with_typed_queries(
-            collected.collection,
-            read_judgements(run.judgements),
-            read_typed_queries(run.typed_queries, reporter.note),
-            settings.train,
-        )
+        collection, judgements = with_typed_queries(collected.collection, judgements, typed, settings.train)
         # Judgements come first: a document that somebody judged relevant is not left out.
         collection, own = settle_own_documents(with_judgements(collection, judgements), settings.ignore_identical_ids)
         require_relevant(settings, collection)
@@ -200,6 +196,7 @@ def _counts(config: CollectionConfig, collected: Collected, own: OwnDocuments) -
         own_documents=own if own.same_id or own.relevant else None,
         judges=_judges(collection),
         counted=collection.counted,
+        agreement=collection.agreement,
         own_negatives=sum(len(found) for found in _own_negatives(collection, config.train)),
     )
 

@@ -116,7 +116,7 @@ def _measure(
     free = _free(context, collection, approximated(retriever, None), dev, benches)
     tuned = tune(dev, subject.alone, free, _measured(dev, _untrained(rivals)))
     shipped = Shipped(tuned.fusion_weight, tuned.calibrator, tuned.threshold)
-    splits = []
+    splits, counts = [], context.run.collected.counts
     for on in benches:
         others = [*free_systems(on, free.fused(tuned.free_fusion_weight)), *_measured(on, rivals)]
         measured = measure_shipped(on, reranker, shipped, others, tuned.best_free)
@@ -124,8 +124,9 @@ def _measure(
         splits.append(measured.report)
     written.save_report(
         make_report(
-            config.name, context.run.collected.counts.name, settings.metric, depth, reranker.backend_name, splits,
+            config.name, counts.name, settings.metric, depth, reranker.backend_name, splits,
             tuned, training_curves(history), _guard(context, reranker, depth), in_words(retriever), subject.budget,
+            counts.agreement,
         )
     )  # fmt: skip
 

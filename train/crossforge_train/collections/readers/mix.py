@@ -46,6 +46,7 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
             for key, found in part.own_negatives.items()
         },
         counted=dict(sum((Counter(part.counted) for part in parts.values()), Counter())),
+        agreement=next((part.agreement for part in parts.values() if part.agreement), None),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,12 +20,16 @@ class Workplace:
         encoder_max_length: tokens that a bi-encoder reads of a text; None: all it can.
         reporter: shows progress.
         may_ask: whether a judge that costs money may be asked.
+        judgements: what people judged in the run, query id -> document id -> label.
+        typed: texts of the queries in it that people typed, by id.
     """
 
     runs: Path | None = None
     encoder_max_length: int | None = None
     reporter: Reporter = SilentReporter()  # noqa: RUF009 - it has no state
     may_ask: bool = False
+    judgements: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
 
     @contextmanager
     def embedding_folder(self) -> Iterator[Path]:
