@@ -191,7 +191,7 @@ def _mining_rows(counts: MiningCounts) -> list[tuple[str, int]]:
         ("relabelled: above the teacher's margin", counts.relabelled),
         ("groups filled up with random negatives", counts.filled_up),
         ("groups with too few negatives: the corpus is too small", counts.too_few),
-        ("groups left out: query too long for the teacher", counts.unreadable),
+        ("groups left out: query too long for the teacher, or without a score", counts.unreadable),
     ]
     return [(name, count) for name, count in rows if count]
 

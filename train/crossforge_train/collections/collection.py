@@ -34,6 +34,7 @@ class Collection:
         own_documents: query id -> the document that is the query itself, which is left out of its candidates; None if
             nobody has looked yet.
         own_negatives: query id -> documents that its source gives as negatives; nobody need have judged them.
+        own_scores: query id -> document id -> score of a teacher that its source names none of.
         counted: what its reader counted, in words -> how many.
         agreement: how far the machine that judged queries agrees with people; None if none did.
     """
@@ -47,6 +48,7 @@ class Collection:
     made: Mapping[str, PseudoQueryCounts] = field(default_factory=dict)
     own_documents: Mapping[str, str] | None = None
     own_negatives: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    own_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
     agreement: Agreement | None = None
 

@@ -16,6 +16,7 @@ from crossforge_train.collections.places import missing_folder
 _SERVED = "served"
 _OWN_DOCUMENTS = "own_documents.json"
 _OWN_NEGATIVES = "own_negatives.json"
+_OWN_SCORES = "own_scores.json"
 
 
 def save_collection(folder: Path, collection: Collection) -> None:
@@ -30,6 +31,8 @@ def save_collection(folder: Path, collection: Collection) -> None:
         write_json(folder / _OWN_DOCUMENTS, dict(collection.own_documents))
     if collection.own_negatives:
         write_json(folder / _OWN_NEGATIVES, {key: list(found) for key, found in collection.own_negatives.items()})
+    if collection.own_scores:
+        write_json(folder / _OWN_SCORES, {key: dict(found) for key, found in collection.own_scores.items()})
 
 
 def load_collection(folder: Path, name: str | None = None) -> Collection:
@@ -39,11 +42,13 @@ def load_collection(folder: Path, name: str | None = None) -> Collection:
         InputError: a file is missing or damaged.
     """
     own_documents, own_negatives = folder / _OWN_DOCUMENTS, folder / _OWN_NEGATIVES
+    own_scores = folder / _OWN_SCORES
     return replace(
         read_judged(folder, ArrowCorpus.load(folder), name),
         served=ArrowCorpus.load(folder / _SERVED) if (folder / _SERVED).is_dir() else None,
         own_documents=read_json(own_documents) if own_documents.is_file() else None,
         own_negatives=read_json(own_negatives) if own_negatives.is_file() else {},
+        own_scores=read_json(own_scores) if own_scores.is_file() else {},
     )
 
 

@@ -67,8 +67,14 @@ class MiningConfig(Section):
     teacher: str | None = Field(
         "auto",
         description="what scores the groups. `base`: cosines of the base model, used as a bi-encoder; "
+        "`scores`: scores that were computed elsewhere; "
         "the name of a plug-in; a folder or hub id: that reranker; `auto`: `base` if the base model "
         "is a bi-encoder; `null`: nothing",
+    )
+    teacher_scores: Path | None = Field(
+        None,
+        description="table of `query-id`, `corpus-id` and `score` for `teacher: scores`; `null`: the scores that the "
+        "collection's files bring along",
     )
     teacher_margin: float | None = Field(
         0.95,
@@ -82,6 +88,8 @@ class MiningConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> MiningConfig:
+        if self.teacher_scores is not None and self.teacher != "scores":
+            raise ValueError(f"teacher_scores is for teacher: scores, not {self.teacher}")
         if self.random_negatives > self.negatives:
             raise ValueError(f"random_negatives ({self.random_negatives}) is a part of negatives ({self.negatives})")
         if self.skip_top >= self.window:

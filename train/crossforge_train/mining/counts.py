@@ -20,7 +20,7 @@ class MiningCounts:
         queries_without_candidate: queries for which the first stage found nothing.
         filled_up: groups filled up with random negatives because they had too few candidates.
         too_few: groups with fewer negatives than wanted because the corpus is too small.
-        unreadable: groups left out because their query is too long for the teacher.
+        unreadable: groups left out because their query is too long for the teacher, or has no score from it.
         relabelled: candidates above the teacher's margin that were relabelled as relevant.
     """
 

@@ -174,6 +174,8 @@ def _teacher(name: str | None, training: PickedTraining) -> str:
         return "No teacher."
     if name in ("base", "auto"):
         return "Teacher scores are cosines of the base model as a bi-encoder."
+    if name == "scores":
+        return "Teacher scores were computed elsewhere."
     if name in TEACHERS.third_party:
         return f"Teacher: the plug-in {code(name)}, {plain(TEACHERS.third_party[name].description)}."
     return f"Teacher: {code(name)}, a cross-encoder."

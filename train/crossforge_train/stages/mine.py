@@ -37,6 +37,8 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     teacher = _teacher(config)
     embeds = teacher == _BASE or any(source.dense for source in mining.sources)
     unused = {"dense_negatives"} if config.first_stage.kind == LEXICAL else set()
+    if mining.teacher_scores is None:  # earlier versions had no such key, and their stages still count as finished
+        unused.add("teacher_scores")
     return {
         "first_stage": config.first_stage.fingerprint(),
         # A second round adds stages and changes nothing here.

@@ -39,6 +39,7 @@ class Example:
         query: text of the query.
         judged: documents with their labels.
         negatives: documents that the file gives as negatives, in its order.
+        scores: documents with the scores that a teacher gave them.
         query_id: the query's own id, if it has one.
         fields: what else the row says of the query.
     """
@@ -47,6 +48,7 @@ class Example:
     query: str
     judged: Sequence[tuple[Text, int]]
     negatives: Sequence[Text] = ()
+    scores: Sequence[tuple[Text, float]] = ()
     query_id: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
@@ -113,15 +115,20 @@ def texts_of(row: Row, column: str, *, required: bool = False) -> list[str]:
     return texts
 
 
-def check_scores(row: Row, column: str, texts: Sequence[str]) -> None:
-    """Raise `InputError` if a column of scores is there and does not hold a number for each text."""
+def scores_of(row: Row, column: str, texts: Sequence[str]) -> list[tuple[Text, float]]:
+    """The texts with the scores in a column; none if the column is missing or null.
+
+    Raises:
+        InputError: it does not hold a number for each text.
+    """
     scores = row.values.get(column)
     if scores is None:
-        return
+        return []
     if not isinstance(scores, list) or not all(map(is_finite, scores)):
         raise InputError(f"{row.where}: {column!r} holds {scores!r:.60} where a list of numbers is expected")
     if len(scores) != len(texts):
         raise InputError(f"{row.where}: {column!r} has {len(scores)} scores for {len(texts)} texts")
+    return [(Text(text), float(score)) for text, score in zip(texts, scores, strict=True)]
 
 
 def some_fields(row: Row, *names: str) -> dict[str, Any]:
@@ -139,6 +146,7 @@ class _Found:
         self._fields: dict[str, Mapping[str, Any]] = {}
         self._splits: dict[str, dict[str, dict[str, int]]] = {}
         self._negatives: dict[str, dict[str, None]] = {}
+        self._scores: dict[str, dict[str, float]] = {}
 
     def add(self, split: str, example: Example) -> None:
         query_id = self._query(split, example)
@@ -148,6 +156,10 @@ class _Found:
             judged[doc_id] = max(label, judged.get(doc_id, label))
         negatives = self._negatives.setdefault(query_id, {})
         negatives.update(dict.fromkeys(self._document(text, example.where) for text in example.negatives))
+        scores = self._scores.setdefault(query_id, {})
+        for text, score in example.scores:
+            doc_id = self._document(text, example.where)
+            scores[doc_id] = max(score, scores.get(doc_id, score))  # whatever the order of rows
 
     def collection(self, name: str) -> Collection:
         """All of it, in the order of ids, so that the order of rows changes nothing but that of negatives."""
@@ -160,6 +172,7 @@ class _Found:
              for split, qrels in self._splits.items()},
             dict(sorted(self._fields.items())),
             own_negatives={key: list(found) for key, found in sorted(self._negatives.items()) if found},
+            own_scores={key: dict(sorted(found.items())) for key, found in sorted(self._scores.items()) if found},
         )  # fmt: skip
 
     def _query(self, split: str, example: Example) -> str:

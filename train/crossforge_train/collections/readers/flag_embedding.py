@@ -1,7 +1,7 @@
 """FlagEmbedding's training rows: `query`, `pos`, `neg`, and maybe `pos_scores`, `neg_scores`, `prompt`.
 
-Source: the data format of FlagEmbedding's examples for rerankers. The scores are a teacher's for distillation; they are
-checked and left aside, as the teacher here is `mining.teacher`.
+Source: the data format of FlagEmbedding's examples for rerankers. The scores are a teacher's for distillation, which is
+what `mining.teacher: scores` makes of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.examples import (
     Example,
     Text,
-    check_scores,
     read_rows_as_examples,
+    scores_of,
     some_fields,
     texts_of,
 )
@@ -38,13 +38,12 @@ def files_of(source: FlagEmbeddingSource) -> list[Path]:
 
 def _example(row: Row) -> Example:
     relevant, negatives = texts_of(row, "pos", required=True), texts_of(row, "neg")
-    check_scores(row, "pos_scores", relevant)
-    check_scores(row, "neg_scores", negatives)
     return Example(
         row.where,
         text_cell(row, "query"),
         [(Text(text), 1) for text in relevant],
         [Text(text) for text in negatives],
+        scores=[*scores_of(row, "pos_scores", relevant), *scores_of(row, "neg_scores", negatives)],
         fields=some_fields(row, "prompt", "type"),
     )
 

@@ -45,6 +45,11 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
             for name, part in parts.items()
             for key, found in part.own_negatives.items()
         },
+        own_scores={
+            _prefixed(name, key): {_prefixed(name, doc_id): score for doc_id, score in found.items()}
+            for name, part in parts.items()
+            for key, found in part.own_scores.items()
+        },
         counted=dict(sum((Counter(part.counted) for part in parts.values()), Counter())),
         agreement=next((part.agreement for part in parts.values() if part.agreement), None),
     )

@@ -2,8 +2,8 @@
 
 Source: sentence-transformers, "Dataset Format" and `mine_hard_negatives`: a column called label, labels, score or
 scores holds labels; of the others only the order counts. So a row is (anchor, positive, negative_1 … negative_n), or
-(query, document, label), or (query, documents, labels). Scores beside negatives are a teacher's: they are checked and
-left aside.
+(query, document, label), or (query, documents, labels). Scores beside negatives are a teacher's, for
+`mining.teacher: scores`.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def _examples(path: Path, thresholds: Sequence[float]) -> Iterator[Example]:
             continue
         negatives = [text for name in rest for text in texts_of(row, name) if text.strip()]
         relevant = texts_of(row, second, required=True)
-        if labels:
-            _check_teacher(row, labels[0], len(relevant) + len(negatives))
-        yield Example(row.where, query, [(Text(text), 1) for text in relevant], [Text(text) for text in negatives])
+        scores = _teachers(row, labels[0], [*relevant, *negatives]) if labels else []
+        judged = [(Text(text), 1) for text in relevant]
+        yield Example(row.where, query, judged, [Text(text) for text in negatives], scores)
 
 
 def _labelled(row: Row, column: str, label: str, thresholds: Sequence[float]) -> list[tuple[Text, int]]:
@@ -87,10 +87,14 @@ def _grade(value: Any, thresholds: Sequence[float], where: str) -> int:
     return whole_number(number, where)
 
 
-def _check_teacher(row: Row, column: str, documents: int) -> None:
+def _teachers(row: Row, column: str, texts: Sequence[str]) -> list[tuple[Text, float]]:
+    """The texts with a teacher's scores; none if the column holds something else, such as a margin."""
     scores = row.values[column]
-    if isinstance(scores, list) and all(map(is_finite, scores)) and len(scores) != documents:
-        raise InputError(f"{row.where}: {column!r} has {len(scores)} scores for {documents} documents")
+    if not isinstance(scores, list) or not all(map(is_finite, scores)):
+        return []
+    if len(scores) != len(texts):
+        raise InputError(f"{row.where}: {column!r} has {len(scores)} scores for {len(texts)} documents")
+    return [(Text(text), float(score)) for text, score in zip(texts, scores, strict=True)]
 
 
 READER = Reader(read_sentence_transformers, lambda source: file_hashes(source.files.values()))
