@@ -201,8 +201,8 @@ def test_the_cost_is_told_before_the_first_request(server: Endpoint, tmp_path: P
     (note,) = reporter.notes
     tokens = 6 * ((len(PROMPT) - len("{query}{text}") + len("query 0text number 0")) // 4)
     assert note == (
-        f"documents.judge: m grades 6 pairs, 2 more are known: 6 requests, about {tokens:,} tokens, at 2.5 a million "
-        "0.00; it stops at 500 requests (max_calls)"
+        f"documents.judge: m grades 6 pairs, 2 more are known: 6 requests, about {tokens:,} tokens (0.00 at 2.5 a "
+        "million); it stops at 500 requests (max_calls)"
     )
     opened.grade(PAIRS)
     opened.announce(PAIRS)

@@ -99,7 +99,7 @@ class Judge:
             return
         config = self._config
         tokens = sum(len(self._prompt(pair)) // _CHARACTERS for pair in new)
-        price = "" if config.price is None else f", at {config.price:g} a million {tokens * config.price / 1e6:,.2f}"
+        price = "" if config.price is None else f" ({tokens * config.price / 1e6:,.2f} at {config.price:g} a million)"
         limit = "" if config.max_tokens is None else f" or {config.max_tokens:,} tokens (max_tokens)"
         self._reporter.note(
             f"{_KEY}: {config.model} grades {len(new):,} pairs, {len(all_of_them) - len(new):,} more are known: "
