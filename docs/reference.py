@@ -107,6 +107,8 @@ def _default(field: FieldInfo) -> str:
 def _yaml(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if value == "":
+        return '""'
     if isinstance(value, tuple):
         return f"[{', '.join(map(_yaml, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value).replace("\n", "\\n")

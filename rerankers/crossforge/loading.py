@@ -14,7 +14,8 @@ from crossforge.heads.choice import named_head, scoring_head
 from crossforge.heads.decoder import pad_token_id
 from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest
 from crossforge.package_files import read_package_json, require_package_file
-from crossforge.templates import TemplateTokenizer
+from crossforge.prompts import Prompts
+from crossforge.templates import NO_TEMPLATE, TemplateTokenizer
 from crossforge.tokenization import PairTokenizer
 
 # Positions of BERT-like models, assumed if the config does not give a number.
@@ -42,6 +43,8 @@ def load_parts(
     verify: Verify,
     local_files_only: bool,
     max_length: int | None,
+    instruction: str | None = None,
+    prompts: Prompts | None = None,
 ) -> Parts:
     """Load a package, a plain one-label cross-encoder folder, or a hub id.
 
@@ -56,16 +59,24 @@ def load_parts(
     folder = find_folder(reference, local_files_only)
     scoring_head(folder)
     manifest = _manifest(folder, verify)
-    tokenizer = pair_tokenizer(folder, max_length or manifest.max_length)
+    tokenizer = pair_tokenizer(folder, max_length or manifest.max_length, instruction, prompts)
     opened = open_backend(folder, backend, manifest.agreement, tolerance, manifest.backend)
     return Parts(tokenizer, opened, manifest, folder)
 
 
-def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
+def pair_tokenizer(
+    folder: Path, max_length: int, instruction: str | None = None, prompts: Prompts | None = None
+) -> PairTokenizer:
     """The folder's tokenizer, set up for the inputs that its model expects.
 
+    Args:
+        folder: the model's folder.
+        max_length: maximum tokens of query and document together.
+        instruction: what its template says in place of the default one.
+        prompts: texts before query and document, for a model without a template.
+
     Raises:
-        InputError: `max_length` exceeds the model's positions.
+        InputError: `max_length` exceeds the model's positions, or there is no place for the instruction or prompts.
     """
     config = read_package_json(folder / "config.json")
     positions = _positions(config)
@@ -75,9 +86,17 @@ def pair_tokenizer(folder: Path, max_length: int) -> PairTokenizer:
     require_package_file(tokenizer_file)
     pad_id = pad_token_id(folder, config) or 0
     head = named_head(folder)
-    if head and (template := head.template(folder)):
-        return TemplateTokenizer(tokenizer_file, max_length, template, pad_id=pad_id)
-    return PairTokenizer(tokenizer_file, max_length, pad_id=pad_id, segments=uses_segments(folder))
+    try:
+        if head and (template := head.template(folder)):
+            if prompts:
+                raise InputError("the model has a template, which takes an instruction and no prompts")
+            template = template.with_instruction(instruction) if instruction is not None else template
+            return TemplateTokenizer(tokenizer_file, max_length, template, pad_id=pad_id)
+        if instruction is not None:
+            raise InputError(NO_TEMPLATE)
+        return PairTokenizer(tokenizer_file, max_length, pad_id=pad_id, segments=uses_segments(folder), prompts=prompts)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
 
 
 def uses_segments(folder: Path) -> bool:

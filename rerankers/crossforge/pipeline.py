@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,16 @@ class RetrieveAndRerank:
         """
         found = as_documents(documents)
         return cls(found, fit_first_stage(found, reranker), reranker, **options)
+
+    def instructed(self, instruction: str | None) -> RetrieveAndRerank:
+        """The same search with another instruction for the reranker; itself for None. See `Reranker.instructed`."""
+        if instruction is None:
+            return self
+        found = copy.copy(self)
+        found.reranker = self.reranker.instructed(instruction)
+        windows = PassageWindows(found.reranker.tokenizer)
+        found._compressor = Compressor(self._retriever, windows, self._compressor.passages)
+        return found
 
     def __call__(self, query: str, k: int | None = 10) -> RankedResults:
         """The `k` best documents for a query (all reranked ones if None).

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,13 @@ from crossforge.errors import InputError
 from crossforge.loading import Parts, load_parts
 from crossforge.manifest import Manifest, Verify
 from crossforge.passages import PassageWindows
+from crossforge.prompts import Prompts, as_prompts
 from crossforge.results import RankedResults, Result
+from crossforge.templates import NO_TEMPLATE, TemplateTokenizer
 from crossforge.tokenization import EncodedPair, PairTokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Pairs tokenized at a time, to bound memory on very long lists.
 _CHUNK = 8192
@@ -48,6 +53,9 @@ class Reranker:
         max_length: overrides the package's limit on tokens of query and document together.
         max_passages: maximum windows scored of a document that does not fit; the best one counts (MaxP).
         token_budget: maximum padded tokens per batch.
+        instruction: what the template of a decoder says in place of its default instruction.
+        prompts: texts before each "query" and "document", for a plain folder of an encoder that was trained with them;
+            a package holds its own.
 
     Raises:
         PackageError: the reranker cannot be loaded, or fails verification.
@@ -65,16 +73,18 @@ class Reranker:
         max_length: int | None = None,
         max_passages: int = 1,
         token_budget: int = CPU_TOKEN_BUDGET,
+        instruction: str | None = None,
+        prompts: Prompts | Mapping[str, str] | None = None,
     ) -> None:
         parts = load_parts(
             reference, backend=backend, tolerance=tolerance, verify=verify, local_files_only=local_files_only,
-            max_length=max_length,
+            max_length=max_length, instruction=instruction, prompts=as_prompts(prompts),
         )  # fmt: skip
         # Pickling stores these arguments, so that another process loads the same reranker itself.
         made_by = partial(
             type(self), reference, backend=backend, tolerance=tolerance, verify=verify,
             local_files_only=local_files_only, max_length=max_length, max_passages=max_passages,
-            token_budget=token_budget,
+            token_budget=token_budget, instruction=instruction, prompts=prompts,
         )  # fmt: skip
         self._assemble(parts, max_passages, token_budget, made_by)
 
@@ -109,6 +119,24 @@ class Reranker:
         parts = replace(self._parts, manifest=replace(self.manifest, fusion_weight=0.0))
         return Reranker.from_parts(parts, max_passages=self._max_passages, token_budget=self._token_budget)
 
+    def instructed(self, instruction: str | None) -> Self:
+        """The same model with another instruction in its template; itself for None.
+
+        Raises:
+            InputError: its template has no place for one, or it has no template.
+        """
+        if instruction is None:
+            return self
+        tokenizer = self.tokenizer
+        if not isinstance(tokenizer, TemplateTokenizer):
+            raise InputError(NO_TEMPLATE)
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)  # the backend is shared, and so are a service's batches
+        found._parts = replace(self._parts, tokenizer=tokenizer.instructed(instruction))
+        found._windows = PassageWindows(found.tokenizer)
+        found._made_by = partial(self._made_by, instruction=instruction) if self._made_by else None
+        return found
+
     @property
     def manifest(self) -> Manifest:
         """The package's manifest (defaults for a plain folder)."""
@@ -129,16 +157,29 @@ class Reranker:
         """Name of the backend in use, which "auto" may have chosen."""
         return self._parts.backend.name
 
-    def score(self, query: str, documents: Sequence[Document | Mapping[str, Any] | str]) -> NDArray[np.float32]:
+    def score(
+        self,
+        query: str,
+        documents: Sequence[Document | Mapping[str, Any] | str],
+        *,
+        instruction: str | None = None,
+    ) -> NDArray[np.float32]:
         """The model's logits of the documents, float32 of shape (documents,), in input order.
 
         `manifest.raw_logits` turns them into those of the model before its calibration was folded in.
 
+        Args:
+            query: the search query.
+            documents: as for `rank`.
+            instruction: as for `rank`.
+
         Raises:
-            InputError: the query is empty or too long, or an item is not a valid document.
+            InputError: the query is empty or too long, an item is no valid document, or nothing takes an instruction.
         """
         require_query(query)
-        return self.score_passages(query, self._passages(query, as_documents(documents)))[0].logits
+        reranker = self.instructed(instruction)
+        passages = reranker._passages(query, as_documents(documents))
+        return reranker.score_passages(query, passages)[0].logits
 
     def rank(
         self,
@@ -148,6 +189,7 @@ class Reranker:
         doc_ids: Sequence[str] | None = None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
         top_k: int | None = None,
+        instruction: str | None = None,
     ) -> RankedResults:
         """Rank documents by their logits, best first; ties keep their input order.
 
@@ -157,17 +199,19 @@ class Reranker:
             doc_ids: ids that replace the documents' own, one per document.
             metadata: metadata that replaces the documents' own, one mapping per document.
             top_k: return only the best `top_k` results.
+            instruction: what the template of a decoder says in place of its default instruction; see `instructed`.
 
         Raises:
-            InputError: the query is empty or too long, a document is invalid, the lists differ in length, or `top_k`
-                is negative.
+            InputError: the query is empty or too long, a document is invalid, the lists differ in length, `top_k` is
+                negative, or nothing takes an instruction.
         """
         require_query(query)
         if top_k is not None:
             require_count("top_k", top_k, least=0)
         found = _with_ids(as_documents(documents), doc_ids, metadata)
-        passages = self._passages(query, found)
-        return self.rank_passages(query, found, passages, top_k=top_k)
+        reranker = self.instructed(instruction)
+        passages = reranker._passages(query, found)
+        return reranker.rank_passages(query, found, passages, top_k=top_k)
 
     def rank_passages(
         self,

@@ -5,31 +5,58 @@ Only the document is ever cut: neither the template nor the instruction in it, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossforge.errors import PackageError
+from crossforge.errors import InputError, PackageError
 from crossforge.files import write_json
 from crossforge.package_files import read_package_json
 from crossforge.tokenization import CHARACTERS, EncodedPair, PairTokenizer, cleaned, read_tokenizer
 
 # Holds a folder's template in the form that needs no template language.
 TEMPLATE_FILE = "pair_template.json"
+# Stands for the instruction in `PairTemplate.instructed`.
+INSTRUCTION = "INSTRUCTIONPLACEHOLDER"
+NO_TEMPLATE = "the model has no template, so nothing takes an instruction; leave it out"
+_TEXTS = {"before", "between", "after"}
 
 
 @dataclass(frozen=True, slots=True)
 class PairTemplate:
-    """What a model reads is `before` + query + `between` + document + `after`."""
+    """What a model reads is `before` + query + `between` + document + `after`.
+
+    Attributes:
+        before: with the default instruction, if there is one.
+        between: likewise.
+        after: likewise.
+        instructed: the same three texts with `INSTRUCTION` in place of an instruction; None if the template has no
+            place for one.
+    """
 
     before: str
     between: str
     after: str
+    instructed: tuple[str, str, str] | None = None
 
     def around(self, query: str, document: str) -> str:
         """The text that the model reads."""
         return f"{self.before}{query}{self.between}{document}{self.after}"
+
+    def with_instruction(self, instruction: str) -> PairTemplate:
+        """The template with another instruction.
+
+        Raises:
+            InputError: it has no place for one, or the instruction is no text.
+        """
+        if not isinstance(instruction, str) or not instruction.strip():
+            raise InputError("the instruction is empty; leave it out for the default one")
+        if self.instructed is None:
+            raise InputError("this model's template has no place for an instruction; leave it out")
+        before, between, after = (text.replace(INSTRUCTION, cleaned(instruction.strip())) for text in self.instructed)
+        return PairTemplate(before, between, after, self.instructed)
 
 
 def read_template(folder: Path) -> PairTemplate | None:
@@ -42,9 +69,18 @@ def read_template(folder: Path) -> PairTemplate | None:
     if not path.is_file():
         return None
     found = read_package_json(path)
-    if set(found) != {"before", "between", "after"} or not all(isinstance(text, str) for text in found.values()):
+    instructed = found.pop("instructed", None)
+    if set(found) != _TEXTS or not _are_texts(found.values()) or not _are_three(instructed):
         raise PackageError(f"{path}: expected the texts before, between and after; copy the model again")
-    return PairTemplate(**found)
+    return PairTemplate(**found, instructed=tuple(instructed) if instructed else None)
+
+
+def _are_texts(found: Iterable[Any]) -> bool:
+    return all(isinstance(text, str) for text in found)
+
+
+def _are_three(found: Any) -> bool:
+    return found is None or (isinstance(found, list) and len(found) == len(_TEXTS) and _are_texts(found))
 
 
 def write_template(folder: Path, template: PairTemplate) -> None:
@@ -71,6 +107,13 @@ class TemplateTokenizer(PairTokenizer):
         self._whole = read_tokenizer(tokenizer_file)
         self._whole.no_truncation()
         self._special_tokens = len(self._ids(template.around("", "")))
+
+    def instructed(self, instruction: str) -> TemplateTokenizer:
+        """The same tokenizer with another instruction in its template; see `PairTemplate.with_instruction`."""
+        found = copy.copy(self)
+        found.template = self.template.with_instruction(instruction)
+        found._special_tokens = len(found._ids(found.template.around("", "")))
+        return found
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """See `PairTokenizer.encode`."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.errors import InputError, PackageError
+from crossforge.prompts import Prompts, with_prompts
 
 # With less room than this for the document, a score says nothing about it.
 MIN_DOCUMENT_TOKENS = 8
@@ -35,13 +36,25 @@ class PairTokenizer:
         max_length: maximum tokens of query and document together, special tokens included.
         pad_id: id of the padding token.
         segments: whether the model distinguishes query from document by `token_type_ids`.
+        prompts: texts before query and document; None: those that the file holds, if any.
 
     Raises:
         PackageError: `tokenizer_file` cannot be read.
+        InputError: it takes no such prompts; see `with_prompts`.
     """
 
-    def __init__(self, tokenizer_file: Path, max_length: int, *, pad_id: int = 0, segments: bool = True) -> None:
+    def __init__(
+        self,
+        tokenizer_file: Path,
+        max_length: int,
+        *,
+        pad_id: int = 0,
+        segments: bool = True,
+        prompts: Prompts | None = None,
+    ) -> None:
         self._tokenizer, self._plain = read_tokenizer(tokenizer_file), read_tokenizer(tokenizer_file)
+        if prompts:
+            self._tokenizer, self._plain = (with_prompts(made, prompts) for made in (self._tokenizer, self._plain))
         self.max_length = max_length
         self._pad_id = pad_id
         self._segments = segments

@@ -159,9 +159,8 @@ class FinetunedFolder:
     @property
     def working_files(self) -> WorkingFiles:
         """The files from which a killed training resumes."""
-        return WorkingFiles(
-            self.path / "picked.json", self.path / "rows.arrow", self.path / "start", self.path / "checkpoints"
-        )
+        names = ("picked.json", "rows.arrow", "start", "checkpoints", "base")
+        return WorkingFiles(*(self.path / name for name in names))
 
     def save_history(self, history: History) -> None:
         """Write the training history."""

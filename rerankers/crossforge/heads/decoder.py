@@ -14,7 +14,7 @@ from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
 from crossforge.heads.one_label import OneLabel, architecture, cannot_load
 from crossforge.package_files import read_optional_json, read_package_json
-from crossforge.templates import PairTemplate
+from crossforge.templates import INSTRUCTION, PairTemplate
 from crossforge.tokenization import read_tokenizer
 
 _YES, _NO = "yes", "no"
@@ -121,7 +121,21 @@ def _template(folder: Path) -> PairTemplate:
         )
     settings = read_optional_json(folder / "config_sentence_transformers.json")
     prompt = (settings.get("prompts") or {}).get(settings.get("default_prompt_name"))
-    texts = [("system", prompt)] if prompt else []
+    return PairTemplate(*_rendered(folder, tokenizer, prompt), _instructed(folder, tokenizer))
+
+
+def _instructed(folder: Path, tokenizer: Any) -> tuple[str, str, str] | None:
+    """The texts around a pair with a placeholder for the instruction; None if it has no one place there."""
+    try:
+        texts = _rendered(folder, tokenizer, INSTRUCTION)
+    except PackageError:
+        return None
+    return texts if "".join(texts).count(INSTRUCTION) == 1 else None
+
+
+def _rendered(folder: Path, tokenizer: Any, instruction: str | None) -> tuple[str, str, str]:
+    """The texts before, between and after query and document, under an instruction."""
+    texts = [("system", instruction)] if instruction else []
     messages = [
         {"role": role, "content": _content(folder, text)}
         for role, text in (*texts, ("query", _QUERY), ("document", _DOCUMENT))
@@ -137,7 +151,7 @@ def _template(folder: Path) -> PairTemplate:
             'its chat template has no one place for each of the roles "query" and "document"; give it one that has '
             "(chat_template.jinja), as sentence-transformers asks for, too"
         )
-    return PairTemplate(before, between, after)
+    return before, between, after
 
 
 def _content(folder: Path, text: str) -> Any:

@@ -115,8 +115,8 @@ def make_router(served: Served) -> APIRouter:
         """Retrieve from the corpus and rerank."""
         if served.search is None:
             raise HTTPException(404, _NO_CORPUS)
-        _check_lengths(served.settings.limits, request.query)
-        ranked = served.search(request.query, request.k)
+        _check_lengths(served.settings.limits, request.query, instruction=request.instruction)
+        ranked = served.search.instructed(request.instruction)(request.query, request.k)
         found = [_found(one, ranked.threshold) for one in ranked]
         return SearchResponse(query=request.query, threshold=ranked.threshold, reranked=ranked.reranked, results=found)
 
@@ -150,7 +150,8 @@ def _rerank_documents(served: Served, request: RerankRequest) -> RerankResponse:
         Document(str(index), found) if isinstance(found, str) else Document(str(index), found.text, found.title)
         for index, found in enumerate(request.documents)
     ]
-    ranked = _ranked(served, request.query, documents)
+    reranker = _instructed(served, request)
+    ranked = _ranked(served, request, documents, reranker)
     return RerankResponse(
         model=served.name,
         results=[
@@ -161,13 +162,13 @@ def _rerank_documents(served: Served, request: RerankRequest) -> RerankResponse:
             )
             for found in ranked[: request.top_n]
         ],
-        usage=Usage(total_tokens=_tokens(served.reranker, ranked)),
+        usage=Usage(total_tokens=_tokens(reranker, ranked)),
     )
 
 
 def _rerank_texts(served: Served, request: TextsRequest) -> list[ScoredText]:
     documents = [Document(str(index), text) for index, text in enumerate(request.texts)]
-    ranked = _ranked(served, request.query, documents)
+    ranked = _ranked(served, request, documents, _instructed(served, request))
     cut = next((found for found in ranked if found.truncated), None)
     if cut is not None and not request.truncate:
         raise InputError(f"text {cut.doc_id} is longer than the model reads; truncate: true truncates it")
@@ -181,17 +182,27 @@ def _rerank_texts(served: Served, request: TextsRequest) -> list[ScoredText]:
     ]
 
 
-def _ranked(served: Served, query: str, documents: Sequence[Document]) -> RankedResults:
+def _instructed(served: Served, request: RerankRequest | TextsRequest) -> SharedReranker:
+    _check_lengths(served.settings.limits, request.query, instruction=request.instruction)
+    return served.reranker.instructed(request.instruction)
+
+
+def _ranked(
+    served: Served, request: RerankRequest | TextsRequest, documents: Sequence[Document], reranker: SharedReranker
+) -> RankedResults:
     limits = served.settings.limits
     if len(documents) > limits.documents:
         raise HTTPException(413, f"{len(documents):,} documents; at most {limits.documents:,} per request")
-    _check_lengths(limits, query, documents)
-    return served.reranker.rank(query, documents)
+    _check_lengths(limits, request.query, documents)
+    return reranker.rank(request.query, documents)
 
 
-def _check_lengths(limits: Limits, query: str, documents: Sequence[Document] = ()) -> None:
-    if len(query) > limits.query:
-        raise InputError(f"the query has {len(query):,} characters; at most {limits.query:,}")
+def _check_lengths(
+    limits: Limits, query: str, documents: Sequence[Document] = (), instruction: str | None = None
+) -> None:
+    for name, text in (("query", query), ("instruction", instruction or "")):
+        if len(text) > limits.query:
+            raise InputError(f"the {name} has {len(text):,} characters; at most {limits.query:,}")
     for document in documents:
         length = len(document.title) + len(document.text)
         if length > limits.document:

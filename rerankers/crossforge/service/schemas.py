@@ -32,6 +32,10 @@ AnyDocument = Annotated[
     Discriminator(lambda found: "<object>" if isinstance(found, dict | TextDocument) else "<text>"),
 ]
 Model = Annotated[StrictStr | None, Field(description="Not looked at: a service has one model.")]
+Instruction = Annotated[
+    StrictStr | None,
+    Field(description="What the template of a decoder says in place of its default instruction; refused without one."),
+]
 RawScores = Annotated[StrictBool, Field(description="Return logits in place of probabilities.")]
 
 
@@ -48,6 +52,7 @@ class RerankRequest(_Request):
     )
     return_documents: StrictBool = False
     raw_scores: RawScores = False
+    instruction: Instruction = None
 
 
 class TextsRequest(_Request):
@@ -57,6 +62,7 @@ class TextsRequest(_Request):
     query: Query
     texts: list[StrictStr]
     raw_scores: RawScores = False
+    instruction: Instruction = None
     return_text: StrictBool = False
     truncate: StrictBool = Field(
         default=True, description="False refuses texts longer than the model reads. A query is never cut."
@@ -104,6 +110,7 @@ class SearchRequest(_Request):
 
     query: Query
     k: Count = 10
+    instruction: Instruction = None
 
 
 class Found(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,9 @@ from crossforge import Reranker
 from crossforge.errors import InputError, PackageError
 from crossforge.heads.choice import scoring_head
 from crossforge.loading import pair_tokenizer
+from crossforge.prompts import Prompts
 from crossforge_train.base_model import find_base_model, is_bi_encoder
+from crossforge_train.base_texts import require_texts, with_texts
 from crossforge_train.model_export import export_onnx, save_checkpoint
 
 PAIRS = [("bread oven", "flour and yeast"), ("bread oven", "a boat"), ("sail", "wind tide crew " * 6)]
@@ -141,4 +144,49 @@ def test_what_it_lacks_is_told_in_one_line(tmp_path: Path, name: str) -> None:
     for opened, kind in ((Reranker, PackageError), (lambda path: find_base_model(str(path)), InputError)):
         with pytest.raises(kind, match=why) as caught:
             opened(folder)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_instruction_goes_where_the_default_prompt_would(decoder: Path) -> None:
+    plain, instructed = Reranker(decoder), Reranker(decoder, instruction=" old bread ")
+    template = instructed.tokenizer.template
+    assert template.before == "judge : old bread query : "
+    expected = instructed.score("sail", ["wind tide", "a boat"])
+    assert plain.score("sail", ["wind tide", "a boat"], instruction="old bread") == pytest.approx(expected)
+    assert not np.allclose(plain.score("sail", ["wind tide", "a boat"]), expected, atol=1e-3)
+    ranked = plain.rank("sail", ["wind tide", "a boat"], instruction="old bread")
+    assert sorted(found.score for found in ranked) == pytest.approx(sorted(expected))
+    assert plain.tokenizer.document_room("sail") == instructed.tokenizer.document_room("sail") + 2
+    again = pickle.loads(pickle.dumps(plain.instructed("old bread")))
+    assert again.score("sail", ["wind tide", "a boat"]) == pytest.approx(expected)
+
+
+def test_sentence_transformers_puts_the_instruction_there_too(decoder: Path, tmp_path: Path) -> None:
+    spoken_to = with_texts(decoder, tmp_path / "spoken-to", "old bread", Prompts())
+    saved = tmp_path / "saved"
+    save_checkpoint(scoring_head(spoken_to).load(spoken_to), spoken_to, saved, 40)
+    reranker = Reranker(saved, backend="torch")
+    there = CrossEncoder(str(saved), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert reranker.score_pairs(PAIRS).logits == pytest.approx(there, abs=1e-4)
+    assert not np.allclose(Reranker(decoder).score_pairs(PAIRS).logits, there, atol=1e-3)
+    # A package is the base of another run, whose instruction takes its place.
+    other = with_texts(saved, tmp_path / "other", "the butter", Prompts())
+    expected = Reranker(decoder, instruction="the butter").score_pairs(PAIRS).logits
+    assert Reranker(other, backend="torch").score_pairs(PAIRS).logits == pytest.approx(expected, abs=1e-4)
+    there = CrossEncoder(str(other), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert there == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_takes_no_instruction_says_so(decoder: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    silent = make_decoder(tmp_path / "silent", template=DECODER_TEMPLATE.replace("{{ m.content }} ", "", 1))
+    for instruct, why in (
+        (lambda: Reranker(decoder).score("sail", ["wind"], instruction=" "), "the instruction is empty"),
+        (lambda: Reranker(silent, instruction="old"), "no place for an instruction"),
+        (lambda: pair_tokenizer(tiny_encoder, 48, "old"), "has no template"),
+        (lambda: Reranker(decoder, prompts={"query": "old "}), "takes an instruction and no prompts"),
+        (lambda: require_texts(tiny_encoder, "old", Prompts()), "has no template"),
+        (lambda: require_texts(decoder, None, Prompts("old ")), "takes an instruction and no prompts"),
+    ):
+        with pytest.raises(InputError, match=why) as caught:
+            instruct()
         assert "\n" not in str(caught.value)

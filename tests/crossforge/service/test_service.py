@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("fastapi", reason="fastapi is not installed: crossforge[serve]")
 
 from fastapi.testclient import TestClient as AnyClient
+from support import make_decoder
 
-from crossforge import RetrieveAndRerank
+from crossforge import Document, Reranker, RetrieveAndRerank
 from crossforge.pipeline import load_first_stage
 from crossforge.service.app import create_app
 from crossforge.service.batches import SharedBatches, SharedReranker
@@ -545,3 +546,30 @@ def test_the_page_takes_nothing_from_elsewhere(client):
     assert "https://" not in page.text
     for path in ("/docs", "/redoc"):  # they would load scripts from a CDN
         assert client.get(path).status_code == 404
+
+
+def test_an_instruction_is_for_a_model_with_a_template(client, tmp_path):
+    body = {"query": QUERY, "documents": TEXTS, "instruction": "old bread", "raw_scores": True}
+    for path, sent in (("/rerank", body), ("/v1/search", {"query": QUERY, "instruction": "old bread"})):
+        refused = client.post(path, json=sent)
+        assert refused.status_code == 422
+        assert "has no template" in refused.json()["detail"]
+    folder = make_decoder(tmp_path / "decoder")
+    reranker = SharedReranker(folder)
+    documents = [Document(str(n), text) for n, text in enumerate(TEXTS)]
+    search = RetrieveAndRerank.from_documents(documents, reranker)
+    with TestClient(create_app("decoder", reranker, search)) as instructed:
+        found = instructed.post("/rerank", json=body).json()
+        expected = Reranker(folder, instruction="old bread").rank(QUERY, TEXTS)
+        assert [one["relevance_score"] for one in found["results"]] == pytest.approx([one.score for one in expected])
+        plain = instructed.post("/rerank", json={**body, "instruction": None}).json()
+        assert plain["usage"]["total_tokens"] == found["usage"]["total_tokens"] - 2 * len(TEXTS)
+        texts = {"query": QUERY, "texts": TEXTS, "instruction": "old bread", "raw_scores": True}
+        assert [one["index"] for one in instructed.post("/rerank", json=texts).json()] == [
+            int(one.doc_id) for one in expected
+        ]
+        searched = instructed.post("/v1/search", json={"query": QUERY, "instruction": "old bread"}).json()["results"]
+        by_id = {one.doc_id: one.score for one in expected}
+        assert searched
+        assert [one["score"] for one in searched] == pytest.approx([by_id[one["doc_id"]] for one in searched])
+        assert "empty" in instructed.post("/rerank", json={**body, "instruction": " "}).json()["detail"]

@@ -10,7 +10,9 @@ from support import make_decoder, toy_config
 from crossforge import Reranker
 from crossforge.templates import TemplateTokenizer
 from crossforge_train.config.loading import load_config
+from crossforge_train.mining.groups import read_groups
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 
@@ -24,7 +26,8 @@ def test_it_is_trained_measured_and_packaged(tmp_path: Path, toy_collection: Pat
     config = load_config(
         toy_config(
             tmp_path, toy_collection, base,
-            training={"merge": 0.1},
+            training={"merge": 0.1, "instruction": "old bread"},
+            mining={"teacher": str(base)},
             evaluation={"latency_queries": 0, "bm25": False},
             package={"allow_regression": True},
         )
@@ -32,6 +35,13 @@ def test_it_is_trained_measured_and_packaged(tmp_path: Path, toy_collection: Pat
     run_stages(config, STAGES, SilentReporter())
     reranker = Reranker(config.folder / "package")
     assert isinstance(reranker.tokenizer, TemplateTokenizer)
+    assert reranker.tokenizer.template.before == "judge : old bread query : "
+    assert "The instruction in its template: `old bread`." in (config.folder / "package" / "README.md").read_text()
+    (group, *_) = read_groups(config.folder / "mine" / "groups.jsonl")
+    collection = RunFolder(config.folder).collected.collection()
+    texts = [collection.corpus[doc_id].full_text for doc_id in group.doc_ids]
+    taught = Reranker(base, instruction="old bread").score(collection.queries[group.query_id], texts)
+    assert group.teacher == pytest.approx(taught, abs=1e-3), "the teacher reads the instruction, too"
     assert reranker.manifest.folded is None, "the head of a decoder has no bias"
     assert "its last layer has no bias" in (config.folder / "package" / "README.md").read_text()
     pairs = [("bread oven", text) for text in ("flour and yeast", "a boat in the wind", "old bread " * 30)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.plugins import OneOf
+from crossforge_train.config.prompts import PromptsConfig
 from crossforge_train.config.section import Section
 from crossforge_train.precision import Precision
 from crossforge_train.registries import DISTILLATIONS, LOSSES
@@ -19,6 +20,7 @@ Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 TriedShare = Annotated[float, Field(gt=0, le=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Start = Literal["auto", "bi_encoder", "fresh_head"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -30,6 +32,14 @@ class TrainingConfig(Section):
         AUTO,
         description="how to start from a bi-encoder: `bi_encoder` builds its cosines in as one more layer, "
         "`fresh_head` ignores them; `auto`: `bi_encoder` if the architecture allows it",
+    )
+    instruction: Text | None = Field(
+        None,
+        description="what the template of a decoder says in place of its default instruction, in training, proof and "
+        "package, and to a teacher that has a template; `null`: the default one",
+    )
+    prompts: PromptsConfig = Field(
+        PromptsConfig(), description="texts before query and document, in training, proof and package"
     )
     loss: Annotated[str, OneOf(LOSSES)] = Field("group_softmax", description="loss on the labels")
     label_weight: float = Field(
@@ -96,6 +106,12 @@ class TrainingConfig(Section):
         if self.label_weight == self.distillation_weight == 0:
             raise ValueError("label_weight and distillation_weight are both 0: nothing is left to learn from")
         return self
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a trained model depends on; keys that earlier versions did not have are left out if they are not set."""
+        given = {"instruction": self.instruction, "prompts": self.prompts.texts}
+        unset = {name for name, value in given.items() if not value}
+        return self.model_dump(exclude={"report_to", *unset})
 
     @property
     def uses_teacher(self) -> bool:

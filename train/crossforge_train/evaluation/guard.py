@@ -18,16 +18,18 @@ from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.config.evaluation import GuardConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.run import Config
+from crossforge_train.config.training import TrainingConfig
 from crossforge_train.embeddings import Embeddings
 from crossforge_train.evaluation.free_alternatives import bi_encoder_scores
 from crossforge_train.evaluation.free_retrievers import encoder_of_candidates
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
 from crossforge_train.evaluation.scoring import rankings, score_queries
 from crossforge_train.evaluation.significance import bootstrap_interval
-from crossforge_train.evaluation.systems import Bench, set_up_bench
+from crossforge_train.evaluation.systems import Bench, open_base, set_up_bench
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.reporting import Reporter
 
+_PLAIN = TrainingConfig()
 BASE_RERANKER, BASE_COSINE = "base model", "base model by cosine"
 
 Outcome = Literal["HELD", "FORGOTTEN", "NOT SHOWN"]
@@ -104,7 +106,7 @@ def measure_guard(
     """
     bench = guard_bench(guard, config, depth, reporter)
     baseline = BASE_RERANKER if holds_reranker(base) else BASE_COSINE
-    before = _values(bench, base_order(bench, base, embeddings))
+    before = _values(bench, base_order(bench, base, embeddings, config.training))
     after = _values(bench, _reranked(bench, reranker, "reranker"))
     differences = np.array([after[query_id] - before[query_id] for query_id in before], dtype=np.float64)
     interval = bootstrap_interval(differences, config.evaluation.permutations, config.seed)
@@ -134,14 +136,14 @@ def outcome(interval: tuple[float, float], margin: float) -> Outcome:
     return "FORGOTTEN" if high < 0 else "NOT SHOWN"
 
 
-def base_order(bench: Bench, base: Path, embeddings: Embeddings | None) -> Rankings:
+def base_order(bench: Bench, base: Path, embeddings: Embeddings | None, training: TrainingConfig = _PLAIN) -> Rankings:
     """The candidates as the base model orders them: as a cross-encoder if it is one, otherwise by cosine.
 
     Raises:
         InputError: the base model is neither a cross-encoder nor a bi-encoder.
     """
     if holds_reranker(base):
-        return _reranked(bench, Reranker(base), BASE_RERANKER)
+        return _reranked(bench, open_base(base, training), BASE_RERANKER)
     if embeddings is None:
         raise InputError("evaluation.guard: the base model is an encoder that cannot rank, so nothing can be forgotten")
     bi_encoder = encoder_of_candidates(bench.collection, [bench.run], embeddings)

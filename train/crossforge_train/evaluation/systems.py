@@ -17,6 +17,7 @@ from crossforge_train.collections.candidates import orders_without_own, require_
 from crossforge_train.collections.collection import Collection, Qrels, judged_by_people, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
+from crossforge_train.config.training import TrainingConfig
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
 from crossforge_train.evaluation.scoring import (
     CONSTANT_SPREAD,
@@ -261,6 +262,11 @@ def opened(reference: str) -> Reranker | Path:
         PackageError: it is neither.
     """
     return Path(reference) if Path(reference).is_file() else Reranker(reference)
+
+
+def open_base(base: Path, training: TrainingConfig) -> Reranker:
+    """A base model that is a reranker, with the texts around its pairs that a run gives it."""
+    return Reranker(base, instruction=training.instruction, prompts=training.prompts.texts)
 
 
 def opened_system(bench: Bench, name: str, found: Reranker | Path) -> System:

@@ -7,6 +7,8 @@ from pathlib import Path
 from crossforge.heads.choice import named_head
 from crossforge.heads.one_label import OneLabel
 from crossforge.loading import token_limit
+from crossforge.prompts import held_prompts
+from crossforge.tokenization import read_tokenizer
 from crossforge_train.base_model import find_base_model, is_bi_encoder
 
 
@@ -28,6 +30,8 @@ def model_facts(folder: Path) -> dict[str, str | int]:
         "as incumbent": "yes" if head else "no, it has no scoring head",
         "reads": f"{token_limit(folder)} tokens of query and document together",
         "template": pairs,
+        "instruction": "may be given" if template and template.instructed else "takes none",
+        "prompts": _prompts(folder),
         "a package of it is read by": _templated_readers() if template else (head or OneLabel()).readers,
     }
 
@@ -49,6 +53,11 @@ def _as_teacher(folder: Path) -> str:
     if named_head(folder):
         return "its logits (mining.teacher: its path)"
     return "its cosines (mining.teacher: base)" if is_bi_encoder(folder) else "no, it scores nothing yet"
+
+
+def _prompts(folder: Path) -> str:
+    found = held_prompts(read_tokenizer(folder / "tokenizer.json"))
+    return f"{found.query!r} before queries, {found.document!r} before documents" if found else "none"
 
 
 def _templated_readers() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from crossforge.heads.choice import scoring_head
 from crossforge.loading import find_folder
 from crossforge.reranker import Reranker
 from crossforge_train.base_model import model_hash
@@ -74,11 +75,21 @@ class CrossEncoderTeacher:
 
 
 def _open(config: Config, collection: Collection, reporter: Reporter) -> CrossEncoderTeacher:
-    return CrossEncoderTeacher(Reranker(_reference(config), local_files_only=False), collection, reporter)
+    reranker = Reranker(_reference(config), local_files_only=False)
+    return CrossEncoderTeacher(reranker.instructed(_instruction(config)), collection, reporter)
 
 
 def _depends_on(config: Config) -> Mapping[str, str]:
-    return model_hash(find_folder(_reference(config), local_files_only=False))
+    found = model_hash(find_folder(_reference(config), local_files_only=False))
+    instruction = _instruction(config)
+    return {**found, **({"instruction": instruction} if instruction else {})}
+
+
+def _instruction(config: Config) -> str | None:
+    """The instruction of the run, if the teacher's template has a place for it."""
+    folder = find_folder(_reference(config), local_files_only=False)
+    template = scoring_head(folder).template(folder)
+    return config.training.instruction if template and template.instructed else None
 
 
 def _reference(config: Config) -> str:

@@ -45,7 +45,8 @@ negatives, {random_negatives} of them random and the others from the first stage
 
 Loss {objective}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
 {head_learning_rate:g}), {groups_per_batch} groups a batch, {max_length} tokens, {precision}, seed {seed}. The best of
-{evaluations} checkpoints by {metric} on dev was kept{merged} (dev: {best_dev:.3f}, first stage {first_stage_dev:.3f}).
+{evaluations} checkpoints by {metric} on dev was kept{merged} (dev: {best_dev:.3f}, first stage
+{first_stage_dev:.3f}).{texts}
 
 ## Limits
 
@@ -110,6 +111,7 @@ def model_card(
         evaluations=training.evaluations,
         metric=config.evaluation.metric,
         merged=_merged(history),
+        texts=_texts(training),
         best_dev=history.best_dev,
         first_stage_dev=history.first_stage_dev,
     )
@@ -162,6 +164,15 @@ def _objective(training: PickedTraining) -> str:
         f"{code(training.distillation)} from the teacher": training.distillation_weight,
     }
     return " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in terms.items() if weight)
+
+
+def _texts(training: PickedTraining) -> str:
+    """What stands around each pair, if the config says anything about it."""
+    found = [f"The instruction in its template: {code(training.instruction)}."] if training.instruction else []
+    for text, what in ((training.prompts.query, "query"), (training.prompts.document, "document")):
+        if text:
+            found.append(f"Its tokenizer puts {code(text)} before each {what}.")
+    return "".join(f"\n{sentence}" for sentence in found)
 
 
 def _merged(history: History) -> str:

@@ -33,6 +33,7 @@ from crossforge_train.evaluation.systems import (
     INCUMBENT,
     Bench,
     System,
+    open_base,
     opened,
     opened_system,
     reranker_system,
@@ -172,7 +173,7 @@ def _rivals(config: Config) -> dict[str, Reranker | Path]:
     rivals: dict[str, Reranker | Path] = {}
     base_model = find_base_model(config.base_model)
     if holds_reranker(base_model):
-        rivals[BASE_MODEL] = Reranker(base_model)
+        rivals[BASE_MODEL] = open_base(base_model, config.training)
     if config.evaluation.incumbent:
         rivals[INCUMBENT] = opened(config.evaluation.incumbent)
     return rivals

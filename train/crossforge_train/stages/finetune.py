@@ -12,6 +12,7 @@ from crossforge.files import remove
 from crossforge.loading import holds_reranker
 from crossforge_train import processes
 from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
+from crossforge_train.base_texts import require_texts, with_texts
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
@@ -36,7 +37,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     require_lora(config.training.lora)
     _require_merge(config)
     return {
-        "training": config.training.model_dump(exclude={"report_to"}),
+        "training": config.training.fingerprint(),
         "base_model": weights_hash(config.base_model),
         "metric": config.evaluation.metric,
         "passages": config.evaluation.passages,
@@ -51,6 +52,8 @@ def _check(config: Config) -> None:
     from crossforge_train.stages.base_check import require_trainable
 
     require_trainable(config.base_model)
+    training = config.training
+    require_texts(find_base_model(config.base_model), training.instruction, training.prompts.texts)
 
 
 def _require_merge(config: Config) -> None:
@@ -65,7 +68,12 @@ def _require_merge(config: Config) -> None:
 
 
 def _run(context: Context) -> None:
-    finetune(context, find_base_model(context.config.base_model), context.run.mined)
+    training, files = context.config.training, FinetunedFolder(context.folder).working_files
+    base_model = find_base_model(context.config.base_model)
+    spoken_to = processes.from_main(
+        lambda: with_texts(base_model, files.base, training.instruction, training.prompts.texts)
+    )
+    finetune(context, spoken_to, context.run.mined)
 
 
 def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:

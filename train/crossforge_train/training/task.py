@@ -26,12 +26,14 @@ class WorkingFiles:
         rows: training rows, in Arrow format.
         start: folder of the starting model, if one had to be made.
         checkpoints: folder of the trainer's checkpoints.
+        base: folder of the base model with the config's instruction or prompts, if it has any.
     """
 
     picked: Path
     rows: Path
     start: Path
     checkpoints: Path
+    base: Path
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Prompts of an encoder in a run: trained with, packaged within the tokenizer, and so read by every client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from support import toy_config
+
+from crossforge import Reranker
+from crossforge.errors import InputError
+from crossforge.prompts import Prompts, held_prompts
+from crossforge.tokenization import read_tokenizer
+from crossforge_train.config.loading import load_config
+from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages.recipe import STAGES
+from crossforge_train.stages.runner import run_stages
+from crossforge_train.training import preparation
+
+pytestmark = pytest.mark.usefixtures("quickly")
+
+PROMPTS = {"query": "the query ", "document": "old text "}
+PAIRS = [("bread oven", "flour and yeast"), ("bread oven", "a boat in the wind"), ("sail", "old bread " * 8)]
+
+
+def test_every_client_reads_them(tmp_path: Path, toy_collection: Path, toy_package: Path, monkeypatch) -> None:
+    from sentence_transformers import CrossEncoder
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    read: list[int] = []
+    original = preparation.make_rows
+
+    def make_rows(groups, collection, splits, pipeline, *rest, **options):
+        read.extend(pipeline.reranker.tokenizer.encode([("sail", "boat")])[0].ids)
+        return original(groups, collection, splits, pipeline, *rest, **options)
+
+    monkeypatch.setattr(preparation, "make_rows", make_rows)
+    path = toy_config(
+        tmp_path, toy_collection, toy_package,
+        training={"prompts": PROMPTS, "merge": 0.5, "start": "auto"},
+        evaluation={"latency_queries": 0, "bm25": False},
+        package={"allow_regression": True},
+    )  # fmt: skip
+    config = load_config(path)
+    run_stages(config, STAGES, SilentReporter())
+    package = config.folder / "package"
+    assert held_prompts(read_tokenizer(package / "tokenizer.json")) == Prompts(**PROMPTS)
+    assert "`the query` before each query" in (package / "README.md").read_text()
+    reranker = Reranker(package)
+    (encoded,) = reranker.tokenizer.encode([("sail", "boat")])
+    assert read == encoded.ids
+    logits = reranker.score_pairs(PAIRS).logits
+    given, held = (found.tokenizer.encode(PAIRS) for found in (Reranker(toy_package, prompts=PROMPTS), reranker))
+    assert [found.ids for found in given] == [found.ids for found in held]
+    there = CrossEncoder(str(package), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert there == pytest.approx(logits, abs=1e-4)
+    model, tokenizer = (kind.from_pretrained(package) for kind in (AutoModelForSequenceClassification, AutoTokenizer))
+    batch = tokenizer(*map(list, zip(*PAIRS, strict=True)), padding=True, truncation="only_second", return_tensors="pt")
+    assert model(**batch).logits[:, 0].tolist() == pytest.approx(logits, abs=1e-4)
+
+
+def test_what_a_base_model_cannot_take_is_told_before_anything_runs(
+    tmp_path: Path, toy_collection: Path, toy_package: Path
+) -> None:
+    config = load_config(toy_config(tmp_path, toy_collection, toy_package, training={"instruction": "old bread"}))
+    with pytest.raises(InputError, match="has no template"):
+        run_stages(config, STAGES, SilentReporter())
+    assert not (config.folder / "collect").exists()
