@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +58,17 @@ def weights_hash(name: str) -> dict[str, str]:
     folder = find_base_model(name)
     files = [*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")]
     return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(files)}
+
+
+def parameter_count(folder: Path) -> int:
+    """How many numbers a model's weight files hold; only their headers are read."""
+    from safetensors import safe_open
+
+    count = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as tensors:
+            count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return count
 
 
 def model_hash(folder: Path) -> dict[str, str]:

@@ -34,7 +34,7 @@ from crossforge_train.stages import finetune as finetune_module
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.training import lora, preparation, start
+from crossforge_train.training import lora, picks, preparation, start
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.rows import make_rows
 
@@ -204,7 +204,7 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.max_length", "training.merge", "training.distillation_weight", "training.epochs",
+        "training.lora", "training.max_length", "training.merge", "training.distillation_weight", "training.epochs",
         "training.learning_rate", "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
@@ -274,6 +274,26 @@ def test_adapters_without_their_library_are_told_before_anything_runs(
     monkeypatch.setattr(lora, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"crossforge\[lora\]"):
         trained(prepared("training.lora={}"))
+    monkeypatch.setattr(picks, "ADAPTED_FROM", 1000)
+    with pytest.raises(InputError, match=r"crossforge\[lora\]\"; or set training.lora: null"):
+        trained(prepared(name="by-size"))
+
+
+def test_adapters_are_the_default_of_large_models(
+    prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert uninterrupted[0]["training"]["lora"] is None
+    finished = prepared(name="finished")
+    trained(finished)
+    monkeypatch.setattr(picks, "ADAPTED_FROM", 1000)
+    large = prepared(name="large")
+    history, _ = trained(large)
+    assert history["training"]["lora"] == {"rank": 16, "alpha": 32.0, "dropout": 0.0}
+    record = read_record(RunFolder(large.folder), "finetune")
+    assert record is not None
+    assert record.depends_on["training"]["lora"] == history["training"]["lora"]
+    # One that was finished before there was this default still counts.
+    assert trained(finished)[0]["training"]["lora"] is None
 
 
 def test_frozen_embeddings_stay_as_they_were(
@@ -288,7 +308,8 @@ def test_frozen_embeddings_stay_as_they_were(
 
 
 def test_values_that_are_given_stay_as_given(uninterrupted: tuple, config_file: Path) -> None:
-    assert uninterrupted[0]["training"] == load_config(config_file).training.model_dump(mode="json")
+    given = load_config(config_file).training.model_dump(mode="json")
+    assert uninterrupted[0]["training"] == {**given, "lora": None}
 
 
 def test_a_loss_that_does_not_move_stops_the_run_with_advice(prepared: Callable[..., Config]) -> None:

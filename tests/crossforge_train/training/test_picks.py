@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from crossforge.files import read_json
 from crossforge.loading import token_limit
 from crossforge_train import precision
+from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.beir import read_beir
+from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mining.groups import Group
@@ -30,6 +32,7 @@ from crossforge_train.training.picks import (
     pick_epochs,
     pick_head_learning_rate,
     pick_learning_rate,
+    pick_lora,
     pick_max_length,
     pick_merge,
     pick_precision,
@@ -108,12 +111,34 @@ def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny
 
 
 GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0,
-         "merge": (), "precision": "fp32"}  # fmt: skip
+         "merge": (), "precision": "fp32", "lora": None}  # fmt: skip
+
+
+def test_large_models_are_adapted(tiny_encoder: Path) -> None:
+    assert pick_lora(300_000_000)[0] is None
+    adapters, why = pick_lora(568_000_000)
+    assert adapters == {"rank": 16, "alpha": 32.0, "dropout": 0.0}
+    assert "568 million parameters" in why
+    from transformers import AutoModel
+
+    assert parameter_count(tiny_encoder) == AutoModel.from_pretrained(tiny_encoder).num_parameters()
 
 
 class TestPicker:
     def picker(self, folder: Path, **values: Any) -> Picker:
         return Picker(folder / "picked.json", TrainingConfig(**{**GIVEN, **values}), SilentReporter())
+
+    def test_a_resumed_run_of_a_version_that_picked_no_adapters_goes_on_without(self, tmp_path: Path) -> None:
+        (tmp_path / "picked.json").write_text('{"max_length": 48}')
+        assert self.picker(tmp_path, lora="auto").pick("lora", lambda: pytest.fail("not asked for")) is None
+        given = self.picker(tmp_path, lora={"rank": 4})
+        assert given.training().lora == LoraConfig(rank=4)
+
+    def test_picked_adapters_are_a_section_again(self, tmp_path: Path) -> None:
+        picker = self.picker(tmp_path, lora="auto")
+        assert picker.pick("lora", lambda: pick_lora(500_000_000)) == LoraConfig().model_dump()
+        assert picker.training().lora == LoraConfig()
+        assert self.picker(tmp_path, lora="auto").training().lora == LoraConfig(), "kept for a resumed run"
 
     def test_leaves_what_is_given(self, tmp_path: Path) -> None:
         picker = self.picker(tmp_path, learning_rate=3e-5)

@@ -76,7 +76,11 @@ class TrainingConfig(Section):
     gradient_checkpointing: bool = Field(
         False, description="keep only the activations between layers, at the price of a second forward pass"
     )
-    lora: LoraConfig | None = Field(None, description="train low-rank adapters in place of all weights")
+    lora: LoraConfig | Auto | None = Field(
+        AUTO,
+        description="train low-rank adapters in place of all weights; `null`: never; `auto`: with a base model of more "
+        "than 300 million parameters",
+    )
     merge: Share | tuple[TriedShare, ...] | Auto = Field(
         AUTO,
         description="share of the starting weights to mix in at the end, or several shares for dev to choose from; "
@@ -132,5 +136,6 @@ class PickedTraining(TrainingConfig):
     learning_rate: float
     head_learning_rate: float
     epochs: float
+    lora: LoraConfig | None = None
     merge: Share | tuple[TriedShare, ...] = ()
     max_length: int

@@ -11,10 +11,10 @@ from crossforge.errors import InputError
 from crossforge.files import remove
 from crossforge.loading import holds_reranker
 from crossforge_train import processes
-from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
+from crossforge_train.base_model import find_base_model, is_bi_encoder, parameter_count, weights_hash
 from crossforge_train.base_texts import require_texts, with_texts
 from crossforge_train.config.run import Config
-from crossforge_train.config.training import AUTO
+from crossforge_train.config.training import AUTO, TrainingConfig
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
 from crossforge_train.registries import DISTILLATIONS, LOSSES
@@ -23,6 +23,7 @@ from crossforge_train.stages.first_stage import base_query_map
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 from crossforge_train.training.history import History
 from crossforge_train.training.lora import merge_adapters, require_lora
+from crossforge_train.training.picks import pick_lora
 from crossforge_train.training.task import TrainingTask
 from crossforge_train.training.tracking import require_trackers
 from crossforge_train.versions import versions
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 def _depends_on(config: Config) -> Mapping[str, Any]:
     # Checked here so that a missing library is reported before the first stage runs.
     require_trackers(config.training.report_to)
-    require_lora(config.training.lora)
+    parameters = parameter_count(find_base_model(config.base_model))
+    _require_lora(config.training, parameters)
     _require_merge(config)
     return {
-        "training": config.training.fingerprint(),
+        "training": _without_auto(config.training, parameters),
         "base_model": weights_hash(config.base_model),
         "metric": config.evaluation.metric,
         "passages": config.evaluation.passages,
@@ -46,6 +48,24 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         **LOSSES.version(config.training.loss),
         **DISTILLATIONS.version(config.training.distillation),
     }
+
+
+def _without_auto(training: TrainingConfig, parameters: int) -> dict[str, Any]:
+    """The section's fingerprint, with what `lora: auto` comes to: with a small model it is what `null` is."""
+    return {**training.fingerprint(), **({"lora": pick_lora(parameters)[0]} if training.lora == AUTO else {})}
+
+
+def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Earlier versions trained all weights of large models, too, unless the config said otherwise."""
+    adapted = config.training.lora == AUTO and depends_on["training"]["lora"]
+    return {**depends_on, "training": {**depends_on["training"], "lora": None}} if adapted else depends_on
+
+
+def _require_lora(training: TrainingConfig, parameters: int) -> None:
+    by_size = training.lora == AUTO
+    wanted = pick_lora(parameters)[0] is not None if by_size else training.lora is not None
+    why = f"; or set training.lora: null, to train all {parameters / 1e6:,.0f} million parameters" if by_size else ""
+    require_lora(wanted=wanted, why=why)
 
 
 def _check(config: Config) -> None:
@@ -156,4 +176,4 @@ def _weights_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-STAGE = Stage(FINETUNE, _depends_on, _run, resumes=True, parallel=True, check=_check)
+STAGE = Stage(FINETUNE, _depends_on, _run, resumes=True, parallel=True, formerly=_formerly, check=_check)

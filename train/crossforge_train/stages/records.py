@@ -37,23 +37,28 @@ class Wanted:
 
     Attributes:
         record: the record by this version's rules.
-        formerly: fingerprint of the same inputs by an earlier version's rules.
+        formerly: fingerprints of the same inputs by earlier versions' rules.
     """
 
     record: StageRecord
-    formerly: str
+    formerly: frozenset[str]
 
     def fits(self, record: StageRecord | None) -> bool:
         """Whether a record has the same inputs."""
-        return record is not None and record.fingerprint in (self.record.fingerprint, self.formerly)
+        return record is not None and record.fingerprint in {self.record.fingerprint, *self.formerly}
 
 
 def wanted_records(config: Config, stages: Sequence[Stage]) -> list[Wanted]:
     """The records wanted for consecutive stages, starting with the first of a run."""
-    found = [stage.depends_on(config) for stage in stages]
-    before = [stage.formerly(config, now) if stage.formerly else now for stage, now in zip(stages, found, strict=True)]
-    pairs = zip(_chained(found), _chained(before), strict=True)
-    return [Wanted(record, former.fingerprint) for record, former in pairs]
+    wanted: list[Wanted] = []
+    before = [""]  # the fingerprints that the stage before may have, by this version's rules first
+    for stage in stages:
+        now = stage.depends_on(config)
+        forms = [now, *([stage.formerly(config, now)] if stage.formerly else [])]
+        record, *others = [_record(fingerprint, form) for form in forms for fingerprint in before]
+        wanted.append(Wanted(record, frozenset(other.fingerprint for other in others)))
+        before = list(dict.fromkeys([record.fingerprint, *(other.fingerprint for other in others)]))
+    return wanted
 
 
 def read_record(run: RunFolder, stage: str) -> StageRecord | None:
@@ -78,12 +83,7 @@ def is_finished(run: RunFolder, stage: str, wanted: Wanted) -> bool:
     return run.stage(stage).is_dir() and wanted.fits(record) and record is not None and record.finished
 
 
-def _chained(dependencies: Sequence[Mapping[str, Any]]) -> list[StageRecord]:
-    """A record for each stage; each fingerprint includes that of the stage before."""
-    records: list[StageRecord] = []
-    before = ""
-    for depends_on in dependencies:
-        found = json.loads(json.dumps({"before": before, **depends_on}, default=str))
-        before = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-        records.append(StageRecord(before, found))
-    return records
+def _record(before: str, depends_on: Mapping[str, Any]) -> StageRecord:
+    """The record of a stage; its fingerprint includes that of the stage before."""
+    found = json.loads(json.dumps({"before": before, **depends_on}, default=str))
+    return StageRecord(hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest(), found)

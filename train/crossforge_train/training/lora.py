@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def require_lora(config: LoraConfig | None) -> None:
-    """Raise `InputError` if adapters are configured and peft is not installed."""
-    if config and find_spec("peft") is None:
-        raise InputError('training.lora needs peft, which is not installed: pip install "crossforge[lora]"')
+def require_lora(*, wanted: bool, why: str = "") -> None:
+    """Raise `InputError` if adapters are to be trained and peft is not installed; `why` may end the message."""
+    if wanted and find_spec("peft") is None:
+        raise InputError(f'training.lora needs peft, which is not installed: pip install "crossforge[lora]"{why}')
 
 
 def add_adapters(model: nn.Module, config: LoraConfig, head: str) -> None:

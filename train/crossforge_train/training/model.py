@@ -9,6 +9,7 @@ from sentence_transformers import CrossEncoder
 
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.heads.choice import named_head, scoring_head
+from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.training.lora import add_adapters
 from crossforge_train.training.scoring import scoring_cross_encoder
@@ -27,7 +28,7 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     )
     _set_dropout(model, config.dropout)
     shorten_last_layer(model.model)
-    if config.lora:
+    if isinstance(config.lora, LoraConfig):  # what is picked by now
         add_adapters(model.model, config.lora, HEAD)
     if config.freeze_embeddings:
         model.model.get_input_embeddings().requires_grad_(False)

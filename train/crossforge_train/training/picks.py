@@ -17,11 +17,12 @@ from crossforge.files import read_json, write_json
 from crossforge.loading import pair_tokenizer
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection
+from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import AUTO, AUTO_MAX_LENGTH, PickedTraining, TrainingConfig
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
 
-Value = TypeVar("Value", float, str, float | list[float])
+Value = TypeVar("Value", float, str, float | list[float], dict[str, Any] | None)
 # The model's head before training: random, built to reproduce a bi-encoder's cosines, or already trained.
 Head = Literal["fresh", "grafted", "trained"]
 # A value and the reason for it.
@@ -30,6 +31,7 @@ Pick = tuple[float, str]
 _SMALL, _RATE_OF_SMALL = 20e6, 2e-4  # parameters, learning rate
 _LARGE, _RATE_OF_LARGE = 150e6, 1e-5
 _ADAPTER_FACTOR = 10
+ADAPTED_FROM = 300_000_000  # parameters; up to there, all of them are trained
 _MOST_OF_GRAFT = 5e-5
 _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
 _WORTH_BF16 = 1.1
@@ -53,6 +55,8 @@ class Picker:
         self._training = training
         self._reporter = reporter
         self._picked: dict[str, Any] = processes.from_main(lambda: read_json(path) if path.is_file() else {})
+        if self._picked and training.lora == AUTO:  # versions that did not pick adapters trained all weights
+            self._picked.setdefault("lora", None)
 
     def pick(self, key: str, rule: Callable[[], tuple[Value, str]]) -> Value:
         """The value of a key: from the config, else as picked before, else by the rule."""
@@ -70,6 +74,18 @@ class Picker:
     def training(self) -> PickedTraining:
         """The config section with the picked values; every `auto` must be resolved by now."""
         return PickedTraining(**{**self._training.model_dump(), **self._picked})
+
+
+def pick_lora(parameters: int) -> tuple[dict[str, Any] | None, str]:
+    """Low-rank adapters for a model of more than 300M parameters.
+
+    Such a model's gradients and optimizer state fill a GPU, and adapters learn as much from sets as small as those of
+    fine-tuning (Schulman et al., "LoRA without regret", 2025).
+    """
+    size = f"{parameters / 1e6:,.0f} million parameters"
+    if parameters <= ADAPTED_FROM:
+        return None, f"because all of {size} can be trained"
+    return LoraConfig().model_dump(), f"because {size} are many for training all of them; null does"
 
 
 def learning_rate_by_size(parameters: int, *, head: Head, adapters: bool = False) -> float:
@@ -166,7 +182,11 @@ def _drawn(groups: Iterable[Group]) -> list[Group]:
     return drawn
 
 
-def _shown(value: float | str | list[float]) -> str:
+def _shown(value: float | str | list[float] | dict[str, Any] | None) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {found:g}" for key, found in value.items()) + "}"
     return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 

@@ -15,8 +15,10 @@ from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.tokenization import PairTokenizer
+from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
@@ -34,6 +36,7 @@ from crossforge_train.training.picks import (
     pick_epochs,
     pick_head_learning_rate,
     pick_learning_rate,
+    pick_lora,
     pick_max_length,
     pick_merge,
     pick_precision,
@@ -67,6 +70,7 @@ def prepare(task: TrainingTask) -> Work:
     """
     config, reporter, base_model, collection = task.config, task.reporter, task.base_model, task.collection
     picker = Picker(task.files.picked, config.training, reporter)
+    adapters = picker.pick("lora", lambda: pick_lora(parameter_count(base_model)))
     limit = token_limit(base_model)
     max_length = int(
         picker.pick(
@@ -76,6 +80,8 @@ def prepare(task: TrainingTask) -> Work:
     tokenizer = pair_tokenizer(base_model, max_length)
     start = starting_model(task, fitting_pairs(task.groups(), collection, tokenizer, config.seed), max_length)
     set_seed(config.seed)  # before a fresh head is initialised
+    lora = LoraConfig(**adapters) if isinstance(adapters, dict) else adapters
+    config = config.model_copy(update={"training": config.training.model_copy(update={"lora": lora})})
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
     pipeline = _pipeline(task, model, max_length, bf16=bf16)
