@@ -9,6 +9,7 @@ from typing import Any
 
 from crossforge.backends.base import Backend
 from crossforge.backends.choice import open_backend
+from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.errors import InputError, PackageError
 from crossforge.heads.choice import named_head, scoring_head
 from crossforge.heads.decoder import pad_token_id
@@ -45,6 +46,7 @@ def load_parts(
     max_length: int | None,
     instruction: str | None = None,
     prompts: Prompts | None = None,
+    device: str = AUTO_DEVICE,
 ) -> Parts:
     """Load a package, a plain one-label cross-encoder folder, or a hub id.
 
@@ -60,7 +62,7 @@ def load_parts(
     scoring_head(folder)
     manifest = _manifest(folder, verify)
     tokenizer = pair_tokenizer(folder, max_length or manifest.max_length, instruction, prompts)
-    opened = open_backend(folder, backend, manifest.agreement, tolerance, manifest.backend)
+    opened = open_backend(folder, backend, manifest.agreement, tolerance, manifest.backend, device)
     return Parts(tokenizer, opened, manifest, folder)
 
 

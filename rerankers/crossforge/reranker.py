@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.backends.choice import AUTO, EXACT
+from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.batching import CPU_TOKEN_BUDGET, token_budget_batches
 from crossforge.calibration import descending, fuse
 from crossforge.documents import Document, as_documents, refuse_duplicate_ids
@@ -45,8 +46,9 @@ class Reranker:
 
     Args:
         reference: path or hub id.
-        backend: "onnx", "onnx-int8", "openvino", "openvino-bf16" or "torch"; "auto" picks the fastest available on this
-            machine whose logits, by the package's own measurements, differ from fp32 by at most `tolerance`.
+        backend: "onnx", "onnx-int8", "openvino", "openvino-bf16", "torch", "torch-bf16" or "torch-fp16"; "auto" picks
+            the fastest available on this machine whose logits, by the package's own measurements, differ from fp32 by
+            at most `tolerance`.
         tolerance: largest difference in logits that "auto" accepts. 1e-4 means exact fp32; 0.1 also admits bf16.
         verify: how to check a package's files: "full" (sha256), "size" or "off".
         local_files_only: if False, a hub id may be downloaded; otherwise nothing is.
@@ -56,6 +58,8 @@ class Reranker:
         instruction: what the template of a decoder says in place of its default instruction.
         prompts: texts before each "query" and "document", for a plain folder of an encoder that was trained with them;
             a package holds its own.
+        device: where torch or ONNX Runtime computes: "cpu", "cuda", "cuda:1" or "mps"; "auto": on a GPU if the backend
+            finds one.
 
     Raises:
         PackageError: the reranker cannot be loaded, or fails verification.
@@ -75,16 +79,17 @@ class Reranker:
         token_budget: int = CPU_TOKEN_BUDGET,
         instruction: str | None = None,
         prompts: Prompts | Mapping[str, str] | None = None,
+        device: str = AUTO_DEVICE,
     ) -> None:
         parts = load_parts(
             reference, backend=backend, tolerance=tolerance, verify=verify, local_files_only=local_files_only,
-            max_length=max_length, instruction=instruction, prompts=as_prompts(prompts),
+            max_length=max_length, instruction=instruction, prompts=as_prompts(prompts), device=device,
         )  # fmt: skip
         # Pickling stores these arguments, so that another process loads the same reranker itself.
         made_by = partial(
             type(self), reference, backend=backend, tolerance=tolerance, verify=verify,
             local_files_only=local_files_only, max_length=max_length, max_passages=max_passages,
-            token_budget=token_budget, instruction=instruction, prompts=prompts,
+            token_budget=token_budget, instruction=instruction, prompts=prompts, device=device,
         )  # fmt: skip
         self._assemble(parts, max_passages, token_budget, made_by)
 

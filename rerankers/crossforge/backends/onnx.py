@@ -8,23 +8,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.devices import AUTO_DEVICE, onnx_providers
 from crossforge.backends.model_files import INT8_FILE, int8_file, model_file
 from crossforge.errors import PackageError
 
 
 class OnnxBackend:
-    """Runs `onnx/model.onnx` or `onnx/model_int8.onnx` of a package on the CPU."""
+    """Runs `onnx/model.onnx` or `onnx/model_int8.onnx` of a package on the CPU, or with CUDA."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         import onnxruntime
+
+        providers = onnx_providers(device, onnxruntime.get_available_providers())
 
         self.name = "onnx-int8" if path.name == Path(INT8_FILE).name else "onnx"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
         except Exception as error:  # onnxruntime raises its own classes, which are not exported
             raise PackageError(f"{path}: ONNX Runtime cannot load it ({error})") from None
         self._inputs = [node.name for node in self._session.get_inputs()]
@@ -35,9 +36,9 @@ class OnnxBackend:
         return np.asarray(output, dtype=np.float32)[:, 0]
 
 
-def open_fp32(folder: Path) -> OnnxBackend:
+def open_fp32(folder: Path, device: str = AUTO_DEVICE) -> OnnxBackend:
     """The backend `onnx` of a package."""
-    return OnnxBackend(model_file(folder))
+    return OnnxBackend(model_file(folder), device)
 
 
 def open_int8(folder: Path) -> OnnxBackend:

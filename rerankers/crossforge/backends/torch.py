@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.devices import AUTO_DEVICE, torch_device
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.errors import PackageError
 from crossforge.heads.choice import scoring_head
@@ -24,21 +25,27 @@ class TorchBackend:
     Args:
         model: the model; it is put into evaluation mode for each batch and left in the mode it was in.
         autocast: compute matrix products in bf16. Faster on hardware that has it, and no longer exact fp32.
+        name: which backend it is.
     """
 
-    name = "torch"
-
-    def __init__(self, model: Any, *, autocast: bool = False) -> None:
+    def __init__(self, model: Any, *, autocast: bool = False, name: str = "torch") -> None:
+        self.name = name
         self._model = model
         self._autocast = autocast
         self._process = os.getpid()
 
     @classmethod
-    def load(cls, folder: Path) -> TorchBackend:
-        """Load the folder's safetensors in fp32, on a GPU where there is one.
+    def load(cls, folder: Path, device: str = AUTO_DEVICE, half: str = "") -> TorchBackend:
+        """Load the folder's safetensors.
+
+        Args:
+            folder: the model's folder.
+            device: "cpu", "cuda", "cuda:1", "mps"; "auto": a CUDA GPU where there is one.
+            half: "bfloat16" or "float16" to compute in; empty: fp32.
 
         Raises:
             PackageError: torch is not installed, or the folder holds no one-label classifier.
+            InputError: there is no such device.
         """
         try:
             import torch
@@ -47,9 +54,11 @@ class TorchBackend:
             raise PackageError(
                 f'{folder}: this folder needs the torch backend: pip install "crossforge[torch]"'
             ) from None
+        place = torch_device(device)
         model = scoring_head(folder).load(folder)
         shorten_last_layer(model)
-        return cls(model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
+        model = model.to(place, getattr(torch, half or "float32")).eval()
+        return cls(model, name={"": "torch", "bfloat16": "torch-bf16", "float16": "torch-fp16"}[half])
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """See `Backend.logits`."""
@@ -78,3 +87,13 @@ class TorchBackend:
 
 
 open_fp32 = TorchBackend.load
+
+
+def open_bf16(folder: Path, device: str = AUTO_DEVICE) -> TorchBackend:
+    """The backend `torch-bf16` of a folder."""
+    return TorchBackend.load(folder, device, "bfloat16")
+
+
+def open_fp16(folder: Path, device: str = AUTO_DEVICE) -> TorchBackend:
+    """The backend `torch-fp16` of a folder."""
+    return TorchBackend.load(folder, device, "float16")

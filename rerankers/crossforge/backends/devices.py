@@ -1,0 +1,67 @@
+"""Where a backend computes: the CPU, a GPU, and in which number format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from crossforge.errors import InputError, PackageError
+
+AUTO_DEVICE = "auto"
+_KNOWN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+def require_device(device: str) -> str:
+    """The device, if it is one.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(device, str) or not _KNOWN.fullmatch(device):
+        raise InputError(f"device={device!r}; expected auto, cpu, cuda, cuda:NUMBER or mps")
+    return device
+
+
+def torch_device(device: str) -> str:
+    """The device for torch: what is asked for, or for "auto" a CUDA GPU where there is one.
+
+    Raises:
+        InputError: this machine, or this build of torch, has no such device.
+    """
+    import torch
+
+    if require_device(device) == AUTO_DEVICE:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda"):
+        count, number = torch.cuda.device_count(), int(device.partition(":")[2] or 0)
+        if number >= count:
+            raise InputError(f'device={device!r}: torch finds {count} CUDA GPUs here; use device="auto"')
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise InputError('device="mps": torch finds none here; use device="auto"')
+    return device
+
+
+def onnx_providers(device: str, available: Sequence[str]) -> list[Any]:
+    """ONNX Runtime's execution providers for a device: its CUDA provider alone computes on a GPU.
+
+    Args:
+        device: see `require_device`; "auto" takes the GPU where the provider is installed.
+        available: what ONNX Runtime says it has.
+
+    Raises:
+        PackageError: the provider that the device needs is not installed.
+    """
+    device = require_device(device)
+    if device == "cpu" or (device == AUTO_DEVICE and _CUDA not in available):
+        return [_CPU]
+    if device == "mps":
+        raise PackageError('ONNX Runtime does not compute on mps here: use backend="torch"')
+    if _CUDA not in available:
+        raise PackageError(
+            f"device={device!r}: ONNX Runtime has no CUDA provider: "
+            'pip install "crossforge[gpu]", or use backend="torch"'
+        )
+    # Without TF32 its matrix products are those of fp32, as the backend promises.
+    return [(_CUDA, {"device_id": int(device.partition(":")[2] or 0), "use_tf32": 0}), _CPU]
