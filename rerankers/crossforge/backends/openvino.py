@@ -14,6 +14,7 @@ from crossforge.backends.model_files import model_file
 from crossforge.errors import PackageError
 
 _DEVICE = "CPU"
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class OpenVinoBackend:
@@ -45,7 +46,7 @@ class OpenVinoBackend:
             self._model = core.compile_model(str(path), _DEVICE, hints)
         except RuntimeError as error:
             raise PackageError(f"{path}: OpenVINO cannot load it ({error})") from None
-        self._inputs = [port.get_any_name() for port in self._model.inputs]
+        self._inputs = [_input_name(port) for port in self._model.inputs]
         self._requests = threading.local()
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -58,6 +59,12 @@ class OpenVinoBackend:
         if not hasattr(self._requests, "own"):
             self._requests.own = self._model.create_infer_request()
         return self._requests.own
+
+
+def _input_name(port: Any) -> str:
+    """An input's name in a batch; where OpenVINO takes out a cast behind it, the input has the cast's name as well."""
+    names = sorted(port.get_names())
+    return str(next((name for name in names if name in _INPUTS), names[0]))
 
 
 def open_fp32(folder: Path) -> OpenVinoBackend:
