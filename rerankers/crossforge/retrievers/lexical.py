@@ -10,6 +10,7 @@ from crossforge.documents import Document
 from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge.retrievers.weighting import Weighting
 
 
 class LexicalKind:
@@ -39,6 +40,18 @@ class LexicalKind:
 
 def bm25_beside(first_stage: Retriever, documents: Collection[Document]) -> TfidfRetriever:
     """The documents indexed with BM25 weights, their texts read as a lexical first stage reads them."""
+    return _beside(first_stage, documents, "bm25")
+
+
+def lexical_rival(first_stage: Retriever, documents: Collection[Document]) -> TfidfRetriever:
+    """Another lexical first stage than the given one: BM25, or beside BM25 TF-IDF."""
+    weighted_so = isinstance(first_stage, TfidfRetriever) and first_stage.settings["weighting"] == "bm25"
+    return _beside(first_stage, documents, "tfidf" if weighted_so else "bm25")
+
+
+def _beside(first_stage: Retriever, documents: Collection[Document], weighting: Weighting) -> TfidfRetriever:
     if not isinstance(first_stage, TfidfRetriever):
-        return TfidfRetriever.fit(documents, weighting="bm25")
-    return TfidfRetriever.fit(documents, first_stage.analyzer, weighting="bm25", title_weight=first_stage.title_weight)
+        return TfidfRetriever.fit(documents, weighting=weighting)
+    return TfidfRetriever.fit(
+        documents, first_stage.analyzer, weighting=weighting, title_weight=first_stage.title_weight
+    )

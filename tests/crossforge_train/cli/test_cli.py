@@ -280,7 +280,10 @@ def test_inspect_of_a_config_looks_at_its_splits_and_its_base_model(crossforge: 
     assert set(facts["splits"]) == {"train", "dev", "test"}
     assert facts["tokens"]["max_length"] == 48
     assert list(facts["first_stage"]["dev"]["depths"]) == ["10", "20"]
-    assert "nDCG@10 of the first stage itself" in crossforge("inspect", config).out
+    shown = crossforge("inspect", config).out
+    assert "nDCG@10 of the first stage itself" in shown
+    assert facts["first_stage"]["test"]["detectable"] > 0
+    assert f"test {facts['first_stage']['test']['detectable']:.3f}" in shown.split("can show")[1]
 
 
 def test_inspect_of_a_config_without_its_base_model_says_so(crossforge: Command, config: Path) -> None:

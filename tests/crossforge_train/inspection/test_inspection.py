@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
 from crossforge_train.collections.collection import Collection
+from crossforge_train.evaluation.significance import smallest_detectable
 from crossforge_train.inspection.ceiling import Ceiling, ceiling_facts
 from crossforge_train.inspection.report import Inspection, collection_facts
 from crossforge_train.inspection.texts import Percentiles, SplitFacts, TextFacts, split_facts, text_facts
@@ -67,6 +69,20 @@ def test_only_so_many_queries_are_searched_and_always_the_same() -> None:
     assert ceiling_facts(collection, first, 20, 7, 3)["test"].queries == 7
     assert ceiling_facts(collection, second, 20, 7, 3)["test"].of == 30
     assert first.asked == second.asked
+
+
+def test_what_the_queries_can_show_is_judged_by_how_two_first_stages_differ() -> None:
+    queries = {f"q{number}": f"what {number}" for number in range(40)}
+    collection = made(TEXTS, queries, test={key: {"a": 1} for key in queries})
+    first = FixedRetriever({key: ["a"] for key in queries})
+    half = {key: ["a" if number % 2 else "b"] for number, key in enumerate(queries)}
+    found = ceiling_facts(collection, first, 20, 100, 0, rival=FixedRetriever(half))["test"]
+    differences = np.array([0.0, 1.0] * 20)
+    assert found.detectable == pytest.approx(smallest_detectable(differences, 0.05))
+    drawn = ceiling_facts(collection, first, 20, 20, 0, rival=FixedRetriever(half))["test"]
+    assert drawn.detectable == pytest.approx(found.detectable, rel=0.15), "of all queries, also where some are searched"
+    assert ceiling_facts(collection, first, 20, 100, 0, rival=first)["test"].detectable is None
+    assert ceiling_facts(collection, first, 20, 100, 0)["test"].detectable is None
 
 
 def test_tokens_are_counted_with_the_tokenizer_of_the_base_model(tiny_encoder: Path) -> None:

@@ -77,6 +77,12 @@ def _show_first_stage(splits: Mapping[str, CeilingFacts]) -> None:
     _table("first stage: what a reranker can make of it", titles, rows)
     measured = ", ".join(f"{split} {found.ndcg_10:.3f}" for split, found in splits.items())
     console.print(f"[dim]nDCG@10 of the first stage itself:[/] {escape(measured)}")
+    shown = {split: found.detectable for split, found in splits.items() if found.detectable}
+    if shown:
+        differences = ", ".join(f"{split} {value:.3f}" for split, value in shown.items())
+        console.print(
+            f"[dim]differences that all queries of a split can show, four times in five:[/] {escape(differences)}"
+        )
 
 
 def _show_tokens(found: TokenFacts) -> None:

@@ -216,6 +216,7 @@ def _package_facts(folder: Path) -> dict[str, Any]:
 def _collection_facts(target: Path, model: Path | None, max_length: int | None, max_queries: int) -> CollectionFacts:
     from crossforge_train.collections.own_documents import settle_own_documents
     from crossforge_train.collections.storage import is_collection, read_folder
+    from crossforge_train.config.evaluation import EvaluationConfig
     from crossforge_train.config.first_stage import AUTO, FirstStageConfig
     from crossforge_train.config.loading import load_config
     from crossforge_train.config.training import TrainingConfig
@@ -231,7 +232,7 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
         workplace = workplace_of(config, SilentReporter())
         collection = load_collection(config.collection, config.seed, workplace).collection
         collection, _ = settle_own_documents(collection, config.collection.ignore_identical_ids)
-        first_stage, training, depth, seed = config.first_stage, config.training, config.evaluation.depth, config.seed
+        first_stage, training, evaluation, seed = config.first_stage, config.training, config.evaluation, config.seed
         if first_stage.kind == AUTO:  # a look at a collection embeds it only if it is asked to
             first_stage = first_stage.of_kind(LEXICAL)
         elif first_stage.embeds:
@@ -247,10 +248,9 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
         collection, seed = read_folder(target), 42
         if collection.own_documents is None:
             collection, _ = settle_own_documents(collection, "auto")
-        first_stage, training, depth = FirstStageConfig(), TrainingConfig(), AUTO
-    wanted = Inspection(
-        _DEEPEST if depth == AUTO else depth, max_queries, model, max_length or training.most_tokens, seed
-    )
+        first_stage, training, evaluation = FirstStageConfig(), TrainingConfig(), EvaluationConfig()
+    depth = _DEEPEST if evaluation.depth == AUTO else evaluation.depth
+    wanted = Inspection(depth, max_queries, model, max_length or training.most_tokens, seed, evaluation.significance)
     facts = collection_facts(collection, fit_as_configured(collection.corpus.values(), first_stage, embeddings), wanted)
     return replace(facts, warnings=[*facts.warnings, missing]) if missing else facts
 

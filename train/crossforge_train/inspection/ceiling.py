@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from crossforge.retrievers.base import Retriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.metrics import Rankings, ideal_order, judged_queries, mean, measure_rankings
+from crossforge_train.evaluation.significance import smallest_detectable
 
 _DEPTHS = (10, 20, 50, 100, 200, 500, 1000)
-_METRIC = "nDCG@10"
+_METRIC, _CUTOFF = "nDCG@10", 10
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,27 @@ class CeilingFacts:
         of: how many there are with a relevant document.
         ndcg_10: nDCG@10 of the first stage itself.
         depths: number of candidates -> the ceiling, smallest number first.
+        detectable: the smallest difference in nDCG@10 that all queries of the split show with a probability of 80%, if
+            it varies between queries as that of the first stage and its rival does; None without a rival, or if
+            the two rank alike.
     """
 
     queries: int
     of: int
     ndcg_10: float
     depths: Mapping[int, Ceiling]
+    detectable: float | None = None
 
 
 def ceiling_facts(
-    collection: Collection, retriever: Retriever, depth: int, max_queries: int, seed: int
+    collection: Collection,
+    retriever: Retriever,
+    depth: int,
+    max_queries: int,
+    seed: int,
+    *,
+    rival: Retriever | None = None,
+    significance: float = 0.05,
 ) -> dict[str, CeilingFacts]:
     """Measure the first stage on each split that has a query with a relevant document.
 
@@ -57,27 +71,44 @@ def ceiling_facts(
         depth: the largest number of candidates to rerank.
         max_queries: the most queries of a split to search; more than these are sampled.
         seed: of the sample.
+        rival: a retriever over the same corpus that needs no training, to tell which differences can be shown.
+        significance: p-value below which a difference is shown.
     """
     depths = [*(found for found in _DEPTHS if found < depth), depth]
     judged = {split: judged_queries(qrels) for split, qrels in collection.splits.items()}
+    measured = {}
+    for split, qrels in judged.items():
+        if not qrels:
+            continue
+        drawn = {key: qrels[key] for key in seeded_draw(list(qrels), max_queries, seed)}
+        found = _found(collection, retriever, drawn, depths[-1])
+        detectable = None
+        if rival:
+            detectable = _detectable(drawn, found, _found(collection, rival, drawn, _CUTOFF), significance)
+        if detectable:
+            detectable *= (len(drawn) / len(qrels)) ** 0.5  # of all queries, which the proof measures
+        measured[split] = CeilingFacts(
+            len(drawn), len(qrels), _mean(_METRIC, drawn, found), _ceilings(drawn, found, depths), detectable
+        )
+    return measured
+
+
+def _found(collection: Collection, retriever: Retriever, qrels: Qrels, depth: int) -> Rankings:
+    return ids_by_query(retrieve(collection, retriever, {key: collection.queries[key] for key in qrels}, depth))
+
+
+def _ceilings(qrels: Qrels, found: Rankings, depths: Sequence[int]) -> dict[int, Ceiling]:
     return {
-        split: _measured(collection, retriever, qrels, seeded_draw(list(qrels), max_queries, seed), depths)
-        for split, qrels in judged.items()
-        if qrels
-    }
-
-
-def _measured(
-    collection: Collection, retriever: Retriever, judged: Qrels, drawn: Sequence[str], depths: Sequence[int]
-) -> CeilingFacts:
-    qrels = {key: judged[key] for key in drawn}
-    run = retrieve(collection, retriever, {key: collection.queries[key] for key in drawn}, depths[-1])
-    found = ids_by_query(run)
-    ceilings = {
         depth: Ceiling(_mean(f"R@{depth}", qrels, found), _mean(_METRIC, qrels, _ideal(qrels, found, depth)))
         for depth in depths
     }
-    return CeilingFacts(len(qrels), len(judged), _mean(_METRIC, qrels, found), ceilings)
+
+
+def _detectable(qrels: Qrels, first: Rankings, second: Rankings, significance: float) -> float | None:
+    """What so many queries can show; None if both rank alike, or there is one query."""
+    one, other = (measure_rankings([_METRIC], qrels, found)[_METRIC] for found in (first, second))
+    found = smallest_detectable(np.array([one[key] - other[key] for key in qrels]), significance)
+    return found if 0 < found < float("inf") else None
 
 
 def _ideal(qrels: Qrels, found: Rankings, depth: int) -> Rankings:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossforge.retrievers.base import Retriever
+from crossforge.retrievers.lexical import lexical_rival
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.leaks import Leakage, leakage
 from crossforge_train.inspection.ceiling import CeilingFacts, ceiling_facts
@@ -24,6 +25,7 @@ class Inspection:
         model: folder with the base model's tokenizer; None leaves tokens out.
         max_length: tokens that the model reads of query and document together.
         seed: of all samples.
+        significance: p-value below which a difference counts in the proof.
     """
 
     depth: int
@@ -31,6 +33,7 @@ class Inspection:
     model: Path | None
     max_length: int
     seed: int
+    significance: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,15 @@ def collection_facts(collection: Collection, retriever: Retriever, wanted: Inspe
         texts=texts,
         splits=split_facts(collection),
         leakage=leaks,
-        first_stage=ceiling_facts(collection, retriever, wanted.depth, wanted.max_queries, wanted.seed),
+        first_stage=ceiling_facts(
+            collection,
+            retriever,
+            wanted.depth,
+            wanted.max_queries,
+            wanted.seed,
+            rival=lexical_rival(retriever, collection.corpus.values()),
+            significance=wanted.significance,
+        ),
         tokens=tokens,
         warnings=[*_warnings(texts, leaks), *(token_warnings(tokens) if tokens else [])],
         own_documents=len(collection.own_documents or {}),
