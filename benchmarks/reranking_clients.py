@@ -70,18 +70,19 @@ def _ours(backend: str) -> Callable[[Path], Score]:
     return open_package
 
 
-def _cross_encoder(package: Path, batch_size: int = 32) -> Score:
+def cross_encoder(package: Path, batch_size: int = 32, dtype: str = "float32") -> Score:
+    """`CrossEncoder.predict`, on a GPU if there is one."""
     import torch
     from sentence_transformers import CrossEncoder
 
-    model = CrossEncoder(str(package), local_files_only=True)
+    model = CrossEncoder(str(package), local_files_only=True, model_kwargs={"dtype": dtype})
     identity = torch.nn.Identity()
     return lambda pairs: model.predict(list(pairs), activation_fn=identity, batch_size=batch_size)
 
 
 def _cross_encoder_at_its_best(package: Path) -> Score:
     """Choose the batch size that is fastest on documents of mixed length."""
-    found = {size: _cross_encoder(package, size) for size in BATCH_SIZES}
+    found = {size: cross_encoder(package, size) for size in BATCH_SIZES}
     sample = [("a few words", "word " * length) for length in range(10, 310, 3)]
     return min(found.values(), key=lambda score: _seconds(score, sample))
 
@@ -141,7 +142,8 @@ def _rerankers(package: Path) -> Score:
     return _query_by_query(score)
 
 
-def _infinity(package: Path) -> Score:
+def infinity(package: Path, device: str = "cpu", dtype: str = "float32") -> Score:
+    """Infinity's engine with PyTorch; one query after another."""
     from infinity_emb import EngineArgs
     from infinity_emb.sync_engine import SyncEngineArray
 
@@ -150,8 +152,8 @@ def _infinity(package: Path) -> Score:
         served_model_name="package",
         trust_remote_code=False,
         engine="torch",
-        device="cpu",
-        dtype="float32",
+        device=device,
+        dtype=dtype,
         bettertransformer=False,  # as in docs/clients.md
         model_warmup=False,
     )
@@ -170,12 +172,12 @@ CLIENTS: dict[str, Callable[[Path], Score]] = {
     "crossforge onnx-int8": _ours("onnx-int8"),
     "crossforge openvino": _ours("openvino"),
     "crossforge openvino-bf16": _ours("openvino-bf16"),
-    STOCK: _cross_encoder,
+    STOCK: cross_encoder,
     f"{STOCK}, best batch size": _cross_encoder_at_its_best,
     "FlashRank": _flashrank,
     "FastEmbed": _fastembed,
     "AnswerDotAI rerankers": _rerankers,
-    "Infinity's engine": _infinity,
+    "Infinity's engine": infinity,
 }
 # client whose dependencies conflict with the toolkit's -> the environment that `make test-clients` builds for it
 ENVIRONMENTS = {"FastEmbed": "fastembed", "Infinity's engine": "infinity"}

@@ -27,6 +27,7 @@ from crossforge.errors import InputError
 from crossforge_train.base_model import find_base_model
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
+from crossforge_train.config.training import PickedTraining
 from crossforge_train.libraries import quieten
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.reporting import SilentReporter
@@ -45,12 +46,12 @@ OVERRIDES = ("mining.teacher=null", "training.distillation_weight=0", "training.
 
 @dataclass(frozen=True)
 class Turn:
-    """One trainer's work in one turn, first step excluded; `positions` counts tokens and padding."""
+    """One trainer's work in one turn, warm-up excluded; `positions` counts tokens and padding."""
 
     seconds: float
-    pairs: float
-    tokens: float
-    positions: float
+    pairs: int
+    tokens: int
+    positions: int
 
 
 def main() -> None:
@@ -92,8 +93,12 @@ def _measure(path: Path, options: argparse.Namespace) -> None:
             turns[STOCK].append(_stock_turn(config, pairs, batch, options, bf16=False))
             turns[STOCK_BF16].append(_stock_turn(config, pairs, batch, options, bf16=True))
             turns[OURS].append(_our_turn(context, work, options))
-    layers = sum(value.numel() for name, value in work.model.named_parameters() if "embeddings" not in name)
-    _print(config.name, turns, layers)
+    _print(config.name, turns, layer_parameters(work.model))
+
+
+def layer_parameters(model: torch.nn.Module) -> int:
+    """Number of parameters that each token is multiplied by: all but the embeddings."""
+    return sum(value.numel() for name, value in model.named_parameters() if "embeddings" not in name)
 
 
 def _labelled_pairs(rows: Dataset) -> Dataset:
@@ -105,21 +110,6 @@ def _labelled_pairs(rows: Dataset) -> Dataset:
     return Dataset.from_list(pairs)
 
 
-class Clock(TrainerCallback):
-    """Measures the time of all steps in seconds, except the first, which also sets up buffers and kernels."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._started = 0.0
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Add the time since the previous step."""
-        now = time.perf_counter()
-        if state.global_step > 1:
-            self.seconds += now - self._started
-        self._started = now
-
-
 class Counter:
     """Counts the pairs, tokens and positions that reach a transformers model's token embeddings.
 
@@ -127,14 +117,24 @@ class Counter:
     """
 
     def __init__(self, model: Any) -> None:
-        self.pairs = self.tokens = self.positions = 0
         self._padding = model.config.pad_token_id
         self._hook = model.get_input_embeddings().register_forward_pre_hook(self._count)
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from zero."""
+        self.pairs = self.positions = 0
+        self._tokens: list[torch.Tensor] = []
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without padding; they are added up here, because a GPU would be waited for at each batch."""
+        return sum(int(tokens) for tokens in self._tokens)
 
     def _count(self, _: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
         (ids,) = inputs
         self.pairs += len(ids)
-        self.tokens += int((ids != self._padding).sum())
+        self._tokens.append((ids != self._padding).sum())
         self.positions += ids.numel()
 
     def stop(self) -> None:
@@ -142,44 +142,98 @@ class Counter:
         self._hook.remove()
 
 
-def _turn(model: Any, dataset: Dataset, loss: Any, settings: Any, collator: Any = None) -> Turn:
-    clock, counter = Clock(), Counter(model.model)
+class Clock(TrainerCallback):
+    """Measures the seconds of all steps after the warm-up, in which buffers and kernels are set up.
+
+    Args:
+        counter: counts anew from the end of the warm-up.
+        warm_up: steps that do not count.
+        seconds: time after which the training is stopped, however many steps it has.
+    """
+
+    def __init__(self, counter: Counter, warm_up: int = 1, seconds: float = float("inf")) -> None:
+        self.seconds = 0.0
+        self._counter, self._warm_up, self._limit = counter, warm_up, seconds
+        self._started = 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start after the warm-up; then note the time, and stop when it is up."""
+        if state.global_step == self._warm_up:
+            wait_for_device()
+            self._counter.restart()
+            self._started = time.perf_counter()
+        elif state.global_step > self._warm_up:
+            time_is_up = time.perf_counter() - self._started >= self._limit
+            if time_is_up or state.global_step == state.max_steps:
+                wait_for_device()
+                control.should_training_stop = True
+            self.seconds = time.perf_counter() - self._started
+
+
+def wait_for_device() -> None:
+    """Wait until a GPU has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def turn(
+    model: Any,
+    dataset: Dataset,
+    loss: Any,
+    settings: Any,
+    collator: Any = None,
+    *,
+    warm_up: int = 1,
+    seconds: float = float("inf"),
+) -> Turn:
+    """Train a `CrossEncoder` and measure it; see `Clock` for the last two arguments."""
+    counter = Counter(model.model)
+    clock = Clock(counter, warm_up, seconds)
     trainer = stock.CrossEncoderTrainer(
         model=model, args=settings, train_dataset=dataset, loss=loss, data_collator=collator, callbacks=[clock]
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     counter.stop()
-    timed = (settings.max_steps - 1) / settings.max_steps
-    return Turn(clock.seconds, counter.pairs * timed, counter.tokens * timed, counter.positions * timed)
+    return Turn(clock.seconds, counter.pairs, counter.tokens, counter.positions)
+
+
+def stock_settings(folder: Path, batch: int, steps: int, seed: int, *, bf16: bool) -> Any:
+    """The stock trainer's arguments out of the box, with `batch` rows per step."""
+    return stock.CrossEncoderTrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=batch,
+        max_steps=steps,
+        bf16=bf16,
+        use_cpu=not torch.cuda.is_available(),
+        seed=seed,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def our_settings(training: PickedTraining, folder: Path, groups: int, steps: int, seed: int, *, cpu: bool) -> Any:
+    """The toolkit's arguments for a training on `groups` rows, without checkpoints and dev."""
+    settings = arguments(training, "ours", seed, folder, groups, cpu=cpu)
+    return replace(settings, max_steps=steps, eval_strategy="no", save_strategy="no", load_best_model_at_end=False)
 
 
 def _stock_turn(config: Config, pairs: Dataset, batch: int, options: argparse.Namespace, *, bf16: bool) -> Turn:
     model = stock.CrossEncoder(
         str(find_base_model(config.base_model)), num_labels=1, max_length=options.max_length, local_files_only=True
     )
-    settings = stock.CrossEncoderTrainingArguments(
-        output_dir=str(config.folder / "stock"),
-        per_device_train_batch_size=batch,
-        max_steps=options.steps,
-        bf16=bf16,
-        use_cpu=not torch.cuda.is_available(),
-        seed=config.seed,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-    return _turn(model, pairs, stock.losses.BinaryCrossEntropyLoss(model), settings)
+    settings = stock_settings(config.folder / "stock", batch, options.steps, config.seed, bf16=bf16)
+    return turn(model, pairs, stock.losses.BinaryCrossEntropyLoss(model), settings)
 
 
 def _our_turn(context: Context, work: preparation.Work, options: argparse.Namespace) -> Turn:
     training, cpu = work.training, work.model.device.type == "cpu"
-    settings = arguments(training, "ours", context.config.seed, context.folder, len(work.rows.dataset), cpu=cpu)
-    settings = replace(
-        settings, max_steps=options.steps, eval_strategy="no", save_strategy="no", load_best_model_at_end=False
+    settings = our_settings(
+        training, context.folder, len(work.rows.dataset), options.steps, context.config.seed, cpu=cpu
     )
     collator = batch_collator(work.pipeline.reranker.tokenizer, training, cpu=cpu)
-    return _turn(work.model, work.rows.dataset, GroupLoss(work.model, training), settings, collator)
+    return turn(work.model, work.rows.dataset, GroupLoss(work.model, training), settings, collator)
 
 
 def _print(name: str, turns: Mapping[str, Sequence[Turn]], layers: int) -> None:
