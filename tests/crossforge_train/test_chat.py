@@ -100,3 +100,25 @@ def test_each_try_is_announced(server: Endpoint, waits: list[float]) -> None:
     with pytest.raises(InputError, match="HTTP 500"):
         ChatEndpoint(config, "the.key", lambda: sent.append(1)).ask([{"role": "user", "content": TEXT}])
     assert len(sent) == len(server.requests) == 3
+
+
+def test_nothing_is_redirected(
+    server: Endpoint, ask: Callable[..., Completion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+    server.failures = [Failure(307, b"", {"Location": f"{server.url}/elsewhere"})]
+    with pytest.raises(InputError, match="HTTP 307"):
+        ask()
+    assert [path for path, _, _ in server.requests] == ["/v1/chat/completions"]
+
+
+def test_a_key_that_is_none_is_not_quoted(ask: Callable[..., Completion], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret\nX-Other: 1")
+    with pytest.raises(InputError, match="OPENAI_API_KEY holds no API key") as caught:
+        ask()
+    assert "secret" not in str(caught.value)
+
+
+def test_half_a_surrogate_pair_is_sent(server: Endpoint) -> None:
+    ChatEndpoint(ChatConfig(url=server.url, model="m"), "the.key").ask([{"role": "user", "content": "a\ud800b"}])
+    assert server.requests[0][2]["messages"][0]["content"] == "a\ud800b"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import os
+import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+
+import httpx
+import tenacity
 
 from crossforge.errors import InputError
 from crossforge_train.config.chat import ChatConfig
@@ -45,6 +46,14 @@ class RefusedError(InputError):
     """The endpoint refuses this one request; others may pass."""
 
 
+class _PassingError(Exception):
+    """What may pass by itself; `asked_wait` says for how many seconds the endpoint asks to wait."""
+
+    def __init__(self, problem: str, asked_wait: float = 0.0) -> None:
+        super().__init__(problem)
+        self.asked_wait = asked_wait
+
+
 class ChatEndpoint:
     """Asks for chat completions, and tries again what may pass by itself. May be called from several threads.
 
@@ -52,6 +61,9 @@ class ChatEndpoint:
         config: where and how to ask.
         key: the section's name in a config, for errors.
         before: called before each request that is sent, tries included; what it raises ends the asking.
+
+    Raises:
+        InputError: the environment variable that is to hold the API key holds something else.
     """
 
     def __init__(self, config: ChatConfig, key: str, before: Callable[[], None] = lambda: None) -> None:
@@ -59,6 +71,11 @@ class ChatEndpoint:
         self._key = key
         self._before = before
         self._url = config.url.rstrip("/") + "/chat/completions"
+        # The API key is for this host: nothing is redirected.
+        headers = {"Content-Type": "application/json", **_authorization(config.key_variable, key)}
+        # The system's certificates, among which a company has its own; httpx would take those of certifi.
+        trusted = ssl.create_default_context()
+        self._client = httpx.Client(timeout=config.timeout, headers=headers, verify=trusted)
 
     def ask(self, messages: Sequence[Message], **settings: Any) -> Completion:
         """The answer to a conversation.
@@ -83,42 +100,62 @@ class ChatEndpoint:
 
     def _tried(self, body: dict[str, Any]) -> tuple[Any, int]:
         """The answer, and how many tries it took; what may pass by itself is tried again, after ever longer waits."""
-        sent = json.dumps(body).encode()
-        wait, asked_wait, problem = _FIRST_WAIT, 0.0, ""
-        for attempt in range(self._config.retries + 1):
-            if attempt:
-                time.sleep(max(wait, asked_wait))
-                wait, asked_wait = min(2 * wait, _LONGEST_WAIT), 0.0
-            try:
-                self._before()
-                return self._post(sent), attempt + 1
-            except urllib.error.HTTPError as error:
-                problem = f"HTTP {error.code}{_complaint(error, body['messages'])}"
-                if error.code in _REFUSED:
-                    raise RefusedError(self._failed(problem)) from None
-                if error.code < 500 and error.code not in _TRY_AGAIN:
-                    break
-                asked_wait = _asked_wait(error)
-                if asked_wait > _LONGEST_ASKED_WAIT:
-                    problem += f" (it asks to wait {asked_wait:,.0f} s)"
-                    break
-            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-                problem = str(getattr(error, "reason", error)) or type(error).__name__
-            except ValueError:
-                problem = "the answer is no JSON"
-        raise InputError(self._failed(problem))
+        tries = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._config.retries + 1),
+            wait=_wait,
+            retry=tenacity.retry_if_exception_type(_PassingError),
+            sleep=time.sleep,
+            reraise=True,
+        )
+        try:
+            return tries(self._post, body), tries.statistics["attempt_number"]
+        except _PassingError as error:
+            raise InputError(self._failed(str(error))) from None
+
+    def _post(self, body: dict[str, Any]) -> Any:
+        self._before()
+        try:
+            # In ASCII: a text may hold half a surrogate pair, which has no UTF-8.
+            answer = self._client.post(self._url, content=json.dumps(body))
+        except httpx.TransportError as error:
+            raise _PassingError(str(error) or type(error).__name__) from None
+        except httpx.InvalidURL as error:
+            raise InputError(self._failed(str(error))) from None
+        if not answer.is_success:
+            raise self._problem(answer, body["messages"])
+        try:
+            return answer.json()
+        except ValueError:
+            raise _PassingError("the answer is no JSON") from None
+
+    def _problem(self, answer: httpx.Response, messages: Sequence[Message]) -> Exception:
+        status = answer.status_code
+        problem = f"HTTP {status}{_complaint(answer, messages)}"
+        if status in _REFUSED:
+            return RefusedError(self._failed(problem))
+        if status < 500 and status not in _TRY_AGAIN:
+            return InputError(self._failed(problem))
+        wait = _asked_wait(answer.headers.get("Retry-After", ""))
+        if wait > _LONGEST_ASKED_WAIT:
+            return InputError(self._failed(f"{problem} (it asks to wait {wait:,.0f} s)"))
+        return _PassingError(problem, wait)
 
     def _failed(self, problem: str) -> str:
         return f"{self._key}: {self._url}: {problem}; answers so far are kept"
 
-    def _post(self, sent: bytes) -> Any:
-        key = os.environ.get(self._config.key_variable)
-        # The config admits http and https alone.
-        request = urllib.request.Request(self._url, sent, {"Content-Type": "application/json"})  # noqa: S310
-        if key:
-            request.add_unredirected_header("Authorization", f"Bearer {key}")  # it is for this host and no other
-        with urllib.request.urlopen(request, timeout=self._config.timeout) as answer:  # noqa: S310
-            return json.load(answer)
+
+def _authorization(variable: str, key: str) -> dict[str, str]:
+    found = os.environ.get(variable, "").strip()
+    if not (found.isascii() and found.isprintable()):
+        raise InputError(f"{key}: the environment variable {variable} holds no API key: it has signs that none has")
+    return {"Authorization": f"Bearer {found}"} if found else {}
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Seconds before the next try: twice as long after each failure, or as long as the endpoint asks for."""
+    error = state.outcome.exception() if state.outcome else None
+    backoff = tenacity.wait_exponential(_FIRST_WAIT, _LONGEST_WAIT)(state)
+    return max(backoff, error.asked_wait if isinstance(error, _PassingError) else 0.0)
 
 
 def _tokens(answer: Mapping[str, Any]) -> int | None:
@@ -127,17 +164,16 @@ def _tokens(answer: Mapping[str, Any]) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _complaint(error: urllib.error.HTTPError, messages: Sequence[Message]) -> str:
+def _complaint(answer: httpx.Response, messages: Sequence[Message]) -> str:
     """What the endpoint says is wrong, unless that quotes what was sent: texts belong into no message."""
-    said = " ".join(error.read(4 * _SHOWN).decode("utf-8", "replace").split())[:_SHOWN] or str(error.reason)
+    said = " ".join(answer.text[: 4 * _SHOWN].split())[:_SHOWN] or answer.reason_phrase
     sent = " ".join(" ".join(message["content"].split()) for message in messages)
     quotes = any(said[start : start + _QUOTE] in sent for start in range(len(said) - _QUOTE + 1))
     return "" if quotes else f": {said}"
 
 
-def _asked_wait(error: urllib.error.HTTPError) -> float:
+def _asked_wait(value: str) -> float:
     """Seconds that the endpoint asks to wait for, or until when; 0 if it asks for nothing."""
-    value = error.headers.get("Retry-After") or ""
     try:
         seconds = float(value)
     except ValueError:
