@@ -36,6 +36,7 @@ SYSTEMS = [
 ]  # fmt: skip
 MAX_LENGTH = 48
 PICKED = {
+    "lora": None,
     "merge": [],
     "precision": "fp32",
     "learning_rate": 1e-4,

@@ -79,7 +79,14 @@ def _named(split: SplitReport, name: str) -> SplitReport:
 
 def card(name: str, results: str = "") -> str:
     config = Config(name="toy", base_model=name, collection={"builtin": "pydocs"})
-    picked = {"merge": [], "precision": "fp32", "learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1.0}
+    picked = {
+        "lora": None,
+        "merge": [],
+        "precision": "fp32",
+        "learning_rate": 1e-4,
+        "head_learning_rate": 1e-3,
+        "epochs": 1.0,
+    }
     training = PickedTraining(**{**config.training.model_dump(), **picked, "max_length": 48, "distillation_weight": 1})
     counts = Counts(
         name=name, documents=1, queries={name: 1}, leaks="drop", leaking_queries={}, leakage_left=[],
