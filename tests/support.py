@@ -20,6 +20,16 @@ import pytest
 from crossforge_train.reporting import Advance, SilentReporter
 
 TOY_QUERY = "bread oven yeast"
+# What a training picks for each `auto`, with the toy model; `distillation_weight` is up to the test.
+PICKED: dict[str, Any] = {
+    "lora": None,
+    "merge": [],
+    "precision": "fp32",
+    "learning_rate": 1e-4,
+    "head_learning_rate": 1e-3,
+    "epochs": 1.0,
+    "max_length": 48,
+}
 
 TOPICS = {
     "baking": "bread dough oven flour yeast crust loaf knead butter pastry",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import toy_config
+from support import PICKED, toy_config
 
 from crossforge.backends.choice import EXACT, open_backend
 from crossforge.calibration import Calibrator
@@ -35,15 +35,6 @@ SYSTEMS = [
     "dense, whole corpus", "hybrid, whole corpus", "reranker alone", "as shipped",
 ]  # fmt: skip
 MAX_LENGTH = 48
-PICKED = {
-    "lora": None,
-    "merge": [],
-    "precision": "fp32",
-    "learning_rate": 1e-4,
-    "head_learning_rate": 1e-3,
-    "epochs": 1.0,
-    "max_length": MAX_LENGTH,
-}
 
 
 def facts(package: Path, name: str) -> Any:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from support import Page
+from support import PICKED, Page
 
 from crossforge_train.collections.counts import Counts
 from crossforge_train.config.run import Config
@@ -79,15 +79,7 @@ def _named(split: SplitReport, name: str) -> SplitReport:
 
 def card(name: str, results: str = "") -> str:
     config = Config(name="toy", base_model=name, collection={"builtin": "pydocs"})
-    picked = {
-        "lora": None,
-        "merge": [],
-        "precision": "fp32",
-        "learning_rate": 1e-4,
-        "head_learning_rate": 1e-3,
-        "epochs": 1.0,
-    }
-    training = PickedTraining(**{**config.training.model_dump(), **picked, "max_length": 48, "distillation_weight": 1})
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 1})
     counts = Counts(
         name=name, documents=1, queries={name: 1}, leaks="drop", leaking_queries={}, leakage_left=[],
     )  # fmt: skip
