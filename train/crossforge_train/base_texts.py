@@ -10,32 +10,24 @@ from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json, written_atomically
-from crossforge.heads.choice import named_head
-from crossforge.loading import uses_segments
+from crossforge.heads.modular import SETTINGS_FILE
+from crossforge.loading import pair_tokenizer, token_limit, uses_segments
 from crossforge.package_files import read_optional_json
 from crossforge.prompts import Prompts, with_prompts
-from crossforge.templates import NO_TEMPLATE, TEMPLATE_FILE, read_template, write_template
+from crossforge.templates import TEMPLATE_FILE, read_template, write_template
 from crossforge.tokenization import read_tokenizer
 
 _NAME = "instruction"  # among the prompts of sentence-transformers
-_SETTINGS = "config_sentence_transformers.json"
 
 
 def require_texts(base: Path, instruction: str | None, prompts: Prompts) -> None:
     """Raise `InputError` if a base model takes no such instruction or prompts; the message says why."""
-    head = named_head(base)
-    template = head.template(base) if head else None
+    if instruction is None and not prompts:
+        return
     try:
-        if instruction is not None:
-            if template is None:
-                raise InputError(NO_TEMPLATE)
-            template.with_instruction(instruction)
-        if prompts:
-            if template is not None:
-                raise InputError("the model has a template, which takes an instruction and no prompts")
-            with_prompts(read_tokenizer(base / "tokenizer.json"), prompts)
+        pair_tokenizer(base, token_limit(base), instruction, prompts)
     except InputError as error:
-        raise InputError(f"base model {base}: {error}") from None
+        raise InputError(f"base model {error}") from None
 
 
 def with_texts(base: Path, folder: Path, instruction: str | None, prompts: Prompts) -> Path:
@@ -65,10 +57,10 @@ def _link(base: Path, folder: Path) -> None:
 
 def _write_instruction(folder: Path, instruction: str) -> None:
     """As sentence-transformers' default prompt, which it and `Decoder` put into the template; and as the runtime's."""
-    settings = read_optional_json(folder / _SETTINGS)
+    settings = read_optional_json(folder / SETTINGS_FILE)
     prompts = {**(settings.get("prompts") or {}), _NAME: instruction.strip()}
-    _replace(folder / _SETTINGS)
-    write_json(folder / _SETTINGS, {**settings, "prompts": prompts, "default_prompt_name": _NAME})
+    _replace(folder / SETTINGS_FILE)
+    write_json(folder / SETTINGS_FILE, {**settings, "prompts": prompts, "default_prompt_name": _NAME})
     if template := read_template(folder):
         _replace(folder / TEMPLATE_FILE)
         write_template(folder, template.with_instruction(instruction))

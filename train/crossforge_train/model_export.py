@@ -15,6 +15,7 @@ from crossforge.backends.model_files import MODEL_FILE
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge.heads.choice import head_of, named_head
+from crossforge.heads.modular import SETTINGS_FILE
 from crossforge.heads.one_label import SIGMOID
 from crossforge.loading import uses_segments
 from crossforge.package_files import read_optional_json
@@ -72,10 +73,10 @@ def _keep_template(base_model: Path, folder: Path, template: PairTemplate) -> No
         "modality_config": modalities,
     }
     write_json(path, {**task, "max_seq_length": read_optional_json(path)["max_seq_length"]})
-    settings = read_optional_json(base_model / "config_sentence_transformers.json")
+    settings = read_optional_json(base_model / SETTINGS_FILE)
     prompts = {key: settings.get(key) for key in ("prompts", "default_prompt_name") if settings.get(key)}
     named = {"model_type": "CrossEncoder", "activation_fn": SIGMOID, **prompts}
-    write_json(folder / "config_sentence_transformers.json", named)
+    write_json(folder / SETTINGS_FILE, named)
     module = "sentence_transformers.base.modules.transformer.Transformer"
     write_json(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": module}])
     padded = {
