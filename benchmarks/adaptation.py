@@ -89,7 +89,7 @@ def _row(folder: Path, seed: int, options: argparse.Namespace) -> str:
         **({"base_model": options.base} if options.base else {}),
     }
     named = [f"{key}={json.dumps(value)}" for key, value in values.items()]
-    config = load_config(options.config, [*named, f"seed={seed}", *options.overrides])
+    config = load_config(options.config, [*named, f"seed={seed}", "evaluation.minutes=null", *options.overrides])
     run_stages(config, stages_until(config, "package"), RichReporter())
     measured = config.folder / MEASURED_FILE
     made = (config.folder / "stages" / "package.json").read_text()
@@ -124,7 +124,7 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     """Each system's ranking of the human queries' candidates."""
     package = Reranker(config.folder / "package", backend=backend_for(config.evaluation.backend))
     adapted = RunFolder(config.folder).collected.collection()
-    dev = _bench(config, adapted, config.collection.dev_split, config.evaluation.max_dev_queries)
+    dev = _bench(config, adapted, config.collection.dev_split, config.evaluation.most_dev_queries)
     bench = _bench(config, read_folder(folder), split, max_queries)
     # The bench's pipeline indexes whole documents, as the package does.
     scored = score_queries(bench.pipeline(package), bench.queries, bench.run, bench.depth, RichReporter(), "reranking")

@@ -66,7 +66,7 @@ def _bench(config: Config) -> Bench:
     return set_up_bench(
         run.collected.collection(), split, run.mined.run(split), run.mined.retriever(),
         run.evaluated.report.depth, settings, config.seed,
-        SilentReporter(), settings.max_queries,
+        SilentReporter(), settings.most_queries,
     )  # fmt: skip
 
 

@@ -111,7 +111,13 @@ def _options() -> argparse.Namespace:
 
 
 def _row(path: Path, seed: int, options: argparse.Namespace) -> str:
-    overrides = [*options.set, f"runs={options.out}", f"seed={seed}", f"name={path.stem}-{seed}"]
+    overrides = [
+        *options.set,
+        f"runs={options.out}",
+        f"seed={seed}",
+        f"name={path.stem}-{seed}",
+        "evaluation.minutes=null",
+    ]
     if options.max_queries:
         overrides.append(f"evaluation.max_queries={options.max_queries}")
     config = load_config(path, overrides)
@@ -136,7 +142,7 @@ def _work(config: Config, folder: Path, stock_rates: tuple[float, ...]) -> Work:
         found = run.mined.run(split)
         return set_up_bench(collection, split, found, retriever, depth, settings, config.seed, SilentReporter(), limit)
 
-    benches = bench(dev, settings.max_dev_queries), bench(test, settings.max_queries)
+    benches = bench(dev, settings.most_dev_queries), bench(test, settings.most_queries)
     return Work(config, collection, *benches, folder, stock_rates)
 
 

@@ -14,6 +14,9 @@ from crossforge_train.config.plugins import OneOf
 from crossforge_train.config.section import Section
 from crossforge_train.measures import parse_measure
 
+MINUTES = 15.0
+_MOST_DEV_QUERIES = 500
+
 
 class GuardConfig(Section):
     """A general collection on which the reranker may not forget what its base model could do."""
@@ -41,7 +44,9 @@ class EvaluationConfig(Section):
     )
     depths: tuple[int, ...] = Field((10, 20, 50, 100, 200), description="rerank depths of the quality curve")
     deep_queries: int = Field(
-        50, ge=1, description="queries, by a seeded draw, for the part of the curve that is deeper than `depth`"
+        50,
+        ge=0,
+        description="most queries, by a seeded draw, for the part of the curve that is deeper than `depth`; 0: none",
     )
     latency_queries: int = Field(10, ge=0, description="queries to time; 0: no latency figures")
     bm25: bool = Field(True, description="also measure BM25")
@@ -58,14 +63,38 @@ class EvaluationConfig(Section):
         "them, and `isotonic` cannot; `auto`: `platt`, unless `isotonic` is at least 2% better in held-out log loss",
     )
     passages: int = Field(1, ge=1, description="passages to read of a long document")
-    max_queries: int | None = Field(
-        None, ge=1, description="most queries to measure per split, by a seeded draw; `null`: all"
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        MINUTES,
+        description="most minutes that reranking dev and test queries may take where their numbers are `auto`, by a "
+        "timed sample on this machine; 50 queries a split are always measured; `null`: no limit",
     )
-    max_dev_queries: int | None = Field(
-        500, ge=1, description="most dev queries to make choices on, by a seeded draw; `null`: all"
+    max_queries: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        "auto",
+        description="most queries to measure per split, by a seeded draw; `auto`: all that `minutes` allow; "
+        "`null`: all",
+    )
+    max_dev_queries: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        "auto",
+        description="most dev queries to make choices on, by a seeded draw; `auto`: 500, or what `minutes` allow; "
+        "`null`: all",
     )
     significance: float = Field(0.05, gt=0, lt=1, description="p-value below which a difference counts")
     permutations: int = Field(20_000, ge=1000, description="draws of the randomization test and the bootstrap")
+
+    @property
+    def most_queries(self) -> int | None:
+        """The most queries of a test split, however much time there is; None: all."""
+        return None if self.max_queries == "auto" else self.max_queries
+
+    @property
+    def most_dev_queries(self) -> int | None:
+        """The most dev queries, however much time there is; None: all."""
+        return _MOST_DEV_QUERIES if self.max_dev_queries == "auto" else self.max_dev_queries
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether the number of queries depends on the time that there is."""
+        return self.minutes is not None and "auto" in (self.max_queries, self.max_dev_queries)
 
     @field_validator("depths")
     @classmethod

@@ -16,6 +16,7 @@ from crossforge_train.registries import DISTILLATIONS, LOSSES
 LongDocuments = Literal["best_window", "first_window"]
 AUTO: Final = "auto"
 AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
+MINUTES = 30.0  # on two cores, about 2,000 groups of a small model; a GPU reads tens of thousands
 Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -64,7 +65,14 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the whole model; 0 trains faster")
-    epochs: Positive | Auto = Field(AUTO, description="how often each group is seen; `auto`: by how many there are")
+    epochs: Positive | Auto = Field(
+        AUTO, description="how often each group is seen; `auto`: by how many there are, within `minutes`"
+    )
+    minutes: Positive | None = Field(
+        MINUTES,
+        description="most minutes that the steps of `epochs: auto` may take, by a timed sample on this machine; "
+        "`null`: no limit",
+    )
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) per step, over all processes")
     accumulation: int = Field(1, ge=1, description="parts that a step is split into, one after the other")
     mini_batch: int | None = Field(
@@ -113,7 +121,8 @@ class TrainingConfig(Section):
 
     def fingerprint(self) -> dict[str, Any]:
         """What a trained model depends on; keys that earlier versions did not have are left out if they are not set."""
-        given = {"instruction": self.instruction, "prompts": self.prompts.texts}
+        limit = self.epochs == AUTO and self.minutes != MINUTES
+        given = {"instruction": self.instruction, "prompts": self.prompts.texts, "minutes": limit}
         unset = {name for name, value in given.items() if not value}
         return self.model_dump(exclude={"report_to", *unset})
 

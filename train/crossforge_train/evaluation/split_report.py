@@ -219,7 +219,8 @@ def _depth_curve(bench: Bench, subject: RerankerSystem) -> DepthCurve:
     """The curve over all queries, or over a sample of them if it goes deeper than the rerank depth."""
     config, scored = bench.config, subject.scored
     retrieved = max((len(candidates) for candidates in bench.run.values()), default=0)
-    depths = sorted({min(depth, max(retrieved, 1)) for depth in (*config.depths, bench.depth)})
+    deepest = max(retrieved, 1) if config.deep_queries else bench.depth
+    depths = sorted({min(depth, deepest) for depth in (*config.depths, bench.depth)})
     if depths[-1] > bench.depth:
         scored = _scored_deeper(bench, subject, depths[-1])
     weights = {FIRST_STAGE: 1.0, _alone(subject): 0.0}

@@ -9,12 +9,15 @@ from crossforge_train.stages.stage import Context
 
 
 def dev_bench(
-    context: Context, collection: Collection, retriever: Retriever, depth: int, passages: int | None = None
+    context: Context,
+    collection: Collection,
+    retriever: Retriever,
+    depth: int,
+    passages: int | None = None,
+    limit: int | None = None,
 ) -> Bench:
     """The bench for making choices; see `split_bench`."""
-    config = context.config
-    split, limit = config.collection.dev_split, config.evaluation.max_dev_queries
-    return split_bench(context, collection, retriever, split, depth, passages, limit)
+    return split_bench(context, collection, retriever, context.config.collection.dev_split, depth, passages, limit)
 
 
 def split_bench(
@@ -25,6 +28,7 @@ def split_bench(
     depth: int,
     passages: int | None,
     limit: int | None,
+    deep_queries: int | None = None,
 ) -> Bench:
     """The bench of a split.
 
@@ -36,7 +40,11 @@ def split_bench(
         depth: how many candidates are reranked.
         passages: how many passages of a long document are read; None: as the config says.
         limit: most queries to measure; None: all.
+        deep_queries: queries for the deeper part of the curve; None: as the config says.
     """
     config, run = context.config, context.run.mined.run(split)
-    settings = config.evaluation.model_copy(update={"passages": passages or config.evaluation.passages})
+    changes = {"passages": passages, "deep_queries": deep_queries}
+    settings = config.evaluation.model_copy(
+        update={name: value for name, value in changes.items() if value is not None}
+    )
     return set_up_bench(collection, split, run, retriever, depth, settings, config.seed, context.reporter, limit)

@@ -18,7 +18,7 @@ from crossforge_train.collections.beir import beir_files
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.places import missing_folder
 from crossforge_train.collections.readers.reader import file_hashes
-from crossforge_train.config.evaluation import GuardConfig
+from crossforge_train.config.evaluation import MINUTES, GuardConfig
 from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.dev_choices import tune
@@ -51,7 +51,11 @@ from crossforge_train.versions import versions
 def _depends_on(config: Config) -> Mapping[str, Any]:
     evaluation = config.evaluation
     # Earlier versions had no guard, and always chose the calibration: without these, their stages count as finished.
-    absent = {"guard": not evaluation.guard, "calibration": evaluation.calibration == AUTO}
+    absent = {
+        "guard": not evaluation.guard,
+        "calibration": evaluation.calibration == AUTO,
+        "minutes": evaluation.minutes == MINUTES or not evaluation.has_limit,
+    }
     return {
         "evaluation": evaluation.model_dump(
             mode="json", exclude={name for name, is_absent in absent.items() if is_absent}
@@ -65,6 +69,13 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         **({"guard": _guard_hashes(evaluation.guard)} if evaluation.guard else {}),
         **BACKENDS.version(evaluation.backend),
     }
+
+
+def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Earlier versions measured all test queries and 500 dev queries, unless the config said otherwise."""
+    settings = config.evaluation
+    without_limit = {"max_queries": settings.most_queries, "max_dev_queries": settings.most_dev_queries}
+    return {**depends_on, "evaluation": {**depends_on["evaluation"], **without_limit}}
 
 
 def _budget(package: PackageConfig) -> Mapping[str, Any]:
@@ -99,21 +110,27 @@ def _guard_hashes(guard: GuardConfig) -> Mapping[str, Any]:
 def _run(context: Context) -> None:
     finetuned = context.run.last_finetuned(context.config.mining.rounds)
     collection, retriever = context.run.collected.collection(), context.run.mined.retriever()
-    with opened_subject(context, collection, retriever, finetuned.model) as subject:
-        _measure(context, collection, retriever, subject, finetuned.history)
+    rivals = _rivals(context.config)
+    others = sum(isinstance(found, Reranker) for found in rivals.values())
+    with opened_subject(context, collection, retriever, finetuned.model, others) as subject:
+        _measure(context, collection, retriever, subject, rivals, finetuned.history)
 
 
 def _measure(
-    context: Context, collection: Collection, retriever: StoredRetriever, subject: Subject, history: History
+    context: Context,
+    collection: Collection,
+    retriever: StoredRetriever,
+    subject: Subject,
+    rivals: Mapping[str, Reranker | Path],
+    history: History,
 ) -> None:
     config, settings, written = context.config, context.config.evaluation, EvaluatedFolder(context.folder)
     dev, reranker = subject.dev, subject.reranker
-    depth, passages = dev.depth, dev.config.passages
+    depth, passages, limits = dev.depth, dev.config.passages, subject.limits
     benches = [
-        split_bench(context, collection, retriever, split, depth, passages, settings.max_queries)
+        split_bench(context, collection, retriever, split, depth, passages, limits.test, limits.deep)
         for split in config.collection.test_splits
     ]
-    rivals = _rivals(config)
     free = _free(context, collection, approximated(retriever, None), dev, benches)
     tuned = tune(dev, subject.alone, free, _measured(dev, _untrained(rivals)))
     shipped = Shipped(tuned.fusion_weight, tuned.calibrator, tuned.threshold)
@@ -189,4 +206,4 @@ def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[Syste
     ]
 
 
-STAGE = Stage(EVALUATE, _depends_on, _run)
+STAGE = Stage(EVALUATE, _depends_on, _run, formerly=_formerly)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from crossforge_train.collections.candidates import require_order
 from crossforge_train.collections.collection import Collection
 from crossforge_train.evaluation.budget import Budget, measure_points, point_within, with_passages
 from crossforge_train.evaluation.depth import choose_depth
+from crossforge_train.evaluation.metrics import judged_queries
+from crossforge_train.evaluation.query_limits import TIMED, QueryLimits, limits_within, query_seconds
 from crossforge_train.evaluation.systems import RERANKER, Bench, RerankerSystem, reranker_system, scored_system
 from crossforge_train.packaging.quantization import quantize
 from crossforge_train.stages.benches import dev_bench
@@ -35,30 +37,47 @@ class Subject:
         reranker: on its backend.
         dev: the dev split, at the depth and passages that ship.
         alone: its scores there.
+        limits: how many queries are measured.
         budget: what these were picked for and from; None if there is no budget.
     """
 
     reranker: Reranker
     dev: Bench
     alone: RerankerSystem
+    limits: QueryLimits
     budget: Budget | None = None
 
 
 @contextmanager
-def opened_subject(context: Context, collection: Collection, retriever: Retriever, model: Path) -> Iterator[Subject]:
+def opened_subject(
+    context: Context, collection: Collection, retriever: Retriever, model: Path, rivals: int = 0
+) -> Iterator[Subject]:
     """Open a run's reranker as it is to ship.
+
+    Args:
+        context: of the stage.
+        collection: of the run.
+        retriever: the first stage.
+        model: folder of the trained model.
+        rivals: number of other rerankers that are measured on the same queries.
 
     Raises:
         InputError: nothing stays within the budget, or the reranker ranks nothing.
     """
-    dev = dev_bench(context, collection, retriever, _depth(context, collection))
-    budget = context.config.package.budget_ms
+    depth, budget = _depth(context, collection), context.config.package.budget_ms
+
+    def limited(rerankers: Sequence[Reranker]) -> tuple[Bench, QueryLimits]:
+        limits = _limits(context, collection, retriever, depth, rerankers[0], len(rerankers) + rivals)
+        return dev_bench(context, collection, retriever, depth, limit=limits.dev), limits
+
     if budget is None:
         reranker = Reranker(model, backend=backend_for(context.config.evaluation.backend))
-        yield Subject(reranker, dev, reranker_system(dev, RERANKER, reranker, 0.0))
+        dev, limits = limited([reranker])
+        yield Subject(reranker, dev, reranker_system(dev, RERANKER, reranker, 0.0), limits)
         return
     with ExitStack() as kept:
-        yield _within(budget, dev, _rerankers(context, model, kept))
+        rerankers = _rerankers(context, model, kept)
+        yield _within(budget, *limited(rerankers), rerankers)
 
 
 def backend_for(asked: str) -> str:
@@ -68,7 +87,30 @@ def backend_for(asked: str) -> str:
     return "torch" if asked == AUTO and torch.cuda.is_available() else asked
 
 
-def _within(budget: float, dev: Bench, rerankers: list[Reranker]) -> Subject:
+def _limits(
+    context: Context, collection: Collection, retriever: Retriever, depth: int, reranker: Reranker, measured: int
+) -> QueryLimits:
+    """How many queries are measured, where `measured` rerankers share the time."""
+    config, settings = context.config, context.config.evaluation
+    if not settings.has_limit:
+        return QueryLimits(settings.most_dev_queries, settings.most_queries, settings.deep_queries)
+    splits = (config.collection.dev_split, *config.collection.test_splits)
+    counts = [len(judged_queries(collection.qrels(split))) for split in splits]
+    sample = dev_bench(context, collection, retriever, depth, limit=TIMED)
+    require_order(sample.run, sample.split)
+    limits = limits_within(settings, measured * query_seconds(sample, reranker), depth, counts[0], counts[1:])
+    drawn = [limits.dev, *(limits.test for _ in counts[1:])]
+    left_out = [
+        f"{split} {limit:,} of {count:,}"
+        for split, limit, count in zip(splits, drawn, counts, strict=True)
+        if limit is not None and limit < count
+    ]
+    if left_out:
+        context.reporter.note(f"evaluation.minutes: queries measured in {settings.minutes:g}: {', '.join(left_out)}")
+    return limits
+
+
+def _within(budget: float, dev: Bench, limits: QueryLimits, rerankers: list[Reranker]) -> Subject:
     require_order(dev.run, dev.split)
     measured = measure_points(dev, rerankers)
     points = [found.point for found in measured]
@@ -86,7 +128,7 @@ def _within(budget: float, dev: Bench, rerankers: list[Reranker]) -> Subject:
     found = measured[points.index(shipped)]
     on = with_passages(dev, shipped.passages, shipped.depth)
     alone = scored_system(on, RERANKER, found.reranker, found.scored, 0.0)
-    return Subject(found.reranker, on, alone, Budget(budget, points, shipped))
+    return Subject(found.reranker, on, alone, limits, Budget(budget, points, shipped))
 
 
 def _rerankers(context: Context, model: Path, kept: ExitStack) -> list[Reranker]:

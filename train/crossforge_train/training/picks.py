@@ -126,9 +126,20 @@ def pick_distillation_weight(*, has_teacher: bool) -> Pick:
     return (1.0, "because there are teacher scores") if has_teacher else (0.0, "because there is no teacher")
 
 
-def pick_epochs(groups: int) -> Pick:
-    """Enough whole epochs to see about 3,000 groups: at most four, and one above 2,000 groups."""
-    return float(min(_MOST_EPOCHS, max(1, round(_GROUPS_SEEN / groups)))), f"for {groups:,} groups"
+def pick_epochs(groups: int, minutes: float | None, groups_a_minute: Callable[[], float]) -> Pick:
+    """Enough whole epochs to see about 3,000 groups: at most four, and one above 2,000 groups; less if time is short.
+
+    Args:
+        groups: number of training groups.
+        minutes: the most that training may take; None: no limit.
+        groups_a_minute: measures the speed; called only if there is a limit.
+    """
+    wanted = float(min(_MOST_EPOCHS, max(1, round(_GROUPS_SEEN / groups))))
+    in_time = math.inf if minutes is None else minutes * groups_a_minute() / groups
+    if in_time >= wanted:
+        return wanted, f"for {groups:,} groups"
+    limit = f"training.minutes: {minutes:g} is enough for {in_time * groups:,.0f} of {groups:,} groups"
+    return _two_digits(in_time), f"instead of {wanted:g}, because {limit}"
 
 
 def pick_merge(head: Head, *, asked_by_people: bool) -> tuple[float | list[float], str]:

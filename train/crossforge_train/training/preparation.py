@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from datasets import Dataset
 from sentence_transformers import CrossEncoder
@@ -14,7 +17,7 @@ from crossforge.loading import Parts, pair_tokenizer, token_limit
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
-from crossforge.tokenization import PairTokenizer
+from crossforge_train import processes
 from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
@@ -45,6 +48,7 @@ from crossforge_train.training.range_test import drawn_batches, left_as_it_was, 
 from crossforge_train.training.rows import Rows, make_rows
 from crossforge_train.training.start import StartingModel, fitting_pairs, starting_model
 from crossforge_train.training.task import TrainingTask
+from crossforge_train.training.timing import seconds_a_step
 
 _TIMED_LENGTH = 128
 
@@ -121,7 +125,7 @@ def _pick_the_others(
     bf16: bool,
 ) -> None:
     """Pick rates, epochs and the teacher's weight; the learning rate comes after what its range test depends on."""
-    has_teacher = bool(dataset[0]["teacher"])
+    has_teacher, cpu = bool(dataset[0]["teacher"]), model.device.type == "cpu"
     if config.training.uses_teacher and not has_teacher:
         raise InputError(
             "training.distillation_weight needs a teacher, and the base model is not a bi-encoder: set mining.teacher"
@@ -130,12 +134,17 @@ def _pick_the_others(
         raise InputError("training.label_weight is 0 and there is no teacher: nothing is left to learn from")
     weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
     training = config.training.model_copy(update={"distillation_weight": weight})
-    picker.pick("epochs", lambda: pick_epochs(len(dataset)))
-    tokenizer = pipeline.reranker.tokenizer
-    rate = picker.pick(
-        "learning_rate",
-        lambda: _rate_that_holds(training, config.seed, model, tokenizer, dataset, head, bf16=bf16),
-    )
+    loss, collate = GroupLoss(model, training), batch_collator(pipeline.reranker.tokenizer, training, cpu=cpu)
+
+    @cache
+    def sample() -> list[dict[str, Any]]:
+        return [collate(rows) for rows in drawn_batches(dataset, training.groups_per_batch, config.seed)]
+
+    def speed() -> float:
+        return _groups_a_minute(loss, sample(), bf16=bf16)
+
+    picker.pick("epochs", lambda: pick_epochs(len(dataset), training.minutes, speed))
+    rate = picker.pick("learning_rate", lambda: _rate_that_holds(training, loss, sample(), head, bf16=bf16))
     picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, head))
 
 
@@ -160,23 +169,18 @@ def _faster_precision(model: CrossEncoder, max_length: int) -> tuple[str, str]:
         return pick_precision(faster_in_bf16(model.model, min(_TIMED_LENGTH, max_length)))
 
 
+def _groups_a_minute(loss: GroupLoss, sample: Sequence[dict[str, Any]], *, bf16: bool) -> float:
+    """Groups that all processes together train on in a minute, measured in this one."""
+    groups = sum(len(batch["label"]) for batch in sample) / len(sample)
+    return 60 * groups * processes.count() / seconds_a_step(loss, sample, bf16=bf16)
+
+
 def _rate_that_holds(
-    training: TrainingConfig,
-    seed: int,
-    model: CrossEncoder,
-    tokenizer: PairTokenizer,
-    dataset: Dataset,
-    head: Head,
-    *,
-    bf16: bool,
+    training: TrainingConfig, loss: GroupLoss, sample: Sequence[dict[str, Any]], head: Head, *, bf16: bool
 ) -> Pick:
     """The rate for the model's size, lowered if training diverges at that rate on a few of the rows."""
     wanted = training.head_learning_rate
-    rate = learning_rate_by_size(
-        sum(value.numel() for value in model.parameters()), head=head, adapters=training.lora is not None
-    )
+    size = sum(value.numel() for value in loss.parameters())
+    rate = learning_rate_by_size(size, head=head, adapters=training.lora is not None)
     head_rate = pick_head_learning_rate(rate, head)[0] if isinstance(wanted, str) else wanted
-    batches = drawn_batches(dataset, training.groups_per_batch, seed)
-    collate = batch_collator(tokenizer, training, cpu=model.device.type == "cpu")
-    losses = losses_by_rate(GroupLoss(model, training), [collate(rows) for rows in batches], rate, head_rate, bf16=bf16)
-    return pick_learning_rate(rate, safe_multiple(losses))
+    return pick_learning_rate(rate, safe_multiple(losses_by_rate(loss, sample, rate, head_rate, bf16=bf16)))

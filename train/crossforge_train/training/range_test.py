@@ -57,7 +57,7 @@ def losses_by_rate(
         optimizer = torch.optim.AdamW(_parameters(loss, rate, head_rate), weight_decay=0.0)
         rates = [group["lr"] for group in optimizer.param_groups]
         with torch.no_grad():
-            found = [_mean([_loss_of(loss, batch, device, bf16) for batch in batches])]
+            found = [_mean([loss_of(loss, batch, device, bf16) for batch in batches])]
         for multiple in MULTIPLES:
             for group, base in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = base * multiple
@@ -85,14 +85,15 @@ def _step(
     loss: nn.Module, batch: dict[str, Any], optimizer: torch.optim.Optimizer, device: torch.device, bf16: bool
 ) -> torch.Tensor:
     optimizer.zero_grad()
-    value = _loss_of(loss, batch, device, bf16)
+    value = loss_of(loss, batch, device, bf16)
     torch.autograd.backward(value)
     torch.nn.utils.clip_grad_norm_(loss.parameters(), 1.0)
     optimizer.step()
     return value.detach()
 
 
-def _loss_of(loss: nn.Module, batch: dict[str, Any], device: torch.device, bf16: bool) -> torch.Tensor:
+def loss_of(loss: nn.Module, batch: dict[str, Any], device: torch.device, bf16: bool) -> torch.Tensor:
+    """The loss of one batch of the collator's."""
     features = [value for name, value in batch.items() if name != "label"]
     with autocast(device.type, bf16):
         value: torch.Tensor = loss(features, batch["label"])
