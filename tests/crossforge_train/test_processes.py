@@ -65,6 +65,7 @@ def curve(folder: Path, key: str) -> list[float]:
     return [entry[key] for entry in read_json(folder / "history.json")["log"] if key in entry]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_loss_curve_of_one(runs: dict[int, Any]) -> None:
     one, two = (curve(runs[count][1], "loss") for count in (1, 2))
     assert len(one) == 14
@@ -72,6 +73,7 @@ def test_two_processes_give_the_loss_curve_of_one(runs: dict[int, Any]) -> None:
     assert two == pytest.approx(one, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_agree_on_the_best_checkpoint(runs: dict[int, Any]) -> None:
     one, two = (read_json(runs[count][1] / "history.json") for count in (1, 2))
     assert curve(runs[2][1], "eval_dev_metric") == pytest.approx(curve(runs[1][1], "eval_dev_metric"), abs=1e-4)
@@ -79,6 +81,7 @@ def test_two_processes_agree_on_the_best_checkpoint(runs: dict[int, Any]) -> Non
         assert one[key] == two[key], key
 
 
+@pytest.mark.slow
 def test_only_the_main_process_writes_and_speaks(runs: dict[int, Any]) -> None:
     for count in (1, 2):
         done, folder = runs[count]
@@ -88,12 +91,14 @@ def test_only_the_main_process_writes_and_speaks(runs: dict[int, Any]) -> None:
         assert sorted(path.name for path in folder.iterdir()) == ["history.json", "model"]
 
 
+@pytest.mark.slow
 def test_a_finished_stage_is_skipped_by_both(runs: dict[int, Any]) -> None:
     done = launch(2, runs[2][1].parents[2] / "config.yaml", quickly=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is already done") == 3
 
 
+@pytest.mark.slow
 def test_two_processes_with_bounded_memory_give_the_loss_curve_of_one(
     runs: dict[int, Any], tmp_path: Path, toy_collection: Path, tiny_encoder: Path
 ) -> None:
@@ -106,6 +111,7 @@ def test_two_processes_with_bounded_memory_give_the_loss_curve_of_one(
     assert curve(folder, "loss") == pytest.approx(curve(runs[1][1], "loss"), rel=0.02)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_main_process_ends_both(runs: dict[int, Any], tmp_path: Path) -> None:
     finished = runs[1][1].parents[2]
     config = shutil.copytree(finished, tmp_path / "run") / "config.yaml"  # what comes before is done

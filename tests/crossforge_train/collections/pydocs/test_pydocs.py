@@ -13,6 +13,8 @@ from crossforge_train.collections.pydocs import build_pydocs, library_versions
 from crossforge_train.collections.pydocs.build import QUESTIONS_FILE
 from crossforge_train.collections.splits import normalized
 
+pytestmark = pytest.mark.slow  # two builds of a real collection
+
 SUMMARY_SPLITS = ("train", "dev", "test")
 
 
