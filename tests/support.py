@@ -28,6 +28,8 @@ PICKED: dict[str, Any] = {
     "learning_rate": 1e-4,
     "head_learning_rate": 1e-3,
     "epochs": 1.0,
+    "evaluations": 2,
+    "dev_queries": 100,
     "max_length": 48,
 }
 

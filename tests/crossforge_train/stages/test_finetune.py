@@ -34,7 +34,7 @@ from crossforge_train.stages import finetune as finetune_module
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.training import lora, picks, preparation, start
+from crossforge_train.training import lora, picks, preparation, start, trial
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.rows import make_rows
 
@@ -204,15 +204,15 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.lora", "training.max_length", "training.merge", "training.distillation_weight", "training.epochs",
-        "training.learning_rate", "training.head_learning_rate",
+        "training.lora", "training.max_length", "training.merge", "training.distillation_weight",
+        "training.dev_queries", "training.epochs", "training.learning_rate", "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
     assert saved["max_seq_length"] == FinetunedFolder(folder).history.training.max_length == picked["max_length"]
 
     killed = prepared(*AUTO, name="killed")
     interrupt_after(1, killed, monkeypatch)
-    monkeypatch.setattr(preparation, "losses_by_rate", None)  # a run that goes on must not pick again
+    monkeypatch.setattr(trial, "losses_by_rate", None)  # a run that goes on must not pick again
     same(trained(killed), whole)
 
 
@@ -283,7 +283,7 @@ def test_adapters_are_the_default_of_large_models(
     prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert uninterrupted[0]["training"]["lora"] is None
-    finished = prepared(name="finished")
+    finished = prepared("training.dev_queries=100", name="finished")
     trained(finished)
     monkeypatch.setattr(picks, "ADAPTED_FROM", 1000)
     large = prepared(name="large")
@@ -309,7 +309,7 @@ def test_frozen_embeddings_stay_as_they_were(
 
 def test_values_that_are_given_stay_as_given(uninterrupted: tuple, config_file: Path) -> None:
     given = load_config(config_file).training.model_dump(mode="json")
-    assert uninterrupted[0]["training"] == {**given, "lora": None}
+    assert uninterrupted[0]["training"] == {**given, "lora": None, "dev_queries": 100}
 
 
 def test_a_loss_that_does_not_move_stops_the_run_with_advice(prepared: Callable[..., Config]) -> None:

@@ -1,5 +1,6 @@
 """Values that training picks by itself, and the range test that checks the learning rate."""
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossforge.files import read_json
-from crossforge.loading import pair_tokenizer, token_limit
+from crossforge.loading import token_limit
 from crossforge_train import precision
 from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.beir import read_beir
@@ -21,7 +22,7 @@ from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mining.groups import Group
 from crossforge_train.precision import faster_in_bf16
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.training.collator import GroupCollator, batch_collator
+from crossforge_train.training.collator import GroupCollator
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
     Head,
@@ -38,7 +39,6 @@ from crossforge_train.training.picks import (
     pick_precision,
 )
 from crossforge_train.training.range_test import MULTIPLES, left_as_it_was, losses_by_rate, safe_multiple
-from crossforge_train.training.timing import seconds_a_step
 
 
 @pytest.mark.parametrize(
@@ -78,36 +78,15 @@ def test_a_rate_that_fell_apart_is_lowered_and_never_raised() -> None:
     ("groups", "epochs"), [(1, 4), (800, 4), (1000, 3), (1500, 2), (2001, 1), (3000, 1), (10**6, 1)]
 )
 def test_small_sets_get_several_epochs_and_large_ones_one(groups: int, epochs: int) -> None:
-    assert pick_epochs(groups, 30, lambda: 1e9)[0] == epochs
-    assert pick_epochs(groups, None, _not_asked)[0] == epochs
-
-
-def _not_asked() -> float:
-    raise AssertionError("nothing is timed without a limit")
+    assert pick_epochs(groups, math.inf)[0] == epochs
+    assert pick_epochs(groups, groups * epochs)[0] == epochs
 
 
 def test_where_time_is_short_only_a_part_of_the_groups_is_read() -> None:
-    epochs, why = pick_epochs(10_000, 30, lambda: 100)
+    epochs, why = pick_epochs(10_000, 3000)
     assert epochs == 0.3
-    assert "instead of 1" in why
-    assert "training.minutes: 30 is enough for 3,000 of 10,000 groups" in why
-    assert pick_epochs(1000, 30, lambda: 50)[0] == 1.5  # in place of three
-
-
-def test_a_step_is_timed_and_leaves_the_model_as_it_was(tiny_encoder: Path, toy_collection: Path) -> None:
-    training = TrainingConfig(**GIVEN)
-    model = load_model(tiny_encoder, training.model_copy(update={"max_length": 48}))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    state = torch.get_rng_state()
-    row = {"query": "bread", "documents": ["bread and oven", "a boat"], "label": [1, 0]}
-    few, many = (
-        [batch_collator(pair_tokenizer(tiny_encoder, 48), training, cpu=True)([row] * rows)] for rows in (1, 64)
-    )
-    loss = GroupLoss(model, training)
-    assert 0 < seconds_a_step(loss, few, bf16=False) < seconds_a_step(loss, many, bf16=False)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert all(value.grad is None for value in model.parameters())
-    assert torch.equal(torch.get_rng_state(), state)
+    assert why == "instead of 1: training.minutes are enough for 3,000 groups, and there are 10,000"
+    assert pick_epochs(1000, 1500)[0] == 1.5  # in place of three
 
 
 @given(st.lists(st.integers(4, 2000), min_size=1, max_size=200), st.integers(16, 8192))
@@ -141,7 +120,7 @@ def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny
 
 
 GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0,
-         "merge": (), "precision": "fp32", "lora": None}  # fmt: skip
+         "merge": (), "precision": "fp32", "lora": None, "evaluations": 4, "dev_queries": 100}  # fmt: skip
 
 
 def test_large_models_are_adapted(tiny_encoder: Path) -> None:

@@ -70,8 +70,8 @@ class TrainingConfig(Section):
     )
     minutes: Positive | None = Field(
         MINUTES,
-        description="most minutes that the steps of `epochs: auto` may take, by a timed sample on this machine; "
-        "`null`: no limit",
+        description="most minutes that training may take, as far as `epochs`, `evaluations` and `dev_queries` are "
+        "`auto`, by a timed sample on this machine; `null`: no limit",
     )
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) per step, over all processes")
     accumulation: int = Field(1, ge=1, description="parts that a step is split into, one after the other")
@@ -105,11 +105,15 @@ class TrainingConfig(Section):
     precision: Precision = Field(
         "auto", description="number format of training; `auto`: the faster one on this machine"
     )
-    evaluations: int = Field(4, ge=1, description="how often to measure dev and write a checkpoint")
+    evaluations: Annotated[int, Field(ge=1)] | Auto = Field(
+        AUTO, description="how often to measure dev and write a checkpoint; `auto`: 4 times, 2 if time is short"
+    )
     patience: int | None = Field(
         None, ge=1, description="stop after this many dev measurements without a gain; `null`: never"
     )
-    dev_queries: int = Field(100, ge=1, description="dev queries to measure each time")
+    dev_queries: Annotated[int, Field(ge=1)] | Auto = Field(
+        AUTO, description="dev queries to measure each time; `auto`: 100, down to 30 if time is short"
+    )
     dev_depth: int = Field(30, ge=2, description="first-stage candidates to rerank for each dev query")
     report_to: tuple[Tracker, ...] = Field((), description="trackers to report the run to")
 
@@ -121,7 +125,7 @@ class TrainingConfig(Section):
 
     def fingerprint(self) -> dict[str, Any]:
         """What a trained model depends on; keys that earlier versions did not have are left out if they are not set."""
-        limit = self.epochs == AUTO and self.minutes != MINUTES
+        limit = AUTO in (self.epochs, self.evaluations, self.dev_queries) and self.minutes != MINUTES
         given = {"instruction": self.instruction, "prompts": self.prompts.texts, "minutes": limit}
         unset = {name for name, value in given.items() if not value}
         return self.model_dump(exclude={"report_to", *unset})
@@ -145,6 +149,8 @@ class PickedTraining(TrainingConfig):
     learning_rate: float
     head_learning_rate: float
     epochs: float
+    evaluations: int = 4
+    dev_queries: int = 100
     lora: LoraConfig | None = None
     merge: Share | tuple[TriedShare, ...] = ()
     max_length: int

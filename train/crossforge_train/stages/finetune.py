@@ -23,7 +23,7 @@ from crossforge_train.stages.first_stage import base_query_map
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 from crossforge_train.training.history import History
 from crossforge_train.training.lora import merge_adapters, require_lora
-from crossforge_train.training.picks import pick_lora
+from crossforge_train.training.picks import FORMERLY, pick_lora
 from crossforge_train.training.task import TrainingTask
 from crossforge_train.training.tracking import require_trackers
 from crossforge_train.versions import versions
@@ -56,9 +56,12 @@ def _without_auto(training: TrainingConfig, parameters: int) -> dict[str, Any]:
 
 
 def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Earlier versions trained all weights of large models, too, unless the config said otherwise."""
-    adapted = config.training.lora == AUTO and depends_on["training"]["lora"]
-    return {**depends_on, "training": {**depends_on["training"], "lora": None}} if adapted else depends_on
+    """Earlier versions did not pick these: they trained all weights, however large the model, for one."""
+    section = config.training.model_dump()
+    return {
+        **depends_on,
+        "training": {**depends_on["training"], **{key: was for key, was in FORMERLY.items() if section[key] == AUTO}},
+    }
 
 
 def _require_lora(training: TrainingConfig, parameters: int) -> None:
@@ -148,11 +151,9 @@ def _require_ranking(history: History) -> None:
 
 def _merged(context: Context, work: Work, history: History) -> History:
     """Mix in a share of the starting weights: a fixed one, or the best of several on dev."""
-    from crossforge_train.training.merging import merge_with_start
+    from crossforge_train.training.merging import merge_with_start, tried_shares
 
-    merge = work.training.merge
-    # From a list, dev may choose 0; a single share is mixed in whatever dev says.
-    shares = (merge,) if isinstance(merge, float) else (0.0, *merge)
+    shares = tried_shares(work.training.merge)
     share, measured = merge_with_start(
         work.model.model, work.start.folder, shares, work.evaluator.by_query, context.config.seed
     )

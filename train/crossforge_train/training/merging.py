@@ -27,6 +27,13 @@ class Merged(NamedTuple):
     measured: Mapping[float, float]
 
 
+def tried_shares(merge: float | Sequence[float]) -> tuple[float, ...]:
+    """The shares that are measured: one that is set is mixed in whatever dev says; from a list, dev may choose 0."""
+    if isinstance(merge, float):
+        return (merge,)
+    return (0.0, *merge) if merge else ()
+
+
 def merge_with_start(
     model: Any, start: Path, shares: Sequence[float], measure: Callable[[], Sequence[float]], seed: int
 ) -> Merged:

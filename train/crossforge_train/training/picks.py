@@ -22,7 +22,7 @@ from crossforge_train.config.training import AUTO, AUTO_MAX_LENGTH, PickedTraini
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
 
-Value = TypeVar("Value", float, str, float | list[float], dict[str, Any] | None)
+Value = TypeVar("Value", int, float, str, float | list[float], dict[str, Any] | None)
 # The model's head before training: random, built to reproduce a bi-encoder's cosines, or already trained.
 Head = Literal["fresh", "grafted", "trained"]
 # A value and the reason for it.
@@ -36,6 +36,8 @@ _MOST_OF_GRAFT = 5e-5
 _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
 _WORTH_BF16 = 1.1
 _SHARES, _HALF = [0.5, 1.0], 0.5
+# What stood in the place of `auto` before these keys had it.
+FORMERLY: dict[str, Any] = {"lora": None, "evaluations": 4, "dev_queries": 100}
 _GROUPS_SEEN, _MOST_EPOCHS = 3000, 4
 _MEASURED_GROUPS = 500
 _STEP_OF_LENGTH, _SHARE_THAT_FITS = 16, 0.95
@@ -55,8 +57,10 @@ class Picker:
         self._training = training
         self._reporter = reporter
         self._picked: dict[str, Any] = processes.from_main(lambda: read_json(path) if path.is_file() else {})
-        if self._picked and training.lora == AUTO:  # versions that did not pick adapters trained all weights
-            self._picked.setdefault("lora", None)
+        if self._picked:  # earlier versions did not pick these: a training that they began goes on as it was
+            for key, value in FORMERLY.items():
+                if getattr(training, key) == AUTO:
+                    self._picked.setdefault(key, value)
 
     def pick(self, key: str, rule: Callable[[], tuple[Value, str]]) -> Value:
         """The value of a key: from the config, else as picked before, else by the rule."""
@@ -126,20 +130,18 @@ def pick_distillation_weight(*, has_teacher: bool) -> Pick:
     return (1.0, "because there are teacher scores") if has_teacher else (0.0, "because there is no teacher")
 
 
-def pick_epochs(groups: int, minutes: float | None, groups_a_minute: Callable[[], float]) -> Pick:
+def pick_epochs(groups: int, in_time: float) -> Pick:
     """Enough whole epochs to see about 3,000 groups: at most four, and one above 2,000 groups; less if time is short.
 
     Args:
         groups: number of training groups.
-        minutes: the most that training may take; None: no limit.
-        groups_a_minute: measures the speed; called only if there is a limit.
+        in_time: number of groups for which `training.minutes` are enough.
     """
     wanted = float(min(_MOST_EPOCHS, max(1, round(_GROUPS_SEEN / groups))))
-    in_time = math.inf if minutes is None else minutes * groups_a_minute() / groups
-    if in_time >= wanted:
+    if in_time >= wanted * groups:
         return wanted, f"for {groups:,} groups"
-    limit = f"training.minutes: {minutes:g} is enough for {in_time * groups:,.0f} of {groups:,} groups"
-    return _two_digits(in_time), f"instead of {wanted:g}, because {limit}"
+    why = f"instead of {wanted:g}: training.minutes are enough for {in_time:,.0f} groups, and there are {groups:,}"
+    return _two_digits(in_time / groups), why
 
 
 def pick_merge(head: Head, *, asked_by_people: bool) -> tuple[float | list[float], str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from datasets import Dataset
 from sentence_transformers import CrossEncoder
@@ -17,38 +14,33 @@ from crossforge.loading import Parts, pair_tokenizer, token_limit
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
-from crossforge_train import processes
 from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.run import Config
-from crossforge_train.config.training import PickedTraining, TrainingConfig
+from crossforge_train.config.training import PickedTraining
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
+from crossforge_train.training.merging import tried_shares
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
     Head,
-    Pick,
     Picker,
-    learning_rate_by_size,
     pair_lengths,
     pick_distillation_weight,
-    pick_epochs,
-    pick_head_learning_rate,
-    pick_learning_rate,
     pick_lora,
     pick_max_length,
     pick_merge,
     pick_precision,
 )
-from crossforge_train.training.range_test import drawn_batches, left_as_it_was, losses_by_rate, safe_multiple
+from crossforge_train.training.range_test import left_as_it_was
 from crossforge_train.training.rows import Rows, make_rows
 from crossforge_train.training.start import StartingModel, fitting_pairs, starting_model
 from crossforge_train.training.task import TrainingTask
-from crossforge_train.training.timing import seconds_a_step
+from crossforge_train.training.trial import Trial, pick_by_trial, trial_batches
 
 _TIMED_LENGTH = 128
 
@@ -96,11 +88,16 @@ def prepare(task: TrainingTask) -> Work:
     if rows.cut:
         read = "the best-matching window" if config.training.long_documents == "best_window" else "the beginning"
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
-    by_people = judged_by_people(collection, config.collection.dev_split)
-    picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
-    _pick_the_others(picker, config, model, pipeline, rows.dataset, start.head, bf16=bf16)
-    evaluator = DevEvaluator(pipeline, _dev_set(task), reporter)
-    return Work(task, start, model, pipeline, rows, evaluator, picker.training())
+    dev = config.collection.dev_split
+    by_people, dev_queries = judged_by_people(collection, dev), len(collection.qrels(dev))
+    shares = picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
+    merges = len(tried_shares(shares)) if start.head != "fresh" else 0
+    _pick_the_others(
+        picker, config, model, pipeline, rows.dataset, start.head, bf16=bf16, dev_queries=dev_queries, merges=merges
+    )
+    training = picker.training()
+    evaluator = DevEvaluator(pipeline, _dev_set(task, training.dev_queries), reporter)
+    return Work(task, start, model, pipeline, rows, evaluator, training)
 
 
 def _pipeline(task: TrainingTask, model: CrossEncoder, max_length: int, *, bf16: bool) -> RetrieveAndRerank:
@@ -123,9 +120,11 @@ def _pick_the_others(
     head: Head,
     *,
     bf16: bool,
+    dev_queries: int,
+    merges: int,
 ) -> None:
-    """Pick rates, epochs and the teacher's weight; the learning rate comes after what its range test depends on."""
-    has_teacher, cpu = bool(dataset[0]["teacher"]), model.device.type == "cpu"
+    """Pick the teacher's weight and what takes trial steps, which depends on it."""
+    has_teacher = bool(dataset[0]["teacher"])
     if config.training.uses_teacher and not has_teacher:
         raise InputError(
             "training.distillation_weight needs a teacher, and the base model is not a bi-encoder: set mining.teacher"
@@ -134,24 +133,16 @@ def _pick_the_others(
         raise InputError("training.label_weight is 0 and there is no teacher: nothing is left to learn from")
     weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
     training = config.training.model_copy(update={"distillation_weight": weight})
-    loss, collate = GroupLoss(model, training), batch_collator(pipeline.reranker.tokenizer, training, cpu=cpu)
-
-    @cache
-    def sample() -> list[dict[str, Any]]:
-        return [collate(rows) for rows in drawn_batches(dataset, training.groups_per_batch, config.seed)]
-
-    def speed() -> float:
-        return _groups_a_minute(loss, sample(), bf16=bf16)
-
-    picker.pick("epochs", lambda: pick_epochs(len(dataset), training.minutes, speed))
-    rate = picker.pick("learning_rate", lambda: _rate_that_holds(training, loss, sample(), head, bf16=bf16))
-    picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, head))
+    collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
+    batches = trial_batches(dataset, collate, training.groups_per_batch, config.seed)
+    trial = Trial(training, GroupLoss(model, training), batches, bf16)
+    pick_by_trial(picker, trial, head, groups=len(dataset), dev_queries=dev_queries, merges=merges)
 
 
-def _dev_set(task: TrainingTask) -> DevSet:
+def _dev_set(task: TrainingTask, limit: int) -> DevSet:
     config, collection = task.config, task.collection
     qrels = collection.qrels(config.collection.dev_split)
-    query_ids = seeded_draw(sorted(qrels), config.training.dev_queries, config.seed)
+    query_ids = seeded_draw(sorted(qrels), limit, config.seed)
     return DevSet(
         queries={query_id: collection.queries[query_id] for query_id in query_ids},
         qrels={query_id: qrels[query_id] for query_id in query_ids},
@@ -167,20 +158,3 @@ def _faster_precision(model: CrossEncoder, max_length: int) -> tuple[str, str]:
         return ("bf16", "because the GPU has it") if use_bf16("auto") else ("fp32", "because the GPU has no bf16")
     with left_as_it_was(model):
         return pick_precision(faster_in_bf16(model.model, min(_TIMED_LENGTH, max_length)))
-
-
-def _groups_a_minute(loss: GroupLoss, sample: Sequence[dict[str, Any]], *, bf16: bool) -> float:
-    """Groups that all processes together train on in a minute, measured in this one."""
-    groups = sum(len(batch["label"]) for batch in sample) / len(sample)
-    return 60 * groups * processes.count() / seconds_a_step(loss, sample, bf16=bf16)
-
-
-def _rate_that_holds(
-    training: TrainingConfig, loss: GroupLoss, sample: Sequence[dict[str, Any]], head: Head, *, bf16: bool
-) -> Pick:
-    """The rate for the model's size, lowered if training diverges at that rate on a few of the rows."""
-    wanted = training.head_learning_rate
-    size = sum(value.numel() for value in loss.parameters())
-    rate = learning_rate_by_size(size, head=head, adapters=training.lora is not None)
-    head_rate = pick_head_learning_rate(rate, head)[0] if isinstance(wanted, str) else wanted
-    return pick_learning_rate(rate, safe_multiple(losses_by_rate(loss, sample, rate, head_rate, bf16=bf16)))

@@ -1,32 +1,60 @@
-"""Times a training step, so that `epochs: auto` fits into the time that there is."""
+"""Times training on this machine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.utils import send_to_device
 from torch import nn
 
+from crossforge_train import processes
 from crossforge_train.training.range_test import left_as_it_was, loss_of
 
+_FORWARD = 1 / 3  # of a step; the backward pass takes twice as long as the forward pass
 
-def seconds_a_step(loss: nn.Module, batches: Sequence[dict[str, Any]], *, bf16: bool) -> float:
-    """Mean seconds of a forward and backward pass; the model is left as it was.
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is done in a minute.
+
+    Attributes:
+        groups: groups that all processes together train on.
+        dev_queries: dev queries whose candidates the main process reranks.
+    """
+
+    groups: float
+    dev_queries: float
+
+
+def measure_pace(loss: nn.Module, batches: Sequence[dict[str, Any]], dev_depth: int, *, bf16: bool) -> Pace:
+    """Time the forward and backward pass of a few batches; the model is left as it was.
 
     Args:
         loss: loss module that holds the model and takes (features, labels).
         batches: batches from the collator; the first one also runs beforehand, to warm up.
+        dev_depth: candidates of a dev query, taken to be as long as the batches' documents.
         bf16: whether to compute in bf16.
     """
     device = next(loss.parameters()).device
     batches = [send_to_device(batch, device) for batch in batches]
     with left_as_it_was(loss):
         loss.train()
-        return float(np.mean([_seconds(loss, batch, device, bf16) for batch in [batches[0], *batches]][1:]))
+        _seconds(loss, batches[0], device, bf16)
+        minutes = sum(_seconds(loss, batch, device, bf16) for batch in batches) / 60
+    groups, pairs = (sum(count(batch) for batch in batches) for count in (_groups, _pairs))
+    return Pace(processes.count() * groups / minutes, pairs / (minutes * _FORWARD * dev_depth))
+
+
+def _groups(batch: dict[str, Any]) -> int:
+    return len(batch["label"])
+
+
+def _pairs(batch: dict[str, Any]) -> int:
+    return int(batch["mask"].sum())
 
 
 def _seconds(loss: nn.Module, batch: dict[str, Any], device: torch.device, bf16: bool) -> float:
