@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 
 from crossforge.backends.base import Backend
@@ -15,8 +16,6 @@ AUTO = "auto"
 
 # Two exact fp32 backends differ by rounding only.
 EXACT = 1e-4
-
-_ANYWHERE = ("onnx", "torch", "torch-bf16", "torch-fp16")  # may be told a device
 
 # Fastest first. OpenVINO in fp32 is for those who ask for it: it starts slower and is not faster everywhere.
 _FASTER = ("openvino-bf16", "onnx-int8")
@@ -58,10 +57,10 @@ def open_backend(
 
 
 def _opened(folder: Path, name: str, device: str) -> Backend:
-    """Open a backend; only some may be told where to compute, the others compute on the CPU."""
+    """Open a backend; those that do not take a device compute on the CPU."""
     opening: Callable[..., Backend] = BACKENDS.load(name)
-    if name in _ANYWHERE:
-        return opening(folder, device)
+    if "device" in signature(opening).parameters:
+        return opening(folder, device=device)
     if device not in (AUTO_DEVICE, "cpu"):
-        raise InputError(f"backend {name} computes on the CPU, not on {device}; have {', '.join(_ANYWHERE)}")
+        raise InputError(f"backend {name} computes on the CPU, not on {device}; torch and onnx take a device")
     return opening(folder)

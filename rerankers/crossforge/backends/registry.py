@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossforge.plugins import Plugin, Registry
@@ -13,8 +12,9 @@ if TYPE_CHECKING:
 
 _ROOM = "crossforge.backends"
 
-# Each opens a model folder; it raises `PackageError` if the folder or the machine lacks what it needs.
-BACKENDS: Registry[Callable[[Path], Backend]] = Registry(
+# Each opens a model folder; it raises `PackageError` if the folder or the machine lacks what it needs. One that can
+# compute elsewhere than on the CPU has a second parameter `device`.
+BACKENDS: Registry[Callable[..., Backend]] = Registry(
     "backends",
     "backend",
     {

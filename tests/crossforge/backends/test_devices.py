@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from crossforge import Reranker
+from crossforge.backends.base import Backend
 from crossforge.backends.devices import onnx_providers, require_device, torch_device
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import CrossforgeError, InputError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -60,3 +62,18 @@ def test_a_backend_of_the_cpu_refuses_a_gpu(toy_package: Path) -> None:
         Reranker(toy_package, backend="onnx-int8", device="cuda")
     with pytest.raises(InputError, match="expected auto"):
         Reranker(toy_package, device="tpu")
+
+
+def test_a_backend_is_told_the_device_if_it_takes_one(toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    opens = BACKENDS.load("torch")
+
+    def anywhere(folder: Path, device: str) -> Backend:
+        told.append(device)
+        return opens(folder, device)
+
+    monkeypatch.setattr(BACKENDS, "load", lambda name: anywhere)
+    assert Reranker(toy_package, backend="torch", device="cpu").score("bread", TEXTS).shape == (len(TEXTS),)
+    assert told == ["cpu"]
+    monkeypatch.setattr(BACKENDS, "load", lambda name: lambda folder: opens(folder, "cpu"))
+    assert Reranker(toy_package, backend="torch", device="cpu").score("bread", TEXTS).shape == (len(TEXTS),)
