@@ -10,9 +10,10 @@ import pytest
 from fake_endpoint import Endpoint, Failure, serving
 
 from crossforge.errors import InputError
-from crossforge_train import chat
-from crossforge_train.chat import ChatEndpoint, Completion, RefusedError
+from crossforge_train import endpoint
+from crossforge_train.chat import ChatEndpoint, Completion
 from crossforge_train.config.chat import ChatConfig
+from crossforge_train.endpoint import RefusedError
 
 TEXT = "a confidential text about the merger"
 
@@ -27,15 +28,15 @@ def server() -> Iterator[Endpoint]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited for, without waiting."""
     waited: list[float] = []
-    monkeypatch.setattr(chat, "time", SimpleNamespace(sleep=waited.append, time=time.time))
+    monkeypatch.setattr(endpoint, "time", SimpleNamespace(sleep=waited.append, time=time.time))
     return waited
 
 
 @pytest.fixture
 def ask(server: Endpoint) -> Callable[..., Completion]:
     def asked(**settings: Any) -> Completion:
-        endpoint = ChatEndpoint(ChatConfig(url=server.url, model="m", **settings), "the.key")
-        return endpoint.ask([{"role": "user", "content": TEXT}], temperature=0)
+        chat = ChatEndpoint(ChatConfig(url=server.url, model="m", **settings), "the.key")
+        return chat.ask([{"role": "user", "content": TEXT}], temperature=0)
 
     return asked
 

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import ssl
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-import httpx
-import tenacity
-
-from crossforge.errors import InputError
 from crossforge_train.config.chat import ChatConfig
+from crossforge_train.endpoint import Endpoint
 
 Message = Mapping[str, str]  # "role" and "content"
-
-_TRY_AGAIN = (408, 409, 425, 429)  # and every 5xx
-_REFUSED = (400, 413, 422)  # says something about this request, not about the endpoint
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds
-_LONGEST_ASKED_WAIT = 300.0  # seconds; who asks for more is not waited for
-_SHOWN = 200  # characters of what the endpoint complains of
-_QUOTE = 16  # as many characters of a request in a complaint are a quotation
 
 
 class Completion(NamedTuple):
@@ -42,20 +25,8 @@ class Completion(NamedTuple):
     calls: int = 1
 
 
-class RefusedError(InputError):
-    """The endpoint refuses this one request; others may pass."""
-
-
-class _PassingError(Exception):
-    """What may pass by itself; `asked_wait` says for how many seconds the endpoint asks to wait."""
-
-    def __init__(self, problem: str, asked_wait: float = 0.0) -> None:
-        super().__init__(problem)
-        self.asked_wait = asked_wait
-
-
 class ChatEndpoint:
-    """Asks for chat completions, and tries again what may pass by itself. May be called from several threads.
+    """Asks for chat completions. May be called from several threads.
 
     Args:
         config: where and how to ask.
@@ -68,14 +39,7 @@ class ChatEndpoint:
 
     def __init__(self, config: ChatConfig, key: str, before: Callable[[], None] = lambda: None) -> None:
         self._config = config
-        self._key = key
-        self._before = before
-        self._url = config.url.rstrip("/") + "/chat/completions"
-        # The API key is for this host: nothing is redirected.
-        headers = {"Content-Type": "application/json", **_authorization(config.key_variable, key)}
-        # The system's certificates, among which a company has its own; httpx would take those of certifi.
-        trusted = ssl.create_default_context()
-        self._client = httpx.Client(timeout=config.timeout, headers=headers, verify=trusted)
+        self._endpoint = Endpoint(config, config.url.rstrip("/") + "/chat/completions", key, before)
 
     def ask(self, messages: Sequence[Message], **settings: Any) -> Completion:
         """The answer to a conversation.
@@ -89,101 +53,20 @@ class ChatEndpoint:
             InputError: the endpoint cannot be asked, or its answer has another shape.
         """
         config = self._config
-        answer, calls = self._tried(
-            {"model": config.model, "messages": list(messages), "max_tokens": config.max_new_tokens, **settings}
-        )
-        try:
-            text = str(answer["choices"][0]["message"]["content"] or "")
-        except (KeyError, IndexError, TypeError):
-            raise InputError(f"{self._url}: the answer holds no choices[0].message.content") from None
-        return Completion(text, _tokens(answer), calls)
-
-    def _tried(self, body: dict[str, Any]) -> tuple[Any, int]:
-        """The answer, and how many tries it took; what may pass by itself is tried again, after ever longer waits."""
-        tries = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._config.retries + 1),
-            wait=_wait,
-            retry=tenacity.retry_if_exception_type(_PassingError),
-            sleep=time.sleep,
-            reraise=True,
-        )
-        try:
-            return tries(self._post, body), tries.statistics["attempt_number"]
-        except _PassingError as error:
-            raise InputError(self._failed(str(error))) from None
-
-    def _post(self, body: dict[str, Any]) -> Any:
-        self._before()
-        try:
-            # In ASCII: a text may hold half a surrogate pair, which has no UTF-8.
-            answer = self._client.post(self._url, content=json.dumps(body))
-        except httpx.TransportError as error:
-            raise _PassingError(str(error) or type(error).__name__) from None
-        except httpx.InvalidURL as error:
-            raise InputError(self._failed(str(error))) from None
-        if not answer.is_success:
-            raise self._problem(answer, body["messages"])
-        try:
-            return answer.json()
-        except ValueError:
-            raise _PassingError("the answer is no JSON") from None
-
-    def _problem(self, answer: httpx.Response, messages: Sequence[Message]) -> Exception:
-        status = answer.status_code
-        problem = f"HTTP {status}{_complaint(answer, messages)}"
-        if status in _REFUSED:
-            return RefusedError(self._failed(problem))
-        if status < 500 and status not in _TRY_AGAIN:
-            return InputError(self._failed(problem))
-        wait = _asked_wait(answer.headers.get("Retry-After", ""))
-        if wait > _LONGEST_ASKED_WAIT:
-            return InputError(self._failed(f"{problem} (it asks to wait {wait:,.0f} s)"))
-        return _PassingError(problem, wait)
-
-    def _failed(self, problem: str) -> str:
-        return f"{self._key}: {self._url}: {problem}; answers so far are kept"
+        body = {"model": config.model, "messages": list(messages), "max_tokens": config.max_new_tokens, **settings}
+        said, calls = self._endpoint.ask(body, (message["content"] for message in messages), _completion)
+        return said._replace(calls=calls)
 
 
-def _authorization(variable: str, key: str) -> dict[str, str]:
-    found = os.environ.get(variable, "").strip()
-    if not (found.isascii() and found.isprintable()):
-        raise InputError(f"{key}: the environment variable {variable} holds no API key: it has signs that none has")
-    return {"Authorization": f"Bearer {found}"} if found else {}
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Seconds before the next try: twice as long after each failure, or as long as the endpoint asks for."""
-    error = state.outcome.exception() if state.outcome else None
-    backoff = tenacity.wait_exponential(_FIRST_WAIT, _LONGEST_WAIT)(state)
-    return max(backoff, error.asked_wait if isinstance(error, _PassingError) else 0.0)
+def _completion(answer: Any) -> Completion:
+    try:
+        text = str(answer["choices"][0]["message"]["content"] or "")
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("the answer holds no choices[0].message.content") from None
+    return Completion(text, _tokens(answer))
 
 
 def _tokens(answer: Mapping[str, Any]) -> int | None:
     usage = answer.get("usage")
     found = usage.get("total_tokens") if isinstance(usage, dict) else None
     return found if isinstance(found, int) else None
-
-
-def _complaint(answer: httpx.Response, messages: Sequence[Message]) -> str:
-    """What the endpoint says is wrong, unless that quotes what was sent: texts belong into no message."""
-    said = " ".join(answer.text[: 4 * _SHOWN].split())[:_SHOWN] or answer.reason_phrase
-    sent = " ".join(" ".join(message["content"].split()) for message in messages)
-    quotes = any(said[start : start + _QUOTE] in sent for start in range(len(said) - _QUOTE + 1))
-    return "" if quotes else f": {said}"
-
-
-def _asked_wait(value: str) -> float:
-    """Seconds that the endpoint asks to wait for, or until when; 0 if it asks for nothing."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = _seconds_until(value)
-    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
-
-
-def _seconds_until(date: str) -> float:
-    try:
-        found = parsedate_to_datetime(date)
-    except ValueError:
-        return 0.0
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp() - time.time()

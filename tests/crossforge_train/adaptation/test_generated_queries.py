@@ -9,7 +9,7 @@ from fake_endpoint import Endpoint, Failure, serving
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
-from crossforge_train import chat
+from crossforge_train import endpoint
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries, as_query
 from crossforge_train.adaptation.makers.endpoint import endpoint_maker
 from crossforge_train.adaptation.makers.generator import generator_maker
@@ -131,7 +131,7 @@ def server() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def config(server: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EndpointConfig]:
-    monkeypatch.setattr(chat, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "_FIRST_WAIT", 0.01)
     monkeypatch.setenv("THE_KEY", "secret-key")
 
     def make(**settings: Any) -> EndpointConfig:

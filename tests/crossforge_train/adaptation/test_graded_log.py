@@ -11,7 +11,7 @@ from fake_endpoint import Endpoint, Failure, serving
 from support import Recorder, write_lines
 
 from crossforge.errors import InputError
-from crossforge_train import chat
+from crossforge_train import endpoint
 from crossforge_train.adaptation.people import JudgedPair, drawn_pairs
 from crossforge_train.adaptation.reader import read_adapted
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
@@ -35,7 +35,7 @@ def by_title(body: Any) -> str:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(chat, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "_FIRST_WAIT", 0.01)
     with serving(by_title) as found:
         yield found
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support import Recorder
 
 from crossforge.errors import InputError
-from crossforge_train import chat
+from crossforge_train import endpoint
 from crossforge_train.config.judge import PROMPT, JudgeConfig
 from crossforge_train.labels.judge import Grade, Judge, Pair, grade_of
 
@@ -32,7 +32,7 @@ def by_number(body: Any) -> str:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(chat, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "_FIRST_WAIT", 0.01)
     with serving(by_number) as found:
         yield found
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from crossforge_train.config.section import Section
+from crossforge_train.config.asking import AskingConfig
 
 
-class ChatConfig(Section):
+class ChatConfig(AskingConfig):
     """An endpoint that speaks OpenAI's chat completions."""
 
     url: str = Field(pattern=r"^https?://", description="base URL, without `/chat/completions`")
@@ -17,6 +17,3 @@ class ChatConfig(Section):
     )
     max_document_characters: int = Field(2000, ge=100, description="document characters in the prompt")
     max_new_tokens: int = Field(64, ge=4, description="longest answer, in tokens")
-    concurrency: int = Field(4, ge=1, le=64, description="concurrent requests")
-    timeout: float = Field(60, gt=0, description="seconds before a request fails")
-    retries: int = Field(3, ge=0, le=10, description="retries of a failed request")

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from crossforge.errors import InputError
 from crossforge_train.answers import AnswerFile, digest, file_for
-from crossforge_train.chat import ChatEndpoint, Completion, Message, RefusedError
+from crossforge_train.budget import Budget, BudgetSpentError
+from crossforge_train.chat import ChatEndpoint, Completion, Message
 from crossforge_train.config.judge import JudgeConfig
+from crossforge_train.endpoint import RefusedError
 from crossforge_train.reporting import Reporter
 
 GRADES: Final = (0, 1, 2, 3)
@@ -63,10 +64,6 @@ class Grade(NamedTuple):
     asked: bool = True
 
 
-class _BudgetSpentError(Exception):
-    """No more may be asked."""
-
-
 class Judge:
     """Grades pairs, each of them once: grades are kept in a file that survives kills and serves other runs.
 
@@ -82,7 +79,7 @@ class Judge:
         self._reporter = reporter
         self._may_ask = may_ask
         self._answers = AnswerFile(file_for(config.cache, config.model_dump(mode="json", include=asked_with)))
-        self._budget = _Budget(config.max_calls, config.max_tokens)
+        self._budget = Budget(config.max_calls, config.max_tokens)
         self._chat = ChatEndpoint(config, _KEY, self._budget.take)
         self._counted: set[str] = set()
 
@@ -145,7 +142,7 @@ class Judge:
                 messages += [{"role": "assistant", "content": said.text}, {"role": "user", "content": _REPAIR}]
                 said = self._completion(messages)
                 grade, calls, tokens = grade_of(said.text), calls + said.calls, tokens + (said.tokens or 0)
-        except _BudgetSpentError:
+        except BudgetSpentError:
             return Grade(None, asked=False), ""
         except RefusedError as error:
             return Grade(None), str(error)
@@ -199,34 +196,3 @@ def _no_grades(asked: int, problem: str) -> str:
         f"{_KEY}: none of the first {asked} answers holds a grade; try another judge.format, or raise "
         "judge.max_new_tokens if the model thinks before it answers"
     )
-
-
-class _Budget:
-    """Counts requests and tokens, and refuses to go beyond; may be used from several threads."""
-
-    def __init__(self, most_calls: int, most_tokens: int | None) -> None:
-        self._most_calls = most_calls
-        self._most_tokens = most_tokens
-        self._lock = threading.Lock()
-        self.calls = 0
-        self._tokens = 0
-
-    def start_with(self, calls: int, tokens: int) -> None:
-        """Count what was spent before."""
-        with self._lock:
-            self.calls += calls
-            self._tokens += tokens
-
-    def take(self) -> None:
-        """Count one more request; raises `_BudgetSpentError` if there is none left."""
-        with self._lock:
-            if self.calls >= self._most_calls:
-                raise _BudgetSpentError
-            if self._most_tokens is not None and self._tokens >= self._most_tokens:
-                raise _BudgetSpentError
-            self.calls += 1
-
-    def add_tokens(self, tokens: int) -> None:
-        """Count tokens."""
-        with self._lock:
-            self._tokens += tokens
