@@ -101,6 +101,7 @@ TEACHERS: Registry[Any] = Registry(
     {
         "base": Plugin(f"{_ROOM}.mining.bi_encoder:TEACHER", "cosines of the base model, used as a bi-encoder"),
         "scores": Plugin(f"{_ROOM}.mining.scores:TEACHER", "scores of `teacher_scores`, or the collection's own"),
+        "rerank_api": Plugin(f"{_ROOM}.mining.rerank_api:TEACHER", "scores of the rerank API that `rerank_api` names"),
         "cross_encoder": Plugin(f"{_ROOM}.mining.cross_encoder:TEACHER", "logits of a reranker: a folder or hub id"),
     },
 )

@@ -235,6 +235,30 @@ def test_the_card_names_what_was_minimised(settings: dict, objective: str) -> No
     assert objective in card(config, training)
 
 
+@pytest.mark.parametrize(
+    ("mining", "teacher"),
+    [
+        ({"teacher": None}, "No teacher."),
+        ({"teacher": "auto"}, "Teacher scores are cosines of the base model as a bi-encoder."),
+        ({"teacher": "scores"}, "Teacher scores were computed elsewhere."),
+        ({"teacher": "org/m"}, "Teacher: `org/m`, a cross-encoder."),
+        (
+            {"teacher": "rerank_api", "rerank_api": {"url": "http://x", "model": "m"}},
+            "Teacher scores are those of a rerank API, model `m`.",
+        ),
+        (
+            {"teacher": ["base", {"name": "org/m", "weight": 2}]},
+            "Teacher scores are averages of several, each standardised by query: cosines of the base model as a "
+            "bi-encoder (weight 1); the cross-encoder `org/m` (weight 2).",
+        ),
+    ],
+)
+def test_the_card_names_the_teachers(mining: dict, teacher: str) -> None:
+    config = Config(name="toy", collection={"builtin": "pydocs"}, mining=mining)
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 1})
+    assert f" {teacher}\n" in card(config, training)
+
+
 @pytest.mark.parametrize("name", ["TF-IDF", "BM25"])
 def test_the_card_names_the_first_stage(name: str) -> None:
     config = Config(name="toy", collection={"builtin": "pydocs"})

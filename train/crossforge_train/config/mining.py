@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from crossforge_train.config.rerank_api import RerankApiConfig
 from crossforge_train.config.section import Section
 
 
@@ -37,6 +38,24 @@ class MiningSource(Section):
         return f"run {self.run.name}" if self.run else f"dense {Path(str(self.dense)).name}"
 
 
+class WeightedTeacher(Section):
+    """One of several teachers, by its name alone or with a weight."""
+
+    name: str = Field(description="what `mining.teacher` calls it if it is the only one, but not `auto`")
+    weight: float = Field(1.0, gt=0, description="weight of its scores among those of all")
+
+
+def _each_with_a_name(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [{"name": one} if isinstance(one, str) else one for one in value]
+    if isinstance(value, str | None):
+        return value
+    raise ValueError(f"a teacher is a name, and several are a list of names, not {value!r}")
+
+
+SeveralTeachers = Annotated[tuple[WeightedTeacher, ...], Field(min_length=2)]
+
+
 class MiningConfig(Section):
     """Hard negatives, and the teacher that scores them."""
 
@@ -64,23 +83,24 @@ class MiningConfig(Section):
     rounds: Literal[1, 2] = Field(
         1, description="`1`, or `2`: train, mine that reranker's mistakes among the candidates, and train on"
     )
-    teacher: str | None = Field(
+    teacher: Annotated[SeveralTeachers | str | None, BeforeValidator(_each_with_a_name)] = Field(
         "auto",
         description="what scores the groups. `base`: cosines of the base model, used as a bi-encoder; "
-        "`scores`: scores that were computed elsewhere; "
+        "`scores`: scores that were computed elsewhere; `rerank_api`: a rerank API; "
         "the name of a plug-in; a folder or hub id: that reranker; `auto`: `base` if the base model "
-        "is a bi-encoder; `null`: nothing",
+        "is a bi-encoder; `null`: nothing; a list of these names: their average",
     )
     teacher_scores: Path | None = Field(
         None,
         description="table of `query-id`, `corpus-id` and `score` for `teacher: scores`; `null`: the scores that the "
         "collection's files bring along",
     )
+    rerank_api: RerankApiConfig | None = Field(None, description="the API for `teacher: rerank_api`")
     teacher_margin: float | None = Field(
         0.95,
         gt=0,
-        description="share of the positive's probability, by a cross-encoder teacher, that a negative may reach; "
-        "`null`: any",
+        description="share of the positive's probability, by a cross-encoder or rerank API as teacher, that a negative "
+        "may reach; `null`: any",
     )
     above_margin: Literal["drop", "relabel"] = Field(
         "drop", description="drop candidates above the margin, or train on them as relevant"
@@ -88,8 +108,7 @@ class MiningConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> MiningConfig:
-        if self.teacher_scores is not None and self.teacher != "scores":
-            raise ValueError(f"teacher_scores is for teacher: scores, not {self.teacher}")
+        self._check_teachers()
         if self.random_negatives > self.negatives:
             raise ValueError(f"random_negatives ({self.random_negatives}) is a part of negatives ({self.negatives})")
         if self.skip_top >= self.window:
@@ -107,6 +126,17 @@ class MiningConfig(Section):
         self._check_bands(self.retrieved)
         return self
 
+    def _check_teachers(self) -> None:
+        names = [teacher.name for teacher in self.teachers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"a teacher is named twice: {', '.join(names)}")
+        if len(names) > 1 and "auto" in names:
+            raise ValueError("teacher: auto stands alone; among several it is called base")
+        if self.teacher_scores is not None and "scores" not in names:
+            raise ValueError(f"teacher_scores is for teacher: scores, not {', '.join(names) or 'null'}")
+        if (self.rerank_api is not None) != ("rerank_api" in names):
+            raise ValueError("teacher: rerank_api and the section rerank_api belong together: give both or neither")
+
     def _check_bands(self, wanted: int) -> None:
         if (self.choice == "stratified") != bool(self.bands):
             raise ValueError("bands and choice: stratified belong together: give both or neither")
@@ -114,6 +144,13 @@ class MiningConfig(Section):
             raise ValueError(f"a band ends at rank {wrong.last}, before it begins at {wrong.first}")
         if self.bands and (found := sum(band.negatives for band in self.bands)) != wanted:
             raise ValueError(f"the bands hold {found} negatives, but {wanted} are to come from the first stage")
+
+    @property
+    def teachers(self) -> tuple[WeightedTeacher, ...]:
+        """The teachers; none, one or several."""
+        if isinstance(self.teacher, tuple):
+            return self.teacher
+        return () if self.teacher is None else (WeightedTeacher(name=self.teacher),)
 
     @property
     def hard(self) -> int:

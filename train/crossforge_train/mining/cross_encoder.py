@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossforge.heads.choice import scoring_head
 from crossforge.loading import find_folder
@@ -13,7 +14,7 @@ from crossforge_train.base_model import model_hash
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.teacher import TRUSTED, TeacherKind
+from crossforge_train.mining.teacher import TeacherKind, above_margin
 from crossforge_train.reporting import Reporter
 
 _DIGITS = 4  # written to a file that is to be the same on every run
@@ -60,18 +61,14 @@ class CrossEncoderTeacher:
         logits = np.array([self._logits[group.query_id, doc_id] for doc_id in group.doc_ids], dtype=np.float32)
         return [round(float(raw), _DIGITS) for raw in self._reranker.manifest.raw_logits(logits)]
 
-    def above(self, group: Group, margin: float) -> list[str]:
-        """The retrieved negatives whose probability exceeds `margin` times the positive's.
-
-        Probabilities and not logits: a share of a logit means nothing where it is negative.
-        """
+    def probabilities(self, group: Group) -> NDArray[np.float64]:
+        """See `ProbabilisticTeacher`."""
         logits = np.array([self._logits[group.query_id, doc_id] for doc_id in group.doc_ids], dtype=np.float32)
-        probabilities = self._reranker.manifest.calibrator.probabilities(logits)
-        return [
-            doc_id
-            for doc_id, source, probability in zip(group.doc_ids, group.sources, probabilities, strict=True)
-            if source not in TRUSTED and probability > margin * probabilities[0]
-        ]
+        return self._reranker.manifest.calibrator.probabilities(logits)
+
+    def above(self, group: Group, margin: float) -> list[str]:
+        """The retrieved negatives whose probability exceeds `margin` times the positive's."""
+        return above_margin(group, self.probabilities(group), margin)
 
 
 def _open(config: Config, collection: Collection, reporter: Reporter) -> CrossEncoderTeacher:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
@@ -20,7 +23,7 @@ class Teacher(Protocol):
     """Says how relevant the documents of mined groups are to their queries."""
 
     def can_read(self, query_id: str) -> bool:
-        """Whether the query leaves room for a document."""
+        """Whether the query leaves room for a document; asked again after its groups were read."""
         ...
 
     def read(self, groups: Sequence[Group]) -> None:
@@ -42,6 +45,15 @@ class Teacher(Protocol):
         ...
 
 
+@runtime_checkable
+class ProbabilisticTeacher(Teacher, Protocol):
+    """A teacher that knows, or may know, how probable it is that a document is relevant."""
+
+    def probabilities(self, group: Group) -> NDArray[np.float64] | None:
+        """That of each of the group's documents, which were read before, shape (documents,); None if it knows none."""
+        ...
+
+
 class TeacherKind(NamedTuple):
     """How one kind of teacher is opened.
 
@@ -52,6 +64,20 @@ class TeacherKind(NamedTuple):
 
     open: Callable[[Config, Collection, Reporter], Teacher]
     depends_on: Callable[[Config], Mapping[str, Any]]
+
+
+def above_margin(group: Group, probabilities: NDArray[np.float64] | None, margin: float) -> list[str]:
+    """The retrieved negatives whose probability exceeds `margin` times the positive's; none if none is known.
+
+    Probabilities and not logits: a share of a logit means nothing where it is negative.
+    """
+    if probabilities is None:
+        return []
+    return [
+        doc_id
+        for doc_id, source, probability in zip(group.doc_ids, group.sources, probabilities, strict=True)
+        if source not in TRUSTED and probability > margin * probabilities[0]
+    ]
 
 
 def mine_with_teacher(
@@ -73,6 +99,7 @@ def mine_with_teacher(
         for query_id in unsettled:
             mined[query_id] = _readable(miner.mine_query(query_id, doubtful[query_id]), teacher)
         teacher.read([group for query_id in unsettled for group in mined[query_id].groups])
+        mined.update({query_id: _readable(mined[query_id], teacher) for query_id in unsettled})
         above = {query_id: _above(mined[query_id].groups, teacher, margin) for query_id in unsettled}
         if relabel:
             mined = {query_id: _relabelled(found, above[query_id]) for query_id, found in mined.items()}
@@ -85,9 +112,10 @@ def mine_with_teacher(
 
 
 def _readable(mined: Mined, teacher: Teacher) -> Mined:
-    """Without the groups whose query fills the teacher by itself."""
+    """Without the groups whose query fills the teacher by itself, or that it could not score."""
     kept = [group for group in mined.groups if teacher.can_read(group.query_id)]
-    return Mined(kept, replace(mined.counts, unreadable=len(mined.groups) - len(kept)))
+    left_out = len(mined.groups) - len(kept)
+    return Mined(kept, replace(mined.counts, unreadable=mined.counts.unreadable + left_out))
 
 
 def _above(groups: Sequence[Group], teacher: Teacher, margin: float | None) -> set[str]:

@@ -8,6 +8,7 @@ import yaml
 
 from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
 from crossforge_train.collections.counts import Counts
+from crossforge_train.config.mining import MiningConfig
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining
 from crossforge_train.registries import TEACHERS
@@ -98,7 +99,7 @@ def model_card(
         judges=_judges(counts),
         negatives=mining.negatives,
         random_negatives=mining.random_negatives,
-        teacher=_teacher(mining.teacher, training),
+        teacher=_teacher(mining, training),
         objective=_objective(training),
         groups=history.groups,
         epochs=training.epochs,
@@ -180,13 +181,34 @@ def _merged(history: History) -> str:
     return f", with {share:.0%} of the weights that training started from mixed in again" if share else ""
 
 
-def _teacher(name: str | None, training: PickedTraining) -> str:
-    if name is None or not training.uses_teacher:
+def _teacher(mining: MiningConfig, training: PickedTraining) -> str:
+    if not mining.teachers or not training.uses_teacher:
         return "No teacher."
-    if name in ("base", "auto"):
-        return "Teacher scores are cosines of the base model as a bi-encoder."
+    if len(mining.teachers) == 1:
+        return _only_teacher(mining.teachers[0].name, mining)
+    parts = [f"{_scores_of(one.name, mining)} (weight {one.weight:g})" for one in mining.teachers]
+    return f"Teacher scores are averages of several, each standardised by query: {'; '.join(parts)}."
+
+
+def _only_teacher(name: str, mining: MiningConfig) -> str:
     if name == "scores":
         return "Teacher scores were computed elsewhere."
     if name in TEACHERS.third_party:
-        return f"Teacher: the plug-in {code(name)}, {plain(TEACHERS.third_party[name].description)}."
+        return f"Teacher: {_scores_of(name, mining)}."
+    if name in TEACHERS.built_in or name == "auto":
+        return f"Teacher scores are {_scores_of(name, mining)}."
     return f"Teacher: {code(name)}, a cross-encoder."
+
+
+def _scores_of(name: str, mining: MiningConfig) -> str:
+    """What a teacher's scores are, as a part of a sentence."""
+    if name in ("base", "auto"):
+        return "cosines of the base model as a bi-encoder"
+    if name == "scores":
+        return "scores that were computed elsewhere"
+    if name == "rerank_api" and mining.rerank_api is not None:
+        model = mining.rerank_api.model
+        return f"those of a rerank API{f', model {code(model)}' if model else ''}"
+    if name in TEACHERS.third_party:
+        return f"the plug-in {code(name)}, {plain(TEACHERS.third_party[name].description)}"
+    return f"the cross-encoder {code(name)}"

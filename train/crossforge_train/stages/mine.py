@@ -19,37 +19,33 @@ from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
 from crossforge_train.embeddings import open_embeddings
 from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
-from crossforge_train.mining.bi_encoder import CosineTeacher
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.report import mining_report, write_suspects
-from crossforge_train.mining.teacher import TeacherKind, mine_with_teacher
-from crossforge_train.registries import TEACHERS
+from crossforge_train.mining.teacher import mine_with_teacher
+from crossforge_train.mining.teachers import base_teaches, open_teacher, teachers_depend_on
 from crossforge_train.run_folder import MINE, MinedFolder
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
-_AUTO, _BASE, _CROSS_ENCODER = "auto", "base", "cross_encoder"
-
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     mining = config.mining
-    teacher = _teacher(config)
-    embeds = teacher == _BASE or any(source.dense for source in mining.sources)
-    unused = {"dense_negatives"} if config.first_stage.kind == LEXICAL else set()
+    embeds = base_teaches(config) or any(source.dense for source in mining.sources)
+    # What of its section decides an API's scores is the teacher's own.
+    unused = {"rerank_api"} | ({"dense_negatives"} if config.first_stage.kind == LEXICAL else set())
     if mining.teacher_scores is None:  # earlier versions had no such key, and their stages still count as finished
         unused.add("teacher_scores")
     return {
         "first_stage": config.first_stage.fingerprint(),
         # A second round adds stages and changes nothing here.
         "mining": {**mining.model_dump(mode="json", exclude=unused), "rounds": 1},
-        "teacher": TEACHERS.load(teacher).depends_on(config) if teacher else None,
         "embedding": _embedding(config) if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
         **_first_stage_depends_on(config),
-        **(TEACHERS.version(teacher) if teacher else {}),
+        **teachers_depend_on(config),
     }
 
 
@@ -81,14 +77,6 @@ def _embedded_by() -> Mapping[str, str]:
 def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
     """Version 0.1 told the first round of two from a single one."""
     return {**depends_on, "mining": {**depends_on["mining"], "rounds": 2}}
-
-
-def _teacher(config: Config) -> str | None:
-    """Which kind of teacher there is; what is no kind's name is a reranker's folder or hub id."""
-    name = config.mining.teacher
-    if name == _AUTO:
-        return _BASE if is_bi_encoder(find_base_model(config.base_model)) else None
-    return name if name is None or name in TEACHERS else _CROSS_ENCODER
 
 
 def _source_hash(source: MiningSource) -> Mapping[str, str]:
@@ -156,14 +144,9 @@ def mine_candidates(
     """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
     config, query_ids = context.config, list(candidates.first_stage)
     miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
-    kind = _teacher(config)
-    if kind is None:
+    teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever))
+    if teacher is None:
         return miner.mine(query_ids)
-    opened: TeacherKind = TEACHERS.load(kind)
-    teacher = opened.open(config, collection, context.reporter)
-    query_map = base_query_map(config, retriever)
-    if query_map is not None and isinstance(teacher, CosineTeacher):
-        teacher = teacher.with_query_map(query_map)
     relabel = settings.above_margin == "relabel"
     return mine_with_teacher(miner, query_ids, teacher, settings.teacher_margin, relabel=relabel)
 
