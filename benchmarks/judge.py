@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from crossforge_train.config.judge import JudgeConfig
-from crossforge_train.labels.judge import Judge, Pair
+from crossforge_train.labels.grading import Pair
+from crossforge_train.labels.judge import Judge
 from crossforge_train.reporting import SilentReporter
 
 BROKEN = json.dumps({"choices": [{"message": {"content": '{"grade": '}}]}).encode()

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from fake_endpoint import Endpoint, Failure, serving
-from support import Recorder, write_lines
+from support import Recorder, make_decoder, write_lines
 
 from crossforge.errors import InputError
 from crossforge_train import endpoint
 from crossforge_train.adaptation.people import JudgedPair, drawn_pairs
-from crossforge_train.adaptation.reader import read_adapted
+from crossforge_train.adaptation.reader import depends_on, read_adapted
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.documents import DocumentsSource
@@ -224,6 +224,21 @@ def test_no_more_is_compared_than_wanted_and_whole_queries_first() -> None:
     assert len({pair.query for pair in drawn}) == 2
     assert drawn_pairs(dict(reversed(pairs.items())), 8, 0) == drawn
     assert drawn_pairs(pairs, 8, 1) != drawn
+
+
+def test_a_model_on_this_machine_may_judge(
+    server: Endpoint, source: Source, workplace: Workplace, tmp_path: Path
+) -> None:
+    model = make_decoder(tmp_path / "tiny-judge", "qwen3", None)
+    local = source(url="", model=str(model), relevant=1, prompt="{query} : {text}")
+    found = read_adapted(local, workplace)
+    assert set(judges(found, "dev")) == {"the language model tiny-judge"}
+    assert found.counted["pairs graded"] == PAIRS
+    assert not server.requests
+    before = depends_on(local)
+    (model / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert depends_on(local) != before
+    assert "judge_model" not in depends_on(source())
 
 
 def test_a_judge_needs_queries(docs: Path) -> None:

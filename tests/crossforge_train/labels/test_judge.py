@@ -19,7 +19,9 @@ from support import Recorder
 from crossforge.errors import InputError
 from crossforge_train import endpoint
 from crossforge_train.config.judge import PROMPT, JudgeConfig
-from crossforge_train.labels.judge import Grade, Judge, Pair, grade_of
+from crossforge_train.labels.chat_grader import grade_of
+from crossforge_train.labels.grading import Answer, Pair
+from crossforge_train.labels.judge import Grade, Judge
 
 PAIRS = [Pair(f"query {n}", f"text number {n}") for n in range(8)]
 
@@ -107,6 +109,12 @@ def test_another_model_or_prompt_is_asked_anew(
     assert len(server.requests) == 2
     judge(**change).grade(PAIRS[:2])
     assert len(server.requests) == 4
+
+
+def test_grades_that_earlier_versions_paid_for_are_found(tmp_path: Path) -> None:
+    config = JudgeConfig(url="http://x", model="m", prompt="{query} {text}", cache=tmp_path)
+    Judge(config, Recorder())._keep("a", Answer(3))
+    assert [file.name for file in tmp_path.iterdir()] == ["7b5813a22ef965f7cb3d8c1813da6b2c.jsonl"]
 
 
 def test_texts_go_into_the_prompt_as_they_are_and_no_longer_than_allowed(
@@ -226,7 +234,8 @@ def test_no_more_requests_at_a_time_than_asked_for(server: Endpoint, judge: Call
 GRADER = """
 import sys
 from crossforge_train.config.judge import JudgeConfig
-from crossforge_train.labels.judge import Judge, Pair
+from crossforge_train.labels.grading import Pair
+from crossforge_train.labels.judge import Judge
 from crossforge_train.reporting import SilentReporter
 config = JudgeConfig(url=sys.argv[1], model="m", cache=sys.argv[2], concurrency=2)
 Judge(config, SilentReporter()).grade([Pair("q", f"text number {n}") for n in range(60)])

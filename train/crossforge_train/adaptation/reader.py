@@ -24,6 +24,7 @@ from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.texts import corpus_files, corpus_name, read_placed
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.config.documents import DocumentsSource
+from crossforge_train.labels.local_grader import local_model_hash
 from crossforge_train.registries import MAKERS
 
 # Fewer judged queries choose nothing.
@@ -97,6 +98,8 @@ def depends_on(source: DocumentsSource) -> dict[str, Any]:
     if source.log is not None:
         files.append(source.log.file)
         log = {"log_model": weights_hash(source.log.model)}
+    if source.judge is not None and source.judge.local:
+        log["judge_model"] = local_model_hash(source.judge)
     return {
         "files": {str(path): sha256(path) for path in files},
         "consistency_model": weights_hash(source.consistency_model) if source.consistency_model else None,

@@ -32,9 +32,32 @@ Weigh both, and decide on a grade.
 Answer with JSON alone: {"grade": 0, 1, 2 or 3}"""
 
 
-class JudgeConfig(ChatConfig):
-    """A language model behind an endpoint that speaks OpenAI's chat completions; it grades documents from 0 to 3."""
+# Of the settings, what says how an endpoint is asked.
+_ENDPOINTS_OWN = (
+    "key_variable",
+    "format",
+    "temperature",
+    "max_new_tokens",
+    "concurrency",
+    "timeout",
+    "retries",
+    "price",
+)
 
+
+class JudgeConfig(ChatConfig):
+    """A language model that grades documents from 0 to 3, behind an endpoint of OpenAI's kind or on this machine."""
+
+    url: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="base URL of an endpoint, without `/chat/completions`; if there is none, `transformers` runs the "
+        "model here",
+    )
+    model: str = Field(
+        description="model name, as the endpoint knows it; without `url`, a causal model: a folder, or a hub id in "
+        "the local cache"
+    )
     prompt: str = Field(PROMPT, description="prompt; `{query}` and `{text}` stand for query and document")
     format: Literal["json_schema", "json_object"] | None = Field(
         "json_schema", description="how the endpoint is made to answer in JSON; `null`: by the prompt alone"
@@ -42,6 +65,7 @@ class JudgeConfig(ChatConfig):
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
     max_document_characters: int = Field(4000, ge=100, description="document characters in the prompt")
     retries: int = Field(5, ge=0, le=10, description="retries of a failed request")
+    batch: int | None = Field(None, ge=1, description="pairs that a model on this machine reads at a time; `null`: 8")
     depth: int = Field(10, ge=1, le=100, description="candidates of each query that are graded")
     relevant: int = Field(2, ge=1, le=3, description="lowest grade that is relevant; what is below counts as judged 0")
     test: float = Field(
@@ -77,3 +101,17 @@ class JudgeConfig(ChatConfig):
         if missing := next((place for place in ("{query}", "{text}") if place not in self.prompt), None):
             raise ValueError(f"prompt has no {missing}")
         return self
+
+    @model_validator(mode="after")
+    def _suits_its_place(self) -> JudgeConfig:
+        unused = _ENDPOINTS_OWN if self.local else ("batch",)
+        usual = {key: type(self).model_fields[key].default for key in unused}
+        if given := [key for key in unused if getattr(self, key) != usual[key]]:
+            place = "a model on this machine, as judge.url names no endpoint" if self.local else "an endpoint"
+            raise ValueError(f"{', '.join(given)}: no use for {place}")
+        return self
+
+    @property
+    def local(self) -> bool:
+        """Whether the model runs on this machine."""
+        return not self.url

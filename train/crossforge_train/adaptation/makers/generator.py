@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from crossforge.batching import blocks
@@ -17,7 +16,7 @@ from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
 from crossforge_train.config.documents import DocumentsSource, GeneratorConfig
-from crossforge_train.libraries import quieten
+from crossforge_train.language_model import load_language_model
 
 
 def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> GeneratedQueries:
@@ -41,7 +40,7 @@ class _Generator:
 
     def __call__(self, texts: Sequence[str]) -> list[list[str]]:
         """For each text the configured number of answers."""
-        self._loaded = self._loaded or _load(self._config.model)
+        self._loaded = self._loaded or load_language_model(self._config.model, "documents.generator")
         # The longest first: little is padded, and what is too much for the memory shows at once.
         order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
         found: dict[int, list[str]] = {}
@@ -91,26 +90,3 @@ class _Generator:
         """The beginning of a text, in tokens of the model."""
         ids = tokenizer(text, add_special_tokens=False, truncation=True, max_length=self._config.max_document_tokens)
         return str(tokenizer.decode(ids["input_ids"], skip_special_tokens=True))
-
-
-def _load(name: str) -> tuple[Any, Any]:
-    """The model and its tokenizer; nothing of a model's own code is run.
-
-    Raises:
-        InputError: it cannot be loaded, or generates nothing.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-
-    quieten()
-    local = Path(name).is_dir()
-    try:
-        config = AutoConfig.from_pretrained(name, local_files_only=local)
-        kind, side = (AutoModelForSeq2SeqLM, "right") if config.is_encoder_decoder else (AutoModelForCausalLM, "left")
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local, padding_side=side)
-        model = kind.from_pretrained(name, local_files_only=local, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"documents.generator: {name}: cannot be loaded ({' '.join(str(error).split())})") from None
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer

@@ -1,0 +1,97 @@
+"""A language model behind an endpoint that grades pairs, one in a request."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from crossforge_train.budget import Budget, BudgetSpentError
+from crossforge_train.chat import ChatEndpoint, Completion, Message
+from crossforge_train.config.judge import JudgeConfig
+from crossforge_train.endpoint import RefusedError
+from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
+
+_REPAIR = 'That is no answer in the right form. Answer with JSON alone: {"grade": N}, where N is 0, 1, 2 or 3.'
+_SCHEMA = {
+    "type": "object",
+    "properties": {"grade": {"type": "integer", "enum": list(GRADES)}},
+    "required": ["grade"],
+    "additionalProperties": False,
+}
+_FORMATS: dict[str | None, dict[str, Any]] = {
+    None: {},
+    "json_object": {"response_format": {"type": "json_object"}},
+    "json_schema": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "grade", "strict": True, "schema": _SCHEMA},
+        }
+    },
+}
+_OBJECT = re.compile(r"\{[^{}]*\}")
+_CHARACTERS = 4  # of a token, roughly, where the endpoint does not say
+
+
+class ChatGrader:
+    """A `Grader` that asks an endpoint; a wrong answer may be repaired once.
+
+    Args:
+        config: whom to ask.
+        budget: counts requests and tokens.
+    """
+
+    def __init__(self, config: JudgeConfig, budget: Budget) -> None:
+        self._config = config
+        self._budget = budget
+        self._chat = ChatEndpoint(config, KEY, budget.take)
+
+    @property
+    def decided_by(self) -> Mapping[str, Any]:
+        """See `Grader`."""
+        keys = {"model", "prompt", "format", "temperature", "max_document_characters", "max_new_tokens"}
+        return self._config.model_dump(mode="json", include=keys)
+
+    def answers(self, pairs: Mapping[str, Pair], keep: Keep) -> Answers:
+        """See `Grader`; so many requests at a time as the config says."""
+        with ThreadPoolExecutor(self._config.concurrency) as pool:
+            yield from pool.map(lambda key: (key, self._ask(key, pairs[key], keep)), pairs)
+
+    def _ask(self, key: str, pair: Pair, keep: Keep) -> Answer:
+        messages: list[Message] = [{"role": "user", "content": prompt(self._config, pair)}]
+        try:
+            said = self._completion(messages)
+            answer = Answer(grade_of(said.text), said.calls, said.tokens or 0)
+            if answer.grade is None:
+                messages += [{"role": "assistant", "content": said.text}, {"role": "user", "content": _REPAIR}]
+                said = self._completion(messages)
+                calls, tokens = answer.calls + said.calls, answer.tokens + (said.tokens or 0)
+                answer = Answer(grade_of(said.text), calls, tokens)
+        except BudgetSpentError:
+            return NOT_ASKED
+        except RefusedError as error:
+            return Answer(None, refusal=str(error))
+        keep(key, answer)
+        return answer
+
+    def _completion(self, messages: Sequence[Message]) -> Completion:
+        said = self._chat.ask(messages, temperature=self._config.temperature, **_FORMATS[self._config.format])
+        if said.tokens is None:
+            written = sum(len(message["content"]) for message in messages) + len(said.text)
+            said = said._replace(tokens=written // _CHARACTERS)
+        self._budget.add_tokens(said.tokens or 0)
+        return said
+
+
+def grade_of(answer: str) -> int | None:
+    """The grade in an answer, which may have more around its JSON; None if there is none from 0 to 3."""
+    for found in reversed(_OBJECT.findall(answer)):
+        try:
+            grade = json.loads(found).get("grade")
+        except ValueError:
+            continue
+        if str(grade).strip() in map(str, GRADES):
+            return int(grade)
+    return None

@@ -1,0 +1,191 @@
+"""A causal language model on this machine that grades pairs, without a network.
+
+It writes nothing: the grade is the likeliest of the digits 0 to 3 after the opening of the JSON that the prompt asks
+for. So each pair takes one pass through the model, every pair gets a grade, whatever a small model would have written
+in its place, and nothing is left to chance. A model that is to think first has no room for it here.
+
+Source of reading the likelihoods of grades in place of an answer: Zhuang et al., "Beyond Yes and No: Improving
+Zero-Shot LLM Rankers via Scoring Fine-Grained Relevance Labels", NAACL 2024. They score by them; the grade is theirs
+of the highest likelihood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from crossforge.batching import blocks
+from crossforge.errors import InputError, PackageError
+from crossforge.files import sha256
+from crossforge.loading import find_folder
+from crossforge_train.budget import Budget, BudgetSpentError
+from crossforge_train.config.judge import JudgeConfig
+from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
+from crossforge_train.language_model import load_language_model
+
+_OPENING = '{"grade":'  # no space behind it: with one, a digit is a part of another token in some vocabularies
+_BATCH = 8
+_SORTED = 16  # batches whose pairs are sorted by length together, so that little is padded
+_DECISIVE = (".safetensors", ".json", ".jinja", ".model", ".txt")  # files that decide what a model says
+
+
+class LocalGrader:
+    """A `Grader` that runs a model of `transformers`, which is loaded when it is first asked.
+
+    Args:
+        config: names the model.
+        budget: counts pairs and tokens.
+
+    Raises:
+        InputError: there is no such model.
+    """
+
+    def __init__(self, config: JudgeConfig, budget: Budget) -> None:
+        self._config = config
+        self._budget = budget
+        self._folder = _folder(config)
+
+    @cached_property
+    def decided_by(self) -> Mapping[str, Any]:
+        """See `Grader`."""
+        keys = {"prompt", "max_document_characters"}
+        return {"local": local_model_hash(self._config), **self._config.model_dump(mode="json", include=keys)}
+
+    def answers(self, pairs: Mapping[str, Pair], keep: Keep) -> Answers:
+        """See `Grader`."""
+        size = self._config.batch or _BATCH
+        for several in blocks(pairs, size * _SORTED):
+            read = {key: self._model.read(self._config, pairs[key]) for key in several}
+            for key in [key for key in several if not read[key]]:
+                yield key, Answer(None, 0, refusal=f"{KEY}: {self._model.too_long}")
+            by_length = sorted((key for key in several if read[key]), key=lambda key: -len(read[key]))
+            for keys in blocks(by_length, size):
+                allowed = [key for key in keys if self._may_grade()]
+                yield from self._graded({key: read[key] for key in allowed}, keep)
+                yield from ((key, NOT_ASKED) for key in keys[len(allowed) :])
+
+    def _graded(self, read: Mapping[str, list[int]], keep: Keep) -> Answers:
+        if not read:
+            return
+        for (key, ids), grade in zip(read.items(), self._model.grades([*read.values()]), strict=True):
+            answer = Answer(grade, tokens=len(ids) + 1)
+            self._budget.add_tokens(answer.tokens)
+            keep(key, answer)
+            yield key, answer
+
+    def _may_grade(self) -> bool:
+        try:
+            self._budget.take()
+        except BudgetSpentError:
+            return False
+        return True
+
+    @cached_property
+    def _model(self) -> _Model:
+        return _Model(str(self._folder))
+
+
+class _Model:
+    """A causal model that grades what it is given as token ids.
+
+    Raises:
+        InputError: it cannot be loaded, is not causal, or its vocabulary has no digits.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._model, self._tokenizer = load_language_model(folder, KEY)
+        if self._model.config.is_encoder_decoder:
+            raise InputError(f"{KEY}: {folder} is not a causal model, which a judge on this machine has to be")
+        self._folder = folder
+        self._digits = self._digit_ids()
+        longest = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        written = self._tokenizer.model_max_length  # very large where nobody has said it
+        self._room = min(longest or written, written) - 1  # one token is written
+
+    @property
+    def too_long(self) -> str:
+        """What is wrong with a pair that `read` gives nothing for."""
+        return f"prompt and query alone are longer than the {self._room:,} tokens that {self._folder} reads"
+
+    def read(self, config: JudgeConfig, pair: Pair) -> list[int]:
+        """The token ids of a prompt and the answer's opening, with as much of the document as fits.
+
+        Empty if the rest alone is too long.
+        """
+        pair = pair._replace(text=pair.text[: config.max_document_characters])
+        ids = self._ids(prompt(config, pair))
+        while len(ids) > self._room and pair.text:
+            tokens = max(1, len(self._tokenizer(pair.text, add_special_tokens=False)["input_ids"]))
+            kept = max(0, tokens - (len(ids) - self._room))
+            pair = pair._replace(text=pair.text[: len(pair.text) * kept // tokens])
+            ids = self._ids(prompt(config, pair))
+        return ids if len(ids) <= self._room else []
+
+    def grades(self, prompts: Sequence[list[int]]) -> list[int]:
+        """The likeliest grade of each; of several as likely, the lowest.
+
+        Raises:
+            InputError: the model gives numbers that are not finite.
+        """
+        import torch
+
+        batch = self._tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt").to(self._model.device)
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=1,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
+        logits = output.logits[0][:, self._digits].float()
+        if not bool(logits.isfinite().all()):
+            raise InputError(f"{KEY}: {self._folder} gives logits that are not finite; its weights are damaged")
+        return [GRADES[place] for place in logits.argmax(dim=1).tolist()]
+
+    def _ids(self, text: str) -> list[int]:
+        tokenizer = self._tokenizer
+        if not tokenizer.chat_template:
+            ids: list[int] = tokenizer(f"{text}\n{_OPENING}")["input_ids"]
+            return ids
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        ids = tokenizer(asked + _OPENING, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _digit_ids(self) -> list[int]:
+        """The token of each grade after the opening."""
+        opened, *written = (
+            self._tokenizer(text, add_special_tokens=False)["input_ids"]
+            for text in (_OPENING, *(f"{_OPENING}{grade}" for grade in GRADES))
+        )
+        digits = [ids[-1] for ids in written]
+        unknown = self._tokenizer.unk_token_id in digits or len(set(digits)) < len(GRADES)
+        if unknown or any(ids[:-1] != opened for ids in written):
+            raise InputError(f"{KEY}: {self._folder}: its vocabulary has no token for each of the digits 0 to 3")
+        return digits
+
+
+def local_model_hash(config: JudgeConfig) -> dict[str, str]:
+    """The sha256 of each file that decides what the model says, for fingerprints.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    files = [path for path in sorted(_folder(config).iterdir()) if path.suffix in _DECISIVE]
+    return {path.name: sha256(path) for path in files}
+
+
+def _folder(config: JudgeConfig) -> Path:
+    try:
+        return find_folder(config.model)
+    except PackageError:
+        raise InputError(
+            f"{KEY}: {config.model}: no such folder, and no model of that name in the hub cache; if an endpoint serves "
+            "it, name that in judge.url"
+        ) from None
