@@ -268,6 +268,10 @@ def test_an_api_that_refuses_everything_is_told(server: RerankServer, teacher: T
     server.failures = [Failure(400, b"no such model")] * 6
     with pytest.raises(InputError, match=r"HTTP 400: no such model"):
         teacher().read(GROUPS)
+    asked, server.failures = len(server.requests), [Failure(400, b"no such model")] * 60
+    with pytest.raises(InputError, match=r"HTTP 400: no such model"):
+        teacher(batch=1, max_calls=100).read([group(query_id, *range(10)) for query_id in QUERIES])
+    assert len(server.requests) - asked <= 25, "it is not asked for all of them"
 
 
 def test_what_costs_too_much_is_not_begun(server: RerankServer, teacher: Teach) -> None:

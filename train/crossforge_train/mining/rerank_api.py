@@ -167,6 +167,7 @@ class RerankApiTeacher:
             for request, problem in zip(requests, problems, strict=True):
                 answered, refused = answered + (not problem), refused + bool(problem)
                 if not answered and refused >= min(_PATIENCE, len(requests)):
+                    failed.set()
                     raise InputError(problem)
                 advance(len(request.texts))
 
