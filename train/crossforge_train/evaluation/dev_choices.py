@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crossforge.calibration import Calibrator
 from crossforge_train.evaluation.calibration import fit_calibrator
@@ -46,7 +47,24 @@ class Tuned:
     free_fusion_weight: float | None = None
 
 
+class OnDev(NamedTuple):
+    """What is chosen on dev, and what it is chosen by.
+
+    Attributes:
+        tuned: the chosen values.
+        values: system -> query id -> metric.
+    """
+
+    tuned: Tuned
+    values: Mapping[str, Mapping[str, float]]
+
+
 def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = ()) -> Tuned:
+    """Choose what ships on a dev split; see `tuned_with_values`."""
+    return tuned_with_values(bench, alone, free, others).tuned
+
+
+def tuned_with_values(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = ()) -> OnDev:
     """Choose the fusion weight, calibrator and threshold to ship, and the alternative to beat, on a dev split.
 
     Args:
@@ -65,8 +83,9 @@ def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[Syste
     free_weight = bi_encoder_fusion(bench, free, pseudo=pseudo)
     rivals = [*free_systems(bench, free.fused(free_weight)), *others]
     systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))
-    dev = {system.name: mean(measure_rankings([metric], bench.qrels, system.rankings)[metric]) for system in systems}
-    return Tuned(
+    values = {system.name: measure_rankings([metric], bench.qrels, system.rankings)[metric] for system in systems}
+    dev = {name: mean(found) for name, found in values.items()}
+    tuned = Tuned(
         fusion_weight=weight,
         calibrator=fitted.calibrator,
         log_losses=fitted.log_losses,
@@ -75,3 +94,4 @@ def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[Syste
         best_free=best_of(dev, [system.name for system in rivals]),
         free_fusion_weight=free_weight,
     )
+    return OnDev(tuned, values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from crossforge.backends.choice import AUTO
 from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
-from crossforge.loading import find_folder, holds_reranker
+from crossforge.loading import find_folder
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.base_model import find_base_model, model_hash
@@ -22,26 +22,15 @@ from crossforge_train.config.evaluation import MINUTES, GuardConfig
 from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.dev_choices import tune
-from crossforge_train.evaluation.free_alternatives import Free, free_systems
-from crossforge_train.evaluation.free_retrievers import free_retrievers
+from crossforge_train.evaluation.free_alternatives import free_systems
 from crossforge_train.evaluation.guard import Guard, measure_guard
 from crossforge_train.evaluation.outcome import TrainingCurves, make_report
 from crossforge_train.evaluation.proof import Shipped, measure_shipped
-from crossforge_train.evaluation.systems import (
-    BASE_MODEL,
-    BM25,
-    INCUMBENT,
-    Bench,
-    System,
-    open_base,
-    opened,
-    opened_system,
-    reranker_system,
-)
 from crossforge_train.first_stage import approximated, in_words
 from crossforge_train.run_folder import EVALUATE, EvaluatedFolder
 from crossforge_train.stages.benches import split_bench
 from crossforge_train.stages.embedding import base_embeddings
+from crossforge_train.stages.rivals import free_of_run, measured_rivals, open_rivals, untrained
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.subject import Subject, opened_subject
 from crossforge_train.training.history import History
@@ -110,7 +99,7 @@ def _guard_hashes(guard: GuardConfig) -> Mapping[str, Any]:
 def _run(context: Context) -> None:
     finetuned = context.run.last_finetuned(context.config.mining.rounds)
     collection, retriever = context.run.collected.collection(), context.run.mined.retriever()
-    rivals = _rivals(context.config)
+    rivals = open_rivals(context.config)
     others = sum(isinstance(found, Reranker) for found in rivals.values())
     with opened_subject(context, collection, retriever, finetuned.model, others) as subject:
         _measure(context, collection, retriever, subject, rivals, finetuned.history)
@@ -131,12 +120,12 @@ def _measure(
         split_bench(context, collection, retriever, split, depth, passages, limits.test, limits.deep)
         for split in config.collection.test_splits
     ]
-    free = _free(context, collection, approximated(retriever, None), dev, benches)
-    tuned = tune(dev, subject.alone, free, _measured(dev, _untrained(rivals)))
+    free = free_of_run(context, collection, approximated(retriever, None), dev, benches)
+    tuned = tune(dev, subject.alone, free, measured_rivals(dev, untrained(rivals)))
     shipped = Shipped(tuned.fusion_weight, tuned.calibrator, tuned.threshold)
     splits, counts = [], context.run.collected.counts
     for on in benches:
-        others = [*free_systems(on, free.fused(tuned.free_fusion_weight)), *_measured(on, rivals)]
+        others = [*free_systems(on, free.fused(tuned.free_fusion_weight)), *measured_rivals(on, rivals)]
         measured = measure_shipped(on, reranker, shipped, others, tuned.best_free)
         written.save_details(measured, collection)
         splits.append(measured.report)
@@ -147,21 +136,6 @@ def _measure(
             counts.agreement,
         )
     )  # fmt: skip
-
-
-def _free(
-    context: Context, collection: Collection, retriever: StoredRetriever, dev: Bench, tests: Sequence[Bench]
-) -> Free:
-    """The free alternatives of this run."""
-    config, runs = context.config, [bench.run for bench in (dev, *tests)]
-    embeddings = base_embeddings(config, context.reporter)
-    bm25 = config.evaluation.bm25 and retriever.name != BM25  # the first stage may be BM25 itself
-    return free_retrievers(retriever, collection, runs, embeddings, bm25=bm25, dev=dev)
-
-
-def _untrained(rivals: Mapping[str, Reranker | Path]) -> dict[str, Reranker | Path]:
-    """The base model as it is, which needs no training either."""
-    return {name: found for name, found in rivals.items() if name == BASE_MODEL}
 
 
 def _guard(context: Context, reranker: Reranker, depth: int) -> Guard | None:
@@ -183,27 +157,6 @@ def training_curves(history: History) -> TrainingCurves:
         history.first_stage_dev,
         history.best_step,
     )
-
-
-def _rivals(config: Config) -> dict[str, Reranker | Path]:
-    """The alternatives, loaded once for all splits: the base model, if it is a reranker, and the incumbent, if any."""
-    rivals: dict[str, Reranker | Path] = {}
-    base_model = find_base_model(config.base_model)
-    if holds_reranker(base_model):
-        rivals[BASE_MODEL] = open_base(base_model, config.training)
-    if config.evaluation.incumbent:
-        rivals[INCUMBENT] = opened(config.evaluation.incumbent)
-    return rivals
-
-
-def _measured(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[System]:
-    """The rivals as they would ship, but the base model always without fusion, whatever its package says."""
-    return [
-        reranker_system(bench, name, found, 0.0)
-        if name == BASE_MODEL and isinstance(found, Reranker)
-        else opened_system(bench, name, found)
-        for name, found in rivals.items()
-    ]
 
 
 STAGE = Stage(EVALUATE, _depends_on, _run, formerly=_formerly)

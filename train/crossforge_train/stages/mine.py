@@ -99,6 +99,12 @@ def _run(context: Context) -> None:
             require_order(run, split)
             written.save_run(split, run, retriever.kind)
             advance()
+    mine_training_queries(context, collection, retriever)
+
+
+def mine_training_queries(context: Context, collection: Collection, retriever: StoredRetriever) -> None:
+    """Mine the groups of the training queries into the stage's folder, given a first stage that searches exactly."""
+    config = context.config
     queries, depth = training_queries(config, collection), config.first_stage.depth
     run = retrieve(collection, mining_source(config, collection, retriever), queries, depth, ties_by_id=True)
     others = own_negatives(collection, queries, config.mining.hard) | {

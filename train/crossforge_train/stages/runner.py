@@ -78,8 +78,13 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
             if source is None:
                 return
             with written_atomically(run.stage(stage.name)) as beside:
-                shutil.copytree(source.stage(stage.name), beside, copy_function=_link)
+                link_tree(source.stage(stage.name), beside)
             shutil.copy2(source.record(stage.name), run.record(stage.name))
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Make a folder with the files of a finished stage, hard-linked where possible; `target` may be there already."""
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
 
 
 def _link(source: str, target: str) -> None:
