@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +14,7 @@ from crossforge_train.evaluation.threshold import THRESHOLD_RULE
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report import plots
 from crossforge_train.report.causes import cause_in_words, loss_in_words
+from crossforge_train.report.rendering import rendered
 from crossforge_train.report.tables import (
     SHIPS,
     agreement_header,
@@ -34,36 +36,33 @@ from crossforge_train.report.tables import (
 
 _TEMPLATE = "page.html.j2"
 _SHOWN_LOST = 15
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "number": number,
+    "remarks": remarks,
+    "signed": signed,
+    "with_article": with_article,
+    "cause_in_words": cause_in_words,
+    "loss_in_words": loss_in_words,
+}
 
 
 def page(report: Report) -> str:
     """The report as HTML, with all text from outside escaped."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        number=number,
-        remarks=remarks,
-        signed=signed,
-        with_article=with_article,
-        cause_in_words=cause_in_words,
-        loss_in_words=loss_in_words,
-    )
-    template = environment.from_string(files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"))
     training = plots.training_plot(report.training, report.metric) if report.training else None
-    rendered: str = template.render(
-        report=report,
-        budget=report.budget and _budget(report.budget, report.metric),
-        agreement=report.agreement and _agreement(report.agreement),
-        guard=report.guard and guard_line(report.guard),
-        splits=[(split, _parts(split, report.metric)) for split in report.splits],
-        training_plot=training and Markup(training),  # noqa: S704 - made by us, and it holds no text from outside
-        correction_rule=CORRECTION_RULE,
-        threshold_rule=THRESHOLD_RULE,
-        shown_lost=_SHOWN_LOST,
-    )
-    return rendered
+    values = {
+        "report": report,
+        "budget": report.budget and _budget(report.budget, report.metric),
+        "agreement": report.agreement and _agreement(report.agreement),
+        "guard": report.guard and guard_line(report.guard),
+        "splits": [(split, _parts(split, report.metric)) for split in report.splits],
+        "training_plot": training and Markup(training),  # noqa: S704 - made by us, and it holds no text from outside
+        "correction_rule": CORRECTION_RULE,
+        "threshold_rule": THRESHOLD_RULE,
+        "shown_lost": _SHOWN_LOST,
+    }
+    return rendered(files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"), values, _FILTERS)
 
 
 def _budget(budget: Budget, metric: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ _STYLE = {
 
 def gains_plot(gains: Sequence[float], metric: str) -> str:
     """The gain of each query, sorted."""
-    with _drawing() as (axes, svg):
+    with drawing() as (axes, svg):
         positions = range(len(gains))
         axes.bar(positions, gains, width=1.0, color=[GOOD if gain > 0 else BAD for gain in gains])
         axes.axhline(0, color=MUTED, linewidth=0.8)
@@ -59,7 +59,7 @@ def gains_plot(gains: Sequence[float], metric: str) -> str:
 def depth_plot(curve: DepthCurve, metric: str) -> str:
     """Quality against rerank depth."""
     colours = _colours(curve.values)
-    with _drawing() as (axes, svg):
+    with drawing() as (axes, svg):
         for name, values in curve.values.items():
             line = ":" if name == PERFECT else "--" if name == FIRST_STAGE else "-"
             axes.plot(curve.depths, values, line, marker="o", markersize=4, color=colours[name], label=name)
@@ -77,7 +77,7 @@ def latency_plot(points: Sequence[LatencyPoint], metric: str) -> str:
 
     names = list(dict.fromkeys(point.system for point in points))
     colours = _colours(names)
-    with _drawing() as (axes, svg):
+    with drawing() as (axes, svg):
         for name in names:
             found = [point for point in points if point.system == name]
             times, qualities = [point.milliseconds for point in found], [point.quality for point in found]
@@ -97,7 +97,7 @@ def reliability_plot(found: Reliability) -> str:
     most = max((each.documents for each in found.bins), default=1)
     # Where few candidates are relevant, all there is to see lies in the lower left corner.
     end = 1.15 * max((max(each.probability, each.relevant) for each in found.bins), default=1.0)
-    with _drawing() as (axes, svg):
+    with drawing() as (axes, svg):
         axes.plot([0, end], [0, end], "--", color=MUTED, linewidth=1)
         axes.plot(
             [each.probability for each in found.bins], [each.relevant for each in found.bins], "-", color=FIRST,
@@ -118,7 +118,7 @@ def reliability_plot(found: Reliability) -> str:
 
 def histogram_plot(found: ScoreHistogram) -> str:
     """Distribution of the scores of relevant candidates and of all others, each normalized by its own count."""
-    with _drawing() as (axes, svg):
+    with drawing() as (axes, svg):
         for counts, colour, name in ((found.others, SECOND, "others"), (found.relevant, FIRST, "relevant")):
             total = sum(counts)
             shares = [count / total if total else 0.0 for count in counts]
@@ -130,7 +130,7 @@ def histogram_plot(found: ScoreHistogram) -> str:
 
 def training_plot(curves: TrainingCurves, metric: str) -> str:
     """Training loss, and the metric on dev next to the first stage's."""
-    with _drawing() as (axes, svg):
+    with drawing() as (axes, svg):
         axes.plot(curves.steps, curves.loss, color=SECOND, label="training loss")
         axes.set(xlabel="step", ylabel="training loss")
         right = axes.twinx()
@@ -153,7 +153,7 @@ def _colours(names: Iterable[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _drawing() -> Iterator[tuple[Axes, list[str]]]:
+def drawing() -> Iterator[tuple[Axes, list[str]]]:
     """Axes to draw on, and a list that receives the SVG on exit. Leaves pyplot's global state alone."""
     import matplotlib
     from matplotlib.figure import Figure
