@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossforge_train.api.adapting import adapt
+    from crossforge_train.api.budgeting import budget
     from crossforge_train.api.collection import Collection
     from crossforge_train.api.measuring import Measurement, compare, evaluate
     from crossforge_train.api.report import Report
     from crossforge_train.api.running import Run, load_config, run
     from crossforge_train.config.run import Config
+    from crossforge_train.learning_curve.outcome import LearningCurve
     from crossforge_train.run_folder import RunFolder
     from crossforge_train.stages.package import RegressionError
 
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Collection": "api.collection",
     "Config": "config.run",
+    "LearningCurve": "learning_curve.outcome",
     "Measurement": "api.measuring",
     "RegressionError": "stages.package",
     "Report": "api.report",
     "Run": "api.running",
     "RunFolder": "run_folder",
     "adapt": "api.adapting",
+    "budget": "api.budgeting",
     "compare": "api.measuring",
     "evaluate": "api.measuring",
     "load_config": "api.running",
@@ -40,12 +44,14 @@ _HOMES = {
 __all__ = [
     "Collection",
     "Config",
+    "LearningCurve",
     "Measurement",
     "RegressionError",
     "Report",
     "Run",
     "RunFolder",
     "adapt",
+    "budget",
     "compare",
     "evaluate",
     "load_config",

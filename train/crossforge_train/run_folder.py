@@ -23,6 +23,7 @@ from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE, RUN_FIL
 from crossforge_train.collections import storage
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.counts import Counts, read_counts, write_counts
+from crossforge_train.evaluation.dev_values import DevValues, read_dev_values, write_dev_values
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Measured
 from crossforge_train.first_stage import Choice
@@ -35,6 +36,7 @@ from crossforge_train.training.task import WorkingFiles
 
 COLLECT, MINE, FINETUNE, EVALUATE, PACKAGE = "collect", "mine", "finetune", "evaluate", "package"
 MINE_AGAIN, FINETUNE_AGAIN = "mine-2", "finetune-2"
+DEV_VALUES = "dev-values"
 
 _MARKER = {"kind": "crossforge-run"}
 
@@ -52,6 +54,10 @@ class CollectedFolder:
     def collection(self) -> Collection:
         """Load the collection; document texts stay on disk until they are looked up."""
         return storage.load_collection(self._collection)
+
+    def save_judged(self, collection: Collection) -> None:
+        """Write queries and judgements again, and leave the documents as they are."""
+        storage.save_judged(self._collection, collection)
 
     def save_counts(self, counts: Counts) -> None:
         """Write the collection's statistics."""
@@ -206,6 +212,26 @@ class EvaluatedFolder:
 
 
 @dataclass(frozen=True)
+class DevValuesFolder:
+    """Output of the stage `dev-values`, which `crossforge budget` adds to a run."""
+
+    path: Path
+
+    def save(self, values: DevValues) -> None:
+        """Write what was measured on dev."""
+        write_dev_values(self._file, values)
+
+    @property
+    def values(self) -> DevValues:
+        """What was measured on dev."""
+        return read_dev_values(self._file)
+
+    @property
+    def _file(self) -> Path:
+        return self.path / "values.json"
+
+
+@dataclass(frozen=True)
 class PackageFolder:
     """The files of a reranker package that the toolkit writes."""
 
@@ -268,6 +294,11 @@ class RunFolder:
         return EvaluatedFolder(self.stage(EVALUATE))
 
     @cached_property
+    def dev_values(self) -> DevValuesFolder:
+        """What was measured on dev, by query."""
+        return DevValuesFolder(self.stage(DEV_VALUES))
+
+    @cached_property
     def package(self) -> PackageFolder:
         """The reranker package."""
         return PackageFolder(self.stage(PACKAGE))
@@ -319,6 +350,11 @@ class RunFolder:
     def sweep(self) -> Path:
         """The runs of a sweep's trials."""
         return self.path / "sweep"
+
+    @property
+    def learning_curve(self) -> Path:
+        """The runs that train on a share of the labels, and the curve over them."""
+        return self.path / "learning-curve"
 
     @property
     def is_run(self) -> bool:

@@ -15,7 +15,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_jsonl
 
 ROOT = Path(__file__).parents[3]
-MODULES = ("adapting", "collection", "measuring", "report", "running")
+MODULES = ("adapting", "budgeting", "collection", "measuring", "report", "running")
 
 
 @pytest.fixture(scope="module")

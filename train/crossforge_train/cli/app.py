@@ -13,7 +13,17 @@ import typer
 from crossforge import __version__
 from crossforge.errors import CrossforgeError
 from crossforge_train import processes
-from crossforge_train.cli import adapting, evaluating, fetching, judging, searching, serving, sweeping, training
+from crossforge_train.cli import (
+    adapting,
+    budgeting,
+    evaluating,
+    fetching,
+    judging,
+    searching,
+    serving,
+    sweeping,
+    training,
+)
 from crossforge_train.cli.display import error_console
 
 _INTERRUPTED = 130
@@ -32,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (training, adapting, sweeping, evaluating, judging, fetching, searching, serving):
+for commands in (training, adapting, sweeping, budgeting, evaluating, judging, fetching, searching, serving):
     for name, command in commands.COMMANDS.items():
         app.command(name)(command)
 

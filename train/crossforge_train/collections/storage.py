@@ -35,6 +35,11 @@ def save_collection(folder: Path, collection: Collection) -> None:
         write_json(folder / _OWN_SCORES, {key: dict(found) for key, found in collection.own_scores.items()})
 
 
+def save_judged(folder: Path, collection: Collection) -> None:
+    """Write the queries and judgements of a collection over those of a folder that holds its documents."""
+    write_judged(folder, collection)
+
+
 def load_collection(folder: Path, name: str | None = None) -> Collection:
     """Read a folder written by `save_collection`; document texts stay on disk until they are looked up.
 

@@ -1,0 +1,1 @@
+"""`crossforge budget`: trains on shares of the labelled queries and says what more labels are expected to bring."""
