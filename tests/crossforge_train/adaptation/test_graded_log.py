@@ -191,6 +191,9 @@ def test_people_decide_whether_the_judge_goes_on(server: Endpoint, source: Sourc
         assert found.agreement is not None
         assert (found.agreement.pairs, found.agreement.kappa) == (200, 1 if right else pytest.approx(-0.6, abs=0.1))
         assert found.agreement.used == right
+        assert len(found.judged_twice) == 200
+        assert {(pair.people > 0) == (pair.machine > 0) for pair in found.judged_twice} == {right}
+        assert {pair.machine for pair in found.judged_twice} == {0, 3}, "1 is below judge.relevant"
         assert len(server.requests) - asked == (PAIRS if right else 200), "what is not trusted is not paid for"
         assert (set(judges(found, "dev")) == {"the language model judge-True"}) == right
     note = workplace.reporter.notes[-1]  # type: ignore[attr-defined]

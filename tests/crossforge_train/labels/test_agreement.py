@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossforge_train.collections.agreement import Agreement
+from crossforge_train.collections.agreement import Agreement, JudgedTwice
 from crossforge_train.collections.counts import Counts, read_counts, write_counts
-from crossforge_train.labels.agreement import JudgedTwice, _kappas, agreement, in_words
+from crossforge_train.labels.agreement import _kappas, agreement, in_words
 from crossforge_train.report.tables import agreement_header, agreement_line, agreement_rows
 
 
 def judged(*pairs: tuple[int, int], queries: int = 10) -> list[JudgedTwice]:
     """Pairs of people's and the machine's judgement, dealt out to queries."""
-    return [JudgedTwice(f"q{n % queries}", people, machine) for n, (people, machine) in enumerate(pairs)]
+    return [JudgedTwice(f"q{n % queries}", f"d{n}", people, machine) for n, (people, machine) in enumerate(pairs)]
 
 
 def found(*pairs: tuple[int, int], relevant: int = 2, least: float | None = 0.3, queries: int = 10) -> Agreement:

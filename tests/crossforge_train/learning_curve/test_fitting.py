@@ -97,8 +97,8 @@ def test_it_is_said_what_the_next_labels_bring_and_where_that_cannot_be_said() -
     line = curve_lines(found)[0]
     assert line.startswith("as shipped: 100 more labelled queries are expected to bring +0.00")
     assert line.endswith(
-        "what 1,000 more would bring cannot be said: that is 4.1 times as many as there are, and the curve is trusted "
-        "up to 4 times"
+        "what 1,000 more would bring cannot be said: there would be 4.1 times as many as now, and the curve is "
+        "trusted up to 4 times"
     )
     assert forecast_rows(found)[2] == ["1,000", "cannot be said", "cannot be said"]
     assert points_rows(found)[0][:4] == ["1/8", "40", "0.400", "0.400"]

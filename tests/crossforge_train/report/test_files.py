@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from crossforge.errors import InputError
+from crossforge_train.collections.agreement import JudgedTwice
 from crossforge_train.evaluation.diagnostics import CAUSES
-from crossforge_train.labels.agreement import JudgedTwice, agreement
+from crossforge_train.labels.agreement import agreement
 from crossforge_train.report.files import read_report, write_report
 
 SENTENCES = [
@@ -107,7 +108,9 @@ def test_a_cause_that_nobody_knows_is_refused(tmp_path: Path, damage: str | None
 
 def test_how_far_a_machine_agrees_with_people_stands_in_every_form(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(OF_VERSION_0_1))
-    found = agreement("the model <b>", [JudgedTwice(f"q{n % 7}", n % 2, 3 * (n % 3 > 0)) for n in range(42)], 2, 0.3)
+    found = agreement(
+        "the model <b>", [JudgedTwice(f"q{n % 7}", f"d{n}", n % 2, 3 * (n % 3 > 0)) for n in range(42)], 2, 0.3
+    )
     write_report(tmp_path, replace(read_report(tmp_path), agreement=found))
     assert read_report(tmp_path).agreement == replace(found, confusion=[[7, 14], [7, 14]])
     assert read_report(tmp_path).agreement.used is False

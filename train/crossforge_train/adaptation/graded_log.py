@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +12,13 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.adaptation.log_labels import fused_documents
 from crossforge_train.adaptation.people import JudgedPair
-from crossforge_train.collections.agreement import Agreement
+from crossforge_train.collections.agreement import Agreement, JudgedTwice
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.config.query_log import QueryLogConfig
-from crossforge_train.labels.agreement import JudgedTwice, agreement, in_words
-from crossforge_train.labels.grading import Pair
-from crossforge_train.labels.judge import Grade, Judge
+from crossforge_train.labels.agreement import agreement, in_words
+from crossforge_train.labels.grading import Grade, Pair
+from crossforge_train.labels.judge import Judge
 
 
 class GradedLog(NamedTuple):
@@ -27,10 +28,12 @@ class GradedLog(NamedTuple):
         labels: query id -> document id -> grade, 0 for those below `judge.relevant`; only queries with a relevant
             document, and none at all if the judge agrees too little with people.
         agreement: how far it agrees with people.
+        judged_twice: the pairs that this was measured on.
     """
 
     labels: Mapping[str, Mapping[str, int]]
     agreement: Agreement
+    judged_twice: Sequence[JudgedTwice]
 
 
 def graded_log(
@@ -62,15 +65,17 @@ def graded_log(
     compared = [_as_read(query, corpus[doc_id], config) for query, doc_id in people]
     read = [_as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
     judge.announce([*compared, *read])
-    found = _agreement(people, judge.grade(compared), config)
+    both = _judged_twice(people, judge.grade(compared))
+    found = agreement(judge_name(config), both, config.relevant, config.least_kappa)
+    kept = [replace(pair, people=max(0, pair.people), machine=_label(pair.machine, config)) for pair in both]
     workplace.reporter.note(f"documents.judge: {in_words(found)}")
     if not found.used:
-        return GradedLog({}, found)
+        return GradedLog({}, found, kept)
     grades = judge.grade(read)
     _count(grades, judge, workplace, counted)
-    labels = _labels(pairs, grades, config.relevant)
+    labels = _labels(pairs, grades, config)
     counted["queries dropped: no relevant document among those graded"] += len(texts) - len(labels)
-    return GradedLog(labels, found)
+    return GradedLog(labels, found, kept)
 
 
 def judge_name(config: JudgeConfig) -> str:
@@ -78,21 +83,26 @@ def judge_name(config: JudgeConfig) -> str:
     return f"the language model {Path(config.model).name}"
 
 
-def _agreement(people: Mapping[JudgedPair, int], grades: Sequence[Grade], config: JudgeConfig) -> Agreement:
-    both = [
-        JudgedTwice(pair.query, label, found.grade)
+def _judged_twice(people: Mapping[JudgedPair, int], grades: Sequence[Grade]) -> list[JudgedTwice]:
+    return [
+        JudgedTwice(pair.query, pair.doc_id, label, found.grade)
         for (pair, label), found in zip(people.items(), grades, strict=True)
         if found.grade is not None
     ]
-    return agreement(judge_name(config), both, config.relevant, config.least_kappa)
 
 
-def _labels(pairs: Sequence[tuple[str, str]], grades: Sequence[Grade], relevant: int) -> dict[str, dict[str, int]]:
+def _labels(
+    pairs: Sequence[tuple[str, str]], grades: Sequence[Grade], config: JudgeConfig
+) -> dict[str, dict[str, int]]:
     labels: dict[str, dict[str, int]] = {}
     for (query_id, doc_id), (grade, _) in zip(pairs, grades, strict=True):
         if grade is not None:
-            labels.setdefault(query_id, {})[doc_id] = grade if grade >= relevant else 0
+            labels.setdefault(query_id, {})[doc_id] = _label(grade, config)
     return {query_id: judged for query_id, judged in labels.items() if any(judged.values())}
+
+
+def _label(grade: int, config: JudgeConfig) -> int:
+    return grade if grade >= config.relevant else 0
 
 
 def _as_read(query: str, document: Document, config: JudgeConfig) -> Pair:

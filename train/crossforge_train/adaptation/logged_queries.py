@@ -74,6 +74,7 @@ def with_log(
         query_fields={**collection.query_fields, **{query_id: {JUDGED_BY: found.judge} for query_id in found.qrels}},
         counted={what: count for what, count in counted.items() if count},
         agreement=graded and graded.agreement,
+        judged_twice=graded.judged_twice if graded else (),
     )  # fmt: skip
 
 

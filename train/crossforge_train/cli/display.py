@@ -112,6 +112,7 @@ def show_report(report: Report) -> None:
         budget_line,
         budget_rows,
         guard_line,
+        orders_line,
         remarks,
         table_header,
         table_rows,
@@ -139,6 +140,8 @@ def show_report(report: Report) -> None:
         console.print(f"[{colour}]{escape(guard_line(report.guard))}[/]\n", soft_wrap=True)
     if report.agreement:
         console.print(f"{escape(agreement_line(report.agreement))}\n", soft_wrap=True)
+    if report.agreement and report.orders:
+        console.print(f"{escape(orders_line(report.orders, report.agreement))}\n", soft_wrap=True)
     if report.budget:
         table = Table(title="quality against latency", title_justify="left", title_style="bold")
         for title in budget_header(report.metric):

@@ -1,9 +1,26 @@
-"""`Agreement`: how far a machine's grades agree with people's judgements of the same pairs."""
+"""What people and a machine judged of the same pairs, and `Agreement`: how far they agree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class JudgedTwice:
+    """A pair of query and document that people and a machine judged.
+
+    Attributes:
+        query: text of the query.
+        doc_id: id of the document.
+        people: what people say; 0 is not relevant.
+        machine: what the machine says; 0 if that is not enough to be relevant.
+    """
+
+    query: str
+    doc_id: str
+    people: int
+    machine: int
 
 
 @dataclass(frozen=True)

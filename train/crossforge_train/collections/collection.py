@@ -11,7 +11,7 @@ from typing import Any
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Run
-from crossforge_train.collections.agreement import Agreement
+from crossforge_train.collections.agreement import Agreement, JudgedTwice
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
 
 # query id -> document id -> relevance (0 = judged and not relevant)
@@ -37,6 +37,7 @@ class Collection:
         own_scores: query id -> document id -> score of a teacher that its source names none of.
         counted: what its reader counted, in words -> how many.
         agreement: how far the machine that judged queries agrees with people; None if none did.
+        judged_twice: the pairs that both of them judged.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Collection:
     own_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
     agreement: Agreement | None = None
+    judged_twice: Sequence[JudgedTwice] = ()
 
     def __post_init__(self) -> None:
         if not self.corpus:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from crossforge.documents import Document
 from crossforge.files import read_json, write_json
+from crossforge_train.collections.agreement import JudgedTwice
 from crossforge_train.collections.beir import read_beir, read_judged, write_judged
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import TABLE_FILE, ArrowCorpus
@@ -17,6 +18,7 @@ _SERVED = "served"
 _OWN_DOCUMENTS = "own_documents.json"
 _OWN_NEGATIVES = "own_negatives.json"
 _OWN_SCORES = "own_scores.json"
+_JUDGED_TWICE = "judged_twice.json"
 
 
 def save_collection(folder: Path, collection: Collection) -> None:
@@ -33,6 +35,8 @@ def save_collection(folder: Path, collection: Collection) -> None:
         write_json(folder / _OWN_NEGATIVES, {key: list(found) for key, found in collection.own_negatives.items()})
     if collection.own_scores:
         write_json(folder / _OWN_SCORES, {key: dict(found) for key, found in collection.own_scores.items()})
+    if collection.judged_twice:
+        write_json(folder / _JUDGED_TWICE, [asdict(pair) for pair in collection.judged_twice])
 
 
 def save_judged(folder: Path, collection: Collection) -> None:
@@ -47,13 +51,14 @@ def load_collection(folder: Path, name: str | None = None) -> Collection:
         InputError: a file is missing or damaged.
     """
     own_documents, own_negatives = folder / _OWN_DOCUMENTS, folder / _OWN_NEGATIVES
-    own_scores = folder / _OWN_SCORES
+    own_scores, judged_twice = folder / _OWN_SCORES, folder / _JUDGED_TWICE
     return replace(
         read_judged(folder, ArrowCorpus.load(folder), name),
         served=ArrowCorpus.load(folder / _SERVED) if (folder / _SERVED).is_dir() else None,
         own_documents=read_json(own_documents) if own_documents.is_file() else None,
         own_negatives=read_json(own_negatives) if own_negatives.is_file() else {},
         own_scores=read_json(own_scores) if own_scores.is_file() else {},
+        judged_twice=[JudgedTwice(**pair) for pair in read_json(judged_twice)] if judged_twice.is_file() else (),
     )
 
 

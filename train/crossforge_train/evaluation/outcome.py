@@ -11,6 +11,7 @@ from crossforge_train.evaluation.dev_choices import Tuned
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.metrics import COUNTING_RULE
 from crossforge_train.evaluation.split_report import SplitReport
+from crossforge_train.evaluation.system_orders import SystemOrders
 from crossforge_train.evaluation.verdict import Verdict, overall_verdict
 
 
@@ -45,6 +46,7 @@ class Report:
         training: training curves; None if the reranker was not trained in this run.
         guard: what was forgotten on a general collection; None if there is none to see it on.
         agreement: how far the machine that judged queries agrees with people; None if none did.
+        orders: whether its labels and people's put the systems into the same order; None if none did.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Report:
     first_stage: str = ""
     budget: Budget | None = None
     agreement: Agreement | None = None
+    orders: SystemOrders | None = None
 
 
 def make_report(
@@ -76,10 +79,11 @@ def make_report(
     first_stage: str = "",
     budget: Budget | None = None,
     agreement: Agreement | None = None,
+    orders: SystemOrders | None = None,
 ) -> Report:
     """Combine the reports of the measured splits into one."""
     verdict = overall_verdict(split.verdict for split in splits)
     return Report(
         title, collection, metric, depth, backend, COUNTING_RULE, verdict, splits, tuned, training, guard, first_stage,
-        budget, agreement,
+        budget, agreement, orders,
     )  # fmt: skip

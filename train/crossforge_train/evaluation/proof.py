@@ -55,10 +55,15 @@ def measure_shipped(
         others: further systems; the shipped order is compared with each of them.
         best_free: name of the free alternative among them that decides; chosen elsewhere, best on dev.
     """
-    alone = reranker_system(bench, RERANKER, reranker, 0.0)
-    systems = [first_stage_system(bench), *others, alone, with_fusion(bench, alone, SHIPPED, shipped.fusion_weight)]
+    systems = systems_of_proof(bench, reranker, shipped.fusion_weight, others)
     names = [system.name for system in systems]
     decisive = [(SHIPPED, name) for name in (FIRST_STAGE, best_free, INCUMBENT) if name in names]
     rivals = [(SHIPPED, system.name) for system in others]
     contest = Contest(FIRST_STAGE, decisive, rivals)
     return measure_split(bench, systems, contest, shipped.calibrator, shipped.threshold)
+
+
+def systems_of_proof(bench: Bench, reranker: Reranker, fusion_weight: float, others: Sequence[System]) -> list[System]:
+    """All systems of a proof on a bench: the first stage, others, the reranker alone and as it ships."""
+    alone = reranker_system(bench, RERANKER, reranker, 0.0)
+    return [first_stage_system(bench), *others, alone, with_fusion(bench, alone, SHIPPED, fusion_weight)]

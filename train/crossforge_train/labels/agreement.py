@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge_train.collections.agreement import Agreement
+from crossforge_train.collections.agreement import Agreement, JudgedTwice
 
 # Fewer pairs decide nothing: the interval of their kappa spans most of what it may be.
 ENOUGH_PAIRS = 30
@@ -24,14 +23,6 @@ _LEAST_QUERIES = 5  # for an interval
 _RESAMPLES = 1000
 _GRADED = ("0", "1", "2", "3")
 _BINARY = ("not relevant", "relevant")
-
-
-class JudgedTwice(NamedTuple):
-    """A pair that people and a machine judged."""
-
-    query: str
-    people: int
-    machine: int
 
 
 def agreement(judge: str, pairs: Sequence[JudgedTwice], relevant: int, least: float | None) -> Agreement:

@@ -222,7 +222,8 @@ def _forecast(curve: Curve | None, labelled: int, more: int, why: str | None) ->
     times = (labelled + more) / labelled
     if times > FARTHEST:
         return Forecast(
-            more, why=f"that is {times:.1f} times as many as there are, and the curve is trusted up to {FARTHEST} times"
+            more,
+            why=f"there would be {times:.1f} times as many as now, and the curve is trusted up to {FARTHEST} times",
         )
     low, gain, high = curve.gain(labelled, more)
     return Forecast(more, gain, (low, high))

@@ -9,6 +9,7 @@ from crossforge_train.collections.agreement import Agreement
 from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Details, SplitReport
+from crossforge_train.evaluation.system_orders import SystemOrders
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report.causes import cause_in_words
 from crossforge_train.report.escaping import plain
@@ -21,6 +22,9 @@ from crossforge_train.report.tables import (
     budget_rows,
     guard_line,
     number,
+    orders_header,
+    orders_line,
+    orders_rows,
     remarks,
     table_header,
     table_rows,
@@ -41,6 +45,8 @@ def markdown(report: Report) -> str:
         parts += _budget(report.budget, report.metric)
     if report.agreement:
         parts += _agreement(report.agreement)
+    if report.agreement and report.orders:
+        parts += _orders(report.orders, report.agreement)
     parts += [_how_measured(report), ""]
     return "\n".join(parts)
 
@@ -83,6 +89,13 @@ def _agreement(found: Agreement) -> list[str]:
     rows, header = agreement_rows(found), agreement_header(found)
     table = [*map(_row, (header, ["---"] * len(header), *rows)), ""] if rows else []
     return [f"{agreement_line(replace(found, judge=plain(found.judge)))}.", "", *table]
+
+
+def _orders(found: SystemOrders, agreement: Agreement) -> list[str]:
+    header, rows = orders_header(found), [[plain(name), *cells] for name, *cells in orders_rows(found)]
+    line = orders_line(found, replace(agreement, judge=plain(agreement.judge)))
+    table = [*map(_row, (header, ["---"] * len(header), *rows)), ""] if rows else []
+    return [f"{line}.", "", *table]
 
 
 def _details(details: Details) -> list[str]:

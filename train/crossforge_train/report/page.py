@@ -10,6 +10,7 @@ from crossforge_train.collections.agreement import Agreement
 from crossforge_train.evaluation.budget import Budget
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import SplitReport
+from crossforge_train.evaluation.system_orders import SystemOrders
 from crossforge_train.evaluation.threshold import THRESHOLD_RULE
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report import plots
@@ -25,6 +26,9 @@ from crossforge_train.report.tables import (
     budget_rows,
     guard_line,
     number,
+    orders_header,
+    orders_line,
+    orders_rows,
     remarks,
     signed,
     table_header,
@@ -55,6 +59,7 @@ def page(report: Report) -> str:
         "report": report,
         "budget": report.budget and _budget(report.budget, report.metric),
         "agreement": report.agreement and _agreement(report.agreement),
+        "orders": report.agreement and report.orders and _orders(report.orders, report.agreement),
         "guard": report.guard and guard_line(report.guard),
         "splits": [(split, _parts(split, report.metric)) for split in report.splits],
         "training_plot": training and Markup(training),  # noqa: S704 - made by us, and it holds no text from outside
@@ -72,6 +77,10 @@ def _budget(budget: Budget, metric: str) -> dict[str, Any]:
 
 def _agreement(found: Agreement) -> dict[str, Any]:
     return {"line": agreement_line(found), "header": agreement_header(found), "rows": agreement_rows(found)}
+
+
+def _orders(found: SystemOrders, agreement: Agreement) -> dict[str, Any]:
+    return {"line": orders_line(found, agreement), "header": orders_header(found), "rows": orders_rows(found)}
 
 
 def _parts(split: SplitReport, metric: str) -> dict[str, Any]:

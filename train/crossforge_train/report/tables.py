@@ -9,6 +9,7 @@ from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
 from crossforge_train.evaluation.budget import Budget, front
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.split_report import SplitReport
+from crossforge_train.evaluation.system_orders import SystemOrders
 from crossforge_train.evaluation.systems import FIRST_STAGE, INCUMBENT, PERFECT
 from crossforge_train.evaluation.verdict import Comparison, SystemResult
 from crossforge_train.labels.agreement import in_words
@@ -183,6 +184,28 @@ def agreement_rows(found: Agreement) -> list[list[str]]:
     """Pairs by what people said, a row each, and by what the machine said; empty if there are none."""
     rows = zip(found.levels, found.confusion, strict=True) if found.pairs else ()
     return [[level, *(f"{count:,}" for count in counts)] for level, counts in rows]
+
+
+def orders_line(found: SystemOrders, agreement: Agreement) -> str:
+    """How far a judge of queries and people put systems into the same order, in one sentence."""
+    if found.tau is None:
+        return f"Whether people and {agreement.judge} put systems into the same order cannot be said: {found.why}"
+    low_high = "" if found.interval is None else f" [{found.interval[0]:.2f}, {found.interval[1]:.2f}]"
+    return (
+        f"Labels of people and of {agreement.judge} put {len(found.people)} systems into orders that agree to a "
+        f"Kendall's tau of {found.tau:.2f}{low_high} on {found.queries:,} queries"
+    )
+
+
+def orders_header(found: SystemOrders) -> list[str]:
+    """The column titles that go with `orders_rows`."""
+    return ["system", f"{found.metric} by people", f"{found.metric} by the model"]
+
+
+def orders_rows(found: SystemOrders) -> list[list[str]]:
+    """A row for each system, the best by people's labels first; empty if none were measured."""
+    ordered = sorted(found.people, key=lambda system: -found.people[system])
+    return [[system, number(found.people[system]), number(found.machine[system])] for system in ordered]
 
 
 def with_article(system: str) -> str:

@@ -26,10 +26,12 @@ from crossforge_train.evaluation.free_alternatives import free_systems
 from crossforge_train.evaluation.guard import Guard, measure_guard
 from crossforge_train.evaluation.outcome import TrainingCurves, make_report
 from crossforge_train.evaluation.proof import Shipped, measure_shipped
+from crossforge_train.evaluation.system_orders import both_labels
 from crossforge_train.first_stage import approximated, in_words
 from crossforge_train.run_folder import EVALUATE, EvaluatedFolder
 from crossforge_train.stages.benches import split_bench
 from crossforge_train.stages.embedding import base_embeddings
+from crossforge_train.stages.orders import bench_of_both, measured_orders
 from crossforge_train.stages.rivals import free_of_run, measured_rivals, open_rivals, untrained
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.subject import Subject, opened_subject
@@ -120,7 +122,10 @@ def _measure(
         split_bench(context, collection, retriever, split, depth, passages, limits.test, limits.deep)
         for split in config.collection.test_splits
     ]
-    free = free_of_run(context, collection, approximated(retriever, None), dev, benches)
+    labels = both_labels(collection.judged_twice)
+    both = bench_of_both(config, collection, retriever, labels, dev)
+    measured_on = [*benches, *([both] if both else [])]
+    free = free_of_run(context, collection, approximated(retriever, None), dev, measured_on)
     tuned = tune(dev, subject.alone, free, measured_rivals(dev, untrained(rivals)))
     shipped = Shipped(tuned.fusion_weight, tuned.calibrator, tuned.threshold)
     splits, counts = [], context.run.collected.counts
@@ -129,11 +134,14 @@ def _measure(
         measured = measure_shipped(on, reranker, shipped, others, tuned.best_free)
         written.save_details(measured, collection)
         splits.append(measured.report)
+    orders = measured_orders(
+        both, labels, reranker, tuned.fusion_weight, free.fused(tuned.free_fusion_weight), rivals, settings.metric
+    )
     written.save_report(
         make_report(
             config.name, counts.name, settings.metric, depth, reranker.backend_name, splits,
             tuned, training_curves(history), _guard(context, reranker, depth), in_words(retriever), subject.budget,
-            counts.agreement,
+            counts.agreement, orders if collection.judged_twice else None,
         )
     )  # fmt: skip
 

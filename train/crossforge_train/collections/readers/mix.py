@@ -52,6 +52,11 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
         },
         counted=dict(sum((Counter(part.counted) for part in parts.values()), Counter())),
         agreement=next((part.agreement for part in parts.values() if part.agreement), None),
+        judged_twice=[
+            replace(pair, doc_id=_prefixed(name, pair.doc_id))
+            for name, part in parts.items()
+            for pair in part.judged_twice
+        ],
     )
 
 
