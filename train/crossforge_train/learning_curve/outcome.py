@@ -16,8 +16,8 @@ from crossforge_train.learning_curve.fitting import Curve, Form, fit_curve
 
 MORE = (100, 300, 1000)
 
-# A curve is read off up to so many times as many labels as there are. It was fitted to a range of eight times, and in
-# simulations of known curves its 95% intervals held there.
+# A curve is read off up to so many times as many labels as there are. It was fitted to a range of eight times, and
+# with known curves its intervals hold as often as they should there (benchmarks/learning_curve.py).
 FARTHEST = 4
 
 LEAST_QUERIES = 20  # on dev; with fewer, single queries draw the curve
