@@ -17,8 +17,8 @@ from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.config.query_log import QueryLogConfig
 from crossforge_train.labels.agreement import agreement, in_words
-from crossforge_train.labels.grading import Grade, Pair
-from crossforge_train.labels.judge import Judge
+from crossforge_train.labels.grading import Pair
+from crossforge_train.labels.judge import Grade, Judge
 
 
 class GradedLog(NamedTuple):

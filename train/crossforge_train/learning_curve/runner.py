@@ -34,17 +34,29 @@ def run_learning_curve(config: Config, reporter: Reporter) -> LearningCurve:
         InputError: there are too few labelled queries, the training on all of them failed, or another process works in
             the run's folder.
     """
-    # At the depth that dev chooses: how many candidates a machine reranks in time is another question.
-    config = config.model_copy(update={"package": config.package.model_copy(update={"budget_ms": None})})
+    config = _without_clock(config)
     run = RunFolder(config.folder)
     with run.taken():  # throughout: two curves of one run would be in each other's trainings
         run_stages(config, stages_until(config, COLLECT), reporter)
         *shares, whole = drawn_shares(config, run.collected.collection())
         reporter.note(f"training on all {len(whole.query_ids):,} labelled queries")
         run_stages(config, [*stages_until(config, FINETUNE), MEASURE], reporter)
+        if run.last_finetuned(config.mining.rounds).history.training.epochs < 1:
+            reporter.note(
+                "the training on all labels had no time to read them all: this is a curve of time, not of labels; "
+                "training.minutes: null makes it one of labels"
+            )
         trainings = [_train(config, share, reporter) for share in shares]
         trainings.append(Training(str(whole.share), len(whole.query_ids), run.dev_values.values))
         return _written(config, trainings)
+
+
+def _without_clock(config: Config) -> Config:
+    """At the depth and on the queries that dev calls for: what a machine does in time is another question."""
+    package = config.package.model_copy(update={"budget_ms": None})
+    return config.model_copy(
+        update={"package": package, "evaluation": config.evaluation.model_copy(update={"minutes": None})}
+    )
 
 
 def _train(base: Config, share: Share, reporter: Reporter) -> Training:
