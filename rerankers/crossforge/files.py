@@ -126,9 +126,14 @@ def decoded(content: bytes, source: str) -> str:
         raise _not_utf8(content.splitlines(), source) from None
 
 
+def is_utf16(content: bytes) -> bool:
+    """Whether the first bytes of a file say that it is UTF-16."""
+    return content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
 def _not_utf8(lines: Iterable[bytes], source: str) -> InputError:
     for number, line in enumerate(lines, start=1):
-        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if number == 1 and is_utf16(line):
             return InputError(f"{source}: UTF-16 text; save it as UTF-8")
         try:
             line.decode(ENCODING)

@@ -93,7 +93,8 @@ def test_qrels_without_a_header_are_read_too(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "qid\tcid\tscore\n", "query-id\tQ0\tcorpus-id\tscore\n", "Query-ID\tDoc\tRel\n"]
+    "header",
+    ["", "\n\nqid\tcid\tscore\n", "qid\tcid\tscore\n", "query-id\tQ0\tcorpus-id\tscore\n", "Query-ID\tDoc\tRel\n"],
 )
 def test_any_words_in_the_first_line_are_a_header(folder: Path, header: str) -> None:
     (folder / "qrels" / "test.tsv").write_text(f"{header}q2\td2\t2\n")

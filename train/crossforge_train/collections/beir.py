@@ -123,16 +123,15 @@ def read_qrels(path: Path) -> Iterator[Judgement]:
     Raises:
         InputError: the file cannot be read, or a line has another number of columns or no whole number as its label.
     """
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
+    rows = ((number, line) for number, line in enumerate(read_lines(path), start=1) if line.strip())
+    for position, (number, line) in enumerate(rows):
         where, cells = f"{path}, line {number}", line.rstrip("\r\n").split("\t")
         if len(cells) not in (3, 4):
             raise InputError(
                 f"{where}: {len(cells)} tab-separated columns; expected query-id, corpus-id, score, or TREC's four"
             )
         query_id, *_, doc_id, label = cells
-        if number > 1 or is_number(label):
+        if position or is_number(label):
             yield Judgement(where, query_id, doc_id, whole_number(label, where))
 
 

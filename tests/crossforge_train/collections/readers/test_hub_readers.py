@@ -1,5 +1,6 @@
 """Data sets of a hub and of `ir_datasets`, read by the real libraries: from a small local hub, and offline."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -29,7 +30,7 @@ configs:
 ---
 """
 SHEET = """---
-configs: [{config_name: sheet, data_files: [{split: train, path: sheet.csv}]}]
+configs: [{config_name: sheet, data_files: [{split: test, path: more.csv}, {split: train, path: sheet.csv}]}]
 ---
 """
 COLLECTION = {"corpus": "corpus", "queries": "queries", "qrels": "judged"}
@@ -42,7 +43,9 @@ from crossforge_train.config.sources import AnySource
 for line in sys.stdin:
     try:
         found = read_source(AnySource(datasets=json.loads(line)))
-        print(json.dumps({"documents": len(found.corpus), "queries": found.queries, "splits": found.splits}))
+        held = {"documents": len(found.corpus), "queries": found.queries, "splits": found.splits}
+        held |= {"texts": [document.text for document in found.corpus.values()], "fields": found.query_fields}
+        print(json.dumps(held))
     except InputError as error:
         print(json.dumps({"error": str(error)}))
 """
@@ -129,7 +132,8 @@ def test_a_hub_id_is_fetched_and_from_then_on_read_without_the_hub(
     pairs, whole = {"path": "owner/name", "config": "pairs"}, {"path": "owner/name", **COLLECTION}
     first = read_apart(pairs, whole, HF_ENDPOINT=hub, HF_HUB_OFFLINE="0")
     assert {split: len(qrels) for split, qrels in first[0]["splits"].items()} == {"train": 2, "test": 1}
-    assert first[1] == {"documents": 2, "queries": {"q1": "what", "q2": "why"}, "splits": SPLITS}
+    assert (first[1]["documents"], first[1]["splits"]) == (2, SPLITS)
+    assert first[1]["queries"] == {"q1": "what", "q2": "why"}
     nothing = {"path": "owner/other"}
     again = read_apart(pairs, whole, nothing, HF_ENDPOINT=hub, HF_HUB_OFFLINE="1")
     assert again[:2] == first
@@ -145,9 +149,51 @@ def test_csv_of_the_hub_stays_what_it_is_without_the_hub_too(
     repository.mkdir()
     (repository / "README.md").write_text(SHEET)
     (repository / "sheet.csv").write_text("query,text\nnull,007\n12,NA\n")
+    (repository / "more.csv").write_text("query,text\n1,2\n")  # of another type, by the library's guess
     for offline in ("0", "1"):
         (found,) = read_apart({"path": "owner/name", "config": "sheet"}, HF_ENDPOINT=hub, HF_HUB_OFFLINE=offline)
-        assert set(found["queries"].values()) == {"null", "12"}
+        assert set(found["queries"].values()) == {"null", "12", "1"}
+
+
+DAYS = [{"query": "2024-01-05", "text": "2024-01-06", "when": "2024-01-07T10:00:00Z", "n": 7}]
+WORDS = [{"query": "2024-01-05 or so", "text": "2024", "when": "never", "n": 8}]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(DAYS, DAYS, id="guessed to be times"),
+        pytest.param(WORDS, DAYS, id="guessed to be texts, then times that would be written otherwise"),
+        pytest.param(DAYS, WORDS, id="guessed to be times, which what follows is not"),
+    ],
+)
+def test_json_of_the_hub_stays_what_it_is_without_the_hub_too(
+    hub: str, repository: Path, read_apart: Callable[..., list[dict[str, Any]]], first: list, second: list
+) -> None:
+    write_lines(repository / "pairs/train.jsonl", first)
+    (repository / "pairs/test.jsonl").unlink()
+    (repository / "pairs/test.jsonl.gz").write_bytes(gzip.compress(json.dumps(second[0]).encode()))
+    (repository / "README.md").write_text(
+        README.replace("test.jsonl}]\n- config_name: corpus", "test.jsonl.gz}]\n- config_name: corpus")
+    )
+    source = {"path": "owner/name", "config": "pairs"}
+    for offline in ("0", "1"):
+        (found,) = read_apart(source, HF_ENDPOINT=hub, HF_HUB_OFFLINE=offline)
+        rows = (first[0], second[0])
+        assert sorted(found["queries"].values()) == sorted(row["query"] for row in rows)
+        assert set(found["texts"]) == {row["text"] for row in rows}
+        fields = [(held["when"], held["n"]) for held in found["fields"].values()]
+        assert sorted(fields) == sorted((row["when"], row["n"]) for row in rows)
+
+
+def test_a_configuration_that_the_hub_no_longer_has_is_told(
+    hub: str, repository: Path, read_apart: Callable[..., list[dict[str, Any]]]
+) -> None:
+    source = {"path": "owner/name", "config": "pairs"}
+    assert "queries" in read_apart(source, HF_ENDPOINT=hub, HF_HUB_OFFLINE="0")[0]
+    (repository / "README.md").write_text(README.replace("config_name: pairs", "config_name: others"))
+    (found,) = read_apart(source, HF_ENDPOINT=hub, HF_HUB_OFFLINE="0", HF_HUB_CACHE=str(repository.parent / "anew"))
+    assert "'others'" in found["error"]
 
 
 def test_what_the_hub_does_not_have_is_told_in_one_line(

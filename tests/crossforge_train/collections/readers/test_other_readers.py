@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import sys
 from pathlib import Path
 
@@ -201,14 +202,20 @@ def test_texts_of_csv_files_stay_what_they_are(tmp_path: Path) -> None:
 LOOKS = ["2024-01-05", "2024-01-05 10:00:00", "2024-01-05T10:00:00Z", "007", "1e5", "true", "null", "NaN", "12"]
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz", "train.json", "train.csv", "train.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    ["train.jsonl", "train.jsonl.gz", "train.json", "train.jsonl.xz", "train.csv", "train.csv.xz", "train.parquet"],
+)
 @pytest.mark.parametrize("text", LOOKS)
 def test_a_text_stays_what_it_is_in_files_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
     rows = [{"query": text, "text": text, "when": text}]
     if name == "train.json":
         (tmp_path / name).write_text(json.dumps(rows))
     else:
-        write_table(tmp_path / name, rows)
+        table = write_table(tmp_path / name.removesuffix(".xz"), rows)
+    if name.endswith(".xz"):  # which the library alone unpacks
+        (tmp_path / name).write_bytes(lzma.compress(table.read_bytes()))
+        table.unlink()
     found = read(datasets=str(tmp_path))
     assert by_text(found) == {text: {text: 1}}
     assert list(found.query_fields.values()) == [{"when": text}]
@@ -252,6 +259,18 @@ def test_json_files_may_differ_in_their_columns_and_hold_other_things_than_texts
 def test_a_json_file_that_cannot_be_read_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "train.json").write_text(content)
     assert f"{tmp_path}/{message}" in problem(datasets=str(tmp_path))
+
+
+def test_a_split_of_csv_may_hold_numbers_alone(tmp_path: Path) -> None:
+    write_table(tmp_path / "train.csv", [{"query": "1", "text": "2.50"}])
+    write_table(tmp_path / "test.csv", [{"query": "one", "text": "two"}])
+    found = read(datasets=str(tmp_path))
+    assert (by_text(found), by_text(found, "test")) == ({"1": {"2.50": 1}}, {"one": {"two": 1}})
+
+
+def test_csv_in_utf16_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes("query,text\na,b\n".encode("utf-16"))
+    assert problem(datasets=str(tmp_path)).endswith("(UTF-16 text; save it as UTF-8)")
 
 
 def test_a_column_of_a_long_csv_file_may_begin_with_numbers(tmp_path: Path) -> None:

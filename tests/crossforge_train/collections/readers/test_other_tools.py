@@ -67,6 +67,12 @@ def test_what_is_relevant_and_what_is_given_as_negatives(tmp_path: Path, kind: s
     assert len(found.corpus) == 4
 
 
+def test_binary_texts_in_lists_of_parquet_are_texts(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "t.parquet", [{"query": b"q", "pos": [b"a"], "neg": [b"z", b"y"]}])
+    found = read(flag_embedding=path)
+    assert (by_text(found), negatives(found)) == ({"q": {"a": 1}}, {"q": ["z", "y"]})
+
+
 def test_ids_titles_and_fields_are_kept(tmp_path: Path) -> None:
     found = read(tevatron=write(tmp_path / "t.jsonl", PASSAGES))
     assert found.splits == {"train": {"7": {"1": 1, "2": 1}}}

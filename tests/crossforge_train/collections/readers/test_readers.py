@@ -72,6 +72,9 @@ def test_byte_order_marks_change_nothing(tmp_path: Path, suffix: str) -> None:
     assert by_text(read(pairs=path)) == {"q one": {"text a": 1}}
 
 
+OTHER_NEGATIVES = ["neg1", "negative_text", "hard negatives", "Hard-Negative-2", "negative_document", "rejected"]
+
+
 @pytest.mark.parametrize(
     ("row", "columns", "column"),
     [
@@ -79,6 +82,7 @@ def test_byte_order_marks_change_nothing(tmp_path: Path, suffix: str) -> None:
         ({"query": "q", "pos": ["a", "b"], "neg": ["c"]}, {}, "neg"),
         ({"anchor": "q", "positive": "a", "negative": "c"}, {"query": "anchor", "text": "positive"}, "negative"),
         ({"query": "q", "text": "a", "hard_negative_1": "c"}, {}, "hard_negative_1"),
+        *(({"query": "q", "text": "a", name: "c"}, {}, name) for name in OTHER_NEGATIVES),
     ],
 )
 def test_irrelevant_texts_that_nothing_reads_are_told(tmp_path: Path, row: dict, columns: dict, column: str) -> None:

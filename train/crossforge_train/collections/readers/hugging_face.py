@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crossforge.errors import InputError
-from crossforge.files import sha256
+from crossforge.files import is_utf16, sha256
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
-from crossforge_train.collections.readers.json_files import JsonTable, json_tables
+from crossforge_train.collections.readers.json_files import JsonTable, json_tables, opened_files
+from crossforge_train.collections.readers.kept_files import KeptFiles
 from crossforge_train.collections.readers.labelled import read_labelled
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.tables import Row, row_of
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     Table: TypeAlias = Dataset | JsonTable
 
 _SAVED = ("dataset_dict.json", "state.json")
+# By position, since the same options have to do for any file: of more columns than a table has.
+_CSV_AS_TEXT = {"converters": dict.fromkeys(range(10_000), str), "keep_default_na": False}
 
 
 def read_datasets(source: DatasetsSource) -> Collection:
@@ -102,9 +106,15 @@ def _load(source: DatasetsSource, config: str | None) -> Mapping[str, Table]:
         raise
     except Exception as error:  # the library and what it reads with raise many kinds; all mean "cannot be loaded"
         place = f"{source.path}, {config}" if config else source.path
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise InputError(f"{place}: not a data set that can be loaded ({reason})") from None
+        raise InputError(f"{place}: not a data set that can be loaded ({_reason(error)})") from None
     return loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    if isinstance(cause, UnicodeDecodeError) and is_utf16(cause.object):
+        return "UTF-16 text; save it as UTF-8"
+    return " ".join(str(cause).split())
 
 
 def _as_it_stands(place: str, config: str | None, revision: str | None = None) -> Any:
@@ -114,15 +124,28 @@ def _as_it_stands(place: str, config: str | None, revision: str | None = None) -
     def load(**options: Any) -> Any:
         return datasets.load_dataset(place, config, revision=revision, **options)
 
-    # Guesses differ within a file and then fail, so one row of a folder has to do; of the hub, all is needed offline.
-    builder = datasets.load_dataset_builder(place, config) if Path(place).exists() else None
-    if builder is not None and builder.name == "json" and (tables := json_tables(builder.config.data_files)):
-        return tables
-    loaded = load(nrows=1) if builder is not None and builder.name == "csv" else load()
-    table = next(iter(loaded.values()))
-    if table.info.builder_name != "csv":
-        return loaded
-    return load(converters=dict.fromkeys(table.column_names, str), keep_default_na=False)
+    kept = KeptFiles(place, config, revision)
+    try:
+        builder = datasets.load_dataset_builder(place, config, revision=revision)
+    except (ConnectionError, ValueError) as error:
+        if isinstance(error, ValueError) and "find cache" not in str(error):
+            raise
+        # Without the hub, what was fetched before is read again: JSON, or CSV, by the options that it was read with.
+        if files := kept.read():
+            return json_tables(files)
+        with suppress(Exception):
+            return load(**_CSV_AS_TEXT)
+        raise
+    kind = builder.info.builder_name or builder.name
+    if kind == "csv":
+        return load(**_CSV_AS_TEXT)
+    if kind != "json":
+        return load()
+    if Path(place).exists():
+        return json_tables(opened_files(builder.config.data_files))
+    if not builder.config.data_files:
+        raise InputError(f"{place}: the hub is out of reach, and what the library kept of it was changed by guesses")
+    return json_tables(kept.write(opened_files(builder.config.data_files)))
 
 
 READER = Reader(read_datasets, depends_on)

@@ -33,20 +33,31 @@ class JsonTable:
             yield from _listed(path) if _is_list(path) else (row for _, row in read_jsonl(path))
 
 
-def json_tables(data_files: Mapping[Any, Sequence[str]]) -> Mapping[str, JsonTable] | None:
-    """The table of each split of a folder on this machine; None if the library alone knows how to open a file.
-
-    Args:
-        data_files: the files of each split, as a builder of the library lists them.
+def json_tables(files: Mapping[str, Sequence[Path]]) -> dict[str, JsonTable]:
+    """The table of each split, given its files.
 
     Raises:
         InputError: a file is not JSON.
     """
-    splits = {str(split): [Path(name) for name in names] for split, names in data_files.items()}
-    known = all(
-        path.name.lower().removesuffix(".gz").endswith(_SUFFIXES) for paths in splits.values() for path in paths
-    )
-    return {split: JsonTable(paths) for split, paths in splits.items()} if known else None
+    return {split: JsonTable(paths) for split, paths in files.items()}
+
+
+def opened_files(data_files: Mapping[Any, Sequence[str]]) -> dict[str, list[Path]]:
+    """Where the files of each split lie, fetched if they are a hub's, and unpacked unless they are read packed.
+
+    Args:
+        data_files: places of the files, as a builder of the `datasets` library lists them.
+    """
+    return {str(split): [path for place in places for path in _opened(place)] for split, places in data_files.items()}
+
+
+def _opened(place: str) -> Iterator[Path]:
+    import datasets
+
+    manager = datasets.DownloadManager()
+    here = place if Path(place).is_file() else manager.download(place)
+    plain = place.lower().removesuffix(".gz").endswith(_SUFFIXES)
+    return map(Path, [here] if plain else manager.iter_files(manager.extract(here)))
 
 
 def _is_list(path: Path) -> bool:

@@ -23,8 +23,12 @@ from crossforge_train.collections.readers.tables import Row, label_cell, other_c
 from crossforge_train.config.sources import PairColumns, PairsSource, TripleColumns, TriplesSource
 
 _ID_DIGITS = 20
-# What others call their columns of irrelevant texts: neg, negatives, hard_negative_1, negative_passages.
-_NEGATIVES = re.compile(r"(hard_?)?(neg|negative)s?(_(\d+|docs|texts|passages|ctxs))?", re.IGNORECASE)
+# What others call their columns of irrelevant texts: neg, negatives, hard_negative_1, negative_passages, rejected.
+_NEGATIVES = re.compile(
+    r"(hard[ _-]?)?(neg|negative)s?([ _-]?(\d+|(doc|document|text|passage|ctx|context|sample|response)s?))?"
+    r"|rejected([ _-]?responses?)?",
+    re.IGNORECASE,
+)
 
 
 class _Example(NamedTuple):

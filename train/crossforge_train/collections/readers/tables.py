@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 def row_of(where: str, values: Mapping[str, Any]) -> Row:
-    """A row of typed columns, where texts may be bytes in UTF-8."""
+    """A row of typed columns, where texts, also those in lists, may be bytes in UTF-8."""
     return Row(where, {name: _as_text(value) for name, value in values.items()})
 
 
@@ -133,6 +133,10 @@ def _cell(row: Row, column: str) -> Any:
 
 
 def _as_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_text(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_text(item) for key, item in value.items()}
     try:
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:  # an image, say
