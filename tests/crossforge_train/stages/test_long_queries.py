@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support import Recorder, toy_config
+from support import Recorder, toy_config, write_lines
 
 from crossforge import Reranker, RetrieveAndRerank
+from crossforge.errors import InputError
 from crossforge.pipeline import load_first_stage
 from crossforge.runs import read_run
 from crossforge_train.config.loading import load_config
@@ -58,3 +59,26 @@ def test_long_queries_are_ranked_in_proof_and_app_alike(
     served = app(f"{LONG}test test")
     assert not served.reranked
     assert [found.doc_id for found in served] == [found.doc_id for found in proven]
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_split_that_cannot_be_read_at_all_is_told_before_training(
+    quickly: None, tmp_path: Path, toy_collection: Path, tiny_encoder: Path, split: str
+) -> None:
+    folder = shutil.copytree(toy_collection, tmp_path / "toy")
+    lines = (folder / "qrels" / "train.tsv").read_text().splitlines(keepends=True)
+    (folder / "qrels" / "dev.tsv").write_text("".join([lines[0], *lines[-12:]]))
+    (folder / "qrels" / "train.tsv").write_text("".join(lines[:-12]))
+    held_out = {line.split("\t")[0] for line in (folder / "qrels" / f"{split}.tsv").read_text().splitlines()}
+    queries = [json.loads(line) for line in (folder / "queries.jsonl").read_text().splitlines()]
+    write_lines(
+        folder / "queries.jsonl",
+        [{**query, "text": LONG + query["text"]} if query["_id"] in held_out else query for query in queries],
+    )
+    config = load_config(toy_config(tmp_path, folder, tiny_encoder), ["collection.dev=dev"])
+    reporter = Recorder()
+    message = rf"split {split}: none of its {len(held_out) - 1} queries leaves room for a document in 48 tokens; raise"
+    with pytest.raises(InputError, match=message):
+        run_stages(config, STAGES, reporter)
+    assert reporter.stages_that("started")[-1] == "finetune"
+    assert not any("training starts" in note for note in reporter.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from datasets import Dataset
@@ -62,7 +63,7 @@ def prepare(task: TrainingTask) -> Work:
     """Prepare the model (with a fresh head if it has none), the training rows, and the model's dev evaluator.
 
     Raises:
-        InputError: every query is too long to be read, or the config needs a teacher and there is none.
+        InputError: every query of a split is too long to be read, or the config needs a teacher and there is none.
     """
     config, reporter, base_model, collection = task.config, task.reporter, task.base_model, task.collection
     picker = Picker(task.files.picked, config.training, reporter)
@@ -73,7 +74,9 @@ def prepare(task: TrainingTask) -> Work:
             "max_length", lambda: pick_max_length(pair_lengths(task.groups(), collection, base_model, limit), limit)
         )
     )
-    tokenizer = pair_tokenizer(base_model, max_length)
+    tokenizer, dev = pair_tokenizer(base_model, max_length), config.collection.dev_split
+    measured = (dev, *config.collection.test_splits)
+    _require_readable(tokenizer, {split: collection.split_queries(split) for split in measured})
     start = starting_model(task, fitting_pairs(task.groups(), collection, tokenizer, config.seed), max_length)
     set_seed(config.seed)  # before a fresh head is initialised
     lora = LoraConfig(**adapters) if isinstance(adapters, dict) else adapters
@@ -88,7 +91,6 @@ def prepare(task: TrainingTask) -> Work:
     if rows.cut:
         read = "the best-matching window" if config.training.long_documents == "best_window" else "the beginning"
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
-    dev = config.collection.dev_split
     by_people, dev_queries = judged_by_people(collection, dev), len(collection.qrels(dev))
     shares = picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
     merges = len(tried_shares(shares)) if start.head != "fresh" else 0
@@ -98,6 +100,16 @@ def prepare(task: TrainingTask) -> Work:
     training = picker.training()
     evaluator = DevEvaluator(pipeline, _dev_set(task, training.dev_queries), reporter)
     return Work(task, start, model, pipeline, rows, evaluator, training)
+
+
+def _require_readable(tokenizer: PairTokenizer, splits: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise `InputError` for a split on which nothing could be chosen or measured, before hours of training."""
+    for split, queries in splits.items():
+        if not any(map(tokenizer.fits, queries.values())):
+            raise InputError(
+                f"split {split}: none of its {len(queries):,} queries leaves room for a document in "
+                f"{tokenizer.max_length} tokens; raise training.max_length, or shorten the queries"
+            )
 
 
 def _pipeline(task: TrainingTask, model: CrossEncoder, max_length: int, *, bf16: bool) -> RetrieveAndRerank:
