@@ -48,7 +48,7 @@ def json_metadata(metadata: Mapping[str, Any], whose: str) -> dict[str, Any]:
     for key, value in metadata.items():
         try:
             text = json.dumps(value, default=_json_value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{whose}: its metadata {key!r} cannot be stored ({error})") from None
         found[str(key)] = json.loads(text, parse_constant=lambda _: None)
     return found

@@ -22,6 +22,8 @@ PROOF_FILE = "evaluation/report.json"
 KIND = "crossforge-reranker"
 SCHEMA_VERSION = 2  # 2: calibrators may hold knots
 
+_MOST = 2**31 - 1  # what tokenizers and arrays count up to
+
 # Files that loading a package reads if they exist.
 _LOADED = (
     "config.json",
@@ -151,8 +153,8 @@ def _parse(value: Any, path: Path) -> Manifest:
     return manifest
 
 
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_count(value: object, least: int = 1, most: int = _MOST) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_number(value: object, least: float = -sys.float_info.max, most: float = sys.float_info.max) -> bool:
@@ -162,14 +164,13 @@ def _is_number(value: object, least: float = -sys.float_info.max, most: float = 
 
 def _are_knots(knots: object) -> bool:
     """Whether these are non-decreasing (logit, probability) points, as interpolation assumes."""
-    try:
-        points = np.asarray(knots, dtype=np.float64)
-    except (TypeError, ValueError):
+    if not isinstance(knots, list | tuple) or not all(isinstance(knot, list | tuple) for knot in knots):
         return False
+    if not all(len(knot) == 2 and all(map(_is_number, knot)) for knot in knots):
+        return False
+    points = np.asarray(knots, dtype=np.float64)
     if not points.size:
         return True
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        return False
     return bool((np.diff(points, axis=0) >= 0).all() and points[0, 1] >= 0 and points[-1, 1] <= 1)
 
 
@@ -181,7 +182,11 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
     """Name of the first field whose value this version would not have written, or None."""
 
     def is_entry(value: object) -> bool:
-        return isinstance(value, Mapping) and _is_count(value.get("size"), 0) and isinstance(value.get("sha256"), str)
+        return (
+            isinstance(value, Mapping)
+            and _is_count(value.get("size"), 0, sys.maxsize)
+            and isinstance(value.get("sha256"), str)
+        )
 
     tables = (manifest.verdict, manifest.metrics, manifest.agreement, manifest.versions, manifest.files)
     checks = {

@@ -139,6 +139,8 @@ def test_a_manifest_without_a_needed_entry_is_refused(package, key):
         {"calibrator": {"slope": "steep", "intercept": 0}},
         {"max_length": True},
         {"depth": 0},
+        *({name: 10**30} for name in ("max_length", "depth", "passages")),
+        *({"calibrator": {"slope": 1, "intercept": 0, "knots": knots}} for knots in ("01", [["0", "1"]], [[0, True]])),
         *({"fusion_weight": weight} for weight in (7, -1, math.nan, math.inf, 10**400)),
         *({"threshold": threshold} for threshold in (math.nan, math.inf, 5, -0.1, True)),
         *({"schema_version": version} for version in (0, True, -1)),

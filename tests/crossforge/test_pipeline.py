@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -246,6 +247,13 @@ def test_metadata_that_cannot_be_saved_is_named_with_its_document(tmp_path, rera
     with pytest.raises(InputError, match=r"^document 'x': its metadata 'owner' cannot be stored \(object is no type"):
         search.save(tmp_path / "search")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_metadata_that_is_nested_too_deeply_is_named_with_its_document(tmp_path, reranker):
+    deep = reduce(lambda inner, _: [inner], range(20_000), [])
+    search = RetrieveAndRerank.from_documents([Document("x", "bread", metadata={"tree": deep})], reranker)
+    with pytest.raises(InputError, match=r"^document 'x': its metadata 'tree' cannot be stored"):
+        search.save(tmp_path / "search")
 
 
 def test_documents_with_lone_surrogates_can_be_saved(tmp_path, reranker):

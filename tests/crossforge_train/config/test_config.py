@@ -256,12 +256,20 @@ def test_yaml_that_python_cannot_hold_is_told_in_one_short_line(tmp_path: Path, 
     [
         ("seed=-1", "seed: Input should be greater than or equal to 0"),
         (f"seed={10**30}", "seed: Input should be less than 4294967296"),
+        (f"seed=0x{'f' * 5000}", "less than 4294967296 (found a number of too many digits)"),
+        (f"training.loss=0x{'f' * 5000}", "training.loss"),
+        (f"seed={'x' * 5000}", "xxx…)"),
         ("training.learning_rate=.inf", "training.learning_rate: Input should be a finite number"),
         ("training.weight_decay=.nan", "training.weight_decay: Input should be a finite number"),
     ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path, override: str, complaint: str) -> None:
     assert complaint in problem(written(tmp_path, MINIMAL), (override,))
+
+
+@pytest.mark.parametrize("override", ['base_model="a\\0b"', 'collection={pairs: "a\\0b"}', 'runs="\\0"'])
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path, override: str) -> None:
+    assert "holds the character 0" in problem(written(tmp_path, MINIMAL), (override,))
 
 
 def test_overrides_replace_and_add_keys(tmp_path: Path) -> None:

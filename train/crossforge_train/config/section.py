@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
@@ -13,6 +14,15 @@ class Section(BaseModel):
     """Settings that cannot change; a key that is not among them is an error, and so is a number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_null(cls, value: Any) -> Any:
+        """Refuse the character 0, which no file's name, id or hub id can hold."""
+        held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(one, str | Path) and "\0" in str(one) for one in held):
+            raise ValueError("holds the character 0, which nothing can be called by")
+        return value
 
     @classmethod
     def known_keys(cls) -> list[str]:

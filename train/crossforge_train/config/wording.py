@@ -14,6 +14,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.config.section import Section
 
 _LITERALS = re.compile(r"'([^']*)'")  # how pydantic's message names the values that a key may have
+_LONGEST = 200  # characters of a value that a message repeats
 
 
 def explain(error: ValidationError) -> str:
@@ -66,12 +67,24 @@ def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -
         return f"unknown key {key}; {hint}"
     if kind == "missing":
         return f"{key} is missing"
-    if kind == "literal_error" and (close := difflib.get_close_matches(str(value), _LITERALS.findall(message), 1, 0.5)):
-        return f"{key}: no value {value!r}; did you mean {close[0]}?"
+    if kind == "literal_error" and (
+        close := difflib.get_close_matches(
+            value if isinstance(value, str) else _shown(value), _LITERALS.findall(message), 1, 0.5
+        )
+    ):
+        return f"{key}: no value {_shown(value)}; did you mean {close[0]}?"
     message = message.removeprefix("Value error, ")
     if not key:
         return message
-    return f"{key}: {message}" if kind == "value_error" else f"{key}: {message} (found {value!r})"
+    return f"{key}: {message}" if kind == "value_error" else f"{key}: {message} (found {_shown(value)})"
+
+
+def _shown(value: Any) -> str:
+    try:
+        found = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of too many digits"
+    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}…"
 
 
 def _known_keys(parents: Iterable[str]) -> list[str]:
