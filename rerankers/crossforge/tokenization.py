@@ -15,8 +15,10 @@ from crossforge.prompts import Prompts, with_prompts
 
 # With less room than this for the document, a score says nothing about it.
 MIN_DOCUMENT_TOKENS = 8
-# Characters of a text that are tokenized for each token that fits; a text of longer tokens is tokenized whole.
+# Characters of a text that are tokenized for each token that fits; of a text of longer tokens, more.
 CHARACTERS = 32
+# How many times as much is tokenized next where that was too little.
+_MORE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,12 @@ class PairTokenizer:
     def spans(self, text: str, most: int | None = None) -> list[tuple[int, int]]:
         """The (start, end) character spans of a text's tokens, special ones excluded; of the first `most` at least."""
         text = cleaned(text)
-        if most is not None and (end := most * CHARACTERS) < len(text):
+        end = len(text) if most is None else most * CHARACTERS
+        while most is not None and end < len(text):
             found = self._plain.encode(text[:end], add_special_tokens=False).offsets
             if len(found) > most and _is_far_from(end, found[most - 1][1]):
                 return list(found[:most])
+            end *= _MORE
         return list(self._plain.encode(text, add_special_tokens=False).offsets)
 
     def document_room(self, query: str) -> int:
@@ -102,12 +106,19 @@ class PairTokenizer:
         # Every token covers at least one byte, so short queries need not be tokenized.
         if len(cleaned(query).encode()) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
             return True
-        return self.document_room(query) >= MIN_DOCUMENT_TOKENS
+        return not self._is_endless(query) and self.document_room(query) >= MIN_DOCUMENT_TOKENS
+
+    def _is_endless(self, query: str) -> bool:
+        """Whether the beginning of the query alone says that it does not fit: no more of it is tokenized."""
+        return len(query) > self.max_length * CHARACTERS and len(self.spans(query, self.max_length)) >= self.max_length
 
     def require_room(self, query: str) -> None:
         """Raise `InputError` unless `fits(query)`."""
         if not self.fits(query):
-            used = self.max_length - self._special_tokens - self.document_room(query)
+            if self._is_endless(query):
+                used = f"more than {self.max_length}"
+            else:
+                used = str(self.max_length - self._special_tokens - self.document_room(query))
             raise InputError(
                 f"the query has {used} tokens and the model reads {self.max_length} for query and document together: "
                 f"shorten the query ({query[:40]!r}…)"
@@ -162,17 +173,19 @@ def read_tokenizer(tokenizer_file: Path) -> Any:
 
 def _encoded(tokenizer: Any, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Any]:
     """Encode texts or pairs, of whose last texts no more is tokenized than can be read, however long they are."""
-    end = max_length * CHARACTERS
-    found = tokenizer.encode_batch([_given(*before, last[:end]) for *before, last in texts])
-    undecided = [
-        position
-        for position, (*before, last) in enumerate(texts)
-        if len(last) > end and not _is_decided(found[position], len(before), end)
-    ]
-    whole = tokenizer.encode_batch([_given(*texts[position]) for position in undecided])
-    for position, encoding in zip(undecided, whole, strict=True):
-        found[position] = encoding
-    return found  # type: ignore[no-any-return]
+    found: list[Any] = [None] * len(texts)
+    undecided, end = list(range(len(texts))), max_length * CHARACTERS
+    while undecided:
+        cut = [_given(*texts[position][:-1], texts[position][-1][:end]) for position in undecided]
+        for position, encoding in zip(undecided, tokenizer.encode_batch(cut), strict=True):
+            found[position] = encoding
+        undecided = [
+            position
+            for position in undecided
+            if len(texts[position][-1]) > end and not _is_decided(found[position], len(texts[position]) - 1, end)
+        ]
+        end *= _MORE
+    return found
 
 
 def _given(*texts: str) -> str | tuple[str, ...]:

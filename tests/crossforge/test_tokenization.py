@@ -220,6 +220,27 @@ def test_no_more_of_a_long_document_is_tokenized_than_can_be_read(tokenizer_file
     assert 0 < sum(found.characters for found in counting) < len(LONG_TEXTS["words"]) / 10
 
 
+@pytest.mark.parametrize("text", [LONG_TEXTS["words"], "x" * 1_000 + " " + LONG_TEXTS["words"]])
+def test_no_more_of_a_long_query_is_tokenized_than_tells_that_it_does_not_fit(tokenizer_file, text):
+    tokenizer = PairTokenizer(tokenizer_file, LENGTH)
+    tokenizer._plain = Counting(tokenizer._plain)
+    assert not tokenizer.fits(text)
+    with pytest.raises(InputError, match=f"the query has more than {LENGTH} tokens"):
+        tokenizer.require_room(text)
+    assert 0 < tokenizer._plain.characters < len(text) / 2
+
+
+def test_a_long_word_at_the_beginning_is_no_reason_to_tokenize_all(tokenizer_file):
+    text = "x" * 1_000 + " " + LONG_TEXTS["words"]
+    tokenizer, alone = PairTokenizer(tokenizer_file, LENGTH), TextTokenizer(tokenizer_file, LENGTH)
+    whole = tokenizer._tokenizer.encode("boat", text).ids
+    for reads in (tokenizer, alone):
+        reads._tokenizer = Counting(reads._tokenizer)
+    assert tokenizer.encode([("boat", text)])[0].ids == whole
+    assert len(alone.encode([text])[0]) == LENGTH
+    assert 0 < tokenizer._tokenizer.characters + alone._tokenizer.characters < len(text) / 2
+
+
 @pytest.mark.parametrize("most", [1, 2, 3])
 @pytest.mark.parametrize("title", ["", "boat", "sail " * 2_000])
 def test_the_first_windows_are_those_of_the_whole_document(tokenizer, most, title):
