@@ -15,6 +15,7 @@ from crossforge.loading import Parts, pair_tokenizer, token_limit
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
+from crossforge.tokenization import PairTokenizer
 from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
