@@ -11,7 +11,7 @@ from support import Recorder
 
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.loading import load_config
-from crossforge_train.evaluation.query_limits import LEAST, QueryLimits, limits_within
+from crossforge_train.evaluation.query_limits import LEAST_DEV, LEAST_TEST, QueryLimits, limits_within
 from crossforge_train.report.files import read_report
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
@@ -49,7 +49,7 @@ def test_the_time_is_kept_as_far_as_the_least_allows(seconds: float, dev: int, t
     found = limits(seconds, dev, tests, depth)
     measured = [min(dev, found.dev or dev), *(min(queries, found.test or queries) for queries in tests)]
     cost = sum(measured) + found.deep * len(tests) * (200 - depth) / depth
-    floors = [min(LEAST, queries) for queries in (dev, *tests)]
+    floors = [min(LEAST_DEV, dev), *(min(LEAST_TEST, queries) for queries in tests)]
     assert seconds * cost <= 15 * 60 * 1.001 or any(
         count == floor for count, floor in zip(measured, floors, strict=True)
     )
@@ -69,9 +69,10 @@ def test_a_run_measures_what_the_time_allows_and_says_so(
         Recorder(),
     )
     monkeypatch.setattr("crossforge_train.stages.subject.query_seconds", lambda *_: 1e6)
-    monkeypatch.setattr("crossforge_train.evaluation.query_limits.LEAST", 3)
+    monkeypatch.setattr("crossforge_train.evaluation.query_limits.LEAST_DEV", 3)
+    monkeypatch.setattr("crossforge_train.evaluation.query_limits.LEAST_TEST", 4)
     run_stages(config, stages_until(config, "evaluate"), notes)
     report = read_report(config.folder / "evaluate")
-    assert [split.queries for split in report.splits] == [3]
+    assert [split.queries for split in report.splits] == [4]
     (note,) = [note for note in notes.notes if "evaluation.minutes" in note]
-    assert note == "evaluation.minutes: queries measured in 1: dev 3 of 17, test 3 of 24"
+    assert note == "evaluation.minutes: queries measured in 1: dev 3 of 17, test 4 of 24"

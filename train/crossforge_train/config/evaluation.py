@@ -66,7 +66,7 @@ class EvaluationConfig(Section):
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         MINUTES,
         description="most minutes that reranking dev and test queries may take where their numbers are `auto`, by a "
-        "timed sample on this machine; 50 queries a split are always measured; `null`: no limit",
+        "timed sample on this machine; 50 dev queries and 100 of a test split are always measured; `null`: no limit",
     )
     max_queries: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         "auto",

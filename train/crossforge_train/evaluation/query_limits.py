@@ -10,7 +10,8 @@ from crossforge.reranker import Reranker
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.systems import Bench
 
-LEAST = 50  # a report warns that fewer queries show large differences only
+LEAST_DEV = 50
+LEAST_TEST = 100  # with fewer, only large differences show, and the verdict is a TIE whatever was trained
 TIMED = 6
 _LEAST_DEEP = 10
 _DEEPER = 0.2  # share of the time for the part of the depth curve that is deeper than what ships
@@ -47,7 +48,9 @@ def query_seconds(bench: Bench, reranker: Reranker) -> float:
 def limits_within(
     settings: EvaluationConfig, seconds: float, depth: int, dev: int, tests: Sequence[int]
 ) -> QueryLimits:
-    """The limits for `evaluation.minutes`; what the config sets stays as it is, and 50 queries are always measured.
+    """The limits for `evaluation.minutes`; what the config sets stays as it is.
+
+    50 queries of dev and 100 of each test split are measured, whatever they take.
 
     Args:
         settings: the config section.
@@ -67,14 +70,18 @@ def limits_within(
     rest = in_time - deep * max(0.0, deeper)
     if dev + sum(tests) <= rest:
         return QueryLimits(most.dev, most.test, deep)
-    dev_limit = most.dev if settings.max_dev_queries != "auto" else _limit(rest / 3, [dev], most.dev)
+    dev_limit = most.dev
+    if settings.max_dev_queries == "auto":
+        dev_limit = _limit(max(LEAST_DEV, int(rest / 3)), [dev], most.dev)
     left = (rest - _at_most(dev, dev_limit)) / len(tests)
-    return QueryLimits(dev_limit, most.test if settings.max_queries != "auto" else _limit(left, tests, most.test), deep)
+    test_limit = most.test
+    if settings.max_queries == "auto":
+        test_limit = _limit(max(LEAST_TEST, int(left)), tests, most.test)
+    return QueryLimits(dev_limit, test_limit, deep)
 
 
-def _limit(in_time: float, splits: Sequence[int], most: int | None) -> int | None:
-    """The limit of splits of so many queries, if it is one for any of them."""
-    limit = max(LEAST, int(in_time))
+def _limit(limit: int, splits: Sequence[int], most: int | None) -> int | None:
+    """The limit, if any of the splits, of so many queries, is larger."""
     return limit if max(splits) > limit else most
 
 

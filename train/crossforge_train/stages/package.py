@@ -23,7 +23,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.dev_choices import Tuned
 from crossforge_train.evaluation.outcome import Report
-from crossforge_train.evaluation.query_limits import LEAST
+from crossforge_train.evaluation.query_limits import LEAST_DEV
 from crossforge_train.evaluation.systems import Bench
 from crossforge_train.first_stage import approximated, approximation_of, fit_first_stage, vector_part, with_query_map
 from crossforge_train.packaging.card import model_card
@@ -99,7 +99,7 @@ def _run(context: Context) -> None:
 
 def _dev(context: Context, collection: Collection, retriever: StoredRetriever, report: Report) -> Bench:
     passages, limit = _passages(context.config, report), context.config.evaluation.max_dev_queries
-    return dev_bench(context, collection, retriever, report.depth, passages, LEAST if limit == "auto" else limit)
+    return dev_bench(context, collection, retriever, report.depth, passages, LEAST_DEV if limit == "auto" else limit)
 
 
 def _passages(config: Config, report: Report) -> int:
