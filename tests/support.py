@@ -220,7 +220,7 @@ def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dic
             "head_learning_rate": 1e-2,
             "merge": [],
         },
-        "evaluation": {"depth": 20, "permutations": 1000},
+        "evaluation": {"depth": 20, "depths": [5, 20], "latency_queries": 2, "permutations": 1000},
     }
     for name, section in sections.items():
         values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section

@@ -286,7 +286,8 @@ def test_a_folder_without_documents_is_told(tmp_path: Path, crossforge: Command)
 TOY = [
     "collection.documents.dev=0.15", "collection.documents.test=0.3", "collection.documents.queries=120",
     "training.max_length=64", "training.precision=fp32", "training.groups_per_batch=4", "mining.negatives=3",
-    "evaluation.permutations=1000", "evaluation.latency_queries=0", "package.allow_regression=true",
+    "evaluation.depth=10", "evaluation.depths=[5, 10]", "evaluation.permutations=1000", "evaluation.latency_queries=0",
+    "package.allow_regression=true",
 ]  # fmt: skip
 
 

@@ -72,7 +72,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str | None], Any]:
             raise ConnectionError("Couldn't reach the Hub")
         return held[path, revision]
 
+    def load_dataset_builder(path: str, config: str | None, revision: str | None) -> Any:
+        load_dataset(path, config, revision)
+        return SimpleNamespace(info=SimpleNamespace(builder_name="parquet"), name="parquet")
+
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
     return held
 
 

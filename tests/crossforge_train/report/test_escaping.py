@@ -78,7 +78,8 @@ def _named(split: SplitReport, name: str) -> SplitReport:
 
 
 def card(name: str, results: str = "") -> str:
-    config = Config(name="toy", base_model=name, collection={"builtin": "pydocs"})
+    # A config refuses the character 0 in a name; the card is safe from it all the same.
+    config = Config(name="toy", base_model=PLAIN, collection={"builtin": "pydocs"})
     training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 1})
     counts = Counts(
         name=name, documents=1, queries={name: 1}, leaks="drop", leaking_queries={}, leakage_left=[],
@@ -87,7 +88,8 @@ def card(name: str, results: str = "") -> str:
         training, first_stage_dev=0.4, best_dev=0.5, best_step=1, steps=1, groups=1, device="cpu", cut_in_training=0,
         cut_on_dev=0, log=[],
     )  # fmt: skip
-    config = config.model_copy(update={"mining": config.mining.model_copy(update={"teacher": name})})
+    mining = config.mining.model_copy(update={"teacher": name.replace("\0", "")})
+    config = config.model_copy(update={"base_model": name, "mining": mining})
     return model_card(config, counts, history, first_stage=name, why=name, results=results, version="1.0")
 
 

@@ -432,6 +432,7 @@ def test_queries_that_leave_no_room_for_a_document_are_refused_where_there_is_no
 ) -> None:
     from crossforge.tokenization import PairTokenizer
 
+    monkeypatch.setattr(preparation, "_require_readable", lambda *_: None)  # of dev and test, before
     monkeypatch.setattr(PairTokenizer, "fits", lambda self, query: False)
     with pytest.raises(InputError, match="no training query leaves room for a document in 48 tokens"):
         trained(prepared())
@@ -496,7 +497,7 @@ def test_the_beginning_or_the_window_that_matches_best_is_trained_on(
 
 
 def test_a_weight_without_a_teacher_is_told(prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossforge_train.stages.mine.is_bi_encoder", lambda folder: False)
+    monkeypatch.setattr("crossforge_train.mining.teachers.is_bi_encoder", lambda folder: False)
     with pytest.raises(InputError, match=r"distillation_weight needs a teacher, .* set mining\.teacher"):
         trained(prepared("training.distillation_weight=1", "mining.teacher=auto"))
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from crossforge_train.budget import Budget, BudgetSpentError
+from crossforge_train.allowance import Allowance, AllowanceSpentError
 from crossforge_train.chat import ChatEndpoint, Completion, Message
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.endpoint import RefusedError
@@ -40,13 +40,13 @@ class ChatGrader:
 
     Args:
         config: whom to ask.
-        budget: counts requests and tokens.
+        allowance: counts requests and tokens.
     """
 
-    def __init__(self, config: JudgeConfig, budget: Budget) -> None:
+    def __init__(self, config: JudgeConfig, allowance: Allowance) -> None:
         self._config = config
-        self._budget = budget
-        self._chat = ChatEndpoint(config, KEY, budget.take)
+        self._allowance = allowance
+        self._chat = ChatEndpoint(config, KEY, allowance.take)
 
     @property
     def decided_by(self) -> Mapping[str, Any]:
@@ -69,7 +69,7 @@ class ChatGrader:
                 said = self._completion(messages)
                 calls, tokens = answer.calls + said.calls, answer.tokens + (said.tokens or 0)
                 answer = Answer(grade_of(said.text), calls, tokens)
-        except BudgetSpentError:
+        except AllowanceSpentError:
             return NOT_ASKED
         except RefusedError as error:
             return Answer(None, refusal=str(error))
@@ -81,7 +81,7 @@ class ChatGrader:
         if said.tokens is None:
             written = sum(len(message["content"]) for message in messages) + len(said.text)
             said = said._replace(tokens=written // _CHARACTERS)
-        self._budget.add_tokens(said.tokens or 0)
+        self._allowance.add_tokens(said.tokens or 0)
         return said
 
 

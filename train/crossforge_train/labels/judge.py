@@ -11,8 +11,8 @@ from contextlib import closing
 from typing import NamedTuple
 
 from crossforge.errors import InputError
+from crossforge_train.allowance import Allowance
 from crossforge_train.answers import AnswerFile, digest, file_for
-from crossforge_train.budget import Budget
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.chat_grader import ChatGrader
 from crossforge_train.labels.grading import KEY, Answer, Grader, Pair, prompt
@@ -51,15 +51,15 @@ class Judge:
         self._config = config
         self._reporter = reporter
         self._may_ask = may_ask
-        self._budget = Budget(config.max_calls, config.max_tokens)
-        self._grader: Grader = (LocalGrader if config.local else ChatGrader)(config, self._budget)
+        self._allowance = Allowance(config.max_calls, config.max_tokens)
+        self._grader: Grader = (LocalGrader if config.local else ChatGrader)(config, self._allowance)
         self._answers = AnswerFile(file_for(config.cache, self._grader.decided_by))
         self._counted: set[str] = set()
 
     @property
     def spent(self) -> int:
         """Requests so far, those of a killed run for the same pairs included."""
-        return self._budget.calls
+        return self._allowance.calls
 
     def announce(self, pairs: Iterable[Pair]) -> None:
         """Say how many requests grading these pairs takes, and how many tokens, before the first one is sent."""
@@ -78,7 +78,7 @@ class Judge:
         )
 
     def grade(self, pairs: Sequence[Pair]) -> list[Grade]:
-        """The grade of each pair, in their order; the first ones are asked about first, as far as the budget goes.
+        """The grade of each pair, in their order; the first ones are asked about first, as far as the allowance goes.
 
         Raises:
             InputError: the model cannot be asked, or nothing that it answers holds a grade.
@@ -119,11 +119,11 @@ class Judge:
         return Grade(self._answers[key][0]) if key in self._answers else Grade(None, asked=False)
 
     def _count_known(self, keys: Iterable[str]) -> None:
-        """Let the budget know what the answers to these pairs have cost already, once for each."""
+        """Let the allowance know what the answers to these pairs have cost already, once for each."""
         for key in dict.fromkeys(keys):
             if key in self._answers and key not in self._counted:
                 _, calls, tokens = self._answers[key]
-                self._budget.start_with(calls, tokens)
+                self._allowance.start_with(calls, tokens)
                 self._counted.add(key)
 
 

@@ -20,7 +20,7 @@ from crossforge.batching import blocks
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder
-from crossforge_train.budget import Budget, BudgetSpentError
+from crossforge_train.allowance import Allowance, AllowanceSpentError
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
 from crossforge_train.language_model import load_language_model
@@ -36,15 +36,15 @@ class LocalGrader:
 
     Args:
         config: names the model.
-        budget: counts pairs and tokens.
+        allowance: counts pairs and tokens.
 
     Raises:
         InputError: there is no such model.
     """
 
-    def __init__(self, config: JudgeConfig, budget: Budget) -> None:
+    def __init__(self, config: JudgeConfig, allowance: Allowance) -> None:
         self._config = config
-        self._budget = budget
+        self._allowance = allowance
         self._folder = _folder(config)
 
     @cached_property
@@ -71,14 +71,14 @@ class LocalGrader:
             return
         for (key, ids), grade in zip(read.items(), self._model.grades([*read.values()]), strict=True):
             answer = Answer(grade, tokens=len(ids) + 1)
-            self._budget.add_tokens(answer.tokens)
+            self._allowance.add_tokens(answer.tokens)
             keep(key, answer)
             yield key, answer
 
     def _may_grade(self) -> bool:
         try:
-            self._budget.take()
-        except BudgetSpentError:
+            self._allowance.take()
+        except AllowanceSpentError:
             return False
         return True
 

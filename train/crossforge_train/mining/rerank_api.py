@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from crossforge.batching import blocks
 from crossforge.errors import InputError
+from crossforge_train.allowance import Allowance, AllowanceSpentError
 from crossforge_train.answers import AnswerFile, digest, file_for
-from crossforge_train.budget import Budget, BudgetSpentError
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.rerank_api import RerankApiConfig
 from crossforge_train.config.run import Config
@@ -56,8 +56,8 @@ class RerankApiTeacher:
         self._collection = collection
         self._reporter = reporter
         self._answers = AnswerFile(file_for(config.cache, config.scored_by))
-        self._budget = Budget(config.max_calls)
-        self._api = RerankApi(config, _KEY, self._budget.take)
+        self._allowance = Allowance(config.max_calls)
+        self._api = RerankApi(config, _KEY, self._allowance.take)
         self._keys: dict[tuple[str, str], str] = {}
         self._counted: set[str] = set()
         self._refused: set[str] = set()
@@ -121,10 +121,10 @@ class RerankApiTeacher:
         return self._collection.corpus[pair[1]].full_text[: self._config.max_document_characters]
 
     def _count_known(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Let the budget know what the scores of these pairs have cost already, once for each."""
+        """Let the allowance know what the scores of these pairs have cost already, once for each."""
         for key in dict.fromkeys(self._keys[pair] for pair in pairs):
             if key in self._answers and key not in self._counted:
-                self._budget.start_with(self._answers[key][1])
+                self._allowance.start_with(self._answers[key][1])
                 self._counted.add(key)
 
     def _requests(self, pairs: Sequence[tuple[str, str]]) -> Iterator[_Request]:
@@ -146,7 +146,7 @@ class RerankApiTeacher:
         """
         config, count, pairs = self._config, len(requests), _pairs(requests)
         tokens = sum(_characters(request) for request in requests) // _CHARACTERS
-        left = config.max_calls - self._budget.calls
+        left = config.max_calls - self._allowance.calls
         if count > left:
             raise InputError(
                 f"{_KEY}: {pairs:,} pairs take {count:,} requests, and {left:,} are left of max_calls "
@@ -180,7 +180,7 @@ class RerankApiTeacher:
             return ""
         try:
             self._score(request)
-        except BudgetSpentError:
+        except AllowanceSpentError:
             failed.set()
             raise InputError(
                 f"{_KEY}: max_calls ({self._config.max_calls:,} requests) are spent; scores so far are kept, so raise "

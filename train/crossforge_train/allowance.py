@@ -1,15 +1,15 @@
-"""`Budget`: the most that may be asked, in requests and tokens."""
+"""`Allowance`: the most that may be asked, in requests and tokens."""
 
 from __future__ import annotations
 
 import threading
 
 
-class BudgetSpentError(Exception):
+class AllowanceSpentError(Exception):
     """No more may be asked."""
 
 
-class Budget:
+class Allowance:
     """Counts requests and tokens, and refuses to go beyond; may be used from several threads.
 
     Args:
@@ -34,13 +34,13 @@ class Budget:
         """Count one more request.
 
         Raises:
-            BudgetSpentError: there is none left.
+            AllowanceSpentError: there is none left.
         """
         with self._lock:
             if self.calls >= self._most_calls:
-                raise BudgetSpentError
+                raise AllowanceSpentError
             if self._most_tokens is not None and self._tokens >= self._most_tokens:
-                raise BudgetSpentError
+                raise AllowanceSpentError
             self.calls += 1
 
     def add_tokens(self, tokens: int) -> None:
