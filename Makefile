@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A machine that needs another build of torch sets TORCH, or installs it into .venv beforehand.
 TORCH ?= torch==2.13.0
-# Tests on real weights and real collections take minutes: they run where CI is set, or with `make test SLOW=1`.
+# Tests on real weights and collections, and of whole runs, take long: they run where CI is set, or with `make test SLOW=1`.
 SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
 # Counting lines takes a third of the time that the tests take themselves.
 COUNTED := $(if $(CI)$(COVERAGE),--cov --cov-report=,)

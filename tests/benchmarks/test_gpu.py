@@ -39,6 +39,7 @@ def cells(out: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("|")][2:]
 
 
+@pytest.mark.slow
 def test_every_path_is_measured(gpu: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run(gpu, monkeypatch, "--seconds", "0")
     out = capsys.readouterr().out

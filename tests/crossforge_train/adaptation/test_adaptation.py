@@ -356,6 +356,7 @@ def test_where_training_changes_nothing_the_start_remains(toy_package: Path) -> 
     assert torch.allclose(model.classifier.weight, first)
 
 
+@pytest.mark.slow
 def test_adapting_starts_from_a_package_replays_and_merges(
     crossforge: Command, docs: Path, toy_package: Path, toy_collection: Path, tmp_path: Path
 ) -> None:
@@ -386,6 +387,7 @@ def test_merging_needs_a_start_that_ranks(crossforge: Command, docs: Path, tiny_
     assert "training.merge mixes in the starting weights" in error_line(found)
 
 
+@pytest.mark.slow
 def test_a_cross_encoder_is_distilled(
     crossforge: Command, docs: Path, tiny_encoder: Path, toy_package: Path, tmp_path: Path
 ) -> None:
@@ -442,6 +444,7 @@ def test_judging_reads_the_columns_that_the_recipe_names(crossforge: Command, do
     assert "labelled.yaml" in judge(crossforge, renamed, out, "q\n", "--config", recipe).err
 
 
+@pytest.mark.slow
 def test_twenty_judged_queries_give_a_verdict_and_are_dev_of_the_next_run(
     crossforge: Command, docs: Path, adapted: tuple[Path, Outcome], tmp_path: Path
 ) -> None:

@@ -357,6 +357,7 @@ def test_evaluate_of_a_split_that_is_not_there_is_told(
     assert "no split 'dev'; it has test, train" in error_line(found)
 
 
+@pytest.mark.slow
 def test_a_stage_is_a_script_too(config: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "crossforge_train.mine", str(config)], capture_output=True, text=True, timeout=300

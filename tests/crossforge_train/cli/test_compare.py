@@ -138,6 +138,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(
     assert message in error_line(crossforge("compare", *paths, "--collection", toy_collection))
 
 
+@pytest.mark.slow
 def test_an_incumbent_that_is_better_forbids_the_package(
     tmp_path: Path, toy_collection: Path, tiny_encoder: Path, perfect_run: Path
 ) -> None:

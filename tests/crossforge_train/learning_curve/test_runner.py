@@ -24,7 +24,7 @@ from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
-pytestmark = pytest.mark.usefixtures("quickly")
+pytestmark = [pytest.mark.usefixtures("quickly"), pytest.mark.slow]  # four trainings
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from crossforge_train.stages.runner import run_stages
 pytestmark = pytest.mark.usefixtures("quickly")
 
 
+@pytest.mark.slow
 def test_it_is_trained_measured_and_packaged(tmp_path: Path, toy_collection: Path) -> None:
     from sentence_transformers import CrossEncoder
 

@@ -19,6 +19,7 @@ from crossforge_train.stages.runner import run_stages
 pytestmark = pytest.mark.usefixtures("quickly")
 
 
+@pytest.mark.slow
 def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
     path = toy_config(
         tmp_path, toy_collection, tiny_encoder, mining={"rounds": 2, "random_negatives": 1},

@@ -150,6 +150,7 @@ def test_values_that_were_tried_before_are_not_trained_again(swept: Callable[...
     assert weights[1].samefile(weights[0])
 
 
+@pytest.mark.slow
 def test_mining_is_done_anew_where_it_differs(swept: Callable[..., Path]) -> None:
     found = sweep(swept({"mining.negatives": {"low": 1, "high": 9}}), trials=3)
     for trial in found.trials:
@@ -168,6 +169,7 @@ def test_judgements_by_hand_hold_in_the_trials(swept: Callable[..., Path]) -> No
     assert any("q0\tchess-1\t1" in file.read_text() for file in qrels)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_ends_the_same(swept: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sweep(swept(RATES, "whole"))
     path = swept(RATES, "killed")

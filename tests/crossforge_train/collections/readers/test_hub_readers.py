@@ -126,6 +126,7 @@ def read_apart(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
     return read_all
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_fetched_and_from_then_on_read_without_the_hub(
     hub: str, read_apart: Callable[..., list[dict[str, Any]]]
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_hub_id_is_fetched_and_from_then_on_read_without_the_hub(
     assert "\n" not in again[2]["error"]
 
 
+@pytest.mark.slow
 def test_csv_of_the_hub_stays_what_it_is_without_the_hub_too(
     hub: str, repository: Path, read_apart: Callable[..., list[dict[str, Any]]]
 ) -> None:
@@ -159,6 +161,7 @@ DAYS = [{"query": "2024-01-05", "text": "2024-01-06", "when": "2024-01-07T10:00:
 WORDS = [{"query": "2024-01-05 or so", "text": "2024", "when": "never", "n": 8}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -186,6 +189,7 @@ def test_json_of_the_hub_stays_what_it_is_without_the_hub_too(
         assert sorted(fields) == sorted((row["when"], row["n"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_configuration_that_the_hub_no_longer_has_is_told(
     hub: str, repository: Path, read_apart: Callable[..., list[dict[str, Any]]]
 ) -> None:
