@@ -179,6 +179,24 @@ def test_a_service_with_a_key_asks_for_it(page: Page, service: str) -> None:
     page.wait_for("document.querySelectorAll('#after li[data-id]').length")
 
 
+def test_a_page_of_a_stranger_reads_and_writes_nothing(page: Page, service: str, tmp_path: Path) -> None:
+    """Every name under localhost is this machine to a browser, as one that its owner has rebound would be."""
+    rebound = service.replace("127.0.0.1", "stranger.localhost")
+    page.command("Page.navigate", url=f"{rebound}/health")  # anybody may ask for it, so there is a page to start from
+    page.wait_for(f"location.href === '{rebound}/health' && document.readyState === 'complete'")
+    assert page.run("fetch('/health').then(answer => answer.status)") == 200
+    asked = "{method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({query: 'bread'})}"
+    assert page.run(f"fetch('/v1/search', {asked}).then(answer => answer.status)") == 403
+    said = json.dumps(json.dumps({"query": "bread", "doc_id": "long", "relevant": True}))
+    blind = f"{{method: 'POST', mode: 'no-cors', body: {said}}}"  # what a browser sends without asking beforehand
+    for address in (rebound, service):
+        page.run(f"fetch('{address}/v1/judgements', {blind}).then(answer => answer.type)")
+    assert not (tmp_path / "judgements.tsv").exists()
+    page.command("Page.navigate", url=f"{service}/health")
+    page.wait_for(f"location.href === '{service}/health' && document.readyState === 'complete'")
+    assert page.run(f"fetch('/v1/search', {asked}).then(answer => answer.status)") == 200
+
+
 def test_the_page_is_no_wider_than_a_phone(page: Page, service: str) -> None:
     page.command("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
     open_page(page, service)
