@@ -40,7 +40,7 @@ class Calibrator:
         """What Platt scaling made these logits of: (logits - intercept) / slope, float64 in the shape of `logits`."""
         return np.asarray((logits.astype(np.float64) - self.intercept) / self.slope, dtype=np.float64)
 
-    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Calibrated probabilities, float64, in the shape of `logits`."""
         values = logits.astype(np.float64)
         if self.knots:
@@ -61,10 +61,11 @@ def fuse(logits: NDArray[np.float32], first_stage_scores: NDArray[np.float64], w
     Returns:
         float64 array of shape (candidates,); only its order is meaningful.
     """
-    return (1 - weight) * _standardised(logits) + weight * _standardised(first_stage_scores)
+    return (1 - weight) * standardised(logits) + weight * standardised(first_stage_scores)
 
 
-def _standardised(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+def standardised(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scores with mean 0 and standard deviation 1, in their shape; 0 where all of them are the same."""
     values = scores.astype(np.float64)
     spread = values.std() if values.size else 0.0
     return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)

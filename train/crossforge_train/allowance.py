@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
+
+CHARACTERS_OF_A_TOKEN: Final = 4  # roughly, for estimates, and where nobody says how many tokens it were
 
 
 class AllowanceSpentError(Exception):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from crossforge_train.allowance import Allowance, AllowanceSpentError
+from crossforge_train.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
 from crossforge_train.chat import ChatEndpoint, Completion, Message
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.endpoint import RefusedError
@@ -32,7 +32,6 @@ _FORMATS: dict[str | None, dict[str, Any]] = {
     },
 }
 _OBJECT = re.compile(r"\{[^{}]*\}")
-_CHARACTERS = 4  # of a token, roughly, where the endpoint does not say
 
 
 class ChatGrader:
@@ -80,7 +79,7 @@ class ChatGrader:
         said = self._chat.ask(messages, temperature=self._config.temperature, **_FORMATS[self._config.format])
         if said.tokens is None:
             written = sum(len(message["content"]) for message in messages) + len(said.text)
-            said = said._replace(tokens=written // _CHARACTERS)
+            said = said._replace(tokens=written // CHARACTERS_OF_A_TOKEN)
         self._allowance.add_tokens(said.tokens or 0)
         return said
 

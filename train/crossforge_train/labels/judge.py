@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from crossforge.errors import InputError
-from crossforge_train.allowance import Allowance
+from crossforge_train.allowance import CHARACTERS_OF_A_TOKEN, Allowance
 from crossforge_train.answers import AnswerFile, digest, file_for
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.chat_grader import ChatGrader
@@ -20,7 +20,6 @@ from crossforge_train.labels.local_grader import LocalGrader
 from crossforge_train.reporting import Reporter
 
 _PATIENCE = 20  # answers without a single grade, after which no more is asked
-_CHARACTERS = 4  # of a token, roughly, for estimates
 
 
 class Grade(NamedTuple):
@@ -68,7 +67,7 @@ class Judge:
         if not new or not self._may_ask:
             return
         config = self._config
-        tokens = sum(len(prompt(config, pair)) // _CHARACTERS for pair in new)
+        tokens = sum(len(prompt(config, pair)) // CHARACTERS_OF_A_TOKEN for pair in new)
         price = "" if config.price is None else f" ({tokens * config.price / 1e6:,.2f} at {config.price:g} a million)"
         limit = "" if config.max_tokens is None else f" or {config.max_tokens:,} tokens (max_tokens)"
         place, requests, unit = (" here", "", "pairs") if config.local else ("", f"{len(new):,} requests, ", "requests")

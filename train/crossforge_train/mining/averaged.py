@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.calibration import standardised
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.teacher import ProbabilisticTeacher, Teacher, above_margin
-
-_DIGITS = 4  # as other teachers' scores are written
+from crossforge_train.mining.teacher import SCORE_DIGITS, ProbabilisticTeacher, Teacher, above_margin
 
 
 class AveragedTeacher:
@@ -85,8 +84,9 @@ class AveragedTeacher:
         return np.array([teacher.scores(group) for teacher in self._teachers], dtype=np.float64)
 
     def _average(self, scores: NDArray[np.float64], usual: float) -> list[float]:
-        averaged: NDArray[np.float64] = scores[0].mean() + usual * (self._weights @ _standardised(scores))
-        rounded: list[float] = averaged.round(_DIGITS).tolist()
+        alike = np.array([standardised(of_one) for of_one in scores])
+        averaged: NDArray[np.float64] = scores[0].mean() + usual * (self._weights @ alike)
+        rounded: list[float] = averaged.round(SCORE_DIGITS).tolist()
         return rounded
 
 
@@ -99,14 +99,6 @@ def _whole(query_id: str, labels: Mapping[str, int]) -> Group:
     """All documents that were read for a query as one group."""
     doc_ids = _order(labels)
     return Group(query_id, doc_ids, [labels[doc_id] for doc_id in doc_ids], [0] * len(doc_ids))
-
-
-def _standardised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row with mean 0 and standard deviation 1; 0 where all of its scores are the same."""
-    spread = scores.std(axis=1, keepdims=True)
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    standardised: NDArray[np.float64] = np.divide(centred, spread, out=np.zeros_like(scores), where=spread > 0)
-    return standardised
 
 
 def _usual_spread(scores: Sequence[NDArray[np.float64]]) -> float:

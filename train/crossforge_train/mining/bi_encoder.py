@@ -14,10 +14,8 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.embeddings import Embeddings, open_embeddings
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.teacher import TeacherKind
+from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind
 from crossforge_train.reporting import Reporter
-
-_DIGITS = 4  # written to a file that is to be the same on every run
 
 
 class CosineTeacher:
@@ -66,7 +64,7 @@ class CosineTeacher:
     def scores(self, group: Group) -> list[float]:
         """See `Teacher`."""
         documents = np.stack([self._documents[doc_id] for doc_id in group.doc_ids]).astype(np.float32)
-        cosines: list[float] = (documents @ self._queries[group.query_id]).round(_DIGITS).tolist()
+        cosines: list[float] = (documents @ self._queries[group.query_id]).round(SCORE_DIGITS).tolist()
         return cosines
 
     def above(self, group: Group, margin: float) -> list[str]:

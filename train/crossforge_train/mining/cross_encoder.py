@@ -14,10 +14,9 @@ from crossforge_train.base_model import model_hash
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.teacher import TeacherKind, above_margin
+from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind, above_margin
 from crossforge_train.reporting import Reporter
 
-_DIGITS = 4  # written to a file that is to be the same on every run
 _CHUNK = 2048
 
 
@@ -59,7 +58,7 @@ class CrossEncoderTeacher:
     def scores(self, group: Group) -> list[float]:
         """The logits, on the scale on which the model was trained; see `Teacher`."""
         logits = np.array([self._logits[group.query_id, doc_id] for doc_id in group.doc_ids], dtype=np.float32)
-        return [round(float(raw), _DIGITS) for raw in self._reranker.manifest.raw_logits(logits)]
+        return [round(float(raw), SCORE_DIGITS) for raw in self._reranker.manifest.raw_logits(logits)]
 
     def probabilities(self, group: Group) -> NDArray[np.float64]:
         """See `ProbabilisticTeacher`."""

@@ -15,22 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.batching import blocks
+from crossforge.calibration import Calibrator
 from crossforge.errors import InputError
-from crossforge_train.allowance import Allowance, AllowanceSpentError
+from crossforge_train.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
 from crossforge_train.answers import AnswerFile, digest, file_for
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.rerank_api import RerankApiConfig
 from crossforge_train.config.run import Config
 from crossforge_train.endpoint import RefusedError
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.teacher import TeacherKind, above_margin
+from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind, above_margin
 from crossforge_train.reporting import Reporter
 from crossforge_train.rerank_api import RerankApi
 
 _KEY = "mining.rerank_api"
-_DIGITS = 4  # as other teachers' scores are written
 _PATIENCE = 20  # refused requests without a single answer, after which no more is asked
-_CHARACTERS = 4  # of a token, roughly, for estimates
 _LEAST = 1e-6  # what is nearer to 0 or 1 has no digits left that a logit could be made of
 _ROUNDING = 1e-3  # by which a probability may seem to lie outside of 0 to 1
 
@@ -91,12 +90,12 @@ class RerankApiTeacher:
         if self._config.scale == "probability":
             clipped = given.clip(_LEAST, 1 - _LEAST)
             given = np.log(clipped / (1 - clipped))
-        return [round(float(score), _DIGITS) for score in given]
+        return [round(float(score), SCORE_DIGITS) for score in given]
 
     def probabilities(self, group: Group) -> NDArray[np.float64] | None:
         """See `ProbabilisticTeacher`."""
         given = self._given(group)
-        known = {"probability": given.clip(0, 1), "logit": np.exp(-np.logaddexp(0.0, -given))}
+        known = {"probability": given.clip(0, 1), "logit": Calibrator().probabilities(given)}
         return known.get(self._config.scale)
 
     def above(self, group: Group, margin: float) -> list[str]:
@@ -145,7 +144,7 @@ class RerankApiTeacher:
             InputError: they are more than may be sent.
         """
         config, count, pairs = self._config, len(requests), _pairs(requests)
-        tokens = sum(_characters(request) for request in requests) // _CHARACTERS
+        tokens = sum(_characters(request) for request in requests) // CHARACTERS_OF_A_TOKEN
         left = config.max_calls - self._allowance.calls
         if count > left:
             raise InputError(

@@ -13,13 +13,12 @@ from crossforge_train.collections.readers.mix import original_query
 from crossforge_train.collections.readers.tables import Row, id_cell, is_finite, read_rows
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.teacher import TeacherKind
+from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind
 from crossforge_train.reporting import Reporter
 
 Scores = Mapping[str, Mapping[str, float]]  # query id -> document id -> score
 
 _QUERY, _DOCUMENT, _SCORE = "query-id", "corpus-id", "score"
-_DIGITS = 4  # as other teachers' scores are written
 
 
 class KnownScores:
@@ -52,7 +51,7 @@ class KnownScores:
         lowest = min((known[doc_id] for doc_id in group.doc_ids if doc_id in known), default=lowest_relevant)
         labelled = zip(group.doc_ids, group.labels, strict=True)
         found = [known.get(doc_id, lowest_relevant if label > 0 else lowest) for doc_id, label in labelled]
-        return [round(score, _DIGITS) for score in found]
+        return [round(score, SCORE_DIGITS) for score in found]
 
     def above(self, group: Group, margin: float) -> list[str]:
         """None."""

@@ -19,6 +19,9 @@ from crossforge_train.reporting import Reporter
 TRUSTED = ("positive", LESS_RELEVANT, "judged", "random")
 
 
+SCORE_DIGITS = 4  # scores are written to a file that is to be the same on every run
+
+
 class Teacher(Protocol):
     """Says how relevant the documents of mined groups are to their queries."""
 
