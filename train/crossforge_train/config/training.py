@@ -16,7 +16,7 @@ from crossforge_train.registries import DISTILLATIONS, LOSSES
 LongDocuments = Literal["best_window", "first_window"]
 AUTO: Final = "auto"
 AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
-MINUTES = 30.0  # on two cores, about 2,000 groups of a small model; a GPU reads tens of thousands
+MINUTES = 30.0
 Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]

@@ -32,6 +32,11 @@ class QueryLimits:
     deep: int
 
 
+def limits_of(settings: EvaluationConfig) -> QueryLimits:
+    """The limits that hold however much time there is."""
+    return QueryLimits(settings.most_dev_queries, settings.most_queries, settings.deep_queries)
+
+
 def query_seconds(bench: Bench, reranker: Reranker) -> float:
     """Mean seconds that a query's candidates take, over the bench's queries, of which the first also warms up."""
     pipeline = bench.pipeline(reranker)
@@ -59,14 +64,14 @@ def limits_within(
         dev: number of dev queries.
         tests: number of queries of each test split.
     """
-    most = QueryLimits(settings.most_dev_queries, settings.most_queries, settings.deep_queries)
+    most = limits_of(settings)
     if settings.minutes is None:
         return most
     dev, tests = _at_most(dev, most.dev), [_at_most(queries, most.test) for queries in tests]
     in_time = 60 * settings.minutes / seconds
     deeper = (settings.depths[-1] - depth) / depth * len(tests)  # queries' worth of one more query in the deeper part
     deep = min(most.deep, int(_DEEPER * in_time / deeper)) if deeper > 0 else most.deep
-    deep = deep if deep >= _LEAST_DEEP else 0
+    deep = deep if deep >= min(most.deep, _LEAST_DEEP) else 0
     rest = in_time - deep * max(0.0, deeper)
     if dev + sum(tests) <= rest:
         return QueryLimits(most.dev, most.test, deep)

@@ -69,6 +69,16 @@ class Bench:
     seed: int
     reporter: Reporter
 
+    def drawn(self, limit: int | None) -> Bench:
+        """The bench of at most `limit` of its queries, by a seeded draw; of all if None."""
+        query_ids = seeded_draw(list(self.queries), limit, self.seed)
+        return replace(
+            self,
+            queries={query_id: self.queries[query_id] for query_id in query_ids},
+            qrels={query_id: self.qrels[query_id] for query_id in query_ids},
+            run={query_id: self.run[query_id] for query_id in query_ids},
+        )
+
     @property
     def flatters(self) -> bool:
         """Whether it flatters the first stage: pseudo-queries, worded as the documents, are asked of a lexical one."""
@@ -136,20 +146,20 @@ def set_up_bench(
     judged = judged_queries(collection.qrels(split))
     if not judged:
         raise InputError(f"split {split}: no query has a relevant document, so nothing can be measured")
-    query_ids = seeded_draw(list(judged), limit, seed)
-    return Bench(
+    whole = Bench(
         collection,
         split,
-        {query_id: collection.queries[query_id] for query_id in query_ids},
-        {query_id: judged[query_id] for query_id in query_ids},
+        {query_id: collection.queries[query_id] for query_id in judged},
+        judged,
         len(collection.qrels(split)) - len(judged),
-        without_own(collection, {query_id: run.get(query_id, []) for query_id in query_ids}),
+        without_own(collection, {query_id: run.get(query_id, []) for query_id in judged}),
         retriever,
         depth,
         config,
         seed,
         reporter,
     )
+    return whole.drawn(limit)
 
 
 def read_candidates(path: Path, collection: Collection) -> dict[str, list[Candidate]]:

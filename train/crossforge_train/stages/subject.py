@@ -15,10 +15,11 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.candidates import require_order
 from crossforge_train.collections.collection import Collection
+from crossforge_train.config.run import Config
 from crossforge_train.evaluation.budget import Budget, measure_points, point_within, with_passages
 from crossforge_train.evaluation.depth import choose_depth
 from crossforge_train.evaluation.metrics import judged_queries
-from crossforge_train.evaluation.query_limits import TIMED, QueryLimits, limits_within, query_seconds
+from crossforge_train.evaluation.query_limits import TIMED, QueryLimits, limits_of, limits_within, query_seconds
 from crossforge_train.evaluation.systems import RERANKER, Bench, RerankerSystem, reranker_system, scored_system
 from crossforge_train.packaging.quantization import quantize
 from crossforge_train.stages.benches import dev_bench
@@ -66,9 +67,11 @@ def opened_subject(
     """
     depth, budget = _depth(context, collection), context.config.package.budget_ms
 
+    whole = dev_bench(context, collection, retriever, depth)
+
     def limited(rerankers: Sequence[Reranker]) -> tuple[Bench, QueryLimits]:
-        limits = _limits(context, collection, retriever, depth, rerankers[0], len(rerankers) + rivals)
-        return dev_bench(context, collection, retriever, depth, limit=limits.dev), limits
+        limits = _limits(context.config, whole, rerankers[0], len(rerankers) + rivals)
+        return whole.drawn(limits.dev), limits
 
     if budget is None:
         reranker = Reranker(model, backend=backend_for(context.config.evaluation.backend))
@@ -87,18 +90,16 @@ def backend_for(asked: str) -> str:
     return "torch" if asked == AUTO and torch.cuda.is_available() else asked
 
 
-def _limits(
-    context: Context, collection: Collection, retriever: Retriever, depth: int, reranker: Reranker, measured: int
-) -> QueryLimits:
+def _limits(config: Config, dev: Bench, reranker: Reranker, measured: int) -> QueryLimits:
     """How many queries are measured, where `measured` rerankers share the time."""
-    config, settings = context.config, context.config.evaluation
+    settings = config.evaluation
     if not settings.has_limit:
-        return QueryLimits(settings.most_dev_queries, settings.most_queries, settings.deep_queries)
-    splits = (config.collection.dev_split, *config.collection.test_splits)
-    counts = [len(judged_queries(collection.qrels(split))) for split in splits]
-    sample = dev_bench(context, collection, retriever, depth, limit=TIMED)
+        return limits_of(settings)
+    splits = (dev.split, *config.collection.test_splits)
+    counts = [len(judged_queries(dev.collection.qrels(split))) for split in splits]
+    sample = dev.drawn(TIMED)
     require_order(sample.run, sample.split)
-    limits = limits_within(settings, measured * query_seconds(sample, reranker), depth, counts[0], counts[1:])
+    limits = limits_within(settings, measured * query_seconds(sample, reranker), dev.depth, counts[0], counts[1:])
     drawn = [limits.dev, *(limits.test for _ in counts[1:])]
     left_out = [
         f"{split} {limit:,} of {count:,}"
@@ -106,7 +107,7 @@ def _limits(
         if limit is not None and limit < count
     ]
     if left_out:
-        context.reporter.note(f"evaluation.minutes: queries measured in {settings.minutes:g}: {', '.join(left_out)}")
+        dev.reporter.note(f"evaluation.minutes: queries measured in {settings.minutes:g}: {', '.join(left_out)}")
     return limits
 
 

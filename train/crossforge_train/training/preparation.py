@@ -20,8 +20,7 @@ from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
-from crossforge_train.config.run import Config
-from crossforge_train.config.training import PickedTraining
+from crossforge_train.config.training import PickedTraining, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.collator import batch_collator
@@ -29,7 +28,6 @@ from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
 from crossforge_train.training.merging import tried_shares
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
-    Head,
     Picker,
     pair_lengths,
     pick_distillation_weight,
@@ -95,12 +93,14 @@ def prepare(task: TrainingTask) -> Work:
     by_people, dev_queries = judged_by_people(collection, dev), len(collection.qrels(dev))
     shares = picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
     merges = len(tried_shares(shares)) if start.head != "fresh" else 0
-    _pick_the_others(
-        picker, config, model, pipeline, rows.dataset, start.head, bf16=bf16, dev_queries=dev_queries, merges=merges
-    )
-    training = picker.training()
-    evaluator = DevEvaluator(pipeline, _dev_set(task, training.dev_queries), reporter)
-    return Work(task, start, model, pipeline, rows, evaluator, training)
+    training = _pick_distillation(picker, config.training, rows.dataset)
+    collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
+    batches = trial_batches(rows.dataset, collate, training.groups_per_batch, config.seed)
+    trial = Trial(training, GroupLoss(model, training), batches, bf16)
+    pick_by_trial(picker, trial, start.head, groups=len(rows.dataset), dev_queries=dev_queries, merges=merges)
+    picked = picker.training()
+    evaluator = DevEvaluator(pipeline, _dev_set(task, picked.dev_queries), reporter)
+    return Work(task, start, model, pipeline, rows, evaluator, picked)
 
 
 def _require_readable(tokenizer: PairTokenizer, splits: Mapping[str, Mapping[str, str]]) -> None:
@@ -124,32 +124,17 @@ def _pipeline(task: TrainingTask, model: CrossEncoder, max_length: int, *, bf16:
     return RetrieveAndRerank(task.collection.corpus, task.retriever, Reranker.from_parts(parts), passages=passages)
 
 
-def _pick_the_others(
-    picker: Picker,
-    config: Config,
-    model: CrossEncoder,
-    pipeline: RetrieveAndRerank,
-    dataset: Dataset,
-    head: Head,
-    *,
-    bf16: bool,
-    dev_queries: int,
-    merges: int,
-) -> None:
-    """Pick the teacher's weight and what takes trial steps, which depends on it."""
+def _pick_distillation(picker: Picker, training: TrainingConfig, dataset: Dataset) -> TrainingConfig:
+    """The config section with the weight of the teacher's scores."""
     has_teacher = bool(dataset[0]["teacher"])
-    if config.training.uses_teacher and not has_teacher:
+    if training.uses_teacher and not has_teacher:
         raise InputError(
             "training.distillation_weight needs a teacher, and the base model is not a bi-encoder: set mining.teacher"
         )
-    if not config.training.label_weight and not has_teacher:
+    if not training.label_weight and not has_teacher:
         raise InputError("training.label_weight is 0 and there is no teacher: nothing is left to learn from")
     weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
-    training = config.training.model_copy(update={"distillation_weight": weight})
-    collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
-    batches = trial_batches(dataset, collate, training.groups_per_batch, config.seed)
-    trial = Trial(training, GroupLoss(model, training), batches, bf16)
-    pick_by_trial(picker, trial, head, groups=len(dataset), dev_queries=dev_queries, merges=merges)
+    return training.model_copy(update={"distillation_weight": weight})
 
 
 def _dev_set(task: TrainingTask, limit: int) -> DevSet:
