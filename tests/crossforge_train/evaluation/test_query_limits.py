@@ -41,6 +41,7 @@ def test_the_deeper_part_of_the_curve_takes_a_fifth_of_the_time_at_most() -> Non
     found = limits(1, 10_000, [10_000], depth=20, minutes=15)  # a query down to 200 costs as much as nine more
     assert found == QueryLimits(240, 480, 20)
     assert limits(10, 10_000, [10_000], depth=20, minutes=15).deep == 0  # two queries are no curve
+    assert limits(1, 10_000, [10_000], depth=20, minutes=15, deep_queries=5).deep == 5  # unless they are asked for
 
 
 @given(st.floats(1e-3, 1e3), st.integers(1, 10**5), st.lists(st.integers(1, 10**5), min_size=1, max_size=3),
