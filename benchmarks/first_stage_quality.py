@@ -3,7 +3,8 @@
     python benchmarks/first_stage_quality.py runs/quickstart
 
 Prints the nDCG@10 of each part and of the whole on every split that the run measures, and that of a perfect reranker of
-the first 50, 60, 75, 100 and 200 candidates. The weight of a hybrid is chosen on dev, as in a run.
+the first 50, 60, 75, 100 and 200 candidates. The weight of a hybrid is chosen on dev, as in a run. Where the run has
+tuned its encoder, the same is printed for the base model as it was.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
+from crossforge_train.embeddings import open_embeddings
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.curves import perfect_rankings
+from crossforge_train.evaluation.free_retrievers import as_it_was
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
 from crossforge_train.evaluation.moving import learned_map
 from crossforge_train.first_stage import vector_part, with_query_map
 from crossforge_train.query_map import shrunk
+from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 
+BASE = "sentence-transformers/all-MiniLM-L6-v2"
 METRIC, TRAIN, DEV, DEPTH, DEPTHS, SEED = "nDCG@10", "train", "dev", 200, (50, 60, 75, 100, 200), 42
 SHARES = (0.5, 1.0)
 
@@ -32,10 +37,18 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run that has been mined")
-    run = RunFolder(parser.parse_args().run)
-    collection = run.collected.collection()
+    parser.add_argument("--base", default=BASE, help="the run's base model")
+    arguments = parser.parse_args()
+    run = RunFolder(arguments.run)
+    collection, first_stage = run.collected.collection(), run.mined.retriever()
+    found = systems(collection, first_stage)
+    if run.mined.choice.tuned:
+        embeddings = open_embeddings(arguments.base, None, arguments.run.parent, SilentReporter())
+        assert embeddings
+        untuned = systems(collection, as_it_was(first_stage, collection, embeddings))
+        found |= {f"{name}, untuned": untuned[name] for name in untuned if name.startswith(("dense", "hybrid"))}
     splits = [split for split in collection.splits if split != TRAIN]
-    for name, retriever in systems(collection, run.mined.retriever()).items():
+    for name, retriever in found.items():
         figures = ", ".join(f"{split} {measured(collection, split, retriever)}" for split in splits)
         print(f"{name}: {figures}", flush=True)
 

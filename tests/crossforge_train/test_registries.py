@@ -83,7 +83,7 @@ def test_a_third_partys_teacher_drops_and_scores_and_stands_in_the_fingerprint(m
     run = {"q": [Candidate(name, 1.0) for name in corpus]}
     context = SimpleNamespace(config=config, reporter=SilentReporter())
     mined = mine.mine_candidates(
-        context, collection, fit_retriever(corpus.values()), Candidates(run, {}), config.mining
+        context, config, collection, fit_retriever(corpus.values()), Candidates(run, {}), config.mining
     )
     (group,) = mined.groups
     assert (group.doc_ids, group.teacher) == (["a", "cc", "d"], [1.0, 2.0, 1.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -24,7 +24,7 @@ from crossforge_train.base_model import find_base_model, is_bi_encoder, model_ha
 from crossforge_train.encoder_export import export_encoder
 from crossforge_train.reporting import Reporter
 
-_FOLDER = ".embeddings"  # no run can be called so
+SHARED_FOLDER = ".embeddings"  # no run can be called so
 _SAMPLE = 192
 
 
@@ -65,17 +65,20 @@ class Embeddings:
     def seconds(self, documents: Collection[Document]) -> float:
         """How long embedding a corpus will take, from a timed sample of what is not stored yet."""
         missing = sum(1 for _ in self.store.missing(document.full_text for document in documents))
-        step = max(1, len(documents) // _SAMPLE)
-        texts = [document.full_text for document in islice(documents, 0, None, step)]
-        sample = list(self.store.missing(texts))
+        sample = list(self.store.missing(_sample(documents)))
         if not sample:
             return 0.0
-        started = time.perf_counter()
-        self.store.vectors(iter(sample), len(sample))
-        return (time.perf_counter() - started) / len(sample) * missing
+        return _duration(lambda: self.store.vectors(iter(sample), len(sample))) / len(sample) * missing
+
+    def seconds_anew(self, documents: Collection[Document]) -> float:
+        """How long embedding a whole corpus takes where nothing is stored, from a timed sample."""
+        sample = _sample(documents)
+        return _duration(lambda: self.embedder.embed(sample, "document")) / max(len(sample), 1) * len(documents)
 
 
-def open_embeddings(base_model: str, max_length: int | None, runs: Path, reporter: Reporter) -> Embeddings | None:
+def open_embeddings(
+    base_model: str, max_length: int | None, runs: Path, reporter: Reporter, name: str = ""
+) -> Embeddings | None:
     """The embeddings of a bi-encoder; exports it if that has not been done. None if the model is no bi-encoder.
 
     Args:
@@ -83,6 +86,7 @@ def open_embeddings(base_model: str, max_length: int | None, runs: Path, reporte
         max_length: tokens to read of a text; None reads as many as the model can.
         runs: folder of all runs, which share what is embedded.
         reporter: shows progress.
+        name: what reports call the model, if not as it was given.
 
     Raises:
         InputError: there is no such model, or it cannot be exported.
@@ -91,14 +95,14 @@ def open_embeddings(base_model: str, max_length: int | None, runs: Path, reporte
     if not is_bi_encoder(model):
         return None
     identity = json.dumps([model_hash(model), max_length], sort_keys=True)
-    folder = runs / _FOLDER / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    folder = runs / SHARED_FOLDER / hashlib.sha256(identity.encode()).hexdigest()[:16]
     encoder = folder / "encoder"
     if not is_encoder(encoder):
         with reporter.bar("exporting the bi-encoder to ONNX", 1) as advance:
-            export_encoder(model, encoder, base_model, max_length)
+            export_encoder(model, encoder, name or base_model, max_length)
             advance()
     embedder = _embedder(encoder, model)
-    return Embeddings(base_model, encoder, embedder, EmbeddingStore(folder / "vectors", embedder), reporter)
+    return Embeddings(name or base_model, encoder, embedder, EmbeddingStore(folder / "vectors", embedder), reporter)
 
 
 class GpuEmbedder:
@@ -130,6 +134,17 @@ class GpuEmbedder:
         if progress:
             progress(len(texts))
         return np.asarray(found, dtype=np.float32)
+
+
+def _sample(documents: Collection[Document]) -> list[str]:
+    step = max(1, len(documents) // _SAMPLE)
+    return [document.full_text for document in islice(documents, 0, None, step)]
+
+
+def _duration(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def _embedder(encoder: Path, model: Path) -> Embedder:

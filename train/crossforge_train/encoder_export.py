@@ -31,7 +31,7 @@ def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | 
 
     quieten()
     model = SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
-    prompts = _prompts(model, name)
+    prompts = role_prompts(model, name)
     inputs = [key for key in _INPUTS if key in model.tokenizer.model_input_names]
     longest = min(int(model.max_seq_length or 512), max_length or 512)
     with written_atomically(target) as beside:
@@ -59,8 +59,12 @@ def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | 
         write_settings(beside, settings)
 
 
-def _prompts(model: Any, name: str) -> dict[str, str]:
-    """What sentence-transformers puts in front of queries and documents, by the rules of encode_query and _document."""
+def role_prompts(model: Any, name: str) -> dict[str, str]:
+    """What sentence-transformers puts in front of queries and documents, by the rules of encode_query and _document.
+
+    Raises:
+        InputError: the model leaves its prompt out when it pools.
+    """
     if any(getattr(module, "include_prompt", True) is False for module in model):
         raise InputError(f"base model {name}: leaves its prompt out when it pools; set first_stage.kind: lexical")
     default = model.prompts.get(model.default_prompt_name or "", "")

@@ -38,6 +38,7 @@ class Choice:
         why: the reason, and what the other would have cost; empty if the config names the kind.
         weight: share of the lexical part of a hybrid, chosen on dev; None joins by rank.
         moved: how far a map moves the queries' vectors, chosen on dev; 0 is not at all.
+        tuned: whether the encoder was trained on the training queries.
         approximation: how vectors are searched where they are served; None: exactly.
     """
 
@@ -45,6 +46,7 @@ class Choice:
     why: str = ""
     weight: float | None = None
     moved: float = 0.0
+    tuned: bool = False
     approximation: Mapping[str, float] | None = None
 
 

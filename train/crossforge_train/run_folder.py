@@ -91,6 +91,11 @@ class MinedFolder:
         """Load the first stage."""
         return load_retriever(self.path)
 
+    @property
+    def tuned_encoder(self) -> Path:
+        """The base model as tuned on the training queries; there only if the first stage uses it."""
+        return self.path / "tuned_encoder"
+
     def save_choice(self, choice: Choice) -> None:
         """Write which kind of first stage was chosen, and why."""
         write_json(self._choice, asdict(choice))

@@ -15,7 +15,7 @@ AUTO: Final[Literal["auto"]] = "auto"
 
 # The settings of the built-in kinds, by kind; those of others stand in `options`.
 _LEXICAL: Final = ("analyzer", "language", "weighting", "title_weight")
-_DENSE: Final = ("encoder", "encoder_max_length", "query_map", "approximate")
+_DENSE: Final = ("encoder", "encoder_max_length", "tune_encoder", "query_map", "approximate")
 # Holds wherever a bi-encoder reads, as teacher and in the proof.
 _ANYWAY: Final = ("encoder_max_length",)
 _SETTINGS: Final = {
@@ -51,6 +51,11 @@ class FirstStageConfig(Section):
         ge=8,
         le=8192,
         description="tokens that a bi-encoder reads of a text, here, as teacher and in the proof; `null`: all it can",
+    )
+    tune_encoder: bool = Field(
+        True,
+        description="train the base model as a bi-encoder on the training queries first, for ten minutes at most, and "
+        "use it if dev gains from it; kinds `dense` and `hybrid`",
     )
     query_map: bool = Field(
         True,

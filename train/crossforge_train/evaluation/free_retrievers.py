@@ -13,7 +13,13 @@ from crossforge_train.embeddings import Embeddings
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.systems import Bench, bm25_retriever
-from crossforge_train.first_stage import MOST_SECONDS, fit_first_stage, vector_part, with_query_map
+from crossforge_train.first_stage import (
+    MOST_SECONDS,
+    fit_first_stage,
+    vector_part,
+    with_query_map,
+    with_vector_part,
+)
 
 
 def free_retrievers(
@@ -24,6 +30,7 @@ def free_retrievers(
     *,
     bm25: bool = True,
     dev: Bench | None = None,
+    learned: bool = False,
 ) -> Free:
     """What a first stage leaves to be built: nothing that it is itself is built again.
 
@@ -38,12 +45,13 @@ def free_retrievers(
         embeddings: of the base model; None if it is no bi-encoder.
         bm25: whether BM25 is wanted.
         dev: the dev split, which chooses the hybrid's weight; None joins by rank.
+        learned: whether the first stage of the run, as given by `as_it_was` here, has learned from labels.
     """
     found = Free(bm25=bm25_retriever(collection, first_stage) if bm25 else None)
     if embeddings is None:
         return found
     part = vector_part(first_stage)
-    moved = part is not None and part.query_map is not None
+    moved = learned or (part is not None and part.query_map is not None)
     untrained = with_query_map(first_stage, None) if moved else first_stage
     own = _embedding_part(untrained, embeddings)
     if own and isinstance(untrained, CombinedRetriever):
@@ -59,6 +67,12 @@ def free_retrievers(
     words, vectors = hybrid.parts
     weighted, whole = _weighted(hybrid, dev), own is None or moved
     return found.with_bi_encoder(vectors, whole=whole, hybrid=weighted, beside=words if moved else None)
+
+
+def as_it_was(first_stage: StoredRetriever, collection: Collection, embeddings: Embeddings) -> StoredRetriever:
+    """A first stage whose encoder was tuned, with that of the untrained base model."""
+    part = vector_part(embeddings.retriever(collection.corpus.values()))
+    return with_vector_part(first_stage, part) if part else first_stage
 
 
 def _embedding_part(first_stage: Retriever, embeddings: Embeddings) -> ScoringRetriever | None:

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from crossforge.embedding.encoder import moved
 from crossforge.retrievers.base import VectorRetriever
 from crossforge.runs import ids_by_query
-from crossforge_train.collections.candidates import best
+from crossforge_train.collections.candidates import best, retrieve
 from crossforge_train.collections.collection import Collection, judged_by_people, positives
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
-from crossforge_train.evaluation.metrics import Rankings, judged_queries
+from crossforge_train.evaluation.metrics import Rankings, judged_queries, measure_rankings
 from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.query_map import fit_query_map, shrunk
 
 _DEPTH = 50
-_CERTAIN = 0.9
+CERTAIN = 0.9
 
 
 class Moved(NamedTuple):
@@ -61,10 +61,18 @@ def moved_on_dev(
     values = values_by_weight(metric, judged, order)
     share = best_over_resamples(values, seed)
     tried = int(np.abs(np.array(FUSION_WEIGHTS) - share).argmin())
-    if resamples_won(values[tried], values[0], seed) < _CERTAIN:
+    if resamples_won(values[tried], values[0], seed) < CERTAIN:
         return Moved()
     share = share if judged_by_people(collection, dev) else round(share / 2, 2)
     return Moved(shrunk(found, share), share) if share else Moved()
+
+
+def dev_values(retriever: VectorRetriever, collection: Collection, dev: str, metric: str) -> NDArray[np.float64]:
+    """What a retriever finds for the judged queries of dev: the metric of each, shape (queries,)."""
+    judged = judged_queries(collection.qrels(dev))
+    asked = {query_id: collection.queries[query_id] for query_id in judged}
+    found = measure_rankings([metric], judged, ids_by_query(retrieve(collection, retriever, asked, _DEPTH)))[metric]
+    return np.array([found[query_id] for query_id in judged])
 
 
 def learned_map(retriever: VectorRetriever, collection: Collection, split: str, seed: int) -> NDArray[np.float32]:

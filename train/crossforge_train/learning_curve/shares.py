@@ -16,10 +16,10 @@ from crossforge_train.first_stage import approximated
 from crossforge_train.learning_curve.measuring import MEASURE
 from crossforge_train.run_folder import COLLECT, FINETUNE, MINE, CollectedFolder, RunFolder
 from crossforge_train.stages import mine
+from crossforge_train.stages.links import link_tree
 from crossforge_train.stages.mine import mine_training_queries, training_queries
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.records import read_record
-from crossforge_train.stages.runner import link_tree
 from crossforge_train.stages.stage import Context, Stage
 
 SHARES = (Fraction(1, 8), Fraction(1, 4), Fraction(1, 2))
@@ -94,7 +94,8 @@ def _collect(base: Config, whole: RunFolder, share: Share) -> Stage:
 
 def _mine(whole: RunFolder) -> Stage:
     def run(context: Context) -> None:
-        if whole.mined.choice.moved:  # by a map that all labels taught: this share teaches another one
+        learned = whole.mined.choice.moved or whole.mined.choice.tuned
+        if learned:  # from all labels: this share teaches something else
             mine.STAGE.run(context)
             return
         link_tree(whole.mined.path, context.folder)

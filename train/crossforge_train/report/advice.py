@@ -14,6 +14,7 @@ from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.evaluation.systems import BASE_MODEL, BM25, BM25_RETRIEVAL, FIRST_STAGE, INCUMBENT
 from crossforge_train.evaluation.verdict import Comparison
 
+_UNTRAINED = ", tune_encoder: false and query_map: false"
 _HOW: Mapping[str, str] = {
     FIRST_STAGE: "take its order as it is, without a reranker",
     BM25: "order the candidates by BM25",
@@ -21,8 +22,8 @@ _HOW: Mapping[str, str] = {
     BASE_MODEL: "rerank with the base model as it is",
     BI_ENCODER: "order the candidates by the base model's cosines",
     BI_ENCODER_FUSED: "order the candidates by the base model's cosines, fused with the first stage",
-    DENSE_RETRIEVAL: "set first_stage.kind: dense, and take its order as it is",
-    HYBRID_RETRIEVAL: "set first_stage.kind: hybrid and query_map: false, and take its order as it is",
+    DENSE_RETRIEVAL: f"set first_stage.kind: dense{_UNTRAINED}, and take its order as it is",
+    HYBRID_RETRIEVAL: f"set first_stage.kind: hybrid{_UNTRAINED}, and take its order as it is",
     INCUMBENT: "keep it",
 }
 _ADVANTAGE: Mapping[str, str] = {FIRST_STAGE: "costs nothing more", INCUMBENT: "is in use"}

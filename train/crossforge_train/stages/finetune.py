@@ -21,6 +21,7 @@ from crossforge_train.registries import DISTILLATIONS, LOSSES
 from crossforge_train.run_folder import FINETUNE, FinetunedFolder, MinedFolder
 from crossforge_train.stages.first_stage import base_query_map
 from crossforge_train.stages.stage import Context, Stage, require_free_space
+from crossforge_train.stages.tuned_encoder import with_tuned_encoder
 from crossforge_train.training.history import History
 from crossforge_train.training.lora import merge_adapters, require_lora
 from crossforge_train.training.picks import FORMERLY, pick_lora
@@ -92,7 +93,7 @@ def _require_merge(config: Config) -> None:
 
 def _run(context: Context) -> None:
     training, files = context.config.training, FinetunedFolder(context.folder).working_files
-    base_model = find_base_model(context.config.base_model)
+    base_model = find_base_model(with_tuned_encoder(context.config, context.run.mined).base_model)
     spoken_to = processes.from_main(
         lambda: with_texts(base_model, files.base, training.instruction, training.prompts.texts)
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from crossforge.retrievers.approximate import MISSING, available
 from crossforge.retrievers.base import ApproximableRetriever, CombinedRetriever, Retriever, StoredRetriever
+from crossforge.retrievers.registry import LEXICAL
 from crossforge.retrievers.vectors import HELD
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
@@ -21,6 +22,7 @@ from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_pa
 from crossforge_train.run_folder import MinedFolder
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.stage import Context
+from crossforge_train.stages.tuned_encoder import tuned_on_dev
 
 # Dev queries that recall is measured on.
 _DEV_QUERIES = 500
@@ -70,9 +72,13 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
     choice = choose_kind(documents, settings, embeddings)
     if choice.why:
         context.reporter.note(f"first stage: {choice.kind}; {choice.why}")
+    if embeddings and settings.tune_encoder and choice.kind != LEXICAL:
+        tuned = tuned_on_dev(context, collection, embeddings)
+        embeddings, choice = tuned or embeddings, replace(choice, tuned=tuned is not None)
     retriever = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings)
     splits, metric, seed = config.collection, config.evaluation.metric, config.seed
-    part = vector_part(retriever) if settings.query_map else None
+    # A tuned encoder needs no map: it would be learned from the queries that the encoder has learned from already.
+    part = vector_part(retriever) if settings.query_map and not choice.tuned else None
     if part:
         found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, seed)
         retriever, choice = with_query_map(retriever, found.query_map), replace(choice, moved=found.share)
@@ -81,7 +87,7 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
         queries, qrels = collection.split_queries(dev), collection.qrels(dev)
         retriever = combined_on_dev(retriever, collection, dev, queries, qrels, settings.depth, metric, seed)
         choice = replace(choice, weight=retriever.weight)
-    if choice.weight is not None or choice.moved:
+    if choice.weight is not None or choice.moved or choice.tuned:
         context.reporter.note(f"first stage on dev: {retriever.description}")
     MinedFolder(context.folder).save_choice(choice)
     return retriever

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
 from crossforge_train.embeddings import open_embeddings
+from crossforge_train.encoder_tuning import RULES
 from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.report import mining_report, write_suspects
@@ -26,6 +28,7 @@ from crossforge_train.mining.teachers import base_teaches, open_teacher, teacher
 from crossforge_train.run_folder import MINE, MinedFolder
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
 from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.stages.tuned_encoder import with_tuned_encoder
 from crossforge_train.versions import versions
 
 
@@ -59,6 +62,7 @@ def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
         "encoder": model_hash(encoder) if is_bi_encoder(encoder) else None,
         "metric": config.evaluation.metric,
         "embedding_by": _embedded_by(),
+        **({"tuning": asdict(RULES), **versions("torch", "sentence-transformers")} if settings.tune_encoder else {}),
     }
 
 
@@ -112,7 +116,8 @@ def mine_training_queries(context: Context, collection: Collection, retriever: S
         for source in config.mining.sources
     }
     others.update(_near_ones(config, collection, retriever, queries))
-    mined = mine_candidates(context, collection, retriever, Candidates(run, others), config.mining)
+    base = with_tuned_encoder(config, MinedFolder(context.folder))
+    mined = mine_candidates(context, base, collection, retriever, Candidates(run, others), config.mining)
     write_mined(context, collection, retriever, mined)
 
 
@@ -145,10 +150,24 @@ def training_queries(config: Config, collection: Collection) -> dict[str, str]:
 
 
 def mine_candidates(
-    context: Context, collection: Collection, retriever: Retriever, candidates: Candidates, settings: MiningConfig
+    context: Context,
+    config: Config,
+    collection: Collection,
+    retriever: Retriever,
+    candidates: Candidates,
+    settings: MiningConfig,
 ) -> Mined:
-    """Mine the queries that the first stage was asked, with teacher scores if there is a teacher."""
-    config, query_ids = context.config, list(candidates.first_stage)
+    """Mine the queries that the first stage was asked, with teacher scores if there is a teacher.
+
+    Args:
+        context: of the stage.
+        config: of the run, with the base model as the first stage has it; see `with_tuned_encoder`.
+        collection: of the run.
+        retriever: the first stage.
+        candidates: what the first stage and others found.
+        settings: how they are mined.
+    """
+    query_ids = list(candidates.first_stage)
     miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
     teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever))
     if teacher is None:

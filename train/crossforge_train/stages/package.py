@@ -38,6 +38,7 @@ from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.subject import INT8
+from crossforge_train.stages.tuned_encoder import tuned_embeddings
 from crossforge_train.versions import versions
 
 
@@ -114,7 +115,9 @@ def _first_stage(
         return collection.corpus.values(), retriever
     whole = replace(collection, corpus=collection.served, splits={})
     settings, choice = context.config.first_stage, context.run.mined.choice
-    embeddings = run_embeddings(context.config, context.reporter) if settings.embeds else None
+    embeddings = tuned_embeddings(context.config, context.run.mined, context.reporter)
+    if embeddings is None and settings.embeds:
+        embeddings = run_embeddings(context.config, context.reporter)
     documents, part = whole.corpus.values(), vector_part(retriever)
     rebuilt = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings, choice.weight)
     mapped = with_query_map(rebuilt, part.query_map if part else None)

@@ -21,6 +21,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.first_stage import trust_first_stage
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.links import link_tree
 from crossforge_train.stages.records import (
     Wanted,
     finished_in,
@@ -80,19 +81,6 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
             with written_atomically(run.stage(stage.name)) as beside:
                 link_tree(source.stage(stage.name), beside)
             shutil.copy2(source.record(stage.name), run.record(stage.name))
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """Make a folder with the files of a finished stage, hard-linked where possible; `target` may be there already."""
-    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
-
-
-def _link(source: str, target: str) -> None:
-    # Finished stages are replaced as a whole and never modified, so runs can share files.
-    try:
-        os.link(source, target)
-    except OSError:  # the file system does not support hard links
-        shutil.copy2(source, target)
 
 
 def _check_those_to_run(config: Config, stages: Sequence[Stage], records: Sequence[Wanted], fresh: bool) -> None:

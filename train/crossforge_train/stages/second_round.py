@@ -22,6 +22,7 @@ from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
 from crossforge_train.stages.finetune import finetune
 from crossforge_train.stages.mine import mine_candidates, mining_source, training_queries, write_mined
 from crossforge_train.stages.stage import Context, Stage
+from crossforge_train.stages.tuned_encoder import with_tuned_encoder
 
 
 def _mine(context: Context) -> None:
@@ -31,7 +32,8 @@ def _mine(context: Context) -> None:
     hardest = _hardest_first(context, collection, retriever)
     # Rank bands apply to the first round only, as other sources do; the order is now the reranker's.
     settings = config.mining.model_copy(update={"choice": "top", "skip_top": 0, "bands": ()})
-    mined = mine_candidates(context, collection, retriever, Candidates(hardest, {}), settings)
+    base = with_tuned_encoder(config, context.run.mined)
+    mined = mine_candidates(context, base, collection, retriever, Candidates(hardest, {}), settings)
     write_mined(context, collection, retriever, mined)
 
 

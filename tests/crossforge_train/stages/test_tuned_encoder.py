@@ -1,0 +1,95 @@
+"""The encoder tuned within the stage `mine`: when it is kept, and who reads with it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import Recorder, toy_config
+
+from crossforge_train import encoder_tuning
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.encoder_tuning import RULES
+from crossforge_train.first_stage import vector_part
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages import tuned_encoder
+from crossforge_train.stages.embedding import base_embeddings
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.rivals import as_it_was
+from crossforge_train.stages.runner import run_stages
+
+pytestmark = pytest.mark.usefixtures("quickly")
+NOTE = "first_stage.tune_encoder: "
+
+
+@pytest.fixture
+def mined(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Config, Recorder]]:
+    """Mines the toy collection with the few queries that it has."""
+    monkeypatch.setattr(encoder_tuning, "RULES", replace(RULES, batch=12, rate=1e-3))
+    monkeypatch.setattr(tuned_encoder, "_LEAST_TRAINING_QUERIES", 20)
+    monkeypatch.setattr(tuned_encoder, "LEAST_QUERIES", 5)
+    first_stage = {"kind": "hybrid", "query_map": False}
+    path = toy_config(tmp_path, toy_collection, tiny_encoder, first_stage=first_stage, mining={"teacher": "base"})
+
+    def mine(*overrides: str) -> tuple[Config, Recorder]:
+        config, notes = load_config(path, overrides), Recorder()
+        run_stages(config, stages_until(config, "mine"), notes)
+        return config, notes
+
+    return mine
+
+
+def told(notes: Recorder) -> str:
+    return next(note.removeprefix(NOTE) for note in notes.notes if note.startswith(NOTE))
+
+
+def test_what_dev_gains_from_is_the_first_stages_and_the_teachers(
+    mined: Callable[..., tuple[Config, Recorder]],
+) -> None:
+    config, notes = mined()
+    run = RunFolder(config.folder)
+    assert told(notes).startswith("trained on the training queries; nDCG@10 of its vectors on dev 0.")
+    assert run.mined.choice.tuned
+    part = vector_part(run.mined.retriever())
+    assert part is not None
+    assert part.description.startswith(f"{config.base_model}, tuned, ")
+    group = next(run.mined.groups())
+    asked = {group.query_id: run.collected.collection().queries[group.query_id]}
+    cosines = part.scores(asked, {group.query_id: list(group.doc_ids)})[group.query_id]
+    assert np.allclose(cosines, group.teacher, atol=2e-3)
+    collection = run.collected.collection()
+    base = base_embeddings(config, notes)
+    assert base is not None
+    plain = vector_part(as_it_was(run.mined.retriever(), collection, base))  # what the proof calls free
+    assert plain is not None
+    assert plain.description == base.description
+    again, _ = mined("mining.negatives=2")
+    assert RunFolder(again.folder).mined.choice.tuned  # from the shared folder, without another training
+
+
+def test_what_dev_does_not_gain_from_is_left_out(
+    mined: Callable[..., tuple[Config, Recorder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned_encoder, "resamples_won", lambda *_: 0.5)
+    config, notes = mined()
+    run = RunFolder(config.folder)
+    assert told(notes).startswith("the encoder stays as it is; nDCG@10 of its vectors on dev 0.")
+    assert not run.mined.choice.tuned
+    assert not run.mined.tuned_encoder.exists()
+
+
+def test_too_few_queries_another_encoder_and_a_large_corpus_are_told(
+    mined: Callable[..., tuple[Config, Recorder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned_encoder, "MOST_SECONDS", 0)
+    assert "embedding the documents again would take more than 0 minutes" in told(mined()[1])
+    monkeypatch.setattr(tuned_encoder, "_LEAST_TRAINING_QUERIES", 1000)
+    assert "11 dev queries are too few (1000, 5)" in told(mined("seed=1")[1])
+    _, notes = mined("first_stage.tune_encoder=false")
+    assert not any(note.startswith(NOTE) for note in notes.notes)

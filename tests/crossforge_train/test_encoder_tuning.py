@@ -1,0 +1,85 @@
+"""A bi-encoder trained on judged queries: what it learns, and what is left as it was."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+from support import make_documents, make_queries
+
+from crossforge_train import encoder_tuning
+from crossforge_train.encoder_tuning import RULES, TuningSet, tune_encoder
+
+TEXTS = {row["_id"]: row["text"] for row in make_documents()}
+QUERIES = make_queries(make_documents(), 60, seed=5)
+EXAMPLES = TuningSet([text for text, _ in QUERIES], [[doc_id] for _, doc_id in QUERIES], TEXTS.__getitem__)
+
+
+@pytest.fixture(autouse=True)
+def faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_tuning, "RULES", replace(RULES, batch=20, rate=2e-3, pairs=240, tokens=32))
+
+
+def cosines(folder: Path) -> np.ndarray:
+    """Cosine of each query with its own document, less the mean over the others'."""
+    model = SentenceTransformer(str(folder), device="cpu")
+    doc_ids = list(TEXTS)
+    queries = model.encode(list(EXAMPLES.queries), normalize_embeddings=True)
+    found = queries @ model.encode([TEXTS[doc_id] for doc_id in doc_ids], normalize_embeddings=True).T
+    own = found[np.arange(len(found)), [doc_ids.index(doc_id) for _, doc_id in QUERIES]]
+    return own - found.mean(axis=1)
+
+
+def test_relevant_documents_come_nearer_than_others(tiny_encoder: Path, tmp_path: Path) -> None:
+    pairs = tune_encoder(tiny_encoder, tmp_path / "tuned", EXAMPLES, "tiny", 0)
+    assert pairs == 4 * len(QUERIES)
+    assert cosines(tmp_path / "tuned").mean() > cosines(tiny_encoder).mean() + 0.1
+    before, after = (SentenceTransformer(str(folder)) for folder in (tiny_encoder, tmp_path / "tuned"))
+    assert after.max_seq_length == before.max_seq_length  # fewer tokens are read in training alone
+
+
+def test_the_same_seed_gives_the_same_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        tune_encoder(tiny_encoder, tmp_path / name, EXAMPLES, "tiny", 3)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
+    assert weights[0] == weights[1]
+
+
+def test_half_of_the_starting_weights_is_mixed_in_again(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for share in (0.0, 0.5, 1.0):
+        monkeypatch.setattr(encoder_tuning, "RULES", replace(encoder_tuning.RULES, start_share=share))
+        tune_encoder(tiny_encoder, tmp_path / str(share), EXAMPLES, "tiny", 0)
+        found[share] = load_file(tmp_path / str(share) / "model.safetensors")
+    start = load_file(tiny_encoder / "model.safetensors")
+    for name, value in found[0.5].items():
+        assert np.allclose(value, (found[0.0][name] + start[name]) / 2, atol=1e-6)
+        assert np.array_equal(found[1.0][name], start[name])
+
+
+def test_another_relevant_document_of_the_batch_is_no_negative(tiny_encoder: Path, tmp_path: Path) -> None:
+    doc_ids = list(TEXTS)[:20]
+    everything = TuningSet([f"query {number}" for number in range(20)], [doc_ids] * 20, TEXTS.__getitem__)
+    tune_encoder(tiny_encoder, tmp_path / "tuned", everything, "tiny", 0)
+    assert cosines(tmp_path / "tuned") == pytest.approx(cosines(tiny_encoder), abs=1e-2)  # weight decay alone
+
+
+def test_no_time_no_steps(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_tuning, "RULES", replace(RULES, minutes=1e-9))
+    assert tune_encoder(tiny_encoder, tmp_path / "tuned", EXAMPLES, "tiny", 0) == 0
+    assert cosines(tmp_path / "tuned") == pytest.approx(cosines(tiny_encoder), abs=1e-5)
+
+
+def test_every_query_comes_up_once_an_epoch() -> None:
+    batches = list(encoder_tuning._batches(7, random.Random(0)))
+    assert [sorted(batch) for batch in batches] == [list(range(7))] * RULES.most_epochs
+    large = list(encoder_tuning._batches(400, random.Random(0)))
+    assert len(large) == 20  # more queries than pairs wanted: one epoch
+    assert len({number for batch in large for number in batch}) == 400

@@ -1,0 +1,142 @@
+"""The base model tuned on the run's training queries, where dev gains from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossforge.retrievers.base import StoredRetriever
+from crossforge_train.base_model import find_base_model, model_hash, parameter_count
+from crossforge_train.collections.collection import Collection, judged_by_people, positives
+from crossforge_train.config.run import Config
+from crossforge_train.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
+from crossforge_train.encoder_tuning import RULES, TuningSet, tune_encoder
+from crossforge_train.evaluation.combination import LEAST_QUERIES
+from crossforge_train.evaluation.metrics import judged_queries
+from crossforge_train.evaluation.moving import CERTAIN, dev_values, moved_on_dev
+from crossforge_train.evaluation.resampling import resamples_won
+from crossforge_train.first_stage import MOST_SECONDS, vector_part
+from crossforge_train.reporting import Reporter
+from crossforge_train.run_folder import MinedFolder
+from crossforge_train.stages.links import link_tree
+from crossforge_train.stages.stage import Context
+
+# Fewer queries teach less than a query map does, and seldom convince dev.
+_LEAST_TRAINING_QUERIES = 200
+_MOST_PARAMETERS = 150e6  # of a larger model, a batch takes too much memory
+
+
+def with_tuned_encoder(config: Config, mined: MinedFolder) -> Config:
+    """The config with the tuned encoder as its base model, if the first stage uses it: as teacher, and to start from.
+
+    Args:
+        config: of the run.
+        mined: output of the stage `mine`.
+    """
+    if not mined.tuned_encoder.is_dir():
+        return config
+    first_stage = config.first_stage.model_copy(update={"encoder": None})
+    return config.model_copy(update={"base_model": str(mined.tuned_encoder), "first_stage": first_stage})
+
+
+def tuned_embeddings(config: Config, mined: MinedFolder, reporter: Reporter) -> Embeddings | None:
+    """Embeddings of the tuned encoder; None if the first stage uses none."""
+    return _open(config, mined.tuned_encoder, reporter) if mined.tuned_encoder.is_dir() else None
+
+
+def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> Embeddings | None:
+    """Tune the encoder on the training queries, and keep it in the stage's folder if dev gains from it.
+
+    It is kept where it finds more than the encoder as it is, with the query map that dev gives that one, on nine
+    resamples of the dev queries of ten. What was tuned is kept for all runs of the folder: a killed run goes on.
+
+    Args:
+        context: of the stage `mine`.
+        collection: of the run.
+        base: embeddings of the encoder as it is.
+
+    Returns:
+        Its embeddings; None if it is not kept, or there is too little to learn or to choose from.
+    """
+    config, reporter, kept = context.config, context.reporter, MinedFolder(context.folder).tuned_encoder
+    train = judged_queries(collection.qrels(config.collection.train))
+    if why_not := _why_not(config, collection, base):
+        reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {why_not}")
+        return None
+    examples = TuningSet(
+        [collection.queries[query_id] for query_id in train],
+        [positives(found) for found in train.values()],
+        lambda doc_id: collection.corpus[doc_id].full_text,
+    )
+    folder = _tuned(config, examples, reporter)
+    tuned = _open(config, folder, reporter)
+    before = _values(config, collection, base, with_map=config.first_stage.query_map)
+    after = _values(config, collection, tuned, with_map=False)
+    figures = f"{config.evaluation.metric} of its vectors on dev {before.mean():.3f} before, {after.mean():.3f} after"
+    if resamples_won(after, before, config.seed) < CERTAIN:
+        reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {figures}")
+        return None
+    reporter.note(f"first_stage.tune_encoder: trained on the training queries; {figures}")
+    link_tree(folder, kept)
+    return tuned
+
+
+def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
+    """Why the encoder is not to be tuned; empty if it is."""
+    split, dev = config.collection.train, config.collection.dev_split
+    train, judged = (len(judged_queries(collection.qrels(name))) for name in (split, dev))
+    if config.first_stage.encoder not in (None, config.base_model):
+        return "first_stage.encoder is another model than the base model"
+    if not (judged_by_people(collection, split) and judged_by_people(collection, dev)):
+        return "nobody asked the queries"
+    if train < _LEAST_TRAINING_QUERIES or judged < LEAST_QUERIES:
+        return f"{train:,} training and {judged:,} dev queries are too few ({_LEAST_TRAINING_QUERIES}, {LEAST_QUERIES})"
+    if parameter_count(find_base_model(config.base_model)) > _MOST_PARAMETERS:
+        return f"it has more than {_MOST_PARAMETERS / 1e6:.0f} million parameters"
+    if base.seconds_anew(collection.corpus.values()) > MOST_SECONDS:
+        return f"embedding the documents again would take more than {MOST_SECONDS / 60:.0f} minutes"
+    return ""
+
+
+def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
+    """The folder of the tuned encoder, shared by all runs on the same queries."""
+    base = find_base_model(config.base_model)
+    read = hashlib.sha256()
+    for query, found in zip(examples.queries, examples.positives, strict=True):
+        read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found]]).encode())
+    identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest()], sort_keys=True)
+    folder = config.runs / SHARED_FOLDER / f"tuned-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    if not folder.is_dir():
+        started = time.monotonic()
+        with reporter.bar("tuning the encoder on the training queries", 1) as advance:
+            pairs = tune_encoder(base, folder, examples, config.base_model, config.seed)
+            advance()
+        reporter.note(f"the encoder was tuned on {pairs:,} pairs in {(time.monotonic() - started) / 60:.0f} min")
+    return folder
+
+
+def _open(config: Config, folder: Path, reporter: Reporter) -> Embeddings:
+    length, name = config.first_stage.encoder_max_length, f"{config.base_model}, tuned"
+    found = open_embeddings(str(folder), length, config.runs, reporter, name)
+    if found is None:
+        raise TypeError(f"{folder}: no bi-encoder")
+    return found
+
+
+def _values(config: Config, collection: Collection, embeddings: Embeddings, *, with_map: bool) -> NDArray[np.float64]:
+    """What the encoder's vectors find for the dev queries, if wanted with the query map that dev calls for."""
+    splits, metric = config.collection, config.evaluation.metric
+    retriever: StoredRetriever = embeddings.retriever(collection.corpus.values())
+    part = vector_part(retriever)
+    if part is None:
+        raise TypeError(f"{retriever.kind}: searches no vectors")
+    if with_map:
+        found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, config.seed)
+        part = part.with_query_map(found.query_map)
+    return dev_values(part, collection, splits.dev_split, metric)
