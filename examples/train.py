@@ -37,6 +37,7 @@ def settings(folder: Path, data: Path) -> dict[str, Any]:
         "name": "numpy",
         "runs": folder,
         "collection": {"beir": data, "dev": 0.2},
+        "first_stage": {"tune_encoder": False},
         "mining": {"max_queries": 150},
         "training": {"max_length": 96, "epochs": 1, "evaluations": 1, "dev_queries": 30, "dev_depth": 20},
         "evaluation": {

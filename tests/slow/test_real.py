@@ -99,6 +99,7 @@ def short_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     overrides = [
         f"runs={folder}",
         "first_stage.encoder_max_length=32",
+        "first_stage.tune_encoder=false",
         "mining.max_queries=150",
         "training.dev_queries=20",
         "training.evaluations=1",
