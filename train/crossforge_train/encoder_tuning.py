@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from crossforge.batching import blocks
 from crossforge.files import written_atomically
 from crossforge_train.encoder_export import role_prompts
 from crossforge_train.libraries import quieten
+from crossforge_train.mixing import mixed
 from crossforge_train.precision import autocast, use_bf16
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str,
     reads, prompts = model.max_seq_length, role_prompts(model, name)
     model.max_seq_length = min(int(reads or 512), RULES.tokens)
     model.eval()
-    start = [value.detach().clone() for value in model.parameters()]
+    start = {key: value.clone() for key, value in model.state_dict().items()}
     read = _Reader(model, prompts, use_bf16("auto"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=RULES.rate, weight_decay=0.01)
     batches = list(_batches(len(examples.queries), random.Random(seed)))  # noqa: S311 - a seeded draw, not a secret
@@ -115,20 +116,11 @@ def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str,
             optimizer.step()
             optimizer.zero_grad()
             pairs += len(batch)
-    mix_with_start(model, start, RULES.start_share)
+    model.load_state_dict(mixed(model.state_dict(), start, RULES.start_share))
     model.max_seq_length = reads
     with written_atomically(target) as beside:
         model.save(str(beside), create_model_card=False)
     return pairs
-
-
-def mix_with_start(model: nn.Module, start: Iterable[Tensor], share: float) -> None:
-    """Move a model's weights a share of the way back to those that it started with."""
-    import torch
-
-    with torch.no_grad():
-        for value, was in zip(model.parameters(), start, strict=True):
-            value.lerp_(was, share)
 
 
 @dataclass(frozen=True)
@@ -146,9 +138,8 @@ class _Reader:
         parts = [
             self._read([self.prompts[role] + texts[place] for place in some]) for some in blocks(order, _READ_TOGETHER)
         ]
-        places = torch.empty(len(order), dtype=torch.long)
-        places[torch.tensor(order)] = torch.arange(len(order))
-        return torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1)[places.to(parts[0].device)]
+        places = torch.tensor(order).argsort().to(parts[0].device)
+        return torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1)[places]
 
     def _read(self, texts: list[str]) -> Tensor:
         model = self.model

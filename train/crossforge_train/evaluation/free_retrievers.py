@@ -30,11 +30,11 @@ def free_retrievers(
     *,
     bm25: bool = True,
     dev: Bench | None = None,
-    learned: bool = False,
+    tuned: bool = False,
 ) -> Free:
     """What a first stage leaves to be built: nothing that it is itself is built again.
 
-    Where the first stage has a query map, the alternatives have none: the map was learned from labels.
+    Where the first stage has a query map or a tuned encoder, the alternatives have none: labels taught it.
 
     Where embedding the whole corpus takes longer than ten minutes, only candidates are embedded.
 
@@ -45,17 +45,19 @@ def free_retrievers(
         embeddings: of the base model; None if it is no bi-encoder.
         bm25: whether BM25 is wanted.
         dev: the dev split, which chooses the hybrid's weight; None joins by rank.
-        learned: whether the first stage of the run, as given by `as_it_was` here, has learned from labels.
+        tuned: whether the first stage's encoder is the base model as tuned on labels.
     """
     found = Free(bm25=bm25_retriever(collection, first_stage) if bm25 else None)
     if embeddings is None:
         return found
     part = vector_part(first_stage)
-    moved = learned or (part is not None and part.query_map is not None)
-    untrained = with_query_map(first_stage, None) if moved else first_stage
+    learned = tuned or (part is not None and part.query_map is not None)
+    untrained = with_query_map(first_stage, None) if learned else first_stage
+    if tuned:
+        untrained = as_it_was(untrained, collection, embeddings)
     own = _embedding_part(untrained, embeddings)
     if own and isinstance(untrained, CombinedRetriever):
-        if not moved:
+        if not learned:
             return found.with_bi_encoder(own, whole=True)
         return found.with_bi_encoder(own, whole=True, hybrid=_weighted(untrained, dev), beside=untrained.parts[0])
     documents = collection.corpus.values()
@@ -65,8 +67,8 @@ def free_retrievers(
     if not isinstance(hybrid, CombinedRetriever):
         raise TypeError(f"{hybrid.kind}: a hybrid combines several retrievers")
     words, vectors = hybrid.parts
-    weighted, whole = _weighted(hybrid, dev), own is None or moved
-    return found.with_bi_encoder(vectors, whole=whole, hybrid=weighted, beside=words if moved else None)
+    weighted, whole = _weighted(hybrid, dev), own is None or learned
+    return found.with_bi_encoder(vectors, whole=whole, hybrid=weighted, beside=words if learned else None)
 
 
 def as_it_was(first_stage: StoredRetriever, collection: Collection, embeddings: Embeddings) -> StoredRetriever:

@@ -12,7 +12,7 @@ from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.free_alternatives import Free
-from crossforge_train.evaluation.free_retrievers import as_it_was, free_retrievers
+from crossforge_train.evaluation.free_retrievers import free_retrievers
 from crossforge_train.evaluation.systems import (
     BASE_MODEL,
     BM25,
@@ -35,10 +35,8 @@ def free_of_run(
     config, runs = context.config, [bench.run for bench in (dev, *tests)]
     embeddings = base_embeddings(config, context.reporter)
     bm25 = config.evaluation.bm25 and retriever.name != BM25  # the first stage may be BM25 itself
-    if context.run.mined.choice.tuned and embeddings:
-        retriever = as_it_was(retriever, collection, embeddings)
-        return free_retrievers(retriever, collection, runs, embeddings, bm25=bm25, dev=dev, learned=True)
-    return free_retrievers(retriever, collection, runs, embeddings, bm25=bm25, dev=dev)
+    tuned = context.run.mined.choice.tuned
+    return free_retrievers(retriever, collection, runs, embeddings, bm25=bm25, dev=dev, tuned=tuned)
 
 
 def open_base_model(config: Config) -> dict[str, Reranker | Path]:

@@ -65,10 +65,10 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
         Its embeddings; None if it is not kept, or there is too little to learn or to choose from.
     """
     config, reporter, kept = context.config, context.reporter, MinedFolder(context.folder).tuned_encoder
-    train = judged_queries(collection.qrels(config.collection.train))
     if why_not := _why_not(config, collection, base):
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {why_not}")
         return None
+    train = judged_queries(collection.qrels(config.collection.train))
     examples = TuningSet(
         [collection.queries[query_id] for query_id in train],
         [positives(found) for found in train.values()],

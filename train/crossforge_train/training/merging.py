@@ -1,8 +1,6 @@
 """Merges a trained reranker with its starting model, so that it forgets less of what that model knew.
 
-This is plain weight interpolation; sentence-transformers' `merge` would need mergekit for this one line.
-
-Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
+This is plain weight interpolation (`mixing.py`); sentence-transformers' `merge` would need mergekit for it.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import torch
 
 from crossforge.heads.choice import scoring_head
 from crossforge_train.evaluation.resampling import means_over_resamples
+from crossforge_train.mixing import mixed
 
 State = Mapping[str, torch.Tensor]
 
@@ -72,8 +71,4 @@ def _steadily_best(measured: Mapping[float, Sequence[float]], seed: int) -> floa
 
 
 def _set(model: Any, tuned: State, first: State, share: float) -> None:
-    mixed = {
-        name: torch.lerp(value, first[name].to(value), share) if value.is_floating_point() else value
-        for name, value in tuned.items()
-    }
-    model.load_state_dict(mixed)
+    model.load_state_dict(mixed(tuned, first, share))
