@@ -25,19 +25,19 @@ from crossforge.pipeline import DEFAULT_DEPTH
 from crossforge.reranker import Reranker
 from crossforge.runs import Run, ids_by_query
 from crossforge_train.adaptation.recipe import RECIPE
-from crossforge_train.base_model import find_base_model, is_bi_encoder
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
-from crossforge_train.embeddings import Embeddings
+from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.verdict import Contest, compare_systems
 from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.embedding import run_embeddings

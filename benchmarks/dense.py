@@ -23,8 +23,8 @@ from crossforge.documents import read_documents
 from crossforge.embedding.encoder import Encoder
 from crossforge.retrievers.approximate import InvertedLists
 from crossforge.retrievers.vectors import HELD, nearest
-from crossforge_train.base_model import find_base_model
-from crossforge_train.encoder_export import export_encoder
+from crossforge_train.encoders.export import export_encoder
+from crossforge_train.models.base_model import find_base_model
 
 DIMENSION, LATENT, DEPTH, CHUNK = 384, 64, 100, 50_000
 CLUSTER, LISTS, ONE_BY_ONE = 100, 32, 20

@@ -17,14 +17,14 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
-from crossforge_train.embeddings import open_embeddings
+from crossforge_train.encoders.embeddings import open_embeddings
+from crossforge_train.encoders.query_map import shrunk
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.curves import perfect_rankings
 from crossforge_train.evaluation.free_retrievers import as_it_was
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
 from crossforge_train.evaluation.moving import learned_map
 from crossforge_train.first_stage import vector_part, with_query_map
-from crossforge_train.query_map import shrunk
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 

@@ -23,7 +23,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.draws import seeded_draw
-from crossforge_train.embeddings import Embeddings
+from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.fusion_weight import (
     FUSION_WEIGHTS,
     best_over_resamples,

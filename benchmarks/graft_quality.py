@@ -28,14 +28,14 @@ from crossforge.loading import pair_tokenizer
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.retrievers.base import VectorRetriever
 from crossforge.runs import Run, ids_by_query
-from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
 from crossforge_train.evaluation.scoring import score_queries
 from crossforge_train.first_stage import vector_part
 from crossforge_train.grafting.graft import graft
-from crossforge_train.model_export import export_onnx, save_checkpoint
+from crossforge_train.models.base_model import find_base_model
+from crossforge_train.models.export import export_onnx, save_checkpoint
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.training.start import fitting_pairs

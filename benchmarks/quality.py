@@ -26,20 +26,20 @@ from crossforge.files import read_json, remove, write_json
 from crossforge.pipeline import DEFAULT_DEPTH
 from crossforge.reranker import Reranker
 from crossforge.runs import Run, ids_by_query, read_run, write_run
-from crossforge_train.base_model import find_base_model
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.collections.collection import Collection, positives
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO
-from crossforge_train.embeddings import Embeddings, open_embeddings
+from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
 from crossforge_train.evaluation.free_retrievers import encoder_of_candidates
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import Rankings, as_run, mean, measure_rankings, trec_order
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems
-from crossforge_train.model_export import export_onnx
+from crossforge_train.models.base_model import find_base_model
+from crossforge_train.models.export import export_onnx
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import FINETUNE, RunFolder
 from crossforge_train.stages.recipe import stages_until

@@ -21,10 +21,10 @@ from typing import Any
 import torch
 
 from crossforge.loading import pair_tokenizer
-from crossforge_train.base_model import find_base_model
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.libraries import quieten
 from crossforge_train.losses.group_loss import GroupLoss
+from crossforge_train.models.base_model import find_base_model
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.model import load_model
 

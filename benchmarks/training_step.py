@@ -12,8 +12,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from crossforge.backends.last_layer import shorten_last_layer
-from crossforge_train.base_model import find_base_model
 from crossforge_train.libraries import quieten
+from crossforge_train.models.base_model import find_base_model
 from crossforge_train.precision import step_seconds, use_bf16
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"

@@ -24,12 +24,12 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from crossforge.errors import InputError
-from crossforge_train.base_model import find_base_model
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining
 from crossforge_train.libraries import quieten
 from crossforge_train.losses.group_loss import GroupLoss
+from crossforge_train.models.base_model import find_base_model
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.finetune import training_task
 from crossforge_train.stages.recipe import stages_until

@@ -65,7 +65,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_onnx(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
     """The tiny encoder, exported to ONNX."""
-    from crossforge_train.encoder_export import export_encoder
+    from crossforge_train.encoders.export import export_encoder
 
     folder = tmp_path_factory.mktemp("onnx") / "encoder"
     with quick_runs():
@@ -76,7 +76,7 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> P
 @pytest.fixture(scope="session", autouse=True)
 def encoders_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Each run has a folder of its own, but what is exported from one bi-encoder is the same for all."""
-    from crossforge_train import embeddings
+    from crossforge_train.encoders import embeddings
 
     export, kept = embeddings.export_encoder, tmp_path_factory.mktemp("encoders")
 

@@ -12,8 +12,8 @@ from quick_runs import quick_runs
 
 from crossforge import Reranker
 from crossforge.errors import InputError
-from crossforge_train.base_model import find_base_model
-from crossforge_train.model_export import export_onnx, save_checkpoint
+from crossforge_train.models.base_model import find_base_model
+from crossforge_train.models.export import export_onnx, save_checkpoint
 from crossforge_train.packaging.verify import measure_agreement
 
 pytestmark = pytest.mark.slow

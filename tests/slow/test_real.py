@@ -13,15 +13,15 @@ from transformers import AutoTokenizer
 
 from crossforge import Reranker
 from crossforge.embedding.encoder import Encoder
-from crossforge_train.base_model import PACKAGED_MODELS, find_base_model
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.loading import load_config
-from crossforge_train.encoder_export import export_encoder
+from crossforge_train.encoders.export import export_encoder
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.grafting.graft import graft
+from crossforge_train.models.base_model import PACKAGED_MODELS, find_base_model
 from crossforge_train.report.files import read_report
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.recipe import STAGES

@@ -23,7 +23,7 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
 from crossforge.retrievers.trust import trust
 from crossforge_train.config.first_stage import AUTO, FirstStageConfig
-from crossforge_train.embeddings import Embeddings
+from crossforge_train.encoders.embeddings import Embeddings
 
 # The longest that `kind: auto` embeds a corpus.
 MOST_SECONDS = 600

@@ -16,7 +16,7 @@ from support import make_documents
 
 from crossforge.embedding.encoder import Encoder
 from crossforge.errors import InputError, PackageError
-from crossforge_train.encoder_export import export_encoder
+from crossforge_train.encoders.export import export_encoder
 
 TEXTS = [document["text"] for document in make_documents(4)] + ["", "bread", "bread oven " * 80, "é\ud800…"]
 

@@ -21,9 +21,9 @@ from crossforge.errors import InputError, PackageError
 from crossforge.heads.choice import scoring_head
 from crossforge.loading import pair_tokenizer
 from crossforge.prompts import Prompts
-from crossforge_train.base_model import find_base_model, is_bi_encoder
-from crossforge_train.base_texts import require_texts, with_texts
-from crossforge_train.model_export import export_onnx, save_checkpoint
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder
+from crossforge_train.models.base_texts import require_texts, with_texts
+from crossforge_train.models.export import export_onnx, save_checkpoint
 
 PAIRS = [("bread oven", "flour and yeast"), ("bread oven", "a boat"), ("sail", "wind tide crew " * 6)]
 LONG = ("sail", "wind the tide " * 40)

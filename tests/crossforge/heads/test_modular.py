@@ -19,8 +19,8 @@ from crossforge import Reranker
 from crossforge.errors import PackageError
 from crossforge.heads.choice import head_of, scoring_head
 from crossforge.heads.modular import Modular
-from crossforge_train.base_model import find_base_model, is_bi_encoder, weights_hash
-from crossforge_train.model_export import export_onnx, save_checkpoint
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder, weights_hash
+from crossforge_train.models.export import export_onnx, save_checkpoint
 
 PAIRS = [("bread oven", "flour and yeast of the loaf"), ("bread oven", "a boat"), ("sail", "wind " * 20)]
 

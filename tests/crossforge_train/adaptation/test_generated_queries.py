@@ -9,11 +9,11 @@ from fake_endpoint import Endpoint, Failure, serving
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
-from crossforge_train import endpoint
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries, as_query
 from crossforge_train.adaptation.makers.endpoint import endpoint_maker
 from crossforge_train.adaptation.makers.generator import generator_maker
 from crossforge_train.adaptation.reader import read_adapted
+from crossforge_train.asking import endpoint
 from crossforge_train.config.documents import DocumentsSource, EndpointConfig, GeneratorConfig
 
 DOCUMENTS = [Document(str(n), f"bread dough {n} in the oven with butter") for n in range(5)]

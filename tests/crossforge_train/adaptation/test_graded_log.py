@@ -11,9 +11,9 @@ from fake_endpoint import Endpoint, Failure, serving
 from support import Recorder, make_decoder, write_lines
 
 from crossforge.errors import InputError
-from crossforge_train import endpoint
 from crossforge_train.adaptation.people import JudgedPair, drawn_pairs
 from crossforge_train.adaptation.reader import depends_on, read_adapted
+from crossforge_train.asking import endpoint
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.documents import DocumentsSource

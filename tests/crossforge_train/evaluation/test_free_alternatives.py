@@ -21,7 +21,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.loading import load_config
-from crossforge_train.embeddings import Embeddings, open_embeddings
+from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
 from crossforge_train.evaluation import combination, free_retrievers
 from crossforge_train.evaluation.combination import choose_combination
 from crossforge_train.evaluation.depth import choose_depth

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support import Recorder
 
 from crossforge.errors import InputError
-from crossforge_train import endpoint
+from crossforge_train.asking import endpoint
 from crossforge_train.config.judge import PROMPT, JudgeConfig
 from crossforge_train.labels.chat_grader import grade_of
 from crossforge_train.labels.grading import Answer, Pair

@@ -17,7 +17,7 @@ from support import Recorder, toy_config
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
-from crossforge_train import endpoint
+from crossforge_train.asking import endpoint
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.mining import MiningConfig

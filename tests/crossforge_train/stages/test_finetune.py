@@ -45,7 +45,7 @@ COLLECT, MINE, FINETUNE, *_ = STAGES
 def no_export(quickly: None) -> Any:
     """The ONNX export takes longer than everything else here and is no part of what is tested."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crossforge_train.model_export.export_onnx", lambda model, folder: None)
+        patch.setattr("crossforge_train.models.export.export_onnx", lambda model, folder: None)
         yield
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from support import Recorder, toy_config
 
-from crossforge_train import encoder_tuning
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
-from crossforge_train.encoder_tuning import RULES
+from crossforge_train.encoders import tuning
+from crossforge_train.encoders.tuning import RULES
 from crossforge_train.evaluation.free_retrievers import as_it_was
 from crossforge_train.first_stage import vector_part
 from crossforge_train.run_folder import RunFolder
@@ -31,7 +31,7 @@ def mined(
     tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Config, Recorder]]:
     """Mines the toy collection with the few queries that it has."""
-    monkeypatch.setattr(encoder_tuning, "RULES", replace(RULES, batch=12, rate=1e-3))
+    monkeypatch.setattr(tuning, "RULES", replace(RULES, batch=12, rate=1e-3))
     monkeypatch.setattr(tuned_encoder, "_LEAST_TRAINING_QUERIES", 20)
     monkeypatch.setattr(tuned_encoder, "LEAST_QUERIES", 5)
     first_stage = {"kind": "hybrid", "query_map": False}

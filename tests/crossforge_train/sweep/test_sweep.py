@@ -35,7 +35,7 @@ SPACE = {
 
 @pytest.fixture(autouse=True)
 def no_export(quickly: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossforge_train.model_export.export_onnx", lambda model, folder: None)
+    monkeypatch.setattr("crossforge_train.models.export.export_onnx", lambda model, folder: None)
 
 
 @pytest.fixture

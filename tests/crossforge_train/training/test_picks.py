@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from crossforge.files import read_json
 from crossforge.loading import token_limit
 from crossforge_train import precision
-from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mining.groups import Group
+from crossforge_train.models.base_model import parameter_count
 from crossforge_train.precision import faster_in_bf16
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.training.collator import GroupCollator

@@ -10,7 +10,7 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Run
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
-from crossforge_train.embeddings import open_embeddings
+from crossforge_train.encoders.embeddings import open_embeddings
 
 
 def brought_back(

@@ -9,7 +9,7 @@ from typing import Any
 
 from crossforge.documents import Document
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
-from crossforge_train.answers import AnswerFile, digest, file_for
+from crossforge_train.asking.answers import AnswerFile, digest, file_for
 
 # Takes the texts of documents and returns the answers for each.
 Ask = Callable[[Sequence[str]], Sequence[Sequence[str]]]

@@ -13,7 +13,7 @@ from crossforge.errors import InputError
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
-from crossforge_train.embeddings import open_embeddings
+from crossforge_train.encoders.embeddings import open_embeddings
 
 _DAMPING = 60  # of reciprocal ranks
 

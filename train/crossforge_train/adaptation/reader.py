@@ -15,7 +15,6 @@ from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted
 from crossforge_train.adaptation.logged_queries import with_log
 from crossforge_train.adaptation.people import JUDGED
 from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
-from crossforge_train.base_model import weights_hash
 from crossforge_train.collections.beir import beir_files, read_judged
 from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
 from crossforge_train.collections.corpus import ArrowCorpus
@@ -25,6 +24,7 @@ from crossforge_train.collections.readers.texts import corpus_files, corpus_name
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.labels.local_grader import local_model_hash
+from crossforge_train.models.base_model import weights_hash
 from crossforge_train.registries import MAKERS
 
 # Fewer judged queries choose nothing.

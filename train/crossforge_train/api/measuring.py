@@ -11,14 +11,13 @@ from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.registry import LEXICAL
 from crossforge.runs import Run
 from crossforge_train.api.report import Report
-from crossforge_train.base_model import local_base_model
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.own_documents import in_words, settle_own_documents
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
-from crossforge_train.embeddings import open_embeddings
+from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.evaluation.comparison import NO_FILES, compare_named, measure_reranker
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.free_retrievers import free_retrievers
@@ -27,6 +26,7 @@ from crossforge_train.evaluation.split_report import Measured
 from crossforge_train.evaluation.systems import Bench, RerankerSystem, read_candidates, set_up_bench
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.first_stage import in_words as first_stage_in_words
+from crossforge_train.models.base_model import local_base_model
 from crossforge_train.report.files import write_details, write_report
 from crossforge_train.reporting import Reporter, SilentReporter
 

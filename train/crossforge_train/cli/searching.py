@@ -257,7 +257,7 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
 
 def _base_model(name: str) -> tuple[Path | None, str]:
     """The base model's folder, or what is wrong with it: the rest of the facts needs none."""
-    from crossforge_train.base_model import find_base_model
+    from crossforge_train.models.base_model import find_base_model
 
     try:
         return find_base_model(name), ""

@@ -9,7 +9,7 @@ from crossforge.retrievers.registry import DENSE, HYBRID
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.first_stage import FirstStageConfig
-from crossforge_train.embeddings import Embeddings
+from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.systems import Bench, bm25_retriever

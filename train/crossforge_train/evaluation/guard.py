@@ -19,7 +19,7 @@ from crossforge_train.config.evaluation import GuardConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import TrainingConfig
-from crossforge_train.embeddings import Embeddings
+from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.free_alternatives import bi_encoder_scores
 from crossforge_train.evaluation.free_retrievers import encoder_of_candidates
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings

@@ -13,11 +13,11 @@ from crossforge.retrievers.base import VectorRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import best, retrieve
 from crossforge_train.collections.collection import Collection, judged_by_people, positives
+from crossforge_train.encoders.query_map import fit_query_map, shrunk
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, measure_rankings
 from crossforge_train.evaluation.resampling import resamples_won
-from crossforge_train.query_map import fit_query_map, shrunk
 
 _DEPTH = 50
 CERTAIN = 0.9

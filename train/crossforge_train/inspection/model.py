@@ -9,7 +9,7 @@ from crossforge.heads.one_label import OneLabel
 from crossforge.loading import token_limit
 from crossforge.prompts import held_prompts
 from crossforge.tokenization import read_tokenizer
-from crossforge_train.base_model import find_base_model, is_bi_encoder
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 
 
 def model_facts(folder: Path) -> dict[str, str | int]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from crossforge_train.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
-from crossforge_train.chat import ChatEndpoint, Completion, Message
+from crossforge_train.asking.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
+from crossforge_train.asking.chat import ChatEndpoint, Completion, Message
+from crossforge_train.asking.endpoint import RefusedError
 from crossforge_train.config.judge import JudgeConfig
-from crossforge_train.endpoint import RefusedError
 from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
 
 _REPAIR = 'That is no answer in the right form. Answer with JSON alone: {"grade": N}, where N is 0, 1, 2 or 3.'

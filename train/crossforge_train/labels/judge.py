@@ -11,8 +11,8 @@ from contextlib import closing
 from typing import NamedTuple
 
 from crossforge.errors import InputError
-from crossforge_train.allowance import CHARACTERS_OF_A_TOKEN, Allowance
-from crossforge_train.answers import AnswerFile, digest, file_for
+from crossforge_train.asking.allowance import CHARACTERS_OF_A_TOKEN, Allowance
+from crossforge_train.asking.answers import AnswerFile, digest, file_for
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.chat_grader import ChatGrader
 from crossforge_train.labels.grading import KEY, Answer, Grader, Pair, prompt

@@ -20,10 +20,10 @@ from crossforge.batching import blocks
 from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder
-from crossforge_train.allowance import Allowance, AllowanceSpentError
+from crossforge_train.asking.allowance import Allowance, AllowanceSpentError
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
-from crossforge_train.language_model import load_language_model
+from crossforge_train.models.language_model import load_language_model
 
 _OPENING = '{"grade":'  # no space behind it: with one, a digit is a part of another token in some vocabularies
 _BATCH = 8

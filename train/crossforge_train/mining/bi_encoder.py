@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from crossforge.embedding.encoder import moved
 from crossforge.errors import InputError
-from crossforge_train.base_model import weights_hash
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
-from crossforge_train.embeddings import Embeddings, open_embeddings
+from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind
+from crossforge_train.models.base_model import weights_hash
 from crossforge_train.reporting import Reporter
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from crossforge.heads.choice import scoring_head
 from crossforge.loading import find_folder
 from crossforge.reranker import Reranker
-from crossforge_train.base_model import model_hash
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind, above_margin
+from crossforge_train.models.base_model import model_hash
 from crossforge_train.reporting import Reporter
 
 _CHUNK = 2048

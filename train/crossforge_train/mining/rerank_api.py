@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from crossforge.batching import blocks
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError
-from crossforge_train.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
-from crossforge_train.answers import AnswerFile, digest, file_for
+from crossforge_train.asking.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
+from crossforge_train.asking.answers import AnswerFile, digest, file_for
+from crossforge_train.asking.endpoint import RefusedError
+from crossforge_train.asking.rerank_api import RerankApi
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.rerank_api import RerankApiConfig
 from crossforge_train.config.run import Config
-from crossforge_train.endpoint import RefusedError
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind, above_margin
 from crossforge_train.reporting import Reporter
-from crossforge_train.rerank_api import RerankApi
 
 _KEY = "mining.rerank_api"
 _PATIENCE = 20  # refused requests without a single answer, after which no more is asked

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge_train.base_model import find_base_model, is_bi_encoder
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.mining.averaged import AveragedTeacher
 from crossforge_train.mining.bi_encoder import CosineTeacher
 from crossforge_train.mining.teacher import Teacher, TeacherKind
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.registries import TEACHERS
 from crossforge_train.reporting import Reporter
 

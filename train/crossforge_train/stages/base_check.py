@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from crossforge.errors import InputError
 from crossforge.heads.choice import named_head
 from crossforge.heads.one_label import OneLabel
-from crossforge_train.base_model import find_base_model
 from crossforge_train.libraries import quieten
+from crossforge_train.models.base_model import find_base_model
 
 _LENGTH, _WORDS = 16, 100
 
@@ -24,7 +24,7 @@ def require_trainable(name: str) -> None:
     quieten()
     from transformers import AutoConfig, AutoTokenizer
 
-    from crossforge_train import model_export
+    from crossforge_train.models.export import export_onnx, save_checkpoint
 
     folder = find_base_model(name)
     try:
@@ -44,8 +44,8 @@ def require_trainable(name: str) -> None:
     with TemporaryDirectory() as made:
         try:
             model = (named_head(folder) or OneLabel()).drafted(folder, config)
-            model_export.save_checkpoint(model, folder, Path(made), _LENGTH)
-            model_export.export_onnx(model, Path(made))
+            save_checkpoint(model, folder, Path(made), _LENGTH)
+            export_onnx(model, Path(made))
         except Exception as error:  # as many types again
             reason = str(error) if isinstance(error, InputError) else type(error).__name__
             raise InputError(f"base model {name}: no cross-encoder can be made of it: {reason}") from error

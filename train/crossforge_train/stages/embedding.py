@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossforge_train.config.run import Config
-from crossforge_train.embeddings import Embeddings, open_embeddings
+from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
 from crossforge_train.reporting import Reporter
 
 

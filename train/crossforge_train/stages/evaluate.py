@@ -13,7 +13,6 @@ from crossforge.files import sha256
 from crossforge.loading import find_folder
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
-from crossforge_train.base_model import find_base_model, model_hash
 from crossforge_train.collections.beir import beir_files
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.places import missing_folder
@@ -28,6 +27,7 @@ from crossforge_train.evaluation.outcome import TrainingCurves, make_report
 from crossforge_train.evaluation.proof import Shipped, measure_shipped
 from crossforge_train.evaluation.system_orders import both_labels
 from crossforge_train.first_stage import approximated, in_words
+from crossforge_train.models.base_model import find_base_model, model_hash
 from crossforge_train.run_folder import EVALUATE, EvaluatedFolder
 from crossforge_train.stages.benches import split_bench
 from crossforge_train.stages.embedding import base_embeddings

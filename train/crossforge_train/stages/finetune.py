@@ -11,12 +11,12 @@ from crossforge.errors import InputError
 from crossforge.files import remove
 from crossforge.loading import holds_reranker
 from crossforge_train import processes
-from crossforge_train.base_model import find_base_model, is_bi_encoder, parameter_count, weights_hash
-from crossforge_train.base_texts import require_texts, with_texts
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO, TrainingConfig
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder, parameter_count, weights_hash
+from crossforge_train.models.base_texts import require_texts, with_texts
 from crossforge_train.registries import DISTILLATIONS, LOSSES
 from crossforge_train.run_folder import FINETUNE, FinetunedFolder, MinedFolder
 from crossforge_train.stages.first_stage import base_query_map
@@ -164,7 +164,7 @@ def _merged(context: Context, work: Work, history: History) -> History:
 
 
 def _save(context: Context, model: Any, base_model: Path, max_length: int) -> None:
-    from crossforge_train.model_export import export_onnx, save_checkpoint
+    from crossforge_train.models.export import export_onnx, save_checkpoint
 
     folder = FinetunedFolder(context.folder).model
     remove(folder)

@@ -12,19 +12,19 @@ from crossforge.files import sha256
 from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.registry import LEXICAL, RETRIEVERS
 from crossforge.runs import Run, read_run
-from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.collections.candidates import require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
-from crossforge_train.embeddings import open_embeddings
-from crossforge_train.encoder_tuning import RULES
+from crossforge_train.encoders.embeddings import open_embeddings
+from crossforge_train.encoders.tuning import RULES
 from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import mine_with_teacher
 from crossforge_train.mining.teachers import base_teaches, open_teacher, teachers_depend_on
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.run_folder import MINE, MinedFolder
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
 from crossforge_train.stages.stage import Context, Stage

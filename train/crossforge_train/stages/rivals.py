@@ -8,7 +8,6 @@ from pathlib import Path
 from crossforge.loading import holds_reranker
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
-from crossforge_train.base_model import find_base_model
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.free_alternatives import Free
@@ -24,6 +23,7 @@ from crossforge_train.evaluation.systems import (
     opened_system,
     reranker_system,
 )
+from crossforge_train.models.base_model import find_base_model
 from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.stage import Context
 

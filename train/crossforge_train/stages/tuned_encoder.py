@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.retrievers.base import StoredRetriever
-from crossforge_train.base_model import find_base_model, model_hash, parameter_count
 from crossforge_train.collections.collection import Collection, judged_by_people, positives
 from crossforge_train.config.run import Config
-from crossforge_train.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
-from crossforge_train.encoder_tuning import RULES, TuningSet, tune_encoder
+from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
+from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.moving import CERTAIN, dev_values, moved_on_dev
 from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.first_stage import MOST_SECONDS, vector_part
+from crossforge_train.models.base_model import find_base_model, model_hash, parameter_count
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import MinedFolder
 from crossforge_train.stages.links import link_tree

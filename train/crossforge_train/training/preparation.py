@@ -16,12 +16,12 @@ from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.tokenization import PairTokenizer
-from crossforge_train.base_model import parameter_count
 from crossforge_train.collections.collection import judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import PickedTraining, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
+from crossforge_train.models.base_model import parameter_count
 from crossforge_train.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet

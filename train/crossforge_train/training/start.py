@@ -15,11 +15,11 @@ from crossforge.files import written_atomically
 from crossforge.loading import holds_reranker
 from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
-from crossforge_train.base_model import is_bi_encoder
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.training import AUTO
 from crossforge_train.mining.groups import Group
-from crossforge_train.model_export import save_checkpoint
+from crossforge_train.models.base_model import is_bi_encoder
+from crossforge_train.models.export import save_checkpoint
 from crossforge_train.training.picks import Head
 from crossforge_train.training.task import TrainingTask
 

@@ -9,7 +9,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
-from crossforge_train.chat import ChatEndpoint
+from crossforge_train.asking.chat import ChatEndpoint
 from crossforge_train.config.documents import DocumentsSource, EndpointConfig
 
 

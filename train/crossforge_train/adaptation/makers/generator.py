@@ -16,7 +16,7 @@ from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
 from crossforge_train.config.documents import DocumentsSource, GeneratorConfig
-from crossforge_train.language_model import load_language_model
+from crossforge_train.models.language_model import load_language_model
 
 
 def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> GeneratedQueries:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossforge.batching import blocks
 from crossforge.files import written_atomically
-from crossforge_train.encoder_export import role_prompts
+from crossforge_train.encoders.export import role_prompts
 from crossforge_train.libraries import quieten
 from crossforge_train.mixing import mixed
 from crossforge_train.precision import autocast, use_bf16

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from crossforge_train.asking.endpoint import Endpoint, PassingError
 from crossforge_train.config.rerank_api import RerankApiConfig
-from crossforge_train.endpoint import Endpoint, PassingError
 
 
 class RerankApi:

@@ -10,7 +10,7 @@ from crossforge.embedding.encoder import MODEL_FILE, OUTPUT, EncoderSettings, wr
 from crossforge.errors import InputError
 from crossforge.files import written_atomically
 from crossforge_train.libraries import quieten
-from crossforge_train.model_export import write_onnx
+from crossforge_train.models.export import write_onnx
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 

@@ -20,8 +20,8 @@ from crossforge.embedding.store import EmbeddingStore
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
-from crossforge_train.base_model import find_base_model, is_bi_encoder, model_hash
-from crossforge_train.encoder_export import export_encoder
+from crossforge_train.encoders.export import export_encoder
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash
 from crossforge_train.reporting import Reporter
 
 SHARED_FOLDER = ".embeddings"  # no run can be called so

@@ -12,10 +12,10 @@ from crossforge.documents import Document
 from crossforge.embedding.encoder import moved
 from crossforge.retrievers.vectors import nearest
 from crossforge.runs import Candidate
-from crossforge_train import query_map
 from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
+from crossforge_train.encoders import query_map
+from crossforge_train.encoders.query_map import fit_query_map, shrunk
 from crossforge_train.evaluation.moving import Moved, moved_on_dev
-from crossforge_train.query_map import fit_query_map, shrunk
 
 DIMENSION, DOCUMENTS = 16, 200
 

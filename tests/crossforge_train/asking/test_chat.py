@@ -10,10 +10,10 @@ import pytest
 from fake_endpoint import Endpoint, Failure, serving
 
 from crossforge.errors import InputError
-from crossforge_train import endpoint
-from crossforge_train.chat import ChatEndpoint, Completion
+from crossforge_train.asking import endpoint
+from crossforge_train.asking.chat import ChatEndpoint, Completion
+from crossforge_train.asking.endpoint import RefusedError
 from crossforge_train.config.chat import ChatConfig
-from crossforge_train.endpoint import RefusedError
 
 TEXT = "a confidential text about the merger"
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from crossforge.errors import InputError
-from crossforge_train import base_model
-from crossforge_train.base_model import PACKAGED_MODELS, find_base_model, is_bi_encoder
+from crossforge_train.models import base_model
+from crossforge_train.models.base_model import PACKAGED_MODELS, find_base_model, is_bi_encoder
 
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 

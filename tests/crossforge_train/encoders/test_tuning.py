@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from support import make_documents, make_queries
 
-from crossforge_train import encoder_tuning
-from crossforge_train.encoder_tuning import RULES, TuningSet, tune_encoder
+from crossforge_train.encoders import tuning
+from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
 
 TEXTS = {row["_id"]: row["text"] for row in make_documents()}
 QUERIES = make_queries(make_documents(), 60, seed=5)
@@ -22,7 +22,7 @@ EXAMPLES = TuningSet([text for text, _ in QUERIES], [[doc_id] for _, doc_id in Q
 
 @pytest.fixture(autouse=True)
 def faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_tuning, "RULES", replace(RULES, batch=20, rate=2e-3, pairs=240, tokens=32))
+    monkeypatch.setattr(tuning, "RULES", replace(RULES, batch=20, rate=2e-3, pairs=240, tokens=32))
 
 
 def cosines(folder: Path) -> np.ndarray:
@@ -55,7 +55,7 @@ def test_half_of_the_starting_weights_is_mixed_in_again(
 ) -> None:
     found = {}
     for share in (0.0, 0.5, 1.0):
-        monkeypatch.setattr(encoder_tuning, "RULES", replace(encoder_tuning.RULES, start_share=share))
+        monkeypatch.setattr(tuning, "RULES", replace(tuning.RULES, start_share=share))
         tune_encoder(tiny_encoder, tmp_path / str(share), EXAMPLES, "tiny", 0)
         found[share] = load_file(tmp_path / str(share) / "model.safetensors")
     start = load_file(tiny_encoder / "model.safetensors")
@@ -72,14 +72,14 @@ def test_another_relevant_document_of_the_batch_is_no_negative(tiny_encoder: Pat
 
 
 def test_no_time_no_steps(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_tuning, "RULES", replace(RULES, minutes=1e-9))
+    monkeypatch.setattr(tuning, "RULES", replace(RULES, minutes=1e-9))
     assert tune_encoder(tiny_encoder, tmp_path / "tuned", EXAMPLES, "tiny", 0) == 0
     assert cosines(tmp_path / "tuned") == pytest.approx(cosines(tiny_encoder), abs=1e-5)
 
 
 def test_every_query_comes_up_once_an_epoch() -> None:
-    batches = list(encoder_tuning._batches(7, random.Random(0)))
+    batches = list(tuning._batches(7, random.Random(0)))
     assert [sorted(batch) for batch in batches] == [list(range(7))] * RULES.most_epochs
-    large = list(encoder_tuning._batches(400, random.Random(0)))
+    large = list(tuning._batches(400, random.Random(0)))
     assert len(large) == 20  # more queries than pairs wanted: one epoch
     assert len({number for batch in large for number in batch}) == 400

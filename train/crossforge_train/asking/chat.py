@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from crossforge_train.asking.endpoint import Endpoint
 from crossforge_train.config.chat import ChatConfig
-from crossforge_train.endpoint import Endpoint
 
 Message = Mapping[str, str]  # "role" and "content"
 
