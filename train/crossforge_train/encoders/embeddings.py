@@ -22,7 +22,7 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
 from crossforge_train.encoders.export import export_encoder
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash
-from crossforge_train.reporting import Reporter
+from crossforge_train.reporting import Reporter, SilentReporter
 
 SHARED_FOLDER = ".embeddings"  # no run can be called so
 _SAMPLE = 192
@@ -53,8 +53,10 @@ class Embeddings:
 
     @contextmanager
     def settings(self, documents: Collection[Document]) -> Iterator[dict[str, Any]]:
-        """The settings of the retriever kind `dense` for a corpus, while a progress bar is shown."""
-        with self.reporter.bar("embedding the documents", len(documents)) as advance:
+        """The settings of the retriever kind `dense` for a corpus, while a progress bar is shown if it must be read."""
+        stored = next(self.store.missing(document.full_text for document in documents), None) is None
+        reporter = SilentReporter() if stored else self.reporter
+        with reporter.bar(f"embedding the documents with {self.model}", len(documents)) as advance:
             yield {"encoder": self.encoder, "store": self.store, "progress": advance}
 
     def retriever(self, documents: Collection[Document]) -> StoredRetriever:
