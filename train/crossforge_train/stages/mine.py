@@ -225,4 +225,4 @@ def _known_candidates(path: Path, collection: Collection, query_ids: Iterable[st
     return without_own(collection, known)
 
 
-STAGE = Stage(MINE, _depends_on, _run, formerly=_formerly)
+STAGE = Stage(MINE, _depends_on, _run, computes=True, formerly=_formerly)

@@ -62,5 +62,5 @@ def _nothing_more(config: Config) -> Mapping[str, Any]:
     return {"rounds": config.mining.rounds}
 
 
-MINE = Stage(MINE_AGAIN, _nothing_more, _mine)
+MINE = Stage(MINE_AGAIN, _nothing_more, _mine, computes=True)
 FINETUNE = Stage(FINETUNE_AGAIN, _nothing_more, _finetune, resumes=True, parallel=True)

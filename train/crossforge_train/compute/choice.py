@@ -1,0 +1,36 @@
+"""Opens the engine that a config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crossforge.errors import InputError
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
+from crossforge_train.config.compute import ComputeConfig
+
+
+@contextmanager
+def opened_engine(config: ComputeConfig, shared: Path) -> Iterator[Engine]:
+    """The engine, as long as the block lasts.
+
+    Args:
+        config: the section `compute`.
+        shared: a folder that every worker has to see, such as that of the run.
+
+    Raises:
+        InputError: Ray is not installed, or its cluster cannot be used.
+    """
+    if config.engine == "local":
+        yield LocalEngine()
+        return
+    try:
+        from crossforge_train.compute.cluster import ray_engine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise InputError('compute.engine: ray is not installed: pip install "crossforge[ray]"') from None
+    with ray_engine(config, shared) as engine:
+        yield engine
