@@ -29,7 +29,7 @@ def listening() -> Iterator[str]:
 
 
 def refusal(folder: Path, **config: object) -> str:
-    with pytest.raises(InputError) as told, opened_engine(ComputeConfig(engine="ray", **config), folder):
+    with pytest.raises(InputError) as told, opened_engine(ComputeConfig(engine="ray", **config), shared=folder):
         pass
     assert "\n" not in str(told.value)
     return str(told.value)
@@ -89,7 +89,7 @@ def test_more_than_the_cluster_has(cluster: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_connection_that_the_caller_has_is_kept(cluster: Engine, tmp_path: Path) -> None:
-    with opened_engine(ComputeConfig(engine="ray", workers=1), tmp_path / "runs") as engine:
+    with opened_engine(ComputeConfig(engine="ray", workers=1), shared=tmp_path / "runs") as engine:
         assert list(engine.map(ray_workers.slow_first, [1, 2])) == [1, 2]
     assert not list((tmp_path / "runs").iterdir())  # the token is gone
     assert list(cluster.map(ray_workers.slow_first, [1])) == [1]
@@ -101,7 +101,7 @@ def test_a_connection_that_the_caller_has_is_kept(cluster: Engine, tmp_path: Pat
     [
         (("2.7.18", __version__, True), f"has crossforge {__version__} on Python 2.7.18, and this process"),
         ((VERSION, "0.0.1", True), f"has crossforge 0.0.1 on Python {VERSION}, and this process"),
-        ((VERSION, __version__, False), "put `runs` on a file system that all share"),
+        ((VERSION, __version__, False), "; put it on a file system that all nodes share"),
     ],
 )
 def test_a_node_that_differs(
@@ -113,6 +113,17 @@ def test_a_node_that_differs(
 
     monkeypatch.setattr(module, "_ask", lambda node, token: ray.put(answer))
     assert told in refusal(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_package_that_no_worker_sees(cluster: Engine, tmp_path: Path) -> None:
+    config = ComputeConfig(engine="ray", workers=1)
+    with opened_engine(config, read=tmp_path):
+        pass
+    missing = tmp_path / "package"
+    with pytest.raises(InputError) as told, opened_engine(config, read=missing):
+        pass
+    assert f"does not see {missing}; put it on a file system" in str(told.value)
 
 
 @pytest.mark.slow

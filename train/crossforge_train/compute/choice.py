@@ -13,12 +13,13 @@ from crossforge_train.config.compute import ComputeConfig
 
 
 @contextmanager
-def opened_engine(config: ComputeConfig, shared: Path) -> Iterator[Engine]:
+def opened_engine(config: ComputeConfig, *, shared: Path | None = None, read: Path | None = None) -> Iterator[Engine]:
     """The engine, as long as the block lasts.
 
     Args:
         config: the section `compute`.
-        shared: a folder that every worker has to see, such as that of the run.
+        shared: a folder in which every worker has to see what is written here, such as that of a run.
+        read: a file or folder that every worker has to see.
 
     Raises:
         InputError: Ray is not installed, or its cluster cannot be used.
@@ -32,5 +33,5 @@ def opened_engine(config: ComputeConfig, shared: Path) -> Iterator[Engine]:
         if error.name != "ray":
             raise
         raise InputError('compute.engine: ray is not installed: pip install "crossforge[ray]"') from None
-    with ray_engine(config, shared) as engine:
+    with ray_engine(config, shared=shared, read=read) as engine:
         yield engine

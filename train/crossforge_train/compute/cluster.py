@@ -9,7 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,13 @@ _TRIAL = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_le
 
 
 @contextmanager
-def ray_engine(config: ComputeConfig, shared: Path) -> Iterator[RayEngine]:
+def ray_engine(config: ComputeConfig, *, shared: Path | None = None, read: Path | None = None) -> Iterator[RayEngine]:
     """An engine on the cluster of the config, which is left, or ended if it was started here, afterwards.
 
     Args:
         config: the section `compute`.
-        shared: a folder that every worker has to see.
+        shared: a folder in which every worker has to see what is written here.
+        read: a file or folder that every worker has to see.
 
     Raises:
         InputError: the address does not answer, a node cannot work for this process, or there are too few processors
@@ -50,7 +51,8 @@ def ray_engine(config: ComputeConfig, shared: Path) -> Iterator[RayEngine]:
         _connect(address)
     try:
         if address or not joined:
-            _require_alike(shared)
+            with _token(shared) if shared else nullcontext(read) as seen:
+                _require_alike(shared or read, seen)
         yield _sized(config)
     finally:
         if joined:
@@ -96,31 +98,38 @@ def _require_handshake(address: str) -> None:
         raise InputError(f"compute.address: {address}: Ray cannot connect ({lines[-1].strip()})")
 
 
-def _require_alike(shared: Path) -> None:
-    """Every node has to run this version on this Python, and to see the folder."""
-    shared.mkdir(parents=True, exist_ok=True)
-    token = shared.absolute() / f".{uuid.uuid4().hex}.token"
+@contextmanager
+def _token(folder: Path) -> Iterator[Path]:
+    """A file in the folder that no other folder of that name has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    token = folder.absolute() / f".{uuid.uuid4().hex}.token"
     token.touch()
     try:
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        asked = {node["NodeManagerAddress"]: _ask(node["NodeID"], token) for node in nodes}
-        for address, answer in asked.items():
-            _require_answer_of(address, answer, shared)
+        yield token
     finally:
         token.unlink()
 
 
-def _ask(node: str, token: Path) -> Any:
+def _require_alike(named: Path | None, seen: Path | None) -> None:
+    """Every node has to run this version on this Python, and to see a file or folder, which errors call `named`."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    asked = {node["NodeManagerAddress"]: _ask(node["NodeID"], seen) for node in nodes}
+    for address, answer in asked.items():
+        _require_answer_of(address, answer, named)
+
+
+def _ask(node: str, seen: Path | None) -> Any:
     there = NodeAffinitySchedulingStrategy(node, soft=False)
-    return ray.remote(_report).options(num_cpus=0, scheduling_strategy=there).remote(str(token))
+    path = None if seen is None else str(seen.absolute())
+    return ray.remote(_report).options(num_cpus=0, scheduling_strategy=there).remote(path)
 
 
-def _report(token: str) -> tuple[str, str, bool]:
-    """What a node runs, and whether it sees a file."""
-    return platform.python_version(), __version__, Path(token).is_file()
+def _report(seen: str | None) -> tuple[str, str, bool]:
+    """What a node runs, and whether it sees a file or folder, if there is one to see."""
+    return platform.python_version(), __version__, seen is None or Path(seen).exists()
 
 
-def _require_answer_of(address: str, answer: Any, shared: Path) -> None:
+def _require_answer_of(address: str, answer: Any, named: Path | None) -> None:
     ours = platform.python_version(), __version__
     try:
         python, version, sees = ray.get(answer, timeout=_START)
@@ -137,7 +146,7 @@ def _require_answer_of(address: str, answer: Any, shared: Path) -> None:
             f"Python {ours[0]}; install the same on both"
         )
     if not sees:
-        raise InputError(f"node {address} does not see {shared.absolute()}; put `runs` on a file system that all share")
+        raise InputError(f"node {address} does not see {named}; put it on a file system that all nodes share")
 
 
 def _sized(config: ComputeConfig) -> RayEngine:

@@ -105,7 +105,7 @@ def _check_those_to_run(config: Config, stages: Sequence[Stage], records: Sequen
 def _engine(config: Config, opened: ExitStack) -> Engine:
     """The engine of the main process, the only one that shares work out; `opened` ends it."""
     found: list[Engine] = [LocalEngine()]
-    processes.from_main(lambda: found.append(opened.enter_context(opened_engine(config.compute, config.folder))))
+    processes.from_main(lambda: found.append(opened.enter_context(opened_engine(config.compute, shared=config.folder))))
     return found[-1]
 
 
