@@ -171,7 +171,7 @@ def mine_candidates(
     """
     query_ids = list(candidates.first_stage)
     miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
-    teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever))
+    teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever), context.engine)
     if teacher is None:
         return miner.mine(query_ids)
     relabel = settings.above_margin == "relabel"
