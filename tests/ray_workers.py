@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,3 +95,9 @@ def thread_limit() -> Callable[[int], str]:
 def missing_module(_: str) -> None:
     """What importing fails in on a machine that lacks a package."""
     raise ModuleNotFoundError("No module named 'crossforge_train'")
+
+
+def made_once() -> Callable[[int], str]:
+    """By what name a worker was made."""
+    name = uuid.uuid4().hex
+    return lambda _: name

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray_workers
 from ray_workers import importable_by_workers
 from support import TOPICS, Command, Recorder, error_line
 
 import crossforge_train as ct
 from crossforge import InputError, Reranker
 from crossforge_train.bulk_scoring import parts
+from crossforge_train.bulk_scoring.scoring import score_table
+from crossforge_train.compute.base import Engine
+from crossforge_train.reporting import Advance, SilentReporter
 
 COUNT = 25
 
@@ -187,7 +198,56 @@ def test_a_cluster_scores_the_same(
             "--json",
         )
     assert done.json["scored"] == COUNT
-    local, ray = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("local", "ray"))
-    np.testing.assert_allclose(ray["score"].to_numpy(), local["score"].to_numpy(), atol=1e-5)
+    require_alike(tmp_path / "ray.parquet", tmp_path / "local.parquet")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_no_row(tmp_path: Path, tiny_scorer: Path, cluster: Engine) -> None:
+    pairs = write_table(tmp_path / "pairs.parquet", make_rows(60))
+    ct.score(tiny_scorer, pairs, tmp_path / "local.parquet")
+    workers = {process for _, process in cluster.map(ray_workers.squares, range(9))}
+    killed: list[int] = []
+
+    class Killing(SilentReporter):
+        @contextmanager
+        def bar(self, title: str, total: int) -> Iterator[Advance]:
+            def advance(done: int = 1, text: str = "") -> None:
+                if not killed:  # they are on the next parts
+                    killed.extend(workers)
+                    for process in workers:
+                        os.kill(process, signal.SIGKILL)
+
+            yield advance
+
+    out = tmp_path / "ray.parquet"
+    done = score_table(Reranker(tiny_scorer), pairs, out, lambda: nullcontext(cluster), Killing())
+    assert len(killed) == cluster.workers
+    assert done.scored == 60
+    require_alike(out, tmp_path / "local.parquet")
+
+
+@pytest.mark.slow
+def test_a_killed_command_is_gone_on_with(tmp_path: Path, tiny_scorer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # parts of the usual size, in the other process as well
+    pairs = write_table(tmp_path / "pairs.parquet", make_rows() * 800)
+    out = tmp_path / "scores.parquet"
+    command = ["score", str(tiny_scorer), str(pairs), "-o", str(out), "--quiet"]
+    with importable_by_workers(), subprocess.Popen([sys.executable, "-m", "crossforge_train", *command]) as process:
+        while not list(tmp_path.glob("scores.parquet.parts/0*.parquet")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert not out.exists()
+    done = ct.score(tiny_scorer, pairs, out)
+    assert 0 < done.scored < done.pairs == 20_000
+    ct.score(tiny_scorer, pairs, tmp_path / "whole.parquet")
+    require_alike(out, tmp_path / "whole.parquet")
+
+
+def require_alike(path: Path, other: Path) -> None:
+    """Both hold the same rows, each once, and scores that differ by rounding."""
+    found, expected = pq.read_table(path), pq.read_table(other)
+    assert found["row"].to_pylist() == list(range(len(expected)))
+    np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), atol=1e-5)
     unscored = ["row", "doc_id", "rank", "truncated"]
-    assert ray.select(unscored).equals(local.select(unscored))
+    assert found.select(unscored).equals(expected.select(unscored))

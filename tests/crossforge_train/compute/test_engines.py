@@ -79,6 +79,17 @@ def test_a_batch_that_ends_every_worker_ends_with_one_line(cluster: Engine) -> N
 
 
 @pytest.mark.slow
+def test_workers_stay_from_one_call_to_the_next(cluster: Engine) -> None:
+    first, second = ({process for _, process in cluster.map(ray_workers.squares, range(9))} for _ in range(2))
+    assert first == second
+    made = [set(cluster.map(ray_workers.made_once, range(9))) for _ in range(2)]
+    assert made[0] == made[1]
+    assert len(made[0]) == cluster.workers
+    list(cluster.map(ray_workers.squares, range(9)))
+    assert not made[0] & set(cluster.map(ray_workers.made_once, range(9)))  # others were made in between
+
+
+@pytest.mark.slow
 def test_workers_share_the_processors(cluster: Engine) -> None:
     (found,) = set(cluster.map(ray_workers.thread_limit, range(4)))
     assert int(found) == max(1, (os.cpu_count() or 1) // 2)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray_workers import importable_by_workers
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -16,7 +19,10 @@ from crossforge.retrievers.lexical import LexicalKind
 from crossforge.retrievers.postings import top_k
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
+from crossforge_train.compute.choice import opened_engine
 from crossforge_train.compute.local import LocalEngine
+from crossforge_train.config.compute import ComputeConfig
+from crossforge_train.sharding import searching
 from crossforge_train.sharding.fitting import fit_by_shards
 from crossforge_train.sharding.searching import merged
 from crossforge_train.sharding.shards import cut
@@ -86,6 +92,59 @@ def test_shards_change_no_bit(corpus: Path, settings: dict, shards: int, tmp_pat
 def test_a_cluster_changes_no_bit(corpus: Path, shards: int, tmp_path: Path, cluster: Engine) -> None:
     for number, settings in enumerate(SETTINGS[:2]):
         require_equal(corpus, settings, cluster, shards, tmp_path / str(number))
+
+
+@dataclass
+class Interrupted:
+    """An engine that something happens to after some results."""
+
+    engine: Engine
+    after: int
+    happens: Callable[[], None]
+
+    @property
+    def workers(self) -> int:
+        return self.engine.workers
+
+    def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
+        for found in self.engine.map(make_worker, batches):
+            self.after -= 1
+            if self.after == 0:
+                self.happens()
+            yield found
+
+
+@pytest.fixture
+def nodes() -> Iterator[Any]:
+    """A cluster of three nodes with a CPU each."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    with importable_by_workers():
+        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        for _ in range(2):
+            found.add_node(num_cpus=1)
+        yield found
+        found.shutdown()
+
+
+# Of 8 + 8 + 16 + 16 results: while terms are counted, while counts are weighed, and in each of two searches.
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [3, 11, 20, 40])
+def test_a_lost_node_changes_no_bit(
+    corpus: Path, tmp_path: Path, nodes: Any, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "_BLOCK", 32)
+    lost = next(iter(nodes.worker_nodes))
+    config = ComputeConfig(engine="ray", address=nodes.address, workers=3)
+    whole = LexicalKind.fit(ArrowCorpus.load(corpus).values(), {"weighting": "bm25"})
+    with opened_engine(config, shared=tmp_path) as engine:
+        interrupted = Interrupted(engine, after, lambda: nodes.remove_node(lost, allow_graceful=False))
+        parts = fit_by_shards(corpus, {"weighting": "bm25"}, interrupted, tmp_path / "shards", 8)
+        for by_id in (False, True):
+            assert parts.search(QUERIES, 50, ties_by_id=by_id) == whole.search(QUERIES, 50, ties_by_id=by_id)
+    assert interrupted.after <= 0
+    assert lost not in nodes.worker_nodes
 
 
 def test_many_shards_are_merged_by_workers(corpus: Path, tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ class Engine(Protocol):
         given once.
 
         Args:
-            make_worker: called once for each worker, not before there is a batch. Where workers are processes of their
+            make_worker: called once for each worker, not before there is a batch; a worker that was made by an equal
+                one in the call before may be kept. Where workers are processes of their
                 own, it is pickled, and so are batches and results; files that it names are read by absolute paths.
             batches: what to work on.
 

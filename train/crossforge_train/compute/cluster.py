@@ -53,7 +53,11 @@ def ray_engine(config: ComputeConfig, *, shared: Path | None = None, read: Path 
         if address or not joined:
             with _token(shared) if shared else nullcontext(read) as seen:
                 _require_alike(shared or read, seen)
-        yield _sized(config)
+        engine = _sized(config)
+        try:
+            yield engine
+        finally:
+            engine.close()
     finally:
         if joined:
             ray.shutdown()

@@ -1,4 +1,4 @@
-"""The engine `ray`: workers are actors of a Ray cluster, each of which loads its model once.
+"""The engine `ray`: workers are actors of a Ray cluster, which stay from one call to the next as long as it is open.
 
 Ray itself counts restarts over an actor's whole life. Actors are restarted here instead, so that a batch that ends its
 workers can be told from machines that are taken away.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import count
 from types import TracebackType
 from typing import Any, Generic
@@ -41,14 +42,21 @@ class RayEngine:
     """See `Engine`; the process has to be connected to a cluster as long as it is used.
 
     Attributes:
-        workers: how many actors there are.
+        workers: how many actors there are at most; they are started as batches come.
         gpus: GPUs that each of them has for itself.
         threads: with how many threads each of them may compute.
+        idle: actors that have nothing to do. A worker that is asked for twice in a row is there already.
     """
 
     workers: int
     gpus: int = 0
     threads: int = 1
+    idle: list[Any] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End the actors."""
+        while self.idle:
+            ray.kill(self.idle.pop())
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
         """See `Engine`."""
@@ -92,8 +100,9 @@ class _Pool(Generic[Batch, Found]):
 
     def __init__(self, engine: RayEngine, make_worker: MakeWorker[Batch, Found]) -> None:
         self._engine = engine
-        self._recipe = ray.put(ray.cloudpickle.dumps(make_worker))
-        self._idle: list[Any] = []
+        content = ray.cloudpickle.dumps(make_worker)
+        # In a list, or Ray would hand the content to every call.
+        self._recipe = sha256(content).hexdigest(), [ray.put(content)]
         self._tasks: dict[Any, _Task[Batch]] = {}  # by what Ray calls their results
         self._started = 0
 
@@ -102,8 +111,8 @@ class _Pool(Generic[Batch, Found]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if ray.is_initialized():
-            for actor in (*self._idle, *(task.actor for task in self._tasks.values())):
-                ray.kill(actor)
+            for task in self._tasks.values():
+                ray.kill(task.actor)
 
     @property
     def is_busy(self) -> bool:
@@ -115,7 +124,8 @@ class _Pool(Generic[Batch, Found]):
         while len(self._tasks) < self._engine.workers and self._started < before:
             if (found := next(numbered, None)) is None:
                 return
-            self._give(_Task(*found, self._idle.pop() if self._idle else self._actor()))
+            idle = self._engine.idle
+            self._give(_Task(*found, idle.pop() if idle else self._actor()))
             self._started += 1
 
     def finished(self, *, wait: bool) -> Iterator[tuple[int, Found | _Failure]]:
@@ -134,40 +144,46 @@ class _Pool(Generic[Batch, Found]):
                 else:
                     yield task.number, _Failure(_lost_for_good(task, error))
             except RayTaskError as error:
-                self._idle.append(task.actor)
+                self._engine.idle.append(task.actor)
                 yield task.number, _Failure(_what_failed(error))
             except RayError as error:
                 raise InputError(f"Ray gave up: {_one_line(error)}") from None
             else:
-                self._idle.append(task.actor)
+                self._engine.idle.append(task.actor)
                 yield task.number, result
 
     def _give(self, task: _Task[Batch]) -> None:
-        self._tasks[task.actor.work.remote(task.batch)] = task
+        self._tasks[task.actor.work.remote(*self._recipe, task.batch)] = task
 
     def _actor(self) -> Any:
         engine = self._engine
         resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": engine.gpus, "scheduling_strategy": "SPREAD"}
-        return ray.remote(_Worker).options(**resources).remote([self._recipe], engine.threads)
+        return ray.remote(_Worker).options(**resources).remote(engine.threads)
 
 
 class _Worker:
     """An actor. It makes what does the work with the first batch, so that a failure of either is told in one way.
 
     Args:
-        recipe: holds what `ray.put` made of the pickled `make_worker`.
         threads: with how many threads it may compute.
     """
 
-    def __init__(self, recipe: list[Any], threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         os.environ[THREADS_VARIABLE] = str(threads)
-        self._recipe = recipe
+        self._key = ""
         self._work: Callable[[Any], Any] | None = None
 
-    def work(self, batch: Any) -> Any:
-        """The result of a batch."""
-        if self._work is None:
-            self._work = ray.cloudpickle.loads(ray.get(self._recipe[0]))()
+    def work(self, key: str, recipe: list[Any], batch: Any) -> Any:
+        """The result of a batch.
+
+        Args:
+            key: of the recipe; what has one key is made once.
+            recipe: holds a reference to the pickled `make_worker`.
+            batch: what to work on.
+        """
+        if self._work is None or self._key != key:
+            self._work = None  # two models need not fit
+            self._work, self._key = ray.cloudpickle.loads(ray.get(recipe[0]))(), key
         return self._work(batch)
 
 
