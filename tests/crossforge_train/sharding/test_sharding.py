@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ray_workers import importable_by_workers
+from sharded_corpus import QUERIES, make_corpus
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -19,10 +17,7 @@ from crossforge.retrievers.lexical import LexicalKind
 from crossforge.retrievers.postings import top_k
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
-from crossforge_train.compute.choice import opened_engine
 from crossforge_train.compute.local import LocalEngine
-from crossforge_train.config.compute import ComputeConfig
-from crossforge_train.sharding import searching
 from crossforge_train.sharding.fitting import fit_by_shards
 from crossforge_train.sharding.searching import merged
 from crossforge_train.sharding.shards import cut
@@ -33,27 +28,6 @@ SETTINGS = [
     {"weighting": "bm25", "title_weight": 0.3},
     {"weighting": "tfidf", "title_weight": 0, "analyzer": "char"},
 ]
-
-
-def make_corpus(documents: int = 300, seed: int = 0) -> list[Document]:
-    """Texts of few and of rare words, many of them the same, in an order that is not that of their ids."""
-    draw = np.random.default_rng(seed)
-    words = np.array([f"word{number}" for number in range(400)])
-    chances = 1 / np.arange(1, 401)
-    chances /= chances.sum()
-    texts = [" ".join(draw.choice(words, draw.integers(0, 30), p=chances)) for _ in range(documents // 2)]
-    chosen = [texts[number] for number in draw.integers(0, len(texts), documents)]
-    ids = draw.permutation(documents)
-    titles = draw.choice(["", "word1", "word7 word300", "only in titles"], documents)
-    return [Document(f"d{number}", text, title) for number, text, title in zip(ids, chosen, titles, strict=True)]
-
-
-QUERIES = {
-    **{f"q{number}": f"word{number} word{number + 1} word1 word{3 * number}" for number in range(60)},
-    "twice": "word2 word2 word3",
-    "unknown": "nobody wrote this",
-    "empty": "",
-}
 
 
 @pytest.fixture(scope="module")
@@ -92,59 +66,6 @@ def test_shards_change_no_bit(corpus: Path, settings: dict, shards: int, tmp_pat
 def test_a_cluster_changes_no_bit(corpus: Path, shards: int, tmp_path: Path, cluster: Engine) -> None:
     for number, settings in enumerate(SETTINGS[:2]):
         require_equal(corpus, settings, cluster, shards, tmp_path / str(number))
-
-
-@dataclass
-class Interrupted:
-    """An engine that something happens to after some results."""
-
-    engine: Engine
-    after: int
-    happens: Callable[[], None]
-
-    @property
-    def workers(self) -> int:
-        return self.engine.workers
-
-    def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
-        for found in self.engine.map(make_worker, batches):
-            self.after -= 1
-            if self.after == 0:
-                self.happens()
-            yield found
-
-
-@pytest.fixture
-def nodes() -> Iterator[Any]:
-    """A cluster of three nodes with a CPU each."""
-    pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    with importable_by_workers():
-        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        for _ in range(2):
-            found.add_node(num_cpus=1)
-        yield found
-        found.shutdown()
-
-
-# Of 8 + 8 + 16 + 16 results: while terms are counted, while counts are weighed, and in each of two searches.
-@pytest.mark.slow
-@pytest.mark.parametrize("after", [3, 11, 20, 40])
-def test_a_lost_node_changes_no_bit(
-    corpus: Path, tmp_path: Path, nodes: Any, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(searching, "_BLOCK", 32)
-    lost = next(iter(nodes.worker_nodes))
-    config = ComputeConfig(engine="ray", address=nodes.address, workers=3)
-    whole = LexicalKind.fit(ArrowCorpus.load(corpus).values(), {"weighting": "bm25"})
-    with opened_engine(config, shared=tmp_path) as engine:
-        interrupted = Interrupted(engine, after, lambda: nodes.remove_node(lost, allow_graceful=False))
-        parts = fit_by_shards(corpus, {"weighting": "bm25"}, interrupted, tmp_path / "shards", 8)
-        for by_id in (False, True):
-            assert parts.search(QUERIES, 50, ties_by_id=by_id) == whole.search(QUERIES, 50, ties_by_id=by_id)
-    assert interrupted.after <= 0
-    assert lost not in nodes.worker_nodes
 
 
 def test_many_shards_are_merged_by_workers(corpus: Path, tmp_path: Path) -> None:
