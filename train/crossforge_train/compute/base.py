@@ -34,7 +34,7 @@ class Engine(Protocol):
             batches: what to work on.
 
         Raises:
-            InputError: a batch ends its workers again and again, or the cluster is lost.
+            InputError: a batch ends its workers again and again.
             Exception: what a worker raised for a batch, which nobody tries again.
         """
         ...

@@ -18,7 +18,7 @@ class ComputeConfig(Section):
     address: str = Field(
         "auto",
         min_length=1,
-        description="of the Ray cluster, `HOST:PORT` or `ray://HOST:PORT`; `auto`: the one that RAY_ADDRESS names, or "
+        description="of the Ray cluster, `HOST:PORT`; `auto`: the one that RAY_ADDRESS names, or "
         "one on this machine that starts and ends with the run",
     )
     shards: _Count | Literal["auto"] = Field(
