@@ -30,7 +30,7 @@ from crossforge.documents import Document
 from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.counting import count_corpus, count_known
 from crossforge.retrievers.postings import best_documents
-from crossforge.retrievers.weighting import fit_weights
+from crossforge.retrievers.weighting import Statistics, fit_weights
 
 DEPTH, RUNS = 100, 3
 # Each query's top scores in descending order, shape (queries, depth), padded with 0.
@@ -81,7 +81,7 @@ def weighted(collection: Path, size: int, queries: int) -> Weighted:
     """Generate documents and queries and weight them by TF-IDF."""
     texts, asked = grow(collection, size, queries)
     terms, counts = count_corpus([Document(str(number), text) for number, text in enumerate(texts)], Analyzer())
-    weights = fit_weights("tfidf", counts)
+    weights = fit_weights("tfidf", Statistics.of(counts))
     found = count_known(asked, Analyzer(), {term: column for column, term in enumerate(terms)})
     found.data[:] = 1
     return Weighted(weights.of_queries(found), weights.of_documents(counts).tocsc().T, weights.idf)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from crossforge_train.api.measuring import Measurement, compare, evaluate
     from crossforge_train.api.report import Report
     from crossforge_train.api.running import Run, load_config, run
+    from crossforge_train.api.scoring import score
+    from crossforge_train.bulk_scoring.scoring import BulkScores
     from crossforge_train.config.run import Config
     from crossforge_train.learning_curve.outcome import LearningCurve
     from crossforge_train.run_folder import RunFolder
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 # Looked up on first use: reading one name does not import what all of them need.
 _HOMES = {
+    "BulkScores": "bulk_scoring.scoring",
     "Collection": "api.collection",
     "Config": "config.run",
     "LearningCurve": "learning_curve.outcome",
@@ -39,9 +42,11 @@ _HOMES = {
     "evaluate": "api.measuring",
     "load_config": "api.running",
     "run": "api.running",
+    "score": "api.scoring",
 }
 
 __all__ = [
+    "BulkScores",
     "Collection",
     "Config",
     "LearningCurve",
@@ -56,6 +61,7 @@ __all__ = [
     "evaluate",
     "load_config",
     "run",
+    "score",
 ]
 
 

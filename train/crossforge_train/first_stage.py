@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,13 @@ from crossforge.retrievers.base import (
 )
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
+from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.retrievers.trust import trust
 from crossforge_train.config.first_stage import AUTO, FirstStageConfig
 from crossforge_train.encoders.embeddings import Embeddings
+
+# Makes the index of terms from the settings of its kind.
+MakeIndex = Callable[[Mapping[str, Any]], TfidfRetriever]
 
 # The longest that `kind: auto` embeds a corpus.
 MOST_SECONDS = 600
@@ -74,6 +78,7 @@ def fit_first_stage(
     config: FirstStageConfig,
     embeddings: Embeddings | None = None,
     weight: float | None = None,
+    make_index: MakeIndex | None = None,
 ) -> StoredRetriever:
     """Index documents as the config says; with `auto`, as `choose_kind` does.
 
@@ -82,6 +87,7 @@ def fit_first_stage(
         config: the section.
         embeddings: of the encoder; the kinds `dense` and `hybrid` need them.
         weight: of the lexical part of a hybrid; None joins by rank.
+        make_index: makes the index of terms of these documents, if another place than this process does.
 
     Raises:
         InputError: a setting is wrong, or there is nothing to index.
@@ -89,13 +95,14 @@ def fit_first_stage(
     kind = choose_kind(documents, config, embeddings).kind
     config = config.of_kind(kind)
     if kind == LEXICAL:
-        return fit_retriever(documents, kind, config.lexical)
+        return make_index(config.lexical) if make_index else fit_retriever(documents, kind, config.lexical)
     if kind not in (DENSE, HYBRID):
         return fit_retriever(documents, kind, config.options)
     if embeddings is None:
         return fit_retriever(documents, kind)  # says what it lacks
     with embeddings.settings(documents) as dense:
-        parts = {"lexical": config.lexical, "dense": dense}
+        lexical = make_index(config.lexical) if make_index and kind == HYBRID else config.lexical
+        parts = {"lexical": lexical, "dense": dense}
         settings: dict[str, Any] = {**parts, "weight": weight, "pool": config.depth}
         return fit_retriever(documents, kind, settings if kind == HYBRID else dense)
 

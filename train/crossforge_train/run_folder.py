@@ -55,6 +55,11 @@ class CollectedFolder:
         """Load the collection; document texts stay on disk until they are looked up."""
         return storage.load_collection(self._collection)
 
+    @property
+    def documents(self) -> Path:
+        """The folder of the corpus in Arrow, for processes that read parts of it."""
+        return self._collection
+
     def save_judged(self, collection: Collection) -> None:
         """Write queries and judgements again, and leave the documents as they are."""
         storage.save_judged(self._collection, collection)
@@ -95,6 +100,11 @@ class MinedFolder:
     def tuned_encoder(self) -> Path:
         """The base model as tuned on the training queries; there only if the first stage uses it."""
         return self.path / "tuned_encoder"
+
+    @property
+    def shards(self) -> Path:
+        """Indexes by shards; there only while a stage works with them."""
+        return self.path / "shards"
 
     def save_choice(self, choice: Choice) -> None:
         """Write which kind of first stage was chosen, and why."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crossforge.backends.devices import AUTO_DEVICE, onnx_providers
 from crossforge.backends.model_files import INT8_FILE, int8_file, model_file
 from crossforge.errors import PackageError
+from crossforge.threads import threads
 
 
 class OnnxBackend:
@@ -24,6 +25,7 @@ class OnnxBackend:
         self.name = "onnx-int8" if path.name == Path(INT8_FILE).name else "onnx"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads() or 0
         try:
             self._session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
         except Exception as error:  # onnxruntime raises its own classes, which are not exported

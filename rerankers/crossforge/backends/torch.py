@@ -14,6 +14,7 @@ from crossforge.backends.devices import AUTO_DEVICE, torch_device
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.errors import PackageError
 from crossforge.heads.choice import scoring_head
+from crossforge.threads import threads
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +55,8 @@ class TorchBackend:
             raise PackageError(
                 f'{folder}: this folder needs the torch backend: pip install "crossforge[torch]"'
             ) from None
+        if (limit := threads()) is not None:
+            torch.set_num_threads(limit)
         place = torch_device(device)
         model = scoring_head(folder).load(folder)
         shorten_last_layer(model)

@@ -16,6 +16,7 @@ from crossforge.batching import token_budget_batches
 from crossforge.errors import PackageError
 from crossforge.files import write_json
 from crossforge.package_files import read_package_json, require_package_file
+from crossforge.threads import threads
 from crossforge.tokenization import TextTokenizer
 
 MODEL_FILE = "onnx/model.onnx"
@@ -94,6 +95,7 @@ class Encoder:
         self.query_map = _read_map(folder / _MAP_FILE, self.dimension) if self.settings.query_map else None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads() or 0
         require_package_file(folder / MODEL_FILE)
         try:
             self._session = onnxruntime.InferenceSession(

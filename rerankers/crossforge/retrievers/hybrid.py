@@ -156,11 +156,13 @@ class HybridKind:
         Args:
             documents: the corpus.
             settings: `lexical` and `dense`, the settings of those kinds, `weight` and `pool`; each may be left out.
+                `lexical` may also be an index of the documents.
 
         Raises:
             InputError: as the two kinds do.
         """
-        lexical = LexicalKind.fit(documents, settings.get("lexical", {}))
+        words = settings.get("lexical", {})
+        lexical = words if isinstance(words, TfidfRetriever) else LexicalKind.fit(documents, words)
         dense = DenseKind.fit(documents, settings.get("dense", {}))
         return HybridRetriever(lexical, dense, settings.get("weight"), settings.get("pool", DEFAULT_POOL))
 

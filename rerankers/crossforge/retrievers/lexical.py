@@ -28,14 +28,24 @@ class LexicalKind:
         Raises:
             InputError: a setting is wrong, or there is nothing to index.
         """
-        options = dict(settings)
-        analyzer, language = options.pop("analyzer", "auto"), options.pop("language", "english")
-        return TfidfRetriever.fit(documents, None if analyzer == "auto" else Analyzer(analyzer, language), **options)
+        analyzer, options = read_settings(settings)
+        return TfidfRetriever.fit(documents, analyzer, **options)
 
     @staticmethod
     def load(folder: Path) -> TfidfRetriever:
         """Read an index."""
         return TfidfRetriever.load(folder)
+
+
+def read_settings(settings: Mapping[str, Any]) -> tuple[Analyzer | None, dict[str, Any]]:
+    """The analyzer that settings name, None if it is chosen from the corpus; and the other settings.
+
+    Raises:
+        InputError: there is no such analyzer or language.
+    """
+    options = dict(settings)
+    analyzer, language = options.pop("analyzer", "auto"), options.pop("language", "english")
+    return None if analyzer == "auto" else Analyzer(analyzer, language), options
 
 
 def bm25_beside(first_stage: Retriever, documents: Collection[Document]) -> TfidfRetriever:

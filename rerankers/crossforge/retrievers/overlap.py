@@ -13,7 +13,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.counting import count_corpus, count_known
-from crossforge.retrievers.weighting import TfidfWeights
+from crossforge.retrievers.weighting import Statistics, TfidfWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Overlap:
         terms, counts = count_corpus([Document("", text) for text in texts], self.analyzer, processes=1)
         if not terms:
             return np.zeros(len(texts), dtype=np.float32)
-        weights = TfidfWeights.fit(counts)
+        weights = TfidfWeights.fit(Statistics.of(counts))
         asked = count_known([query], self.analyzer, {term: column for column, term in enumerate(terms)})
         product = weights.of_documents(counts) @ weights.of_queries(asked).T
         return np.asarray(product.toarray()[:, 0], dtype=np.float32)

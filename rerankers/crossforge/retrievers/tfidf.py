@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,19 @@ from crossforge.retrievers.analysis import Analyzer, choose_analyzer
 from crossforge.retrievers.base import order_of_ids
 from crossforge.retrievers.checks import require_between, require_distinct, require_finite
 from crossforge.retrievers.counting import count_corpus, count_known
-from crossforge.retrievers.postings import best_documents
+from crossforge.retrievers.postings import Best, best_documents
 from crossforge.retrievers.registry import LEXICAL
-from crossforge.retrievers.weighting import Weighting, Weights, fit_weights, read_weights
+from crossforge.retrievers.weighting import Statistics, Weighting, Weights, fit_weights, read_weights
 from crossforge.runs import Candidate
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _FORMAT = "crossforge-tfidf-3"
+NO_WORD = "no document of the corpus holds a single word"
+
+# Query weights of shape (queries, terms), k, and the places among equal scores or None -> what `best_documents` finds.
+FindBest = Callable[["csr_matrix", int, NDArray[np.int64] | None], Iterator[Best]]
 
 
 class TfidfRetriever:
@@ -41,6 +45,7 @@ class TfidfRetriever:
         weights: how counts of terms become weights.
         postings: weights of the documents, shape (terms, documents): a query touches only the rows of its own terms.
         title_weight: how often a word of a title counted.
+        find_best: finds what `best_documents` would find in the postings, if something else is to do it.
     """
 
     kind = LEXICAL
@@ -53,6 +58,7 @@ class TfidfRetriever:
         weights: Weights,
         postings: csr_matrix,
         title_weight: float = 1,
+        find_best: FindBest | None = None,
     ) -> None:
         self.doc_ids = list(doc_ids)
         self.analyzer = analyzer
@@ -61,6 +67,7 @@ class TfidfRetriever:
         self._weights = weights
         self._postings = postings
         self.title_weight = title_weight
+        self._find_best = find_best
 
     @classmethod
     def fit(
@@ -91,8 +98,8 @@ class TfidfRetriever:
         analyzer = analyzer or choose_analyzer(document.full_text for document in documents)
         terms, counts = count_corpus(documents, analyzer, title_weight)
         if not terms:
-            raise InputError("no document of the corpus holds a single word")
-        weights = fit_weights(weighting, counts)
+            raise InputError(NO_WORD)
+        weights = fit_weights(weighting, Statistics.of(counts))
         doc_ids = [document.doc_id for document in documents]
         return cls(doc_ids, analyzer, terms, weights, weights.of_documents(counts).tocsc().T, title_weight)
 
@@ -123,7 +130,9 @@ class TfidfRetriever:
                 were indexed decides nothing.
         """
         weights = self._weights.of_queries(self._counts(list(queries.values())))
-        found = best_documents(weights, self._postings, k, order=order_of_ids(self.doc_ids) if ties_by_id else None)
+        order = order_of_ids(self.doc_ids) if ties_by_id else None
+        find_best = self._find_best or self._best_in_postings
+        found = find_best(weights, k, order)
         return {query_id: self._candidates(*best) for query_id, best in zip(queries, found, strict=True)}
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -218,6 +227,9 @@ class TfidfRetriever:
             places = np.minimum(np.searchsorted(holders, positions), len(holders) - 1)
             scores += np.where(holders[places] == positions, weight * weights[places], 0)
         return scores
+
+    def _best_in_postings(self, queries: csr_matrix, k: int, order: NDArray[np.int64] | None) -> Iterator[Best]:
+        return best_documents(queries, self._postings, k, order=order)
 
     def _counts(self, texts: Sequence[str]) -> csr_matrix:
         return count_known(texts, self.analyzer, self._columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -19,6 +20,31 @@ if TYPE_CHECKING:
 Weighting = Literal["tfidf", "bm25"]
 # What the parameters of BM25 may be.
 _RANGES = {"average_length": (sys.float_info.min, sys.float_info.max), "k1": (0, sys.float_info.max), "b": (0, 1)}
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the weights of a corpus depend on; those of its parts add up to those of the whole.
+
+    Attributes:
+        documents: how many there are.
+        frequency: how many of them hold each term, shape (terms,).
+        length: how many terms they hold together, repetitions counted; exact, so that the order of addition is not
+            seen.
+    """
+
+    documents: int
+    frequency: NDArray[np.int64]
+    length: Fraction
+
+    @classmethod
+    def of(cls, counts: csr_matrix) -> Statistics:
+        """Those of documents with such term counts, shape (documents, terms)."""
+        frequency = np.bincount(counts.indices, minlength=counts.shape[1])
+        lengths, repeated = np.unique(_row_sums(counts), return_counts=True)
+        pairs = zip(lengths.tolist(), repeated.tolist(), strict=True)
+        length = sum((Fraction(length) * times for length, times in pairs), Fraction())
+        return cls(counts.shape[0], frequency, length)
 
 
 class Weights(Protocol):
@@ -49,9 +75,9 @@ class TfidfWeights:
     idf: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, counts: csr_matrix) -> TfidfWeights:
-        """The weights of a corpus with such term counts, shape (documents, terms)."""
-        idf = np.log((1 + counts.shape[0]) / (1 + _document_frequency(counts))) + 1
+    def fit(cls, corpus: Statistics) -> TfidfWeights:
+        """The weights of a corpus."""
+        idf = np.log((1 + corpus.documents) / (1 + corpus.frequency)) + 1
         return cls(idf.astype(np.float32))
 
     def of_documents(self, counts: csr_matrix) -> csr_matrix:
@@ -93,11 +119,10 @@ class Bm25Weights:
     b: float = 0.4
 
     @classmethod
-    def fit(cls, counts: csr_matrix) -> Bm25Weights:
-        """The weights of a corpus with such term counts, shape (documents, terms)."""
-        frequency = _document_frequency(counts)
-        idf = np.log1p((counts.shape[0] - frequency + 0.5) / (frequency + 0.5))
-        return cls(idf.astype(np.float32), float(_row_sums(counts).mean()))
+    def fit(cls, corpus: Statistics) -> Bm25Weights:
+        """The weights of a corpus."""
+        idf = np.log1p((corpus.documents - corpus.frequency + 0.5) / (corpus.frequency + 0.5))
+        return cls(idf.astype(np.float32), float(corpus.length / corpus.documents))
 
     def of_documents(self, counts: csr_matrix) -> csr_matrix:
         """Rows that say how much one occurrence of a term in the query is worth."""
@@ -115,15 +140,15 @@ class Bm25Weights:
         return {"name": "bm25", "average_length": self.average_length, "k1": self.k1, "b": self.b}
 
 
-def fit_weights(weighting: Weighting, counts: csr_matrix) -> Weights:
-    """Weights of that name for a corpus with such term counts, shape (documents, terms).
+def fit_weights(weighting: Weighting, corpus: Statistics) -> Weights:
+    """Weights of that name for a corpus.
 
     Raises:
         InputError: there is no weighting of that name.
     """
     if weighting not in get_args(Weighting):
         raise InputError(f"no weighting {weighting!r}; have {', '.join(get_args(Weighting))}")
-    return Bm25Weights.fit(counts) if weighting == "bm25" else TfidfWeights.fit(counts)
+    return Bm25Weights.fit(corpus) if weighting == "bm25" else TfidfWeights.fit(corpus)
 
 
 def read_weights(settings: Mapping[str, Any], idf: NDArray[np.float32]) -> Weights:
@@ -138,10 +163,6 @@ def read_weights(settings: Mapping[str, Any], idf: NDArray[np.float32]) -> Weigh
         case "bm25" if set(settings) == {"name", *_RANGES}:
             return Bm25Weights(idf, **{key: require_between(key, settings[key], *_RANGES[key]) for key in _RANGES})
     raise ValueError(f"no such weighting: {dict(settings)}")
-
-
-def _document_frequency(counts: csr_matrix) -> NDArray[np.int64]:
-    return np.bincount(counts.indices, minlength=counts.shape[1])
 
 
 def _row_sums(matrix: csr_matrix) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from crossforge_train.cli import (
     evaluating,
     fetching,
     judging,
+    scoring,
     searching,
     serving,
     sweeping,
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (training, adapting, sweeping, budgeting, evaluating, judging, fetching, searching, serving):
+for commands in (training, adapting, sweeping, budgeting, evaluating, judging, fetching, searching, scoring, serving):
     for name, command in commands.COMMANDS.items():
         app.command(name)(command)
 

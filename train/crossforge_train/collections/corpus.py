@@ -104,6 +104,11 @@ class ArrowCorpus(Mapping[str, Document]):
         """The ids and documents in corpus order, read in batches."""
         return _Items(self)
 
+    def part(self, start: int, stop: int) -> ArrowCorpus:
+        """The documents from row `start` to before row `stop`; their texts stay where they are."""
+        inside = (self._rows >= start) & (self._rows < stop)
+        return ArrowCorpus(self._table.slice(start, stop - start), self._keys[inside], self._rows[inside] - start)
+
     def _stream(self) -> Iterator[Document]:
         for batch in self._table.to_batches(_BATCH):
             for doc_id, title, text, metadata in zip(*(column.to_pylist() for column in batch.columns), strict=True):

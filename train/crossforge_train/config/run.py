@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from crossforge_train.config.collection import CollectionConfig
+from crossforge_train.config.compute import ComputeConfig
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.mining import MiningConfig
@@ -38,6 +39,7 @@ class Config(Section):
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="the proof on held-out queries")
     package: PackageConfig = Field(PackageConfig(), description="the reranker package")
     sweep: SweepConfig = Field(SweepConfig(), description="search over settings")
+    compute: ComputeConfig = Field(ComputeConfig(), description="one machine or a cluster")
 
     @model_validator(mode="after")
     def _agree(self) -> Config:

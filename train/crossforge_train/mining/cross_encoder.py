@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.batching import blocks
 from crossforge.heads.choice import scoring_head
 from crossforge.loading import find_folder
 from crossforge.reranker import Reranker
 from crossforge_train.collections.collection import Collection
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind, above_margin
 from crossforge_train.models.base_model import model_hash
+from crossforge_train.pair_scoring import Pairs, ScorePairs, place_for_workers
 from crossforge_train.reporting import Reporter
 
 _CHUNK = 2048
@@ -27,13 +31,21 @@ class CrossEncoderTeacher:
         reranker: any one-label cross-encoder.
         collection: holds the texts.
         reporter: shows progress.
+        engine: scores where pairs are many; None is this process.
     """
 
-    def __init__(self, reranker: Reranker, collection: Collection, reporter: Reporter) -> None:
+    def __init__(
+        self, reranker: Reranker, collection: Collection, reporter: Reporter, engine: Engine | None = None
+    ) -> None:
         self._reranker = reranker
+        self._engine = engine or LocalEngine()
         self._collection = collection
         self._reporter = reporter
         self._logits: dict[tuple[str, str], float] = {}
+
+    def with_engine(self, engine: Engine) -> CrossEncoderTeacher:
+        """The same teacher, whose pairs an engine scores."""
+        return CrossEncoderTeacher(self._reranker, self._collection, self._reporter, engine)
 
     def can_read(self, query_id: str) -> bool:
         """Whether the query leaves room for a document."""
@@ -45,15 +57,18 @@ class CrossEncoderTeacher:
         new = [pair for pair in pairs if pair not in self._logits]
         if not new:
             return
+        # The model is here already: what is scored in one go is not worth starting workers, who would load it anew.
+        engine = self._engine if len(new) > _CHUNK else LocalEngine()
+        chunks = list(blocks(new, _CHUNK))
         with self._reporter.bar("scoring with the teacher", len(new)) as advance:
-            for start in range(0, len(new), _CHUNK):
-                chunk = new[start : start + _CHUNK]
-                texts = [
-                    (self._collection.queries[query], self._collection.corpus[doc].full_text) for query, doc in chunk
-                ]
-                logits = self._reranker.score_pairs(texts).logits
-                self._logits.update(zip(chunk, map(float, logits), strict=True))
+            found = engine.map(ScorePairs(self._reranker), map(self._texts, chunks))
+            for chunk, scored in zip(chunks, found, strict=True):
+                self._logits.update(zip(chunk, map(float, scored.logits), strict=True))
                 advance(len(chunk))
+
+    def _texts(self, pairs: Sequence[tuple[str, str]]) -> Pairs:
+        queries, corpus = self._collection.queries, self._collection.corpus
+        return [(queries[query_id], corpus[doc_id].full_text) for query_id, doc_id in pairs]
 
     def scores(self, group: Group) -> list[float]:
         """The logits, on the scale on which the model was trained; see `Teacher`."""
@@ -71,7 +86,7 @@ class CrossEncoderTeacher:
 
 
 def _open(config: Config, collection: Collection, reporter: Reporter) -> CrossEncoderTeacher:
-    reranker = Reranker(_reference(config), local_files_only=False)
+    reranker = Reranker(place_for_workers(_reference(config), local_files_only=False))
     return CrossEncoderTeacher(reranker.instructed(_instruction(config)), collection, reporter)
 
 

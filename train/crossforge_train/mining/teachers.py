@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge_train.collections.collection import Collection
+from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
 from crossforge_train.mining.averaged import AveragedTeacher
 from crossforge_train.mining.bi_encoder import CosineTeacher
+from crossforge_train.mining.cross_encoder import CrossEncoderTeacher
 from crossforge_train.mining.teacher import Teacher, TeacherKind
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.registries import TEACHERS
@@ -44,7 +46,11 @@ def teachers_depend_on(config: Config) -> Mapping[str, Any]:
 
 
 def open_teacher(
-    config: Config, collection: Collection, reporter: Reporter, query_map: NDArray[np.float32] | None
+    config: Config,
+    collection: Collection,
+    reporter: Reporter,
+    query_map: NDArray[np.float32] | None,
+    engine: Engine | None = None,
 ) -> Teacher | None:
     """The teacher, or several as one; None if there is none.
 
@@ -53,25 +59,32 @@ def open_teacher(
         collection: whose groups are scored.
         reporter: shows progress.
         query_map: moves the queries' vectors of the base model, if there is one.
+        engine: scores pairs for a cross-encoder; None is this process.
 
     Raises:
         InputError: a teacher cannot be opened.
         PackageError: a reranker cannot be loaded.
     """
     named = list(_named(config))
-    opened = [_opened(one, collection, reporter, query_map) for one in named]
+    opened = [_opened(one, collection, reporter, query_map, engine) for one in named]
     if len(opened) > 1:
         return AveragedTeacher(opened, [one.weight for one in named])
     return opened[0] if opened else None
 
 
 def _opened(
-    named: _Named, collection: Collection, reporter: Reporter, query_map: NDArray[np.float32] | None
+    named: _Named,
+    collection: Collection,
+    reporter: Reporter,
+    query_map: NDArray[np.float32] | None,
+    engine: Engine | None,
 ) -> Teacher:
     kind: TeacherKind = TEACHERS.load(named.kind)
     teacher = kind.open(named.config, collection, reporter)
     if query_map is not None and isinstance(teacher, CosineTeacher):
         return teacher.with_query_map(query_map)
+    if engine is not None and isinstance(teacher, CrossEncoderTeacher):
+        return teacher.with_engine(engine)
     return teacher
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from crossforge.retrievers.approximate import MISSING, available
 from crossforge.retrievers.base import ApproximableRetriever, CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.registry import LEXICAL
+from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.retrievers.vectors import HELD
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
@@ -18,8 +21,16 @@ from crossforge_train.config.run import Config
 from crossforge_train.evaluation.approximation import approximated_on_dev
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.moving import moved_on_dev
-from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_part, with_query_map, with_vector_part
+from crossforge_train.first_stage import (
+    MakeIndex,
+    choose_kind,
+    fit_first_stage,
+    vector_part,
+    with_query_map,
+    with_vector_part,
+)
 from crossforge_train.run_folder import MinedFolder
+from crossforge_train.sharding.fitting import fit_by_shards
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.stage import Context
 from crossforge_train.stages.tuned_encoder import tuned_on_dev
@@ -65,6 +76,20 @@ def as_served(context: Context, collection: Collection, retriever: StoredRetriev
     return with_vector_part(retriever, found)
 
 
+def index_by_shards(context: Context) -> MakeIndex | None:
+    """What indexes the run's corpus by terms, if shards are asked for; the index serves as long as the stage runs."""
+    compute = context.config.compute
+    if compute.engine == "local" and compute.shards == AUTO:
+        return None
+    shards = compute.shards if isinstance(compute.shards, int) else None
+
+    def make(settings: Mapping[str, Any]) -> TfidfRetriever:
+        folder = MinedFolder(context.folder).shards / settings["weighting"]
+        return fit_by_shards(context.run.collected.documents, settings, context.engine, folder, shards)
+
+    return make
+
+
 def first_stage_of_run(context: Context, collection: Collection) -> StoredRetriever:
     """The first stage over the run's corpus; what is chosen for it is written down and told."""
     config, settings, documents = context.config, context.config.first_stage, collection.corpus.values()
@@ -75,7 +100,9 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
     if embeddings and settings.tune_encoder and choice.kind != LEXICAL:
         tuned = tuned_on_dev(context, collection, embeddings)
         embeddings, choice = tuned or embeddings, replace(choice, tuned=tuned is not None)
-    retriever = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings)
+    retriever = fit_first_stage(
+        documents, settings.of_kind(choice.kind), embeddings, make_index=index_by_shards(context)
+    )
     splits, metric, seed = config.collection, config.evaluation.metric, config.seed
     # A tuned encoder needs no map: it would be learned from the queries that the encoder has learned from already.
     part = vector_part(retriever) if settings.query_map and not choice.tuned else None

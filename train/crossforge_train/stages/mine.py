@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge.files import sha256
+from crossforge.files import remove, sha256
 from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.registry import LEXICAL, RETRIEVERS
 from crossforge.runs import Run, read_run
@@ -26,7 +26,7 @@ from crossforge_train.mining.teacher import mine_with_teacher
 from crossforge_train.mining.teachers import base_teaches, open_teacher, teachers_depend_on
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.run_folder import MINE, MinedFolder
-from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
+from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run, index_by_shards
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder
 from crossforge_train.versions import versions
@@ -104,13 +104,14 @@ def _run(context: Context) -> None:
             written.save_run(split, run, retriever.kind)
             advance()
     mine_training_queries(context, collection, retriever)
+    remove(written.shards)
 
 
 def mine_training_queries(context: Context, collection: Collection, retriever: StoredRetriever) -> None:
     """Mine the groups of the training queries into the stage's folder, given a first stage that searches exactly."""
     config = context.config
     queries, depth = training_queries(config, collection), config.first_stage.depth
-    run = retrieve(collection, mining_source(config, collection, retriever), queries, depth, ties_by_id=True)
+    run = retrieve(collection, mining_source(context, collection, retriever), queries, depth, ties_by_id=True)
     others = own_negatives(collection, queries, config.mining.hard) | {
         source.name: Source(_retrieved(context, collection, queries, source), source.quota)
         for source in config.mining.sources
@@ -121,11 +122,12 @@ def mine_training_queries(context: Context, collection: Collection, retriever: S
     write_mined(context, collection, retriever, mined)
 
 
-def mining_source(config: Config, collection: Collection, retriever: StoredRetriever) -> Retriever:
+def mining_source(context: Context, collection: Collection, retriever: StoredRetriever) -> Retriever:
     """What finds hard negatives: the first stage, or TF-IDF if it combines several."""
     if not isinstance(retriever, CombinedRetriever):
         return retriever
-    return fit_first_stage(collection.corpus.values(), config.first_stage.for_mining)
+    settings = context.config.first_stage.for_mining
+    return fit_first_stage(collection.corpus.values(), settings, make_index=index_by_shards(context))
 
 
 def _near_ones(
@@ -169,7 +171,7 @@ def mine_candidates(
     """
     query_ids = list(candidates.first_stage)
     miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
-    teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever))
+    teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever), context.engine)
     if teacher is None:
         return miner.mine(query_ids)
     relabel = settings.above_margin == "relabel"
@@ -225,4 +227,4 @@ def _known_candidates(path: Path, collection: Collection, query_ids: Iterable[st
     return without_own(collection, known)
 
 
-STAGE = Stage(MINE, _depends_on, _run, formerly=_formerly)
+STAGE = Stage(MINE, _depends_on, _run, computes=True, formerly=_formerly)

@@ -17,6 +17,9 @@ from pathlib import Path
 from crossforge.errors import InputError
 from crossforge.files import remove, written_atomically
 from crossforge_train import processes
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.choice import opened_engine
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.run import Config
 from crossforge_train.first_stage import trust_first_stage
 from crossforge_train.reporting import Reporter
@@ -43,20 +46,29 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
         fresh: repeat finished stages, too.
 
     Raises:
-        InputError: the run's folder holds something other than a run, or another process works in it.
+        InputError: the run's folder holds something other than a run, another process works in it, or the cluster that
+            the config names cannot be used.
     """
     run = RunFolder(config.folder)
     trust_first_stage(config.first_stage)
-    with ExitStack() as lock:
+    with ExitStack() as lock, ExitStack() as cluster:
         processes.from_main(lambda: lock.enter_context(run.taken()))
         # All records are made before any stage runs, so that a bad base model fails now and not after hours of mining.
         records = processes.from_main(lambda: wanted_records(config, stages))
         processes.from_main(lambda: _check_those_to_run(config, stages, records, fresh))
+        computing = [
+            stage.name
+            for stage, wanted in zip(stages, records, strict=True)
+            if stage.computes and not _is_done(run, stage.name, wanted, fresh)
+        ]
+        engine = _engine(config, cluster) if computing else LocalEngine()
         for stage, wanted in zip(stages, records, strict=True):
             if _is_done(run, stage.name, wanted, fresh):
                 reporter.skipped(stage.name)
             else:
-                _run(stage, config, reporter, wanted, fresh)
+                _run(stage, config, reporter, wanted, fresh, engine)
+            if stage.name in computing[-1:]:
+                cluster.close()  # training needs the memory
 
 
 def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> None:
@@ -90,15 +102,22 @@ def _check_those_to_run(config: Config, stages: Sequence[Stage], records: Sequen
             stage.check(config)
 
 
+def _engine(config: Config, opened: ExitStack) -> Engine:
+    """The engine of the main process, the only one that shares work out; `opened` ends it."""
+    found: list[Engine] = [LocalEngine()]
+    processes.from_main(lambda: found.append(opened.enter_context(opened_engine(config.compute, shared=config.folder))))
+    return found[-1]
+
+
 def _is_done(run: RunFolder, stage: str, wanted: Wanted, fresh: bool) -> bool:
     return processes.from_main(lambda: not fresh and is_finished(run, stage, wanted))
 
 
-def _run(stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh: bool) -> None:
+def _run(stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh: bool, engine: Engine) -> None:
     started, run = time.monotonic(), RunFolder(config.folder)
     processes.from_main(lambda: _open(stage, run, wanted, fresh))
     reporter.started(stage.name)
-    context = Context(config, reporter, run.partial(stage.name))
+    context = Context(config, reporter, run.partial(stage.name), engine)
     with _kept(context.folder) if processes.is_main() else nullcontext():
         if stage.parallel:
             stage.run(context)

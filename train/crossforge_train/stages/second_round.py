@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crossforge.files import remove
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
@@ -18,7 +19,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.mining.negatives import Candidates
-from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
+from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN, MinedFolder
 from crossforge_train.stages.finetune import finetune
 from crossforge_train.stages.mine import mine_candidates, mining_source, training_queries, write_mined
 from crossforge_train.stages.stage import Context, Stage
@@ -35,6 +36,7 @@ def _mine(context: Context) -> None:
     base = with_tuned_encoder(config, context.run.mined)
     mined = mine_candidates(context, base, collection, retriever, Candidates(hardest, {}), settings)
     write_mined(context, collection, retriever, mined)
+    remove(MinedFolder(context.folder).shards)
 
 
 def _hardest_first(context: Context, collection: Collection, retriever: StoredRetriever) -> Run:
@@ -43,7 +45,7 @@ def _hardest_first(context: Context, collection: Collection, retriever: StoredRe
     reranker = Reranker(context.run.finetuned.model)
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     queries, window = training_queries(config, collection), config.mining.window
-    run = retrieve(collection, mining_source(config, collection, retriever), queries, window, ties_by_id=True)
+    run = retrieve(collection, mining_source(context, collection, retriever), queries, window, ties_by_id=True)
     scored = score_queries(pipeline, queries, run, window, context.reporter, "reranking the training queries")
     return {query_id: _by_logit(found) for query_id, found in scored.items()}
 
@@ -62,5 +64,5 @@ def _nothing_more(config: Config) -> Mapping[str, Any]:
     return {"rounds": config.mining.rounds}
 
 
-MINE = Stage(MINE_AGAIN, _nothing_more, _mine)
+MINE = Stage(MINE_AGAIN, _nothing_more, _mine, computes=True)
 FINETUNE = Stage(FINETUNE_AGAIN, _nothing_more, _finetune, resumes=True, parallel=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import RunFolder
@@ -23,11 +25,13 @@ class Context:
         config: the whole config.
         reporter: shows progress.
         folder: output folder; on resume, it holds the killed attempt's files.
+        engine: does what can be shared out, if the stage says that it `computes`.
     """
 
     config: Config
     reporter: Reporter
     folder: Path
+    engine: Engine = field(default_factory=LocalEngine)
 
     @cached_property
     def run(self) -> RunFolder:
@@ -44,6 +48,7 @@ class Stage:
         depends_on: returns what the result depends on besides earlier stages: config values, data hashes, versions.
         run: does the work in `Context.folder`.
         resumes: whether it can resume from a killed attempt's files; if not, it starts with an empty folder.
+        computes: whether its work is shared out by the engine of the config.
         parallel: whether all processes share the work; if not, the main process does it alone.
         formerly: converts `depends_on` to what an earlier version recorded, if that differs, so that stages finished
             by that version still count as finished.
@@ -54,6 +59,7 @@ class Stage:
     depends_on: Callable[[Config], Mapping[str, Any]]
     run: Callable[[Context], None]
     resumes: bool = False
+    computes: bool = False
     parallel: bool = False
     formerly: Callable[[Config, Mapping[str, Any]], Mapping[str, Any]] | None = None
     check: Callable[[Config], None] = lambda config: None

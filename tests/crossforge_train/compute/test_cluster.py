@@ -1,0 +1,134 @@
+"""What is asked of a cluster before any work, each in one line."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray_workers
+from support import Command, error_line, toy_config
+
+from crossforge import __version__
+from crossforge.errors import InputError
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.choice import opened_engine
+from crossforge_train.config.compute import ComputeConfig
+
+VERSION = platform.python_version()
+
+
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """An address where somebody listens who does not say a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def refusal(folder: Path, **config: object) -> str:
+    with pytest.raises(InputError) as told, opened_engine(ComputeConfig(engine="ray", **config), shared=folder):
+        pass
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+def test_ray_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("crossforge_train.compute.cluster", "crossforge_train.compute.ray"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert refusal(tmp_path) == 'compute.engine: ray is not installed: pip install "crossforge[ray]"'
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_nobody_listens(tmp_path: Path, listening: str, scheme: str) -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
+    assert refusal(tmp_path, address=address).startswith(f"compute.address: {address} does not answer (")
+
+
+def test_an_address_that_is_none(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    told = "compute.address: 'host:port' is no HOST:PORT, nor ray://HOST:PORT"
+    assert refusal(tmp_path, address="host:port") == told
+
+
+def test_the_command_tells_it_before_any_work(
+    crossforge: Command, tmp_path: Path, toy_collection: Path, tiny_encoder: Path
+) -> None:
+    pytest.importorskip("ray")
+    config = toy_config(tmp_path, toy_collection, tiny_encoder)
+    failed = crossforge(
+        "train", config, "--quiet", "--set", "compute.engine=ray", "--set", "compute.address=127.0.0.1:1"
+    )
+    assert "compute.address: 127.0.0.1:1 does not answer" in error_line(failed)
+    assert not (tmp_path / "runs/toy/collect").exists()
+
+
+@pytest.mark.slow
+def test_an_address_where_another_service_listens(
+    tmp_path: Path, listening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = pytest.importorskip("crossforge_train.compute.cluster")
+    monkeypatch.setattr(cluster, "_HANDSHAKE", 5)
+    told = f"compute.address: {listening} answers, but in 5 seconds not as a Ray cluster does"
+    assert refusal(tmp_path, address=listening) == told
+
+
+@pytest.mark.slow
+def test_more_than_the_cluster_has(cluster: Engine, tmp_path: Path) -> None:
+    assert "the cluster has 0 GPUs" in refusal(tmp_path, gpus_per_worker=1)
+    assert "the cluster has 0 GPUs" in refusal(tmp_path, gpus_per_worker=1, workers=2)
+    assert refusal(tmp_path, workers=1000).startswith(
+        "compute.workers: 1000 with half a CPU each, and the cluster has "
+    )
+
+
+@pytest.mark.slow
+def test_a_connection_that_the_caller_has_is_kept(cluster: Engine, tmp_path: Path) -> None:
+    with opened_engine(ComputeConfig(engine="ray", workers=1), shared=tmp_path / "runs") as engine:
+        assert list(engine.map(ray_workers.slow_first, [1, 2])) == [1, 2]
+    assert not list((tmp_path / "runs").iterdir())  # the token is gone
+    assert list(cluster.map(ray_workers.slow_first, [1])) == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (("2.7.18", __version__, True), f"has crossforge {__version__} on Python 2.7.18, and this process"),
+        ((VERSION, "0.0.1", True), f"has crossforge 0.0.1 on Python {VERSION}, and this process"),
+        ((VERSION, __version__, False), "; put it on a file system that all nodes share"),
+    ],
+)
+def test_a_node_that_differs(
+    cluster: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: tuple, told: str
+) -> None:
+    import ray
+
+    from crossforge_train.compute import cluster as module
+
+    monkeypatch.setattr(module, "_ask", lambda node, token: ray.put(answer))
+    assert told in refusal(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_package_that_no_worker_sees(cluster: Engine, tmp_path: Path) -> None:
+    config = ComputeConfig(engine="ray", workers=1)
+    with opened_engine(config, read=tmp_path):
+        pass
+    missing = tmp_path / "package"
+    with pytest.raises(InputError) as told, opened_engine(config, read=missing):
+        pass
+    assert f"does not see {missing}; put it on a file system" in str(told.value)
+
+
+@pytest.mark.slow
+def test_a_node_that_lacks_the_package(cluster: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crossforge_train.compute import cluster as module
+
+    monkeypatch.setattr(module, "_report", ray_workers.missing_module)
+    assert "cannot run crossforge" in refusal(tmp_path)

@@ -1,0 +1,95 @@
+"""Both engines do the same; what only a cluster can get wrong is tested on a real one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray_workers
+
+from crossforge.errors import InputError
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return LocalEngine() if request.param == "local" else request.getfixturevalue("cluster")
+
+
+def test_results_stand_in_the_order_of_batches(engine: Engine) -> None:
+    found = list(engine.map(ray_workers.squares, range(40)))
+    assert [square for square, _ in found] == [number**2 for number in range(40)]
+    assert len({process for _, process in found}) == engine.workers  # each was made once
+
+
+def test_whoever_is_slow_is_waited_for(engine: Engine) -> None:
+    assert list(engine.map(ray_workers.slow_first, range(12))) == list(range(12))
+
+
+def test_nothing_to_do_is_done_at_once(engine: Engine) -> None:
+    assert list(engine.map(ray_workers.unmakeable, [])) == []
+
+
+def test_batches_are_read_as_workers_become_free(engine: Engine) -> None:
+    read = []
+
+    def batches() -> Iterator[int]:
+        for number in range(1000):
+            read.append(number)
+            yield number
+
+    found = engine.map(ray_workers.squares, batches())
+    assert [next(found)[0] for _ in range(3)] == [0, 1, 4]
+    assert len(read) <= 3 + 3 * engine.workers
+    found.close()
+
+
+def test_a_mistake_of_the_user_is_told_as_it_is(engine: Engine) -> None:
+    found = engine.map(ray_workers.failing, range(9))
+    assert [next(found) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(InputError, match=r"^row 3: no number$"):
+        next(found)
+
+
+def test_a_bug_keeps_its_name(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError, match="five"):
+        list(engine.map(ray_workers.failing, [4, 5]))
+
+
+def test_a_worker_that_cannot_be_made_says_why(engine: Engine) -> None:
+    with pytest.raises(InputError, match=r"^no/such/model: no such folder$"):
+        list(engine.map(ray_workers.unmakeable, [1]))
+
+
+@pytest.mark.slow
+def test_a_killed_workers_batch_is_done_again(cluster: Engine, tmp_path: Path) -> None:
+    trace = tmp_path / "killed"
+    assert list(cluster.map(ray_workers.KilledOnce(7, trace), range(20))) == list(range(20))
+    assert trace.exists()
+
+
+@pytest.mark.slow
+def test_a_batch_that_ends_every_worker_ends_with_one_line(cluster: Engine) -> None:
+    with pytest.raises(InputError, match=r"^batch 4 lost 4 workers in a row \(.*\); if memory ran out") as told:
+        list(cluster.map(ray_workers.deadly, range(9)))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.slow
+def test_workers_stay_from_one_call_to_the_next(cluster: Engine) -> None:
+    first, second = ({process for _, process in cluster.map(ray_workers.squares, range(9))} for _ in range(2))
+    assert first == second
+    made = [set(cluster.map(ray_workers.made_once, range(9))) for _ in range(2)]
+    assert made[0] == made[1]
+    assert len(made[0]) == cluster.workers
+    list(cluster.map(ray_workers.squares, range(9)))
+    assert not made[0] & set(cluster.map(ray_workers.made_once, range(9)))  # others were made in between
+
+
+@pytest.mark.slow
+def test_workers_share_the_processors(cluster: Engine) -> None:
+    (found,) = set(cluster.map(ray_workers.thread_limit, range(4)))
+    assert int(found) == max(1, (os.cpu_count() or 1) // 2)

@@ -1,0 +1,36 @@
+"""A cluster on this machine, and a cross-encoder for its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray_workers import importable_by_workers
+
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.choice import opened_engine
+from crossforge_train.config.compute import ComputeConfig
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Two workers on a cluster that was started for them."""
+    pytest.importorskip("ray")
+    config = ComputeConfig(engine="ray", workers=2)
+    with importable_by_workers(), opened_engine(config, shared=tmp_path_factory.mktemp("shared")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def tiny_scorer(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """A cross-encoder with random weights."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    folder, plain = tmp_path_factory.mktemp("models") / "scoring", tiny_encoder.with_name(tiny_encoder.name + "-plain")
+    torch.manual_seed(0)
+    config = BertConfig.from_pretrained(plain, num_labels=1)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(plain).save_pretrained(folder)
+    return folder

@@ -1,0 +1,51 @@
+"""Wherever mining is done, it writes the same files, and finished stages count as finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ray_workers import importable_by_workers
+from support import Recorder, toy_config
+
+from crossforge_train.config.loading import load_config
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages import collect, mine
+from crossforge_train.stages.runner import run_stages
+
+pytestmark = pytest.mark.usefixtures("quickly")
+
+BY_SHARDS = "compute.shards=3"
+BY_RAY = "compute={engine: ray, workers: 2, shards: 3}"
+
+
+def mined(folder: Path, collection: Path, encoder: Path, *overrides: str) -> dict[str, bytes]:
+    """The files of the stage `mine`."""
+    folder.mkdir()
+    config = load_config(toy_config(folder, collection, encoder), overrides)
+    run_stages(config, [collect.STAGE, mine.STAGE], Recorder())
+    found = RunFolder(config.folder).mined.path
+    return {str(path.relative_to(found)): path.read_bytes() for path in sorted(found.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["lexical", "hybrid"])
+@pytest.mark.parametrize("compute", [BY_SHARDS, pytest.param(BY_RAY, marks=pytest.mark.slow)])
+def test_the_same_files(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, kind: str, compute: str) -> None:
+    settings = f"first_stage.kind={kind}"
+    if "ray" in compute:
+        pytest.importorskip("ray")
+    expected = mined(tmp_path / "whole", toy_collection, tiny_encoder, settings)
+    with importable_by_workers():
+        found = mined(tmp_path / "shared", toy_collection, tiny_encoder, settings, compute)
+    assert list(found) == list(expected)  # no shard is left
+    assert [name for name in found if found[name] != expected[name]] == []
+    assert "groups.jsonl" in found
+
+
+def test_a_finished_stage_stays_so(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
+    mined(tmp_path / "run", toy_collection, tiny_encoder)
+    again = Recorder()
+    unreachable = "compute={engine: ray, address: '127.0.0.1:1'}"  # nothing has to be done, so nobody asks there
+    config = load_config(tmp_path / "run/config.yaml", [unreachable])
+    run_stages(config, [collect.STAGE, mine.STAGE], again)
+    assert again.stages_that("skipped") == ["collect", "mine"]

@@ -1,0 +1,1 @@
+"""What works through batches: this process, or the workers of a Ray cluster."""

@@ -1,0 +1,204 @@
+"""The engine `ray`: workers are actors of a Ray cluster, which stay from one call to the next as long as it is open.
+
+Ray itself counts restarts over an actor's whole life. Actors are restarted here instead, so that a batch that ends its
+workers can be told from machines that are taken away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import count
+from types import TracebackType
+from typing import Any, Generic
+
+import ray
+from ray.exceptions import (
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
+
+from crossforge.errors import CrossforgeError, InputError
+from crossforge.threads import THREADS_VARIABLE
+from crossforge_train.compute.base import Batch, Found, MakeWorker
+
+# Of a processor; whole ones would leave none for Ray and the driver on a machine with two.
+CPUS_PER_WORKER = 0.5
+# How often a batch is tried again after it lost its worker.
+_RETRIES = 3
+# Batches for each worker that it works on, or that are done and wait for an earlier one.
+_AHEAD = 3
+_LOST = (RayActorError, WorkerCrashedError, ObjectLostError, OutOfMemoryError)
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """See `Engine`; the process has to be connected to a cluster as long as it is used.
+
+    Attributes:
+        workers: how many actors there are at most; they are started as batches come.
+        gpus: GPUs that each of them has for itself.
+        threads: with how many threads each of them may compute.
+        idle: actors that have nothing to do. A worker that is asked for twice in a row is there already.
+    """
+
+    workers: int
+    gpus: int = 0
+    threads: int = 1
+    idle: list[Any] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End the actors."""
+        while self.idle:
+            ray.kill(self.idle.pop())
+
+    def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
+        """See `Engine`."""
+        numbered = enumerate(batches)
+        done: dict[int, Found | _Failure] = {}
+        with _Pool[Batch, Found](self, make_worker) as pool:
+            for turn in count():
+                while True:
+                    done.update(pool.finished(wait=False))
+                    pool.start(numbered, before=turn + _AHEAD * self.workers)
+                    if turn in done:
+                        break
+                    if not pool.is_busy:
+                        return
+                    done.update(pool.finished(wait=True))
+                result = done.pop(turn)
+                if isinstance(result, _Failure):
+                    raise result.error from None
+                yield result
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What is raised in a batch's turn, after the results before it."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True)
+class _Task(Generic[Batch]):
+    """A batch that an actor works on, and how many actors were lost with it before."""
+
+    number: int
+    batch: Batch
+    actor: Any
+    lost: int = 0
+
+
+class _Pool(Generic[Batch, Found]):
+    """Actors with at most one batch each, so that it is known which batch an actor died of."""
+
+    def __init__(self, engine: RayEngine, make_worker: MakeWorker[Batch, Found]) -> None:
+        self._engine = engine
+        content = ray.cloudpickle.dumps(make_worker)
+        # In a list, or Ray would hand the content to every call.
+        self._recipe = sha256(content).hexdigest(), [ray.put(content)]
+        self._tasks: dict[Any, _Task[Batch]] = {}  # by what Ray calls their results
+        self._started = 0
+
+    def __enter__(self) -> _Pool[Batch, Found]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if ray.is_initialized():
+            for task in self._tasks.values():
+                ray.kill(task.actor)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a batch is being worked on."""
+        return bool(self._tasks)
+
+    def start(self, numbered: Iterator[tuple[int, Batch]], before: int) -> None:
+        """Give a batch to each actor that has none, as long as their numbers are below `before`."""
+        while len(self._tasks) < self._engine.workers and self._started < before:
+            if (found := next(numbered, None)) is None:
+                return
+            idle = self._engine.idle
+            self._give(_Task(*found, idle.pop() if idle else self._actor()))
+            self._started += 1
+
+    def finished(self, *, wait: bool) -> Iterator[tuple[int, Found | _Failure]]:
+        """The numbers of batches that are done, and what became of them; with `wait`, not before there is one."""
+        if not self._tasks:
+            return
+        ready, _ = ray.wait(list(self._tasks), timeout=None if wait else 0)
+        for reference in ready:
+            task = self._tasks.pop(reference)
+            try:
+                result = ray.get(reference)
+            except _LOST as error:
+                ray.kill(task.actor)
+                if task.lost < _RETRIES:
+                    self._give(replace(task, actor=self._actor(), lost=task.lost + 1))
+                else:
+                    yield task.number, _Failure(_lost_for_good(task, error))
+            except RayTaskError as error:
+                self._engine.idle.append(task.actor)
+                yield task.number, _Failure(_what_failed(error))
+            except RayError as error:
+                raise InputError(f"Ray gave up: {_one_line(error)}") from None
+            else:
+                self._engine.idle.append(task.actor)
+                yield task.number, result
+
+    def _give(self, task: _Task[Batch]) -> None:
+        self._tasks[task.actor.work.remote(*self._recipe, task.batch)] = task
+
+    def _actor(self) -> Any:
+        engine = self._engine
+        resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": engine.gpus, "scheduling_strategy": "SPREAD"}
+        return ray.remote(_Worker).options(**resources).remote(engine.threads)
+
+
+class _Worker:
+    """An actor. It makes what does the work with the first batch, so that a failure of either is told in one way.
+
+    Args:
+        threads: with how many threads it may compute.
+    """
+
+    def __init__(self, threads: int) -> None:
+        os.environ[THREADS_VARIABLE] = str(threads)
+        self._key = ""
+        self._work: Callable[[Any], Any] | None = None
+
+    def work(self, key: str, recipe: list[Any], batch: Any) -> Any:
+        """The result of a batch.
+
+        Args:
+            key: of the recipe; what has one key is made once.
+            recipe: holds a reference to the pickled `make_worker`.
+            batch: what to work on.
+        """
+        if self._work is None or self._key != key:
+            self._work = None  # two models need not fit
+            self._work, self._key = ray.cloudpickle.loads(ray.get(recipe[0]))(), key
+        return self._work(batch)
+
+
+def _lost_for_good(task: _Task[Any], error: RayError) -> InputError:
+    return InputError(
+        f"batch {task.number + 1} lost {task.lost + 1} workers in a row ({_one_line(error)}); if memory ran out, have "
+        "fewer workers, and look into Ray's logs otherwise"
+    )
+
+
+def _what_failed(error: RayTaskError) -> BaseException:
+    """What a worker raised; with Ray's traceback of it, unless it is the user's to mend."""
+    cause = error.cause
+    return cause if isinstance(cause, CrossforgeError) else error
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")

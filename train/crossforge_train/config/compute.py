@@ -1,0 +1,32 @@
+"""The config section `compute`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from crossforge_train.config.section import Section
+
+_Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class ComputeConfig(Section):
+    """Where mining is done; whichever it is, the results are the same, so that finished stages count as finished."""
+
+    engine: Literal["local", "ray"] = Field("local", description="this machine alone, or the workers of a Ray cluster")
+    address: str = Field(
+        "auto",
+        min_length=1,
+        description="of the Ray cluster, `HOST:PORT`; `auto`: the one that RAY_ADDRESS names, or "
+        "one on this machine that starts and ends with the run",
+    )
+    shards: _Count | Literal["auto"] = Field(
+        "auto",
+        description="parts that the documents are cut into for search by words; `auto`: one a worker, of at most a "
+        "million documents, or with `engine: local` none",
+    )
+    workers: _Count | Literal["auto"] = Field(
+        "auto", description="processes that work at a time; `auto`: one a CPU of the cluster, or one a GPU"
+    )
+    gpus_per_worker: Literal[0, 1] = Field(0, description="GPUs that a worker has for itself")

@@ -1,0 +1,36 @@
+"""Scoring pairs on an engine: every worker loads the reranker itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossforge.loading import find_folder
+from crossforge.reranker import Reranker, Scored
+
+Pairs = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ScorePairs:
+    """Makes a worker that scores (query, text) pairs; pickled, it holds how the reranker was loaded, and no model.
+
+    Attributes:
+        reranker: as this process has it; a worker of this process uses it as it is.
+    """
+
+    reranker: Reranker
+
+    def __call__(self) -> Callable[[Pairs], Scored]:
+        """The worker."""
+        return self.reranker.score_pairs
+
+
+def place_for_workers(reference: str | Path, *, local_files_only: bool = True) -> Path:
+    """The absolute folder of a path or hub id, since workers have other working folders.
+
+    Raises:
+        PackageError: there is no such folder.
+    """
+    return find_folder(reference, local_files_only).absolute()
