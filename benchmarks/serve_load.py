@@ -62,6 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=160)
     parser.add_argument("--documents", type=int, default=20, help="documents per request")
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the service")
     return parser.parse_args()
 
 
@@ -80,7 +81,7 @@ def _bodies(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 @contextmanager
 def _served(options: argparse.Namespace) -> Iterator[str]:
-    arguments = [str(options.package), "--backend", options.backend, "--port", "0"]
+    arguments = [str(options.package), "--backend", options.backend, "--port", "0", "--workers", str(options.workers)]
     with subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True) as process:
         try:
             yield _address(process)

@@ -210,6 +210,19 @@ def fit_first_stage(documents: Collection[Document], reranker: Reranker) -> Stor
     return fit_by_recipe(folder, documents) if folder and has_recipe(folder) else fit_retriever(documents)
 
 
+def find_first_stage(reranker: Reranker, package: Path, corpus: Path | None) -> tuple[list[Document], StoredRetriever]:
+    """The documents of a file, indexed as in the reranker's proof; or, without a file, those that the package holds.
+
+    Raises:
+        InputError: the file cannot be read, or there is nothing to index.
+        PackageError: the package's index is missing or damaged.
+    """
+    if corpus is None:
+        return load_first_stage(package / FIRST_STAGE_FOLDER)
+    documents = read_documents(corpus)
+    return documents, fit_first_stage(documents, reranker)
+
+
 def save_first_stage(folder: Path, documents: Iterable[Document], retriever: StoredRetriever) -> None:
     """Write a corpus and its index: `documents.jsonl` and the folder of its kind, such as `tfidf/`."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How many threads a model computes with, for processes that share a machine."""
+"""How many threads a process computes with, where an environment variable says so."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import os
 
 from crossforge.errors import InputError
 
+# Threads that ONNX Runtime, OpenVINO and exact search compute with; without it, they take all cores.
 THREADS_VARIABLE = "CROSSFORGE_THREADS"
+# What other libraries in the same process read: OpenMP (torch, faiss), BLAS, the tokenizers, joblib.
+_OTHERS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
+)  # fmt: skip
 
 
-def threads() -> int | None:
-    """What CROSSFORGE_THREADS says; None if it is not set, and libraries take a thread a core.
+def thread_count() -> int | None:
+    """How many threads to compute with; None leaves it to each library.
 
     Raises:
-        InputError: it is no whole number of 1 or more.
+        InputError: the variable holds no whole number of 1 or more.
     """
-    value = os.environ.get(THREADS_VARIABLE, "")
-    if not value:
+    given = os.environ.get(THREADS_VARIABLE)
+    if given is None:
         return None
-    if not value.isdecimal() or int(value) < 1:
-        raise InputError(f"{THREADS_VARIABLE} is {value!r}; expected a whole number of 1 or more")
-    return int(value)
+    if not given.strip().isdecimal() or int(given) < 1:
+        raise InputError(f"{THREADS_VARIABLE} is {given!r}; expected a whole number of 1 or more")
+    return int(given)
+
+
+def limited_to(threads: int) -> dict[str, str]:
+    """The environment of a process that is to compute with so many threads."""
+    return dict.fromkeys((THREADS_VARIABLE, *_OTHERS), str(threads))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from crossforge.errors import InputError, PackageError
+from crossforge.onnx_sessions import CPU, CUDA
 
 AUTO_DEVICE = "auto"
 _KNOWN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 def require_device(device: str) -> str:
@@ -54,14 +54,14 @@ def onnx_providers(device: str, available: Sequence[str]) -> list[Any]:
         PackageError: the provider that the device needs is not installed.
     """
     device = require_device(device)
-    if device == "cpu" or (device == AUTO_DEVICE and _CUDA not in available):
-        return [_CPU]
+    if device == "cpu" or (device == AUTO_DEVICE and CUDA not in available):
+        return [CPU]
     if device == "mps":
         raise PackageError('ONNX Runtime does not compute on mps here: use backend="torch"')
-    if _CUDA not in available:
+    if CUDA not in available:
         raise PackageError(
             f"device={device!r}: ONNX Runtime has no CUDA provider: "
             'pip install "crossforge[gpu]", or use backend="torch"'
         )
     # Without TF32 its matrix products are those of fp32, as the backend promises.
-    return [(_CUDA, {"device_id": int(device.partition(":")[2] or 0), "use_tf32": 0}), _CPU]
+    return [(CUDA, {"device_id": int(device.partition(":")[2] or 0), "use_tf32": 0}), CPU]

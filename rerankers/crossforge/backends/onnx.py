@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from crossforge.backends.devices import AUTO_DEVICE, onnx_providers
 from crossforge.backends.model_files import INT8_FILE, int8_file, model_file
-from crossforge.errors import PackageError
-from crossforge.threads import threads
+from crossforge.onnx_sessions import open_session
 
 
 class OnnxBackend:
@@ -23,13 +22,7 @@ class OnnxBackend:
         providers = onnx_providers(device, onnxruntime.get_available_providers())
 
         self.name = "onnx-int8" if path.name == Path(INT8_FILE).name else "onnx"
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads() or 0
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
-        except Exception as error:  # onnxruntime raises its own classes, which are not exported
-            raise PackageError(f"{path}: ONNX Runtime cannot load it ({error})") from None
+        self._session = open_session(path, providers)
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crossforge.backends.model_files import model_file
 from crossforge.errors import PackageError
-from crossforge.threads import threads
+from crossforge.threads import thread_count
 
 _DEVICE = "CPU"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -43,8 +43,8 @@ class OpenVinoBackend:
             raise PackageError('this CPU has no native bf16: use backend="openvino" or "onnx"')
         # "f32" has to be said: OpenVINO takes bf16 by itself where the CPU has it.
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32"}
-        if (limit := threads()) is not None:
-            hints["INFERENCE_NUM_THREADS"] = str(limit)
+        if (threads := thread_count()) is not None:
+            hints["INFERENCE_NUM_THREADS"] = str(threads)
         try:
             self._model = core.compile_model(str(path), _DEVICE, hints)
         except RuntimeError as error:

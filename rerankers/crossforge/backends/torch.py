@@ -14,7 +14,7 @@ from crossforge.backends.devices import AUTO_DEVICE, torch_device
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.errors import PackageError
 from crossforge.heads.choice import scoring_head
-from crossforge.threads import threads
+from crossforge.threads import thread_count
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ class TorchBackend:
             raise PackageError(
                 f'{folder}: this folder needs the torch backend: pip install "crossforge[torch]"'
             ) from None
-        if (limit := threads()) is not None:
+        if (limit := thread_count()) is not None:
             torch.set_num_threads(limit)
         place = torch_device(device)
         model = scoring_head(folder).load(folder)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from crossforge.batching import token_budget_batches
 from crossforge.errors import PackageError
 from crossforge.files import write_json
+from crossforge.onnx_sessions import open_session
 from crossforge.package_files import read_package_json, require_package_file
-from crossforge.threads import threads
 from crossforge.tokenization import TextTokenizer
 
 MODEL_FILE = "onnx/model.onnx"
@@ -87,22 +87,12 @@ class Encoder:
     """
 
     def __init__(self, folder: Path) -> None:
-        import onnxruntime
-
         self.folder = folder
         self.settings = read_settings(folder)
         self._tokenizer = TextTokenizer(folder / _TOKENIZER_FILE, self.settings.max_length, pad_id=self.settings.pad_id)
         self.query_map = _read_map(folder / _MAP_FILE, self.dimension) if self.settings.query_map else None
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads() or 0
         require_package_file(folder / MODEL_FILE)
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / MODEL_FILE), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime raises its own classes, which are not exported
-            raise PackageError(f"{folder / MODEL_FILE}: ONNX Runtime cannot load it ({error})") from None
+        self._session = open_session(folder / MODEL_FILE)
 
     @property
     def dimension(self) -> int:

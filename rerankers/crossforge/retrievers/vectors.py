@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.retrievers.postings import Best
+from crossforge.threads import thread_count
 
 # Documents and queries that are multiplied at a time: the products, 4 bytes each, stay in the cache of a server.
 _DOCUMENTS, _QUERIES = 8192, 512
@@ -39,7 +40,7 @@ def nearest(
         documents: shape (documents, dimension), in float32 or float16; may be mapped from disk, and is read once.
         k: how many documents.
         order: the place of each document among equal scores, shape (documents,), where it is not that in the corpus.
-        threads: how many blocks of queries are worked on at a time; None takes one a core.
+        threads: how many blocks of queries are worked on at a time; None takes `thread_count()`, or one a core.
 
     Returns:
         For each query the positions of the documents and their scores, rounded to six decimals.
@@ -47,7 +48,7 @@ def nearest(
     k = min(max(k, 0), len(documents))
     searches = [_Search(queries[rows], k, order) for rows in _slices(len(queries), _QUERIES)]
     if k:
-        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(threads or thread_count() or os.cpu_count() or 1) as pool:
             for rows in _slices(len(documents), _rows(len(queries), documents.dtype)):
                 block = np.asarray(documents[rows], dtype=np.float32).T
                 list(pool.map(lambda search, block=block, start=rows.start: search.add(block, start), searches))

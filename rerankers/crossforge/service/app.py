@@ -42,7 +42,7 @@ def create_app(
         settings: limits, key, judgements.
     """
     settings = settings or Settings()
-    metrics = Metrics()
+    metrics = Metrics(settings.metrics)
     judgements = JudgementLog(settings.judgements) if settings.judgements else None
 
     @asynccontextmanager

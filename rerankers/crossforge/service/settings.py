@@ -21,7 +21,7 @@ class Limits:
         documents: documents per request (413 beyond).
         query: characters of a query (422 beyond).
         document: characters of a document (422 beyond).
-        requests: requests in progress or waiting (429 beyond).
+        requests: requests in progress or waiting in a process (429 beyond).
         seconds: time in which a body has to arrive (408 beyond).
     """
 
@@ -43,9 +43,11 @@ class Settings:
         judgements: the file that judgements are appended to; None accepts none.
         allowed_hosts: host names that a service without a key answers to, besides those of the loopback. A page from
             elsewhere could otherwise have its own name resolved to this machine, and read the corpus.
+        metrics: the folder where several processes of one service count together; None where there is one.
     """
 
     limits: Limits = field(default_factory=Limits)
     key: str | None = None
     judgements: Path | None = None
     allowed_hosts: Sequence[str] = ()
+    metrics: Path | None = None

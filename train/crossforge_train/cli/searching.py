@@ -15,7 +15,7 @@ from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
 from crossforge.files import decoded
 from crossforge.manifest import MANIFEST_FILE, read_manifest
-from crossforge.pipeline import FIRST_STAGE_FOLDER, fit_first_stage, holds_documents, load_first_stage
+from crossforge.pipeline import FIRST_STAGE_FOLDER, find_first_stage, holds_documents
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import LEXICAL
@@ -179,10 +179,10 @@ def first_stage(
     reranker: Reranker, package: str, corpus: Path | None, *, lexical: bool = False
 ) -> tuple[list[Document], StoredRetriever]:
     """The documents of a file, or of the package itself, and their index: TF-IDF, or as in the package's proof."""
-    if corpus is None:
-        return load_first_stage(Path(package) / FIRST_STAGE_FOLDER)
+    if corpus is None or not lexical:
+        return find_first_stage(reranker, Path(package), corpus)
     documents = read_documents(corpus)
-    return documents, fit_retriever(documents) if lexical else fit_first_stage(documents, reranker)
+    return documents, fit_retriever(documents)
 
 
 def _documents_from_stdin() -> list[Document]:

@@ -6,18 +6,23 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crossforge.backends.choice import AUTO
 from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
-from crossforge.pipeline import FIRST_STAGE_FOLDER, RetrieveAndRerank, holds_documents
+from crossforge.pipeline import FIRST_STAGE_FOLDER, holds_documents
 from crossforge_train.cli.display import error_console
 from crossforge_train.cli.options import PackageArgument, refuse
-from crossforge_train.cli.searching import DepthOption, PassagesOption, first_stage
+from crossforge_train.cli.searching import DepthOption, PassagesOption
+
+if TYPE_CHECKING:
+    from crossforge.service.plan import Plan
 
 # Seconds in which requests that are under way may end after the service was told to stop.
 _GRACE = 30
@@ -47,7 +52,8 @@ def serve(
     ] = None,
     max_documents: Annotated[int, typer.Option(help="Documents per request.", min=1)] = 1000,
     max_body: Annotated[int, typer.Option(help="Bytes per request.", min=1)] = 16 * 1024 * 1024,
-    max_requests: Annotated[int, typer.Option(help="Requests in progress or waiting.", min=1)] = 64,
+    max_requests: Annotated[int, typer.Option(help="Requests in progress or waiting, of all workers.", min=1)] = 64,
+    workers: Annotated[int, typer.Option(help="Processes that share the address and the cores.", min=1)] = 1,
 ) -> None:
     """Serve reranking and search over HTTP. With CROSSFORGE_API_KEY set, clients must send that key."""
     searches = corpus is not None or holds_documents(Path(package) / FIRST_STAGE_FOLDER)
@@ -56,9 +62,8 @@ def serve(
     try:
         import uvicorn
 
-        from crossforge.service.app import create_app
-        from crossforge.service.batches import SharedReranker
         from crossforge.service.judgements import judgements_of_run
+        from crossforge.service.plan import Plan
         from crossforge.service.settings import KEY_VARIABLE, Limits, Settings
     except ModuleNotFoundError as error:
         raise InputError(
@@ -71,27 +76,44 @@ def serve(
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
     hosts = (f"[{host}]" if ":" in host else host, *(allowed_host or ()))
     settings = Settings(limits, key, judgements or judgements_of_run(Path(package)), hosts)
-    reranker = SharedReranker(package, backend=backend, max_passages=passages or 1)
-    reranker.warmup()
-    search = None
-    if searches:
-        search = RetrieveAndRerank(*first_stage(reranker, package, corpus), reranker, depth=depth, passages=passages)
-    app = create_app(_name(package), reranker, search, settings)
-    config = uvicorn.Config(
-        app,
-        log_config=None,  # its own set-up closes the handlers of every library in the process
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE,
-        server_header=False,
-    )
-    with _listening(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
-        error_console.print(
-            f"serving {package} on http://{hosts[0]}:{listener.getsockname()[1]} (Ctrl-C ends)",
-            markup=False,
-            soft_wrap=True,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+    plan = Plan(_name(package), package, searches, corpus, backend, depth, passages, settings)
+    options: dict[str, Any] = {
+        "log_config": None,  # its own set-up closes the handlers of every library in the process
+        "log_level": "warning",
+        "access_log": False,
+        "timeout_graceful_shutdown": _GRACE,
+        "server_header": False,
+    }
+
+    def listening() -> socket.socket:
+        listener = _listening(host, port)
+        where = f"http://{hosts[0]}:{listener.getsockname()[1]}"
+        error_console.print(f"serving {package} on {where} (Ctrl-C ends)", markup=False, soft_wrap=True)
+        return listener
+
+    if workers > 1:
+        _serve_with_workers(plan, workers, listening, options)
+        return
+    server = uvicorn.Server(uvicorn.Config(plan.app(), **options))
+    with contextlib.suppress(KeyboardInterrupt), listening() as listener:
+        server.run(sockets=[listener])
+
+
+def _serve_with_workers(
+    plan: Plan, workers: int, listening: Callable[[], socket.socket], options: dict[str, Any]
+) -> None:
+    from crossforge.service.sharing import shared
+    from crossforge.service.workers import for_workers, run_workers
+
+    with TemporaryDirectory(prefix="crossforge-serve-") as folder:
+        metrics = Path(folder) / "metrics"
+        metrics.mkdir()
+        told_to_end = True
+        planned = replace(shared(plan, Path(folder)), settings=for_workers(plan.settings, workers, metrics))
+        with contextlib.suppress(KeyboardInterrupt), listening() as listener:
+            told_to_end = run_workers(planned, workers, listener, **options)
+    if not told_to_end:
+        raise typer.Exit(1)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {"serve": serve}

@@ -25,7 +25,7 @@ from ray.exceptions import (
 )
 
 from crossforge.errors import CrossforgeError, InputError
-from crossforge.threads import THREADS_VARIABLE
+from crossforge.threads import limited_to
 from crossforge_train.compute.base import Batch, Found, MakeWorker
 
 # Of a processor; whole ones would leave none for Ray and the driver on a machine with two.
@@ -169,7 +169,7 @@ class _Worker:
     """
 
     def __init__(self, threads: int) -> None:
-        os.environ[THREADS_VARIABLE] = str(threads)
+        os.environ.update(limited_to(threads))
         self._key = ""
         self._work: Callable[[Any], Any] | None = None
 
