@@ -12,6 +12,7 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Candidate
 from crossforge_train import registries
 from crossforge_train.collections.collection import Collection
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.documents import Quotas
 from crossforge_train.config.run import Config
 from crossforge_train.config.sources import AnySource, MixedSource
@@ -81,7 +82,7 @@ def test_a_third_partys_teacher_drops_and_scores_and_stands_in_the_fingerprint(m
     corpus = {name: Document(name, f"text {name * 3}") for name in ("a", "bbb", "cc", "d")}
     collection = Collection("any", corpus, {"q": "a question"}, {"train": {"q": {"a": 1}}})
     run = {"q": [Candidate(name, 1.0) for name in corpus]}
-    context = SimpleNamespace(config=config, reporter=SilentReporter())
+    context = SimpleNamespace(config=config, reporter=SilentReporter(), engine=LocalEngine())
     mined = mine.mine_candidates(
         context, config, collection, fit_retriever(corpus.values()), Candidates(run, {}), config.mining
     )

@@ -56,7 +56,7 @@ def require_equal(corpus: Path, settings: dict, engine: Engine, shards: int, fol
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-@pytest.mark.parametrize("shards", [1, 2, 4, 8, 299])
+@pytest.mark.parametrize("shards", [1, 2, 4, 8, pytest.param(299, marks=pytest.mark.slow)])  # 300 documents
 def test_shards_change_no_bit(corpus: Path, settings: dict, shards: int, tmp_path: Path) -> None:
     require_equal(corpus, settings, LocalEngine(), shards, tmp_path)
 
