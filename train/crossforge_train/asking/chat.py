@@ -28,13 +28,7 @@ class Completion(NamedTuple):
 class ChatEndpoint:
     """Asks for chat completions. May be called from several threads.
 
-    Args:
-        config: where and how to ask.
-        key: the section's name in a config, for errors.
-        before: called before each request that is sent, tries included; what it raises ends the asking.
-
-    Raises:
-        InputError: the environment variable that is to hold the API key holds something else.
+    Args, and what is raised: as for `Endpoint`, whose address the config holds.
     """
 
     def __init__(self, config: ChatConfig, key: str, before: Callable[[], None] = lambda: None) -> None:

@@ -51,7 +51,7 @@ class Parts:
 
     def missing(self) -> set[int]:
         """The numbers of the parts that are not there."""
-        return {number for number in range(-(-self.table.rows // _PART)) if not self._file(number).is_file()}
+        return {number for number in self._numbers if not self._file(number).is_file()}
 
     def size(self, number: int) -> int:
         """How many rows a part has."""
@@ -82,8 +82,12 @@ class Parts:
         """Write all parts as one file, a part in memory at a time."""
         schema = self.table.schema.with_metadata({_MADE_FROM: json.dumps(made_from)})
         with written_atomically(out) as beside, pq.ParquetWriter(beside, schema) as writer:
-            for number in range(-(-self.table.rows // _PART)):
+            for number in self._numbers:
                 writer.write_table(pq.read_table(self._file(number)).replace_schema_metadata(schema.metadata))
+
+    @property
+    def _numbers(self) -> range:
+        return range(-(-self.table.rows // _PART))
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:08}.parquet"
