@@ -24,6 +24,7 @@ TOY_QUERY = "bread oven yeast"
 PICKED: dict[str, Any] = {
     "lora": None,
     "merge": [],
+    "long_documents": "best_window",
     "precision": "fp32",
     "learning_rate": 1e-4,
     "head_learning_rate": 1e-3,

@@ -13,6 +13,7 @@ from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.errors import InputError, PackageError
 from crossforge.heads.choice import named_head, scoring_head
 from crossforge.heads.decoder import pad_token_id
+from crossforge.long_documents import read_long_documents
 from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest
 from crossforge.package_files import read_package_json, require_package_file
 from crossforge.prompts import Prompts
@@ -150,7 +151,7 @@ def _manifest(folder: Path, verify: Verify) -> Manifest:
             f"{folder}: no {MANIFEST_FILE} in it, but {PROOF_FILE}, so it was a reranker package; copy it again, or "
             'load it unchecked, as a plain cross-encoder, with verify="off"'
         )
-    return Manifest(base_model=str(folder), max_length=token_limit(folder))
+    return Manifest(str(folder), token_limit(folder), long_documents=read_long_documents(folder))
 
 
 def token_limit(folder: Path) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, sha256, write_json
+from crossforge.long_documents import BEST_WINDOW, LONG_DOCUMENTS, LongDocuments
 
 MANIFEST_FILE = "reranker.json"
 # Holds a package's proof; no other folder of a model has one.
@@ -61,6 +62,7 @@ class Manifest:
         depth: how many first-stage candidates the proof reranked, which is what apps do unless they say otherwise; None
             in packages of versions before 0.2.
         passages: how many passages of a long document the proof read, likewise.
+        long_documents: which of its windows these are: those that match the query best, or the first ones.
         backend: what computed the proof, where it was picked to keep within a time; "auto" opens it where it can.
         folded: the Platt scaling that the model's last layer holds already, so that any client's sigmoid gives
             calibrated probabilities; None if no layer holds it, and `calibrator` has to be applied.
@@ -79,6 +81,7 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     depth: int | None = None
     passages: int | None = None
+    long_documents: LongDocuments = BEST_WINDOW
     backend: str | None = None
     folded: Calibrator | None = None
 
@@ -198,6 +201,7 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
         "threshold": manifest.threshold is None or _is_number(manifest.threshold, 0, 1),
         "depth": manifest.depth is None or _is_count(manifest.depth),
         "passages": manifest.passages is None or _is_count(manifest.passages),
+        "long_documents": manifest.long_documents in LONG_DOCUMENTS,
         "backend": manifest.backend is None or isinstance(manifest.backend, str),
         "fusion_weight": _is_number(manifest.fusion_weight, 0, 1),
         "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),

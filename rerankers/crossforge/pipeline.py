@@ -14,6 +14,7 @@ from crossforge.documents import Document, as_documents, json_metadata, read_doc
 from crossforge.errors import InputError, PackageError
 from crossforge.explanation import Explanation, explanation
 from crossforge.files import read_json, write_json, write_jsonl, written_atomically
+from crossforge.long_documents import FIRST_WINDOW, LONG_DOCUMENTS, LongDocuments
 from crossforge.passages import PassageWindows
 from crossforge.reranker import Reranker, require_count, require_query
 from crossforge.results import RankedResults
@@ -45,8 +46,10 @@ class RetrieveAndRerank:
         retriever: first stage over the same documents.
         reranker: second stage.
         depth: how many candidates of the first stage are reranked; None: as many as in the package's proof.
-        passages: how many passages of a document that is longer than the model reads are scored; they are chosen
-            by their first-stage similarity to the query. None: as many as in the package's proof.
+        passages: how many passages of a document that is longer than the model reads are scored. None: as many as in
+            the package's proof.
+        long_documents: which passages these are: "best_window", those of the highest first-stage similarity to the
+            query, or "first_window", those at the beginning. None: what the reranker was trained on.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class RetrieveAndRerank:
         *,
         depth: int | None = None,
         passages: int | None = None,
+        long_documents: LongDocuments | None = None,
     ) -> None:
         self._documents: Mapping[str, Document] = (
             documents if isinstance(documents, Mapping) else {document.doc_id: document for document in documents}
@@ -67,7 +71,8 @@ class RetrieveAndRerank:
         self._retriever = retriever
         self.reranker = reranker
         self._depth = depth
-        self._compressor = Compressor(retriever, PassageWindows(reranker.tokenizer), passages)
+        read = reranker.manifest.long_documents if long_documents is None else long_documents
+        self._compressor = Compressor(retriever, PassageWindows(reranker.tokenizer), passages, read)
 
     @classmethod
     def from_documents(
@@ -81,7 +86,7 @@ class RetrieveAndRerank:
         Args:
             documents: the corpus.
             reranker: second stage.
-            options: `depth` and `passages`, as in the class.
+            options: `depth`, `passages` and `long_documents`, as in the class.
         """
         found = as_documents(documents)
         return cls(found, fit_first_stage(found, reranker), reranker, **options)
@@ -92,8 +97,7 @@ class RetrieveAndRerank:
             return self
         found = copy.copy(self)
         found.reranker = self.reranker.instructed(instruction)
-        windows = PassageWindows(found.reranker.tokenizer)
-        found._compressor = Compressor(self._retriever, windows, self._compressor.passages)
+        found._compressor = self._compressor.with_windows(PassageWindows(found.reranker.tokenizer))
         return found
 
     def __call__(self, query: str, k: int | None = 10) -> RankedResults:
@@ -184,7 +188,12 @@ class RetrieveAndRerank:
             raise InputError(f"{target}: holds something else; choose an empty or a new folder")
         with written_atomically(target) as beside:
             save_first_stage(beside, self._documents.values(), self._retriever)
-            settings = {"depth": self._depth, "passages": self._compressor.passages}
+            compressor = self._compressor
+            settings = {
+                "depth": self._depth,
+                "passages": compressor.passages,
+                "long_documents": compressor.long_documents,
+            }
             write_json(beside / _SETTINGS_FILE, settings)
 
     @classmethod
@@ -260,22 +269,40 @@ def load_first_stage(folder: Path) -> tuple[list[Document], StoredRetriever]:
 
 
 class Compressor:
-    """Compression to the best passages: of a long document only the windows that match the query best are read.
+    """Compression to the best passages: of a long document only the windows that promise most are read.
+
+    These are the windows that match the query best, or the first ones: where a document begins with what it is about,
+    a window chosen by common words can miss just that (docs/results.md, "Which part of a long document is read").
 
     Args:
         retriever: measures how well a window matches.
         windows: cuts documents.
         passages: how many windows are kept of each document.
+        long_documents: which ones.
+
+    Raises:
+        InputError: `passages` or `long_documents` is invalid.
     """
 
-    def __init__(self, retriever: Retriever, windows: PassageWindows, passages: int) -> None:
+    def __init__(
+        self, retriever: Retriever, windows: PassageWindows, passages: int, long_documents: LongDocuments
+    ) -> None:
         require_count("passages", passages)
+        if long_documents not in LONG_DOCUMENTS:
+            raise InputError(f"long_documents={long_documents!r}; expected one of: {', '.join(LONG_DOCUMENTS)}")
         self._retriever = retriever
         self._windows = windows
         self.passages = passages
+        self.long_documents = long_documents
+
+    def with_windows(self, windows: PassageWindows) -> Compressor:
+        """The same choice among other windows."""
+        return Compressor(self._retriever, windows, self.passages, self.long_documents)
 
     def best_passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
-        """For each document its best passages, best first; equally good ones in the order of the text."""
+        """For each document its passages, best first; first windows and equally good ones in the order of the text."""
+        if self.long_documents == FIRST_WINDOW:
+            return [self._windows.split(query, document, self.passages) for document in documents]
         windows = [self._windows.split(query, document) for document in documents]
         contested = [text for texts in windows if len(texts) > 1 for text in texts]
         scores = iter(self._retriever.similarities(query, contested) if contested else ())

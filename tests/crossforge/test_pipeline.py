@@ -22,18 +22,20 @@ QUERY = "bread oven yeast"
 LONG = Document("long", "boat sail wind anchor " * 15 + "bread oven " + "mast tide crew deck " * 15, "Old things")
 
 
-def weighted(toy_package, folder, weight):
-    """A copy of the package that gives the first stage this weight."""
+def manifest_with(toy_package, folder, **entries):
+    """A copy of the package whose manifest has other entries."""
     shutil.copytree(toy_package, folder)
     manifest = json.loads((folder / "reranker.json").read_text())
-    (folder / "reranker.json").write_text(json.dumps({**manifest, "fusion_weight": weight}))
+    (folder / "reranker.json").write_text(json.dumps({**manifest, **entries}))
     return Reranker(folder)
 
 
 @pytest.fixture(scope="module")
 def rerankers(toy_package, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weighted")
-    return {weight: weighted(toy_package, folder / str(weight), weight) for weight in (0.0, 0.5, 1.0)}
+    return {
+        weight: manifest_with(toy_package, folder / str(weight), fusion_weight=weight) for weight in (0.0, 0.5, 1.0)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +180,26 @@ def test_a_long_document_is_compressed_to_the_windows_most_like_the_query(docume
     assert order[0] > 0
     assert search.passages(QUERY, [LONG]) == [[windows[position] for position in order[:passages]]]
     assert "bread oven" in windows[order[0]]
+
+
+@pytest.mark.parametrize("passages", [1, 3])
+def test_the_first_windows_are_read_if_asked_for_or_if_the_reranker_was_trained_on_them(
+    documents, toy_package, reranker, tmp_path, passages
+):
+    trained = manifest_with(toy_package, tmp_path / "trained", long_documents="first_window")
+    windows = PassageWindows(reranker.tokenizer).split(QUERY, LONG)
+    asked = RetrieveAndRerank.from_documents([LONG], reranker, passages=passages, long_documents="first_window")
+    by_itself = RetrieveAndRerank.from_documents([LONG], trained, passages=passages)
+    otherwise = RetrieveAndRerank.from_documents([LONG], trained, passages=passages, long_documents="best_window")
+    assert asked.passages(QUERY, [LONG]) == by_itself.passages(QUERY, [LONG]) == [windows[:passages]]
+    assert "bread oven" in otherwise.passages(QUERY, [LONG])[0][0]
+    asked.save(tmp_path / "search")
+    assert RetrieveAndRerank.load(tmp_path / "search", reranker)(QUERY) == asked(QUERY)
+
+
+def test_an_unknown_part_of_long_documents_is_refused(documents, reranker):
+    with pytest.raises(InputError, match="long_documents='last'; expected one of: best_window, first_window"):
+        RetrieveAndRerank.from_documents(documents, reranker, long_documents="last")
 
 
 def test_the_passage_that_was_read_is_reported_and_was_not_cut(documents, reranker):

@@ -151,7 +151,7 @@ def test_neither_judged_nor_random_nor_foreign_negatives_are_a_querys_own_docume
 def test_in_batch_negatives_are_no_queries_own_documents() -> None:
     settled, _ = settle_own_documents(collection_of({"1": CORPUS["1"].text}), "auto")
     pipeline = SimpleNamespace(reranker=SimpleNamespace(tokenizer=None))
-    texts = _Texts(settled, "test", pipeline, "first_window")  # type: ignore[arg-type]
+    texts = _Texts(settled, "test", pipeline)  # type: ignore[arg-type]
     assert texts._no_negatives("1") == ["19", "1"]
 
 

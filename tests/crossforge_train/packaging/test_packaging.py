@@ -14,6 +14,7 @@ from crossforge.backends.choice import EXACT, open_backend
 from crossforge.calibration import Calibrator
 from crossforge.errors import PackageError
 from crossforge.files import read_json, write_json
+from crossforge.long_documents import read_long_documents
 from crossforge.manifest import read_manifest
 from crossforge.reranker import Reranker
 from crossforge_train.collections.counts import Counts
@@ -113,6 +114,7 @@ def test_the_manifest_carries_what_was_measured_and_chosen(toy_package: Path, to
     assert manifest.data_hash == read_json(toy_run / "stages" / "collect.json")["fingerprint"]
     assert set(manifest.metrics["test"]) == set(SYSTEMS)
     assert manifest.depth == 20
+    assert manifest.long_documents == read_long_documents(toy_package) == "best_window"
 
 
 def test_the_manifest_lists_every_file(toy_package: Path) -> None:

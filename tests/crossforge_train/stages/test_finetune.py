@@ -17,6 +17,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import read_json
 from crossforge.loading import Parts
+from crossforge.long_documents import BEST_WINDOW, FIRST_WINDOW, LONG_DOCUMENTS, read_long_documents
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
@@ -26,7 +27,6 @@ from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
-from crossforge_train.config.training import LongDocuments
 from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import FinetunedFolder, RunFolder
@@ -36,6 +36,7 @@ from crossforge_train.stages.records import read_record
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.training import lora, picks, preparation, start, trial
 from crossforge_train.training.progress import TrainingProgress
+from crossforge_train.training.reading import pick_long_documents
 from crossforge_train.training.rows import make_rows
 
 COLLECT, MINE, FINETUNE, *_ = STAGES
@@ -204,8 +205,9 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.lora", "training.max_length", "training.merge", "training.distillation_weight",
-        "training.dev_queries", "training.epochs", "training.learning_rate", "training.head_learning_rate",
+        "training.lora", "training.max_length", "training.long_documents", "training.merge",
+        "training.distillation_weight", "training.dev_queries", "training.epochs", "training.learning_rate",
+        "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
     assert saved["max_seq_length"] == FinetunedFolder(folder).history.training.max_length == picked["max_length"]
@@ -283,7 +285,7 @@ def test_adapters_are_the_default_of_large_models(
     prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert uninterrupted[0]["training"]["lora"] is None
-    finished = prepared("training.dev_queries=100", name="finished")
+    finished = prepared("training.dev_queries=100", "training.long_documents=best_window", name="finished")
     trained(finished)
     monkeypatch.setattr(picks, "ADAPTED_FROM", 1000)
     large = prepared(name="large")
@@ -309,7 +311,8 @@ def test_frozen_embeddings_stay_as_they_were(
 
 def test_values_that_are_given_stay_as_given(uninterrupted: tuple, config_file: Path) -> None:
     given = load_config(config_file).training.model_dump(mode="json")
-    assert uninterrupted[0]["training"] == {**given, "lora": None, "dev_queries": 100}
+    picked = {"lora": None, "dev_queries": 100, "long_documents": "best_window"}
+    assert uninterrupted[0]["training"] == {**given, **picked}
 
 
 def test_a_loss_that_does_not_move_stops_the_run_with_advice(prepared: Callable[..., Config]) -> None:
@@ -460,6 +463,24 @@ def test_the_share_of_documents_that_are_cut_is_told(prepared: Callable[..., Con
     assert f"{shares['dev']:.0%} of the dev candidates are too long to be read in full" in notes.notes
 
 
+def test_the_part_that_suits_the_start_on_dev_is_trained_on_and_kept_with_the_model(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[str] = []
+
+    def other_one(head: str, **by: Any) -> tuple[str, str]:
+        found, why = pick_long_documents("trained", **by)
+        chosen.append(FIRST_WINDOW if found == BEST_WINDOW else BEST_WINDOW)
+        return chosen[0], why
+
+    monkeypatch.setattr(preparation, "pick_long_documents", other_one)
+    config, notes = prepared("training.max_length=16"), Recorder()
+    run_stages(config, (COLLECT, MINE, FINETUNE), notes)
+    finetuned = RunFolder(config.folder).finetuned
+    assert [finetuned.history.training.long_documents] == [read_long_documents(finetuned.model)] == chosen
+    assert any(note.startswith("training.long_documents: ") and "by the first window" in note for note in notes.notes)
+
+
 def test_nothing_is_told_of_cut_documents_where_all_are_read(uninterrupted: tuple) -> None:
     assert uninterrupted[0]["cut_documents"] == {"training": 0.0, "dev": 0.0}
 
@@ -481,16 +502,15 @@ def test_the_beginning_or_the_window_that_matches_best_is_trained_on(
         "one", {"long": Document("long", text)}, {"q": "bread dough"}, {"train": {"q": {"long": 1}}}
     )
     retriever = TfidfRetriever.fit(list(read_beir(toy_collection).corpus.values()))
-    reranker = Reranker.from_parts(Parts(PairTokenizer(tiny_encoder / "tokenizer.json", 24), None, Manifest("x", 24)))
-    pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker)
-    group = Group("q", ["long"], [1], [1])
-    windows: tuple[LongDocuments, ...] = ("best_window", "first_window")
-    read = {
-        window: make_rows(
-            [group], collection, "train", pipeline, window, path=tmp_path / window, reporter=SilentReporter()
+    group, read = Group("q", ["long"], [1], [1]), {}
+    for window in LONG_DOCUMENTS:
+        parts = Parts(
+            PairTokenizer(tiny_encoder / "tokenizer.json", 24), None, Manifest("x", 24, long_documents=window)
         )
-        for window in windows
-    }
+        pipeline = RetrieveAndRerank(collection.corpus, retriever, Reranker.from_parts(parts))
+        read[window] = make_rows(
+            [group], collection, "train", pipeline, path=tmp_path / window, reporter=SilentReporter()
+        )
     assert "bread dough" in read["best_window"].dataset[0]["documents"][0]
     assert read["first_window"].dataset[0]["documents"][0].startswith("boat sail")
     assert read["best_window"].cut == read["first_window"].cut == 1.0

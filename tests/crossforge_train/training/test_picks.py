@@ -120,7 +120,8 @@ def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny
 
 
 GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0,
-         "merge": (), "precision": "fp32", "lora": None, "evaluations": 4, "dev_queries": 100}  # fmt: skip
+         "merge": (), "precision": "fp32", "lora": None, "evaluations": 4, "dev_queries": 100,
+         "long_documents": "best_window"}  # fmt: skip
 
 
 def test_large_models_are_adapted(tiny_encoder: Path) -> None:

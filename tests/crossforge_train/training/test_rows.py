@@ -49,7 +49,7 @@ def pipeline(tiny_encoder: Path) -> RetrieveAndRerank:
 def rows_of(
     groups: Iterable[Group], collection: Collection, pipeline: RetrieveAndRerank, path: Path, reporter: Reporter
 ) -> Any:
-    return make_rows(groups, collection, "train", pipeline, "best_window", path=path, reporter=reporter).dataset
+    return make_rows(groups, collection, "train", pipeline, path=path, reporter=reporter).dataset
 
 
 GROUPS = [

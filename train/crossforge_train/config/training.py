@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from crossforge.long_documents import BEST_WINDOW, LongDocuments
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.plugins import OneOf
 from crossforge_train.config.prompts import PromptsConfig
@@ -13,7 +14,6 @@ from crossforge_train.config.section import Section
 from crossforge_train.precision import Precision
 from crossforge_train.registries import DISTILLATIONS, LOSSES
 
-LongDocuments = Literal["best_window", "first_window"]
 AUTO: Final = "auto"
 AUTO_MAX_LENGTH = 256  # what max_length: auto reaches by itself; more is for those who ask for it
 MINUTES = 30.0
@@ -99,8 +99,10 @@ class TrainingConfig(Section):
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
         AUTO, description="tokens of query and document together; `auto`: what the texts need, at most 256"
     )
-    long_documents: LongDocuments = Field(
-        "best_window", description="part of a longer document to read: the window that matches best, or the beginning"
+    long_documents: LongDocuments | Auto = Field(
+        AUTO,
+        description="part of a longer document to read, in training, proof and package: the window that shares most "
+        "with the query, or the beginning; `auto`: the one that suits the starting model better on dev",
     )
     precision: Precision = Field(
         "auto", description="number format of training; `auto`: the faster one on this machine"
@@ -154,3 +156,4 @@ class PickedTraining(TrainingConfig):
     lora: LoraConfig | None = None
     merge: Share | tuple[TriedShare, ...] = ()
     max_length: int
+    long_documents: LongDocuments = BEST_WINDOW

@@ -18,6 +18,7 @@ from crossforge.heads.choice import head_of, named_head
 from crossforge.heads.modular import SETTINGS_FILE
 from crossforge.heads.one_label import SIGMOID
 from crossforge.loading import uses_segments
+from crossforge.long_documents import BEST_WINDOW, LongDocuments, write_long_documents
 from crossforge.package_files import read_optional_json
 from crossforge.templates import PairTemplate, write_template
 
@@ -26,7 +27,9 @@ _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _LEFTOVERS = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "is_local", "local_files_only")
 
 
-def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int) -> None:
+def save_checkpoint(
+    model: Any, base_model: Path, folder: Path, max_length: int, long_documents: LongDocuments = BEST_WINDOW
+) -> None:
     """Write weights, config and tokenizer.
 
     Args:
@@ -34,9 +37,11 @@ def save_checkpoint(model: Any, base_model: Path, folder: Path, max_length: int)
         base_model: folder of its base model, for the tokenizer.
         folder: output folder.
         max_length: maximum tokens of query and document together.
+        long_documents: which part of a longer document it was trained on.
     """
     folder.mkdir(parents=True, exist_ok=True)
     head_of(model).save(model, folder, max_length)
+    write_long_documents(folder, long_documents)
     _write_tokenizer(base_model, folder, max_length)
     base_head = named_head(base_model)
     if base_head and (template := base_head.template(base_model)):

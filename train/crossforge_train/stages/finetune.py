@@ -12,7 +12,7 @@ from crossforge.files import remove
 from crossforge.loading import holds_reranker
 from crossforge_train import processes
 from crossforge_train.config.run import Config
-from crossforge_train.config.training import AUTO, TrainingConfig
+from crossforge_train.config.training import AUTO, PickedTraining, TrainingConfig
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, parameter_count, weights_hash
@@ -22,7 +22,7 @@ from crossforge_train.run_folder import FINETUNE, FinetunedFolder, MinedFolder
 from crossforge_train.stages.first_stage import base_query_map
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder
-from crossforge_train.training.history import History
+from crossforge_train.training.history import DEV_SPREAD, History
 from crossforge_train.training.lora import merge_adapters, require_lora
 from crossforge_train.training.picks import FORMERLY, pick_lora
 from crossforge_train.training.task import TrainingTask
@@ -116,7 +116,7 @@ def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:
         _require_ranking(history)
         if work.training.merge and work.start.head != "fresh":
             history = _merged(context, work, history)
-        _save(context, work.model.model, base_model, work.training.max_length)
+        _save(context, work.model.model, base_model, work.training)
         written.save_history(history)
         for left in asdict(written.working_files).values():
             remove(left)
@@ -141,7 +141,7 @@ def training_task(context: Context, base_model: Path, mined: MinedFolder) -> Tra
 
 
 def _require_ranking(history: History) -> None:
-    spread = history.last("eval_dev_spread")
+    spread = history.last(f"eval_{DEV_SPREAD}")
     if spread is None or spread < CONSTANT_SPREAD:
         raise InputError(
             "training failed: the model gives every document of a query the same score, so it ranks nothing; "
@@ -163,13 +163,13 @@ def _merged(context: Context, work: Work, history: History) -> History:
     return history.with_merged(share, measured[share])
 
 
-def _save(context: Context, model: Any, base_model: Path, max_length: int) -> None:
+def _save(context: Context, model: Any, base_model: Path, training: PickedTraining) -> None:
     from crossforge_train.models.export import export_onnx, save_checkpoint
 
     folder = FinetunedFolder(context.folder).model
     remove(folder)
     with context.reporter.bar("exporting to ONNX", 1) as advance:
-        save_checkpoint(model, base_model, folder, max_length)
+        save_checkpoint(model, base_model, folder, training.max_length, training.long_documents)
         export_onnx(model, folder)
         advance()
 

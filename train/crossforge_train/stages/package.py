@@ -154,11 +154,13 @@ def _write_manifest(
     context: Context, folder: Path, report: Report, agreement: Mapping[str, float], folded: Calibrator | None
 ) -> None:
     config, tuned = context.config, _tuned(context)
+    training = context.run.last_finetuned(config.mining.rounds).history.training
     write_manifest(
         folder,
         Manifest(
             base_model=config.base_model,
-            max_length=context.run.last_finetuned(config.mining.rounds).history.training.max_length,
+            max_length=training.max_length,
+            long_documents=training.long_documents,
             calibrator=Calibrator() if folded else tuned.calibrator,
             folded=folded,
             threshold=tuned.threshold,

@@ -17,7 +17,7 @@ from crossforge_train.collections.collection import Qrels
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, cut_share, rankings, score_queries, spread_of_scores
 from crossforge_train.reporting import Reporter
-from crossforge_train.training.history import DEV_METRIC
+from crossforge_train.training.history import DEV_CUT, DEV_METRIC, DEV_SPREAD
 
 _SHUFFLES = 5
 
@@ -63,8 +63,8 @@ class DevEvaluator(BaseEvaluator):
         dev, scored = self._dev, self._scored()
         return {
             DEV_METRIC: self._quality(rankings(scored, dev.run, 0.0)),
-            "dev_spread": spread_of_scores(scored),
-            "dev_cut": cut_share(scored),
+            DEV_SPREAD: spread_of_scores(scored),
+            DEV_CUT: cut_share(scored),
         }
 
     def by_query(self) -> list[float]:

@@ -11,7 +11,8 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.config.training import PickedTraining
 
-DEV_METRIC = "dev_metric"  # logged by the trainer as `eval_dev_metric`
+# Logged by the trainer with `eval_` before it.
+DEV_METRIC, DEV_SPREAD, DEV_CUT = "dev_metric", "dev_spread", "dev_cut"
 
 
 @dataclass(frozen=True)

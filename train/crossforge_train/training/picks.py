@@ -15,6 +15,7 @@ import numpy as np
 
 from crossforge.files import read_json, write_json
 from crossforge.loading import pair_tokenizer
+from crossforge.long_documents import BEST_WINDOW, LongDocuments
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.lora import LoraConfig
@@ -22,7 +23,7 @@ from crossforge_train.config.training import AUTO, AUTO_MAX_LENGTH, PickedTraini
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
 
-Value = TypeVar("Value", int, float, str, float | list[float], dict[str, Any] | None)
+Value = TypeVar("Value", int, float, LongDocuments, str, float | list[float], dict[str, Any] | None)
 # The model's head before training: random, built to reproduce a bi-encoder's cosines, or already trained.
 Head = Literal["fresh", "grafted", "trained"]
 # A value and the reason for it.
@@ -37,7 +38,7 @@ _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
 _WORTH_BF16 = 1.1
 _SHARES, _HALF = [0.5, 1.0], 0.5
 # What stood in the place of `auto` before these keys had it.
-FORMERLY: dict[str, Any] = {"lora": None, "evaluations": 4, "dev_queries": 100}
+FORMERLY: dict[str, Any] = {"lora": None, "evaluations": 4, "dev_queries": 100, "long_documents": BEST_WINDOW}
 _GROUPS_SEEN, _MOST_EPOCHS = 3000, 4
 _MEASURED_GROUPS = 500
 _STEP_OF_LENGTH, _SHARE_THAT_FITS = 16, 0.95

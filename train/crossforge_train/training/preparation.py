@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from datasets import Dataset
 from sentence_transformers import CrossEncoder
@@ -12,6 +13,7 @@ from transformers import set_seed
 from crossforge.backends.torch import TorchBackend
 from crossforge.errors import InputError
 from crossforge.loading import Parts, pair_tokenizer, token_limit
+from crossforge.long_documents import FIRST_WINDOW, LongDocuments
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
@@ -37,6 +39,7 @@ from crossforge_train.training.picks import (
     pick_precision,
 )
 from crossforge_train.training.range_test import left_as_it_was
+from crossforge_train.training.reading import MEASURED_DEPTH, MEASURED_QUERIES, pick_long_documents
 from crossforge_train.training.rows import Rows, make_rows
 from crossforge_train.training.start import StartingModel, fitting_pairs, starting_model
 from crossforge_train.training.task import TrainingTask
@@ -82,15 +85,23 @@ def prepare(task: TrainingTask) -> Work:
     config = config.model_copy(update={"training": config.training.model_copy(update={"lora": lora})})
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
-    pipeline = _pipeline(task, model, max_length, bf16=bf16)
-    rows = make_rows(
-        task.groups(), collection, config.collection.train, pipeline, config.training.long_documents,
-        path=task.files.rows, reporter=reporter,
-    )  # fmt: skip
-    if rows.cut:
-        read = "the best-matching window" if config.training.long_documents == "best_window" else "the beginning"
-        reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {read} is read")
     by_people, dev_queries = judged_by_people(collection, dev), len(collection.qrels(dev))
+    reader = partial(_pipeline, task, model, max_length, bf16)
+
+    def evaluator_of(read: LongDocuments) -> DevEvaluator:
+        return DevEvaluator(reader(read), _dev_set(task, MEASURED_QUERIES, MEASURED_DEPTH), reporter)
+
+    read = picker.pick(
+        "long_documents",
+        lambda: pick_long_documents(start.head, asked_by_people=by_people, evaluator_of=evaluator_of),
+    )
+    pipeline = reader(read)
+    rows = make_rows(
+        task.groups(), collection, config.collection.train, pipeline, path=task.files.rows, reporter=reporter
+    )
+    if rows.cut:
+        part = "the beginning" if read == FIRST_WINDOW else "the best-matching window"
+        reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {part} is read")
     shares = picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
     merges = len(tried_shares(shares)) if start.head != "fresh" else 0
     training = _pick_distillation(picker, config.training, rows.dataset)
@@ -99,7 +110,7 @@ def prepare(task: TrainingTask) -> Work:
     trial = Trial(training, GroupLoss(model, training), batches, bf16)
     pick_by_trial(picker, trial, start.head, groups=len(rows.dataset), dev_queries=dev_queries, merges=merges)
     picked = picker.training()
-    evaluator = DevEvaluator(pipeline, _dev_set(task, picked.dev_queries), reporter)
+    evaluator = DevEvaluator(pipeline, _dev_set(task, picked.dev_queries, picked.dev_depth), reporter)
     return Work(task, start, model, pipeline, rows, evaluator, picked)
 
 
@@ -113,12 +124,14 @@ def _require_readable(tokenizer: PairTokenizer, splits: Mapping[str, Mapping[str
             )
 
 
-def _pipeline(task: TrainingTask, model: CrossEncoder, max_length: int, *, bf16: bool) -> RetrieveAndRerank:
+def _pipeline(
+    task: TrainingTask, model: CrossEncoder, max_length: int, bf16: bool, long_documents: LongDocuments
+) -> RetrieveAndRerank:
     """The pipeline that an app would run, around the model in training."""
     parts = Parts(
         pair_tokenizer(task.base_model, max_length),
         TorchBackend(model.model, autocast=bf16),
-        Manifest(task.config.base_model, max_length),
+        Manifest(task.config.base_model, max_length, long_documents=long_documents),
     )
     passages = task.config.evaluation.passages
     return RetrieveAndRerank(task.collection.corpus, task.retriever, Reranker.from_parts(parts), passages=passages)
@@ -137,7 +150,7 @@ def _pick_distillation(picker: Picker, training: TrainingConfig, dataset: Datase
     return training.model_copy(update={"distillation_weight": weight})
 
 
-def _dev_set(task: TrainingTask, limit: int) -> DevSet:
+def _dev_set(task: TrainingTask, limit: int, depth: int) -> DevSet:
     config, collection = task.config, task.collection
     qrels = collection.qrels(config.collection.dev_split)
     query_ids = seeded_draw(sorted(qrels), limit, config.seed)
@@ -145,7 +158,7 @@ def _dev_set(task: TrainingTask, limit: int) -> DevSet:
         queries={query_id: collection.queries[query_id] for query_id in query_ids},
         qrels={query_id: qrels[query_id] for query_id in query_ids},
         run=task.dev_run,
-        depth=config.training.dev_depth,
+        depth=depth,
         metric=config.evaluation.metric,
     )
 

@@ -12,12 +12,10 @@ from datasets import Dataset
 from crossforge.batching import blocks
 from crossforge.errors import InputError
 from crossforge.files import written_atomically
-from crossforge.passages import PassageWindows
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection, positives
-from crossforge_train.config.training import LongDocuments
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
 
@@ -46,7 +44,6 @@ def make_rows(
     collection: Collection,
     split: str,
     pipeline: RetrieveAndRerank,
-    window: LongDocuments,
     *,
     path: Path,
     reporter: Reporter,
@@ -54,7 +51,7 @@ def make_rows(
     """Make the rows of a split, in the order of its groups.
 
     The file holds ids, labels and teacher scores and is memory-mapped. Texts are looked up in the corpus when a row is
-    read; a long document contributes the passage chosen by `window`. So memory does not grow with the groups.
+    read; a long document contributes the passage that the pipeline reads first. Memory does not grow with the groups.
 
     Args:
         groups: groups, read once. Queries are never truncated: groups whose query leaves no room for a document are
@@ -62,7 +59,6 @@ def make_rows(
         collection: collection with the texts.
         split: split of the groups' queries.
         pipeline: chooses passages.
-        window: which passage of a long document is read.
         path: file to write.
         reporter: shows how many groups were left out.
 
@@ -75,7 +71,7 @@ def make_rows(
         raise InputError(f"no training query leaves room for a document in {tokenizer.max_length} tokens")
     if dropped:
         reporter.note(f"{dropped} groups left out: their query alone fills training.max_length")
-    dataset = Dataset.from_file(str(path)).with_transform(_Texts(collection, split, pipeline, window))
+    dataset = Dataset.from_file(str(path)).with_transform(_Texts(collection, split, pipeline))
     return Rows(dataset, processes.from_main(lambda: _share_of_cut(dataset, collection)))
 
 
@@ -116,12 +112,10 @@ def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairToken
 class _Texts:
     """Transforms columns of ids into columns of texts."""
 
-    def __init__(self, collection: Collection, split: str, pipeline: RetrieveAndRerank, window: LongDocuments) -> None:
+    def __init__(self, collection: Collection, split: str, pipeline: RetrieveAndRerank) -> None:
         self._collection = collection
         self._qrels = collection.qrels(split)
         self._pipeline = pipeline
-        self._windows = PassageWindows(pipeline.reranker.tokenizer)
-        self._window = window
 
     def __call__(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
         queries = [self._collection.queries[query_id] for query_id in columns["query_id"]]
@@ -145,6 +139,4 @@ class _Texts:
 
     def _read(self, query: str, doc_ids: list[str]) -> list[str]:
         documents = [self._collection.corpus[doc_id] for doc_id in doc_ids]
-        if self._window == "best_window":
-            return [passages[0] for passages in self._pipeline.passages(query, documents)]
-        return [self._windows.split(query, document)[0] for document in documents]
+        return [passages[0] for passages in self._pipeline.passages(query, documents)]

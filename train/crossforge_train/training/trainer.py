@@ -14,7 +14,7 @@ from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.arguments import arguments
 from crossforge_train.training.checkpoints import last_whole_checkpoint, load_weights, state_at_the_end
 from crossforge_train.training.collator import batch_collator
-from crossforge_train.training.history import History
+from crossforge_train.training.history import DEV_CUT, History
 from crossforge_train.training.preparation import Work
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.stopping import Patience, StopIfStuck
@@ -77,7 +77,7 @@ def _history(work: Work, state: Any) -> History:
         cut_on_dev=0.0,
         log=state.log_history,
     )
-    cut = history.last("eval_dev_cut") or 0.0
+    cut = history.last(f"eval_{DEV_CUT}") or 0.0
     if cut:
         work.task.reporter.note(f"{cut:.0%} of the dev candidates are too long to be read in full")
     return replace(history, cut_on_dev=cut)
