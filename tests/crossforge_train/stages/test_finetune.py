@@ -184,6 +184,8 @@ def test_patience_ends_a_run_and_is_not_forgotten_when_it_is_killed(
     same(trained(config), whole)
 
 
+# What earlier versions trained with, where they had no such key.
+FORMER_DEFAULTS = ("training.dev_queries=100", "training.long_documents=best_window", "training.frozen_layers=0")
 AUTO = tuple(
     f"training.{key}=auto"
     for key in ("distillation_weight", "learning_rate", "head_learning_rate", "epochs", "merge", "max_length")
@@ -205,9 +207,9 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.lora", "training.max_length", "training.long_documents", "training.merge",
-        "training.distillation_weight", "training.dev_queries", "training.epochs", "training.learning_rate",
-        "training.head_learning_rate",
+        "training.lora", "training.max_length", "training.frozen_layers", "training.long_documents",
+        "training.merge", "training.distillation_weight", "training.dev_queries", "training.epochs",
+        "training.learning_rate", "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
     assert saved["max_seq_length"] == FinetunedFolder(folder).history.training.max_length == picked["max_length"]
@@ -285,7 +287,7 @@ def test_adapters_are_the_default_of_large_models(
     prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert uninterrupted[0]["training"]["lora"] is None
-    finished = prepared("training.dev_queries=100", "training.long_documents=best_window", name="finished")
+    finished = prepared(*FORMER_DEFAULTS, name="finished")
     trained(finished)
     monkeypatch.setattr(picks, "ADAPTED_FROM", 1000)
     large = prepared(name="large")
@@ -296,6 +298,21 @@ def test_adapters_are_the_default_of_large_models(
     assert record.depends_on["training"]["lora"] == history["training"]["lora"]
     # One that was finished before there was this default still counts.
     assert trained(finished)[0]["training"]["lora"] is None
+
+
+def test_frozen_layers_and_what_is_below_them_stay_as_they_were_and_the_rest_learns(
+    prepared: Callable[..., Config], tiny_encoder: Path
+) -> None:
+    _, weights = trained(prepared("training.frozen_layers=1", "training.gradient_checkpointing=true"))
+    before = load_file(tiny_encoder / "model.safetensors")
+    moved = {name for name, value in before.items() if not torch.equal(weights[f"bert.{name}"], value)}
+    assert moved
+    assert all(name.startswith(("encoder.layer.1.", "pooler.")) for name in moved)
+
+
+def test_a_model_of_which_nothing_is_left_to_train_is_refused(prepared: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match=r"training.frozen_layers is 2, but the model has 2 layers: none is left"):
+        trained(prepared("training.frozen_layers=2"))
 
 
 def test_frozen_embeddings_stay_as_they_were(
@@ -311,7 +328,7 @@ def test_frozen_embeddings_stay_as_they_were(
 
 def test_values_that_are_given_stay_as_given(uninterrupted: tuple, config_file: Path) -> None:
     given = load_config(config_file).training.model_dump(mode="json")
-    picked = {"lora": None, "dev_queries": 100, "long_documents": "best_window"}
+    picked = {"lora": None, "dev_queries": 100, "long_documents": "best_window", "frozen_layers": 0}
     assert uninterrupted[0]["training"] == {**given, **picked}
 
 

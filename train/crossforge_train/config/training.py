@@ -96,6 +96,11 @@ class TrainingConfig(Section):
         "dev holds pseudo-queries",
     )
     freeze_embeddings: bool = Field(False, description="do not train the token embeddings")
+    frozen_layers: Annotated[int, Field(ge=0)] | Auto = Field(
+        AUTO,
+        description="lowest layers that are not trained, nor the token embeddings below them; `auto`: the lower half "
+        "of a bi-encoder's layers, if training starts from its cosines, else none",
+    )
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
         AUTO, description="tokens of query and document together; `auto`: what the texts need, at most 256"
     )
@@ -128,7 +133,8 @@ class TrainingConfig(Section):
     def fingerprint(self) -> dict[str, Any]:
         """What a trained model depends on; keys that earlier versions did not have are left out if they are not set."""
         limit = AUTO in (self.epochs, self.evaluations, self.dev_queries) and self.minutes != MINUTES
-        given = {"instruction": self.instruction, "prompts": self.prompts.texts, "minutes": limit}
+        given = {"instruction": self.instruction, "prompts": self.prompts.texts, "minutes": limit,
+                 "frozen_layers": self.frozen_layers}  # fmt: skip
         unset = {name for name, value in given.items() if not value}
         return self.model_dump(exclude={"report_to", *unset})
 
@@ -157,3 +163,4 @@ class PickedTraining(TrainingConfig):
     merge: Share | tuple[TriedShare, ...] = ()
     max_length: int
     long_documents: LongDocuments = BEST_WINDOW
+    frozen_layers: int = 0

@@ -58,11 +58,9 @@ def _without_auto(training: TrainingConfig, parameters: int) -> dict[str, Any]:
 
 def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
     """Earlier versions did not pick these: they trained all weights, however large the model, for one."""
-    section = config.training.model_dump()
-    return {
-        **depends_on,
-        "training": {**depends_on["training"], **{key: was for key, was in FORMERLY.items() if section[key] == AUTO}},
-    }
+    training = config.training
+    was = {key: value for key, value in FORMERLY.items() if getattr(training, key) == AUTO}
+    return {**depends_on, "training": training.model_copy(update=was).fingerprint()}
 
 
 def _require_lora(training: TrainingConfig, parameters: int) -> None:

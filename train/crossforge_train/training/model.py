@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import CrossEncoder
 
 from crossforge.backends.last_layer import shorten_last_layer
+from crossforge.errors import InputError
 from crossforge.heads.choice import named_head, scoring_head
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import TrainingConfig
+from crossforge_train.models.layers import transformer_layers
 from crossforge_train.training.lora import add_adapters
 from crossforge_train.training.scoring import scoring_cross_encoder
 
@@ -32,7 +35,25 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
         add_adapters(model.model, config.lora, HEAD)
     if config.freeze_embeddings:
         model.model.get_input_embeddings().requires_grad_(False)
+    if config.frozen_layers and isinstance(config.frozen_layers, int):  # what is picked by now
+        _freeze(model.model, config.frozen_layers)
     return model
+
+
+def _freeze(model: Any, layers: int) -> None:
+    """Keep the lowest layers and the embeddings below them as they are.
+
+    Raises:
+        InputError: there are not so many layers and one more, or it cannot be told which they are.
+    """
+    found = transformer_layers(model)
+    if layers >= len(found):
+        raise InputError(f"training.frozen_layers is {layers}, but the model has {len(found)} layers: none is left")
+    first_trained = next(found[layers].parameters())
+    for parameter in model.parameters():  # in the order in which a text passes them
+        if parameter is first_trained:
+            return
+        parameter.requires_grad_(False)
 
 
 def _classifier(base_model: Path, config: TrainingConfig) -> CrossEncoder:
