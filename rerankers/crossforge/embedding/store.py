@@ -44,27 +44,29 @@ class EmbeddingStore:
         Args:
             texts: read once, and never held as a whole.
             count: how many there are.
-            progress: called with numbers of texts, stored ones included.
+            progress: called with numbers of texts, stored ones included; not before there is one to embed, so that
+                nothing need be shown where all are stored.
         """
         found = np.empty((count, self._embedder.dimension), dtype=np.float16)
         wanted: list[bytes] = []
+        told = 0
         for block in blocks(texts, _BLOCK):
-            wanted += self._stored(block, progress)
+            keys = [_key(text) for text in block]
+            new = {key: text for key, text in zip(keys, block, strict=True) if key not in self._rows}
+            wanted += keys
+            if new:
+                if progress:
+                    progress(len(wanted) - len(new) - told)
+                self._write(list(new), self._embedder.embed(list(new.values()), "document", progress))
+                told = len(wanted)
+        if progress and 0 < told < count:
+            progress(count - told)
         self._fill(found, wanted)
         return found
 
     def missing(self, texts: Iterable[str]) -> Iterator[str]:
         """The texts that are not stored."""
         return (text for text in texts if _key(text) not in self._rows)
-
-    def _stored(self, texts: list[str], progress: Progress | None) -> list[bytes]:
-        keys = [_key(text) for text in texts]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
-        if progress:
-            progress(len(texts) - len(new))
-        if new:
-            self._write(list(new), self._embedder.embed(list(new.values()), "document", progress))
-        return keys
 
     def _write(self, keys: list[bytes], vectors: NDArray[np.float32]) -> None:
         packed = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), _KEY_BYTES)

@@ -203,7 +203,7 @@ class DenseKind:
         Args:
             documents: the corpus.
             settings: `encoder`, its folder; `store`, an `EmbeddingStore` with vectors of that encoder, and `progress`,
-                called with numbers of documents, may be left out.
+                called with numbers of documents where some must be embedded, may be left out.
 
         Raises:
             InputError: the corpus is empty, or no encoder is given.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
 from crossforge_train.encoders.export import export_encoder
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash
-from crossforge_train.reporting import Reporter, SilentReporter
+from crossforge_train.reporting import Advance, Reporter
 
 SHARED_FOLDER = ".embeddings"  # no run can be called so
 _SAMPLE = 192
@@ -53,11 +53,18 @@ class Embeddings:
 
     @contextmanager
     def settings(self, documents: Collection[Document]) -> Iterator[dict[str, Any]]:
-        """The settings of the retriever kind `dense` for a corpus, while a progress bar is shown if it must be read."""
-        stored = next(self.store.missing(document.full_text for document in documents), None) is None
-        reporter = SilentReporter() if stored else self.reporter
-        with reporter.bar(f"embedding the documents with {self.model}", len(documents)) as advance:
-            yield {"encoder": self.encoder, "store": self.store, "progress": advance}
+        """The settings of the retriever kind `dense` for a corpus; a progress bar is shown from when it is embedded."""
+        with ExitStack() as shown:
+            advance: Advance | None = None
+
+            def progress(done: int) -> None:
+                nonlocal advance
+                if advance is None:
+                    bar = self.reporter.bar(f"embedding the documents with {self.model}", len(documents))
+                    advance = shown.enter_context(bar)
+                advance(done)
+
+            yield {"encoder": self.encoder, "store": self.store, "progress": progress}
 
     def retriever(self, documents: Collection[Document]) -> StoredRetriever:
         """The documents by their cosine with a query."""

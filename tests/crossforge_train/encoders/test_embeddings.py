@@ -1,0 +1,72 @@
+"""A corpus is read once to embed it, and what is told of the work is what is left of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from support import Recorder
+
+from crossforge import Document
+from crossforge.embedding.encoder import Progress, Role, Vectors
+from crossforge.embedding.store import EmbeddingStore
+from crossforge_train.encoders.embeddings import Embeddings
+
+TITLE = "embedding the documents with a toy"
+
+
+class ByLength:
+    """Embeds a text as its length."""
+
+    dimension = 1
+
+    def embed(self, texts: Sequence[str], role: Role, progress: Progress | None = None) -> Vectors:
+        if progress:
+            progress(len(texts))
+        return np.array([[len(text)] for text in texts], dtype=np.float32)
+
+
+class Read(Document):
+    """A document that counts how often its text is read."""
+
+    times: ClassVar[Counter[str]] = Counter()
+
+    @property
+    def full_text(self) -> str:
+        Read.times[self.doc_id] += 1
+        return super().full_text
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Embeddings:
+    embedder = ByLength()
+    return Embeddings(
+        "a toy", tmp_path / "encoder", embedder, EmbeddingStore(tmp_path / "vectors", embedder), Recorder()
+    )
+
+
+def corpus(count: int) -> list[Read]:
+    Read.times.clear()
+    return [Read(f"d{number}", "x" * (number + 1)) for number in range(count)]
+
+
+def embed(opened: Embeddings, documents: Sequence[Document]) -> list[float]:
+    texts = (document.full_text for document in documents)
+    with opened.settings(documents) as settings:
+        return settings["store"].vectors(texts, len(documents), settings["progress"])[:, 0].tolist()
+
+
+def test_a_corpus_is_read_once_and_a_bar_is_shown_only_if_it_must_be_embedded(opened: Embeddings) -> None:
+    documents, told = corpus(5), opened.reporter
+    assert isinstance(told, Recorder)
+    assert embed(opened, documents[:3]) == [1, 2, 3]
+    assert embed(opened, documents[:3]) == [1, 2, 3]
+    assert told.bars == [(TITLE, 3)]
+    assert embed(opened, documents) == [1, 2, 3, 4, 5]
+    assert told.bars == [(TITLE, 3), (TITLE, 5)]
+    assert sum(done for done, _ in told.advances) == 3 + 5
+    assert Read.times == {"d0": 3, "d1": 3, "d2": 3, "d3": 1, "d4": 1}
