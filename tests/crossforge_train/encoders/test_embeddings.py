@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -14,17 +15,22 @@ from support import Recorder
 from crossforge import Document
 from crossforge.embedding.encoder import Progress, Role, Vectors
 from crossforge.embedding.store import EmbeddingStore
+from crossforge_train.encoders import embeddings as module
 from crossforge_train.encoders.embeddings import Embeddings
 
 TITLE = "embedding the documents with a toy"
 
 
 class ByLength:
-    """Embeds a text as its length."""
+    """Embeds a text as its length, in a second of the clock that the tests see."""
 
     dimension = 1
 
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
     def embed(self, texts: Sequence[str], role: Role, progress: Progress | None = None) -> Vectors:
+        self.seconds += len(texts)
         if progress:
             progress(len(texts))
         return np.array([[len(text)] for text in texts], dtype=np.float32)
@@ -42,8 +48,14 @@ class Read(Document):
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Embeddings:
-    embedder = ByLength()
+def embedder(monkeypatch: pytest.MonkeyPatch) -> ByLength:
+    found = ByLength()
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: found.seconds))
+    return found
+
+
+@pytest.fixture
+def opened(embedder: ByLength, tmp_path: Path) -> Embeddings:
     return Embeddings(
         "a toy", tmp_path / "encoder", embedder, EmbeddingStore(tmp_path / "vectors", embedder), Recorder()
     )
@@ -70,3 +82,20 @@ def test_a_corpus_is_read_once_and_a_bar_is_shown_only_if_it_must_be_embedded(op
     assert told.bars == [(TITLE, 3), (TITLE, 5)]
     assert sum(done for done, _ in told.advances) == 3 + 5
     assert Read.times == {"d0": 3, "d1": 3, "d2": 3, "d3": 1, "d4": 1}
+
+
+def test_the_time_is_that_of_what_is_left_however_often_it_is_asked(opened: Embeddings, embedder: ByLength) -> None:
+    documents = corpus(1000)
+    assert opened.seconds(documents) == 1000
+    first = embedder.seconds
+    assert 128 <= first <= 256
+    assert opened.seconds(documents) == 1000 - first, "what was embedded to see is kept"
+    embed(opened, documents)
+    assert opened.seconds(documents) == 0
+    assert opened.seconds([*documents, Document("new", "a text of its own")]) == 1
+
+
+def test_a_sample_comes_from_all_over_the_corpus(opened: Embeddings) -> None:
+    opened.seconds(corpus(1000))
+    kept = [number for number in range(1000) if not list(opened.store.missing(["x" * (number + 1)]))]
+    assert kept == list(range(0, 1000, 4))

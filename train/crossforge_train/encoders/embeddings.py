@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from crossforge_train.models.base_model import find_base_model, is_bi_encoder, m
 from crossforge_train.reporting import Advance, Reporter
 
 SHARED_FOLDER = ".embeddings"  # no run can be called so
-_SAMPLE = 192
+_SAMPLE = 128  # texts, about, that are embedded to see how long it takes
 
 
 @dataclass(frozen=True)
@@ -73,16 +72,15 @@ class Embeddings:
 
     def seconds(self, documents: Collection[Document]) -> float:
         """How long embedding a corpus will take, from a timed sample of what is not stored yet."""
-        missing = sum(1 for _ in self.store.missing(document.full_text for document in documents))
-        sample = list(self.store.missing(_sample(documents)))
-        if not sample:
+        sample, missing = _spread(self.store.missing(document.full_text for document in documents))
+        if not missing:
             return 0.0
-        return _duration(lambda: self.store.vectors(iter(sample), len(sample))) / len(sample) * missing
+        return _duration(lambda: self.store.vectors(sample, len(sample))) / len(sample) * missing
 
     def seconds_anew(self, documents: Collection[Document]) -> float:
         """How long embedding a whole corpus takes where nothing is stored, from a timed sample."""
-        sample = _sample(documents)
-        return _duration(lambda: self.embedder.embed(sample, "document")) / max(len(sample), 1) * len(documents)
+        sample, count = _spread(document.full_text for document in documents)
+        return _duration(lambda: self.embedder.embed(sample, "document")) / max(len(sample), 1) * count
 
 
 def open_embeddings(
@@ -145,9 +143,17 @@ class GpuEmbedder:
         return np.asarray(found, dtype=np.float32)
 
 
-def _sample(documents: Collection[Document]) -> list[str]:
-    step = max(1, len(documents) // _SAMPLE)
-    return [document.full_text for document in islice(documents, 0, None, step)]
+def _spread(texts: Iterable[str]) -> tuple[list[str], int]:
+    """Texts from all over a stream, `_SAMPLE` to twice as many if it has them, and how many it has."""
+    kept: list[str] = []
+    count, step = 0, 1
+    for text in texts:
+        if count % step == 0:
+            kept.append(text)
+        if len(kept) == 2 * _SAMPLE:
+            kept, step = kept[::2], 2 * step
+        count += 1
+    return kept, count
 
 
 def _duration(work: Callable[[], object]) -> float:
