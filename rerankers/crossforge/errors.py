@@ -1,4 +1,7 @@
-"""User-fixable errors. Each message is one line that says what is wrong and how to fix it."""
+"""User-fixable errors. Each message is one line that says what is wrong and how to fix it.
+
+Of what a library says in many lines, `first_line` or `last_line` is what such a message quotes.
+"""
 
 from __future__ import annotations
 
@@ -19,3 +22,18 @@ class InputError(CrossforgeError):
 
 class PackageError(CrossforgeError):
     """A reranker that cannot be loaded: missing, incomplete, modified, of another kind or from a newer version."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, without a full stop; the name of its type if it says nothing."""
+    return _lines(error)[0]
+
+
+def last_line(error: BaseException) -> str:
+    """What an error says last, as where its message quotes a traceback; otherwise as `first_line`."""
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    found = (line.strip().rstrip(".") for line in str(error).splitlines())
+    return [line for line in found if line] or [type(error).__name__]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossforge.errors import PackageError
+from crossforge.errors import PackageError, first_line
 from crossforge.files import read_json, write_json
 from crossforge.package_files import read_package_json
 from crossforge.templates import PairTemplate, read_template
@@ -99,8 +99,4 @@ def architecture(config: Mapping[str, Any]) -> str:
 
 def cannot_load(folder: Path, error: Exception) -> PackageError:
     """Says in one line that a folder's model cannot be loaded."""
-    return PackageError(f"{folder}: transformers cannot load it ({_first_line(error)})")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return PackageError(f"{folder}: transformers cannot load it ({first_line(error)})")

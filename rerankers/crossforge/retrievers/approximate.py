@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge.errors import InputError
+from crossforge.errors import InputError, last_line
 from crossforge.retrievers.postings import Best
 from crossforge.retrievers.vectors import DIGITS
 
@@ -118,7 +118,7 @@ class InvertedLists:
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
         except RuntimeError as error:
-            raise ValueError(f"{path.name}: {str(error).splitlines()[-1]}") from None
+            raise ValueError(f"{path.name}: {last_line(error)}") from None
         least = shape[0] * shape[1] * np.dtype(np.float16).itemsize  # a smaller file says that vectors are elsewhere
         if not isinstance(index, faiss.IndexIVF) or (index.ntotal, index.d) != shape or path.stat().st_size < least:
             raise ValueError(f"{path.name}: no index of {shape[0]} vectors of {shape[1]} numbers")

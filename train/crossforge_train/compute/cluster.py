@@ -18,7 +18,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from crossforge import __version__
-from crossforge.errors import InputError
+from crossforge.errors import InputError, last_line
 from crossforge_train.compute.ray import CPUS_PER_WORKER, RayEngine
 from crossforge_train.config.compute import ComputeConfig
 
@@ -140,9 +140,9 @@ def _require_answer_of(address: str, answer: Any, named: Path | None) -> None:
     except GetTimeoutError:
         raise InputError(f"node {address} started no worker within {_START} seconds") from None
     except RayError as error:
-        reason = str(error).strip().splitlines()[-1]
         raise InputError(
-            f"node {address} cannot run crossforge {__version__} ({reason}); install it there with the same Python"
+            f"node {address} cannot run crossforge {__version__} ({last_line(error)}); install it there with the same "
+            "Python"
         ) from None
     if (python, version) != ours:
         raise InputError(

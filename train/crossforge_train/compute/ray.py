@@ -24,7 +24,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from crossforge.errors import CrossforgeError, InputError
+from crossforge.errors import CrossforgeError, InputError, first_line
 from crossforge.threads import limited_to
 from crossforge_train.compute.base import Batch, Found, MakeWorker
 
@@ -147,7 +147,7 @@ class _Pool(Generic[Batch, Found]):
                 self._engine.idle.append(task.actor)
                 yield task.number, _Failure(_what_failed(error))
             except RayError as error:
-                raise InputError(f"Ray gave up: {_one_line(error)}") from None
+                raise InputError(f"Ray gave up: {first_line(error)}") from None
             else:
                 self._engine.idle.append(task.actor)
                 yield task.number, result
@@ -189,7 +189,7 @@ class _Worker:
 
 def _lost_for_good(task: _Task[Any], error: RayError) -> InputError:
     return InputError(
-        f"batch {task.number + 1} lost {task.lost + 1} workers in a row ({_one_line(error)}); if memory ran out, have "
+        f"batch {task.number + 1} lost {task.lost + 1} workers in a row ({first_line(error)}); if memory ran out, have "
         "fewer workers, and look into Ray's logs otherwise"
     )
 
@@ -198,7 +198,3 @@ def _what_failed(error: RayTaskError) -> BaseException:
     """What a worker raised; with Ray's traceback of it, unless it is the user's to mend."""
     cause = error.cause
     return cause if isinstance(cause, CrossforgeError) else error
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
