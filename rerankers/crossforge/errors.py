@@ -5,6 +5,8 @@ Of what a library says in many lines, `first_line` or `last_line` is what such a
 
 from __future__ import annotations
 
+import shlex
+
 
 class CrossforgeError(Exception):
     """Base class of all errors caused by the user's input rather than by a bug.
@@ -22,6 +24,22 @@ class InputError(CrossforgeError):
 
 class PackageError(CrossforgeError):
     """A reranker that cannot be loaded: missing, incomplete, modified, of another kind or from a newer version."""
+
+
+class NotCachedError(PackageError):
+    """A hub id that is not in the local cache, where nothing may be downloaded; `args` are the id and the cause."""
+
+    def __str__(self) -> str:
+        return self._told("local_files_only=False allows a download")
+
+    @property
+    def for_commands(self) -> str:
+        """The message for those who give a command or a config, which have no such argument."""
+        return self._told(f"`hf download {shlex.quote(self.args[0])}` puts it there")
+
+    def _told(self, way_out: str) -> str:
+        reference, cause = self.args
+        return f"{reference}: no such folder, and not in the hub cache; {way_out} ({cause})"
 
 
 def first_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from crossforge.backends.base import Backend
 from crossforge.backends.choice import open_backend
 from crossforge.backends.devices import AUTO_DEVICE
-from crossforge.errors import InputError, PackageError
+from crossforge.errors import InputError, NotCachedError, PackageError
 from crossforge.heads.choice import named_head, scoring_head
 from crossforge.heads.decoder import pad_token_id
 from crossforge.long_documents import read_long_documents
@@ -117,7 +117,8 @@ def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
     """Resolve a path or hub id to a folder; hub files come from the local cache or, if allowed, from the hub.
 
     Raises:
-        PackageError: the reference is not a folder, and the cache (or the hub, if allowed) has no such id.
+        NotCachedError: the reference is not a folder, and the cache has no such id.
+        PackageError: the same, and the hub has no such id either.
     """
     folder = Path(reference)
     if folder.is_dir():
@@ -129,9 +130,12 @@ def find_folder(reference: str | Path, local_files_only: bool = True) -> Path:
     try:
         return Path(snapshot_download(str(reference), local_files_only=local_files_only))
     except Exception as error:  # huggingface_hub and its HTTP client raise many types; all mean "not available"
-        way_out = "; local_files_only=False allows a download" if local_files_only else ""
-        kind = type(error).__name__
-        raise PackageError(f"{reference}: no such folder, and not in the hub cache{way_out} ({kind})") from None
+        cause = type(error).__name__
+        if local_files_only:
+            raise NotCachedError(str(reference), cause) from None
+        raise PackageError(
+            f"{reference}: no such folder, and neither in the hub cache nor on the hub ({cause})"
+        ) from None
 
 
 def holds_reranker(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """`Reranker` on a real, tiny package."""
 
 import asyncio
+import pickle
 import random
 import shutil
 import sys
@@ -15,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from crossforge import Document, InputError, PackageError, Reranker
 from crossforge.documents import read_documents
+from crossforge.errors import NotCachedError
 from crossforge.loading import Parts
 from crossforge.manifest import Manifest
 from crossforge.passages import PassageWindows
@@ -470,6 +472,14 @@ def test_a_broken_onnx_model_is_a_package_error(plain, backend):
 def test_a_folder_that_is_not_there_is_a_package_error(reference):
     with pytest.raises(PackageError, match=f"^{reference}: no such folder"):
         Reranker(reference)
+
+
+def test_a_hub_id_that_is_not_there_is_told_with_the_argument_that_allows_a_download():
+    with pytest.raises(
+        NotCachedError, match=r"not in the hub cache; local_files_only=False allows a download \("
+    ) as told:
+        Reranker("no-such-owner/no-such-model")
+    assert str(pickle.loads(pickle.dumps(told.value))) == str(told.value), "services load in another process"
 
 
 def test_an_unknown_backend_is_an_input_error(toy_package):

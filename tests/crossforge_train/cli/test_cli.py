@@ -70,6 +70,15 @@ def test_a_wrong_command_line_is_told_in_one_line(crossforge: Command, arguments
     assert message in error_line(crossforge(*arguments))
 
 
+def test_a_model_that_is_not_in_the_hub_cache_is_told_with_what_a_command_can_do(
+    crossforge: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    found = error_line(crossforge("search", "owner/no model", "query", "--corpus", tmp_path))
+    way_out = "`hf download 'owner/no model'` puts it there"
+    assert found.startswith(f"error: owner/no model: no such folder, and not in the hub cache; {way_out} (")
+
+
 def test_an_unknown_key_is_told_in_one_line(crossforge: Command, config: Path) -> None:
     found = error_line(crossforge("train", config, "--set", "training.epoch=3"))
     assert found == f"error: {config}: unknown key training.epoch; did you mean training.epochs?"

@@ -172,4 +172,7 @@ def test_an_incumbent_that_is_nowhere_is_told_before_anything_runs(
     )
     with pytest.raises(InputError, match=r"evaluation\.incumbent: no/where/at/all: no such folder \(nor a TREC run"):
         run_stages(config, STAGES, SilentReporter())
+    named = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"incumbent": "no/where"})})
+    with pytest.raises(InputError, match=r"`hf download no/where` puts it there \(\w+\) \(nor a TREC run"):
+        run_stages(named, STAGES, SilentReporter())
     assert not (config.folder / "collect").exists()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from crossforge import __version__
-from crossforge.errors import CrossforgeError
+from crossforge.errors import CrossforgeError, NotCachedError
 from crossforge_train import processes
 from crossforge_train.cli import (
     adapting,
@@ -96,6 +96,8 @@ def _message(error: Exception) -> str | None:
     """The one line for a user-fixable error; None for a bug, which deserves its traceback."""
     if code := _lack_of_room(error):
         return f"{_NO_ROOM[code]} and run the same command again: finished stages are kept"
+    if isinstance(error, NotCachedError):
+        return error.for_commands
     if isinstance(error, CrossforgeError):
         return str(error)
     if hasattr(error, "format_message"):  # typer's usage errors; its own class for them is private

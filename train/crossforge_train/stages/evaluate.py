@@ -8,7 +8,7 @@ from typing import Any
 
 from crossforge.backends.choice import AUTO
 from crossforge.backends.registry import BACKENDS
-from crossforge.errors import InputError, PackageError
+from crossforge.errors import InputError, NotCachedError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder
 from crossforge.reranker import Reranker
@@ -81,7 +81,8 @@ def _incumbent_hash(reference: str) -> Mapping[str, str]:
     try:
         folder = find_folder(reference)
     except PackageError as error:
-        raise InputError(f"evaluation.incumbent: {error} (nor a TREC run file of that name)") from None
+        said = error.for_commands if isinstance(error, NotCachedError) else error
+        raise InputError(f"evaluation.incumbent: {said} (nor a TREC run file of that name)") from None
     return model_hash(folder)
 
 
