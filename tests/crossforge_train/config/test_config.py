@@ -192,6 +192,35 @@ def test_an_unknown_value_names_the_nearest_one(tmp_path: Path, key: str, wrong:
     assert problem(path, (f"{key}={wrong}",)) == f"{path}: {key}: no value {wrong!r}; did you mean {right}?"
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("training.learning_rate=auot", "expected a number or auto (found 'auot'); did you mean auto?"),
+        ("training.max_length=atuo", "expected a whole number or auto (found 'atuo'); did you mean auto?"),
+        ("training.max_length=64.5", "expected a whole number or auto (found 64.5)"),
+        ("training.max_length=3", "Input should be greater than or equal to 16 (found 3)"),
+        ("evaluation.max_queries=all", "expected a whole number or auto (found 'all')"),
+        ("first_stage.approximate=auot", "expected true, false or auto (found 'auot'); did you mean auto?"),
+        ("training.merge=auot", "expected a number, a list or auto (found 'auot'); did you mean auto?"),
+        ("training.merge=[0.1, 2]", "Input should be less than or equal to 1 (found 2)"),
+        ("training.merge=[0.1, x]", "Input should be a valid number, unable to parse string as a number (found 'x')"),
+        ("training.merge=[x, y]", "Input should be a valid number, unable to parse string as a number (found 'x')"),
+        ("training.lora=auot", "expected a section or auto (found 'auot'); did you mean auto?"),
+        ("collection.dev=[dev]", "expected a text or a number (found ['dev'])"),
+    ],
+)
+def test_a_value_of_none_of_several_types_is_told_all_of_them(tmp_path: Path, override: str, told: str) -> None:
+    path = written(tmp_path, MINIMAL)
+    assert problem(path, (override,)) == f"{path}: {override.partition('=')[0]}: {told}"
+
+
+def test_a_section_that_might_be_a_word_is_told_by_its_keys(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL)
+    found = problem(path, ("training.lora={rnk: 3, alpha: x}",))
+    assert found.startswith(f"{path}: training.lora.alpha: Input should be a valid number")
+    assert found.endswith("; unknown key training.lora.rnk; did you mean training.lora.rank?")
+
+
 def test_a_value_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
     found = problem(written(tmp_path, {**MINIMAL, "training": {"loss": "zzz"}}))
     assert "'group_softmax'" in found

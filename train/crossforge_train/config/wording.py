@@ -9,33 +9,74 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from crossforge_train.config.run import Config
 from crossforge_train.config.section import Section
 
 _LITERALS = re.compile(r"'([^']*)'")  # how pydantic's message names the values that a key may have
+# What was expected of a value that is of another type -> by pydantic's name of the problem.
+_EXPECTED = {
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true, false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a section"),
+    "string_type": "a text",
+    "literal_error": "another value",
+}
 _LONGEST = 200  # characters of a value that a message repeats
 
 
 def explain(error: ValidationError) -> str:
     """Everything that is wrong with a config, in one line."""
     # A value that may have several types gives one problem for each of them, all for one key.
-    problems: dict[str, str] = {}
+    problems: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for problem in error.errors():
-        location = _key_parts(problem["loc"])
-        message = _explain_one(problem["type"], location, problem["msg"], problem["input"])
-        problems.setdefault(".".join(location) or message, message)
-    return "; ".join(problems.values())
+        problems.setdefault(tuple(_key_parts(problem["loc"])), []).append(problem)
+    # A section that might be something else in its place is told by its keys alone.
+    outer = {key[:length] for key in problems for length in range(1, len(key))}
+    told = [_explain_key(key, found) for key, found in problems.items() if key not in outer]
+    return "; ".join(dict.fromkeys(told))
+
+
+def _explain_key(key: Sequence[str], problems: Sequence[ErrorDetails]) -> str:
+    """One clause on a value: what it may be if it is none of that, and else what is wrong with it."""
+    # Where only an item is wrong, the value is of the right type.
+    deepest = max(len(problem["loc"]) for problem in problems)
+    problems = [problem for problem in problems if len(problem["loc"]) == deepest]
+    first = next((problem for problem in problems if problem["type"] not in _EXPECTED), problems[0])
+    if len({problem["type"] for problem in problems}) == 1 or first["type"] not in _EXPECTED:
+        return _explain_one(first["type"], key, first["msg"], first["input"])
+    *others, last = dict.fromkeys(word for problem in problems for word in _expected(problem))
+    value, words = first["input"], [word for problem in problems for word in _literals(problem)]
+    close = difflib.get_close_matches(value, words, 1, 0.5) if isinstance(value, str) else []
+    meant = f"; did you mean {close[0]}?" if close else ""
+    return f"{'.'.join(key)}: expected {', '.join(others)} or {last} (found {_shown(value)}){meant}"
+
+
+def _expected(problem: ErrorDetails) -> list[str]:
+    return _literals(problem) or [_EXPECTED[problem["type"]]]
+
+
+def _literals(problem: ErrorDetails) -> list[str]:
+    return _LITERALS.findall(problem["msg"]) if problem["type"] == "literal_error" else []
 
 
 def _key_parts(location: Sequence[int | str]) -> list[str]:
     """The parts of a location that are keys of the file: pydantic adds the names of types."""
     parts: list[str] = []
     kind: Any = Config
+    named = False  # whether the next part is the name of one of several types
     for part in location:
-        if _is_section(kind):
+        if named and _is_section(kind):
+            named = False
+            if part != kind.__name__:
+                break
+        elif _is_section(kind):
             parts.append(str(part))
-            kind = _value_type(kind.value_type(str(part)))
+            held = kind.value_type(str(part))
+            kind, named = _value_type(held), len(_members(held)) > 1
         elif get_origin(kind) is tuple and isinstance(part, int) and _is_section(get_args(kind)[0]):
             parts[-1] += f"[{part}]"
             kind = get_args(kind)[0]
@@ -52,6 +93,15 @@ def _value_type(annotation: Any) -> Any:
     while get_origin(annotation) in (Annotated, Union, UnionType):
         annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
     return annotation
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The types of which a value may be one, without None."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) not in (Union, UnionType):
+        return [annotation]
+    return [found for kind in get_args(annotation) if kind is not type(None) for found in _members(kind)]
 
 
 def _is_section(kind: Any) -> bool:
