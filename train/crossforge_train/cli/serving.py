@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -102,14 +101,15 @@ def serve(
 def _serve_with_workers(
     plan: Plan, workers: int, listening: Callable[[], socket.socket], options: dict[str, Any]
 ) -> None:
+    from crossforge.service.copies import temporary_folder
     from crossforge.service.sharing import shared
     from crossforge.service.workers import for_workers, run_workers
 
-    with TemporaryDirectory(prefix="crossforge-serve-") as folder:
-        metrics = Path(folder) / "metrics"
+    with temporary_folder() as folder:
+        metrics = folder / "metrics"
         metrics.mkdir()
         told_to_end = True
-        planned = replace(shared(plan, Path(folder)), settings=for_workers(plan.settings, workers, metrics))
+        planned = replace(shared(plan, folder), settings=for_workers(plan.settings, workers, metrics))
         with contextlib.suppress(KeyboardInterrupt), listening() as listener:
             told_to_end = run_workers(planned, workers, listener, **options)
     if not told_to_end:
