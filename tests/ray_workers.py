@@ -42,6 +42,16 @@ def slow_first() -> Callable[[int], int]:
     return work
 
 
+def sleeping() -> Callable[[float], float]:
+    """Seconds, which pass."""
+
+    def work(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    return work
+
+
 class KilledOnce:
     """Numbers; a worker is killed in the midst of one, and whoever gets it next finds out by a file."""
 

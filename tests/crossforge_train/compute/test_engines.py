@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray_workers
@@ -62,6 +63,72 @@ def test_a_bug_keeps_its_name(engine: Engine) -> None:
 def test_a_worker_that_cannot_be_made_says_why(engine: Engine) -> None:
     with pytest.raises(InputError, match=r"^no/such/model: no such folder$"):
         list(engine.map(ray_workers.unmakeable, [1]))
+
+
+@pytest.mark.slow
+def test_a_worker_that_fits_on_no_node_is_not_waited_for_without_end(
+    cluster: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crossforge_train.compute import ray as module
+
+    monkeypatch.setattr(module, "_PLACE", 3)
+    with pytest.raises(
+        InputError, match=r"in 0\.05 minutes; each takes 0\.5 CPUs and 1 GPUs of one node, .* and 0 GPUs"
+    ):
+        list(module.RayEngine(2, gpus=1).map(ray_workers.squares, range(4)))
+
+
+@pytest.mark.slow
+def test_a_worker_that_works_is_waited_for(cluster: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crossforge_train.compute import ray as module
+
+    monkeypatch.setattr(module, "_PLACE", 3)
+    new = module.RayEngine(1)
+    try:
+        assert list(new.map(ray_workers.sleeping, [8.0])) == [8.0]
+    finally:
+        new.close()
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_the_wait_for_a_place_ends_unless_a_worker_has_one(monkeypatch: pytest.MonkeyPatch, placed: bool) -> None:
+    pytest.importorskip("ray")
+    from crossforge_train.compute import ray as module
+
+    waited: list[float] = []
+
+    def wait(references: list[str], timeout: float) -> tuple[list[str], list[str]]:
+        """No result is ever there; the first actor's place may be."""
+        waited.append(timeout)
+        if len(waited) > 6:
+            raise TimeoutError("still waiting")
+        return [one for one in references if placed and one == "place 1"], []
+
+    numbers = iter(range(1, 9))
+
+    def actor(_: int) -> SimpleNamespace:
+        number = next(numbers)
+        answers = {"work": lambda *_: f"result {number}", "has_place": lambda: f"place {number}"}
+        return SimpleNamespace(**{name: SimpleNamespace(remote=answer) for name, answer in answers.items()})
+
+    fake = SimpleNamespace(
+        wait=wait, put=lambda content: content, is_initialized=lambda: False, cloudpickle=module.ray.cloudpickle,
+        remote=lambda _: SimpleNamespace(options=lambda **_: SimpleNamespace(remote=actor)),
+        cluster_resources=lambda: {"CPU": 8.0, "GPU": 2.0}, available_resources=lambda: {"CPU": 3.5},
+    )  # fmt: skip
+    monkeypatch.setattr(module, "ray", fake)
+    found = module.RayEngine(2, gpus=1).map(ray_workers.squares, range(4))
+    if placed:
+        with pytest.raises(TimeoutError, match="still waiting"):
+            list(found)
+        return
+    with pytest.raises(InputError) as told:
+        list(found)
+    assert str(told.value) == (
+        "compute.engine: Ray gave no worker a place in 10 minutes; each takes 0.5 CPUs and 1 GPUs of one node, and the "
+        "cluster has 8 CPUs and 2 GPUs, 3.5 CPUs and 0 GPUs of them free; end what else runs there, or see "
+        "compute.gpus_per_worker"
+    )
 
 
 @pytest.mark.slow

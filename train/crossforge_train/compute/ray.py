@@ -7,7 +7,7 @@ workers can be told from machines that are taken away.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
@@ -34,6 +34,8 @@ CPUS_PER_WORKER = 0.5
 _RETRIES = 3
 # Batches for each worker that it works on, or that are done and wait for an earlier one.
 _AHEAD = 3
+# Seconds in which one of the actors must get a place while nothing is worked on; clusters that grow take minutes.
+_PLACE = 600
 _LOST = (RayActorError, WorkerCrashedError, ObjectLostError, OutOfMemoryError)
 
 
@@ -87,11 +89,20 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _Task(Generic[Batch]):
-    """A batch that an actor works on, and how many actors were lost with it before."""
+    """A batch that an actor works on, or will once it has a place.
+
+    Attributes:
+        number: of the batch.
+        batch: what to work on.
+        actor: works on it.
+        placed: what Ray calls the answer of an actor that has a place; None if it has worked before.
+        lost: how many actors were lost with the batch before.
+    """
 
     number: int
     batch: Batch
     actor: Any
+    placed: Any = None
     lost: int = 0
 
 
@@ -125,22 +136,26 @@ class _Pool(Generic[Batch, Found]):
             if (found := next(numbered, None)) is None:
                 return
             idle = self._engine.idle
-            self._give(_Task(*found, idle.pop() if idle else self._actor()))
+            self._give(_Task(*found, idle.pop()) if idle else _Task(*found, *self._actor()))
             self._started += 1
 
     def finished(self, *, wait: bool) -> Iterator[tuple[int, Found | _Failure]]:
-        """The numbers of batches that are done, and what became of them; with `wait`, not before there is one."""
+        """The numbers of batches that are done, and what became of them; with `wait`, not before there is one.
+
+        Raises:
+            InputError: Ray gives up, or has no place for a worker.
+        """
         if not self._tasks:
             return
-        ready, _ = ray.wait(list(self._tasks), timeout=None if wait else 0)
-        for reference in ready:
+        for reference in self._results(wait):
             task = self._tasks.pop(reference)
             try:
                 result = ray.get(reference)
             except _LOST as error:
                 ray.kill(task.actor)
                 if task.lost < _RETRIES:
-                    self._give(replace(task, actor=self._actor(), lost=task.lost + 1))
+                    actor, placed = self._actor()
+                    self._give(replace(task, actor=actor, placed=placed, lost=task.lost + 1))
                 else:
                     yield task.number, _Failure(_lost_for_good(task, error))
             except RayTaskError as error:
@@ -152,13 +167,29 @@ class _Pool(Generic[Batch, Found]):
                 self._engine.idle.append(task.actor)
                 yield task.number, result
 
+    def _results(self, wait: bool) -> list[Any]:
+        """What Ray calls the results that are there."""
+        while True:
+            ready: list[Any] = ray.wait(list(self._tasks), timeout=_PLACE if wait else 0)[0]
+            if ready or not wait:
+                return ready
+            self._require_place()
+
+    def _require_place(self) -> None:
+        """Some actor must have a place, if all have waited for one; the others may wait for what that one takes."""
+        placed = [task.placed for task in self._tasks.values()]
+        if None not in placed and not ray.wait(placed, timeout=0)[0]:
+            raise InputError(_no_place(self._engine.gpus))
+
     def _give(self, task: _Task[Batch]) -> None:
         self._tasks[task.actor.work.remote(*self._recipe, task.batch)] = task
 
-    def _actor(self) -> Any:
+    def _actor(self) -> tuple[Any, Any]:
+        """A new actor, and what Ray calls its answer that it has a place."""
         engine = self._engine
         resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": engine.gpus, "scheduling_strategy": "SPREAD"}
-        return ray.remote(_Worker).options(**resources).remote(engine.threads)
+        actor = ray.remote(_Worker).options(**resources).remote(engine.threads)
+        return actor, actor.has_place.remote()
 
 
 class _Worker:
@@ -173,6 +204,9 @@ class _Worker:
         self._key = ""
         self._work: Callable[[Any], Any] | None = None
 
+    def has_place(self) -> None:
+        """Answers once there is a machine for the actor."""
+
     def work(self, key: str, recipe: list[Any], batch: Any) -> Any:
         """The result of a batch.
 
@@ -185,6 +219,19 @@ class _Worker:
             self._work = None  # two models need not fit
             self._work, self._key = ray.cloudpickle.loads(ray.get(recipe[0]))(), key
         return self._work(batch)
+
+
+def _no_place(gpus: int) -> str:
+    in_all, free = (_amounts(found) for found in (ray.cluster_resources(), ray.available_resources()))
+    return (
+        f"compute.engine: Ray gave no worker a place in {_PLACE / 60:g} minutes; each takes "
+        f"{_amounts({'CPU': CPUS_PER_WORKER, 'GPU': gpus})} of one node, and the cluster has {in_all}, {free} of them "
+        "free; end what else runs there, or see compute.gpus_per_worker"
+    )
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
 
 
 def _lost_for_good(task: _Task[Any], error: RayError) -> InputError:
