@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from crossforge_train.collections.collection import Collection, judged_by_people, judges
+from crossforge_train.collections.collection import Collection, judged_by_people, judges, mostly_judged_by_people
 from crossforge_train.collections.counts import Counts
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.packaging.card import _judges
@@ -68,3 +68,15 @@ def test_clicks_are_of_people_and_a_models_labels_are_not() -> None:
         {"pseudo-queries": 1},
         {"people": 1},
     ]
+
+
+@pytest.mark.parametrize(
+    ("people", "machines", "some", "most"),
+    [(2, 1, True, True), (2, 2, True, False), (1, 3, True, False), (0, 3, False, False), (0, 0, False, False)],
+)
+def test_a_mixture_is_peoples_if_most_of_its_queries_are(people: int, machines: int, some: bool, most: bool) -> None:
+    fields = {f"made {number}": {"pseudo_query": "title"} for number in range(machines)}
+    queries = {key: key for key in [*fields, *(f"asked {number}" for number in range(people))]}
+    splits = {"dev": {key: {"d": 1} for key in queries}}
+    found = Collection("any", {"d": None}, queries, splits, fields)  # type: ignore[dict-item]
+    assert (judged_by_people(found, "dev"), mostly_judged_by_people(found, "dev")) == (some, most)

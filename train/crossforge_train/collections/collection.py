@@ -102,8 +102,17 @@ PEOPLE, PSEUDO_QUERIES = "people", "pseudo-queries"
 
 def judged_by_people(collection: Collection, split: str) -> bool:
     """Whether people asked and judged any query of the split, be it by clicks."""
+    return _judged_by_people(collection, split) > 0
+
+
+def mostly_judged_by_people(collection: Collection, split: str) -> bool:
+    """Whether people asked and judged most queries of the split: in a mixture, a few of theirs decide nothing."""
+    return 2 * _judged_by_people(collection, split) > len(collection.qrels(split))
+
+
+def _judged_by_people(collection: Collection, split: str) -> int:
     fields = (collection.query_fields.get(key, {}) for key in collection.qrels(split))
-    return any(PSEUDO_QUERY not in found and found.get(JUDGED_BY, CLICKS) == CLICKS for found in fields)
+    return sum(PSEUDO_QUERY not in found and found.get(JUDGED_BY, CLICKS) == CLICKS for found in fields)
 
 
 def judges(collection: Collection, split: str) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from crossforge.retrievers.base import CombinedRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
-from crossforge_train.collections.collection import Collection, Qrels, judged_by_people
+from crossforge_train.collections.collection import Collection, Qrels, mostly_judged_by_people
 from crossforge_train.evaluation.fusion_weight import best_over_resamples, values_by_weight
 from crossforge_train.evaluation.metrics import Rankings, judged_queries
 
@@ -61,7 +61,7 @@ def combined_on_dev(
     seed: int,
 ) -> CombinedRetriever:
     """The retriever with the weight that queries of a dev split choose; arguments as for `choose_combination`."""
-    pseudo = not judged_by_people(collection, split)
+    pseudo = not mostly_judged_by_people(collection, split)
     return retriever.with_weight(
         choose_combination(retriever, collection, queries, qrels, depth, metric, seed, pseudo=pseudo)
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError
 from crossforge.reranker import Reranker
-from crossforge_train.collections.collection import judged_by_people
+from crossforge_train.collections.collection import mostly_judged_by_people
 from crossforge_train.evaluation.free_alternatives import Free, best_of, bi_encoder_fusion, free_systems
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.proof import Shipped, measure_shipped
@@ -70,7 +70,7 @@ def measure_reranker(bench: Bench, reranker: Reranker, free: Free, dev: Bench | 
         dev: chooses the alternative that decides; None takes the best one of the bench itself, which favours it.
     """
     manifest, judge = reranker.manifest, dev or bench
-    pseudo = not judged_by_people(judge.collection, judge.split)
+    pseudo = not mostly_judged_by_people(judge.collection, judge.split)
     free = free.fused(bi_encoder_fusion(judge, free, pseudo=pseudo))
     systems, metric = free_systems(bench, free), bench.config.metric
     judged = free_systems(dev, free) if dev else systems

@@ -12,7 +12,7 @@ from crossforge.embedding.encoder import moved
 from crossforge.retrievers.base import VectorRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import best, retrieve
-from crossforge_train.collections.collection import Collection, judged_by_people, positives
+from crossforge_train.collections.collection import Collection, mostly_judged_by_people, positives
 from crossforge_train.encoders.query_map import fit_query_map, shrunk
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
@@ -63,7 +63,7 @@ def moved_on_dev(
     tried = int(np.abs(np.array(FUSION_WEIGHTS) - share).argmin())
     if resamples_won(values[tried], values[0], seed) < CERTAIN:
         return Moved()
-    share = share if judged_by_people(collection, dev) else round(share / 2, 2)
+    share = share if mostly_judged_by_people(collection, dev) else round(share / 2, 2)
     return Moved(shrunk(found, share), share) if share else Moved()
 
 

@@ -14,7 +14,7 @@ from crossforge.retrievers.lexical import bm25_beside
 from crossforge.retrievers.registry import LEXICAL
 from crossforge.runs import Candidate, Run, ids_by_query, read_run
 from crossforge_train.collections.candidates import orders_without_own, require_order, retrieve, without_own
-from crossforge_train.collections.collection import Collection, Qrels, judged_by_people, require_documents
+from crossforge_train.collections.collection import Collection, Qrels, mostly_judged_by_people, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.training import TrainingConfig
@@ -82,7 +82,7 @@ class Bench:
     @property
     def flatters(self) -> bool:
         """Whether it flatters the first stage: pseudo-queries, worded as the documents, are asked of a lexical one."""
-        return self._lexical and not judged_by_people(self.collection, self.split)
+        return self._lexical and not mostly_judged_by_people(self.collection, self.split)
 
     @property
     def doubtful(self) -> bool:

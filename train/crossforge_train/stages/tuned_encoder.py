@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.retrievers.base import StoredRetriever
-from crossforge_train.collections.collection import Collection, judged_by_people, positives
+from crossforge_train.collections.collection import Collection, judged_by_people, mostly_judged_by_people, positives
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
 from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
@@ -93,8 +93,8 @@ def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
     train, judged = (len(judged_queries(collection.qrels(name))) for name in (split, dev))
     if config.first_stage.encoder not in (None, config.base_model):
         return "first_stage.encoder is another model than the base model"
-    if not (judged_by_people(collection, split) and judged_by_people(collection, dev)):
-        return "nobody asked the queries"
+    if not (judged_by_people(collection, split) and mostly_judged_by_people(collection, dev)):
+        return "most of the queries were not asked by people"
     if train < _LEAST_TRAINING_QUERIES or judged < LEAST_QUERIES:
         return f"{train:,} training and {judged:,} dev queries are too few ({_LEAST_TRAINING_QUERIES}, {LEAST_QUERIES})"
     if parameter_count(find_base_model(config.base_model)) > _MOST_PARAMETERS:
