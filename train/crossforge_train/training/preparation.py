@@ -18,7 +18,7 @@ from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.tokenization import PairTokenizer
-from crossforge_train.collections.collection import judged_by_people
+from crossforge_train.collections.collection import mostly_judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import PickedTraining, TrainingConfig
@@ -88,7 +88,7 @@ def prepare(task: TrainingTask) -> Work:
     config = config.model_copy(update={"training": config.training.model_copy(update=update)})
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
-    by_people, dev_queries = judged_by_people(collection, dev), len(collection.qrels(dev))
+    by_people, dev_queries = mostly_judged_by_people(collection, dev), len(collection.qrels(dev))
     reader = partial(_pipeline, task, model, max_length, bf16)
 
     def evaluator_of(read: LongDocuments) -> DevEvaluator:
