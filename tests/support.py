@@ -24,8 +24,6 @@ TOY_QUERY = "bread oven yeast"
 PICKED: dict[str, Any] = {
     "lora": None,
     "merge": [],
-    "long_documents": "best_window",
-    "frozen_layers": 0,
     "precision": "fp32",
     "learning_rate": 1e-4,
     "head_learning_rate": 1e-3,

@@ -272,7 +272,7 @@ class Compressor:
     """Compression to the best passages: of a long document only the windows that promise most are read.
 
     These are the windows that match the query best, or the first ones: where a document begins with what it is about,
-    a window chosen by common words can miss just that (docs/results.md, "Which part of a long document is read").
+    a window chosen by common words can miss just that (docs/history.md, "Which part of a document is read").
 
     Args:
         retriever: measures how well a window matches.

@@ -226,7 +226,7 @@ def test_who_may_not_ask_tells_what_is_known(server: Endpoint, judge: Callable[.
 
 
 def test_no_more_requests_at_a_time_than_asked_for(server: Endpoint, judge: Callable[..., Judge]) -> None:
-    server.slow = 0.05
+    server.slow = 0.2
     assert grades(judge(concurrency=3).grade(PAIRS)) == [0, 1, 2, 3, 0, 1, 2, 3]
     assert server.most_at_once == 3
 

@@ -184,11 +184,17 @@ def test_patience_ends_a_run_and_is_not_forgotten_when_it_is_killed(
     same(trained(config), whole)
 
 
-# What earlier versions trained with, where they had no such key.
-FORMER_DEFAULTS = ("training.dev_queries=100", "training.long_documents=best_window", "training.frozen_layers=0")
 AUTO = tuple(
     f"training.{key}=auto"
-    for key in ("distillation_weight", "learning_rate", "head_learning_rate", "epochs", "merge", "max_length")
+    for key in (
+        "distillation_weight",
+        "learning_rate",
+        "head_learning_rate",
+        "epochs",
+        "merge",
+        "max_length",
+        "long_documents",
+    )
 )
 
 
@@ -207,9 +213,9 @@ def test_what_is_left_to_auto_is_picked_once_noted_and_written_down(
     assert picked["head_learning_rate"] == pytest.approx(10 * picked["learning_rate"])
     assert whole[0]["steps"] == round(4 * whole[0]["groups"] / 4)
     assert [line.split(":")[0] for line in reporter.notes if ", picked " in line] == [
-        "training.lora", "training.max_length", "training.frozen_layers", "training.long_documents",
-        "training.merge", "training.distillation_weight", "training.dev_queries", "training.epochs",
-        "training.learning_rate", "training.head_learning_rate",
+        "training.lora", "training.max_length", "training.long_documents", "training.merge",
+        "training.distillation_weight", "training.dev_queries", "training.epochs", "training.learning_rate",
+        "training.head_learning_rate",
     ]  # fmt: skip
     saved = read_json(folder / "model" / "sentence_bert_config.json")
     assert saved["max_seq_length"] == FinetunedFolder(folder).history.training.max_length == picked["max_length"]
@@ -287,7 +293,7 @@ def test_adapters_are_the_default_of_large_models(
     prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert uninterrupted[0]["training"]["lora"] is None
-    finished = prepared(*FORMER_DEFAULTS, name="finished")
+    finished = prepared("training.dev_queries=100", name="finished")
     trained(finished)
     monkeypatch.setattr(picks, "ADAPTED_FROM", 1000)
     large = prepared(name="large")
@@ -328,8 +334,7 @@ def test_frozen_embeddings_stay_as_they_were(
 
 def test_values_that_are_given_stay_as_given(uninterrupted: tuple, config_file: Path) -> None:
     given = load_config(config_file).training.model_dump(mode="json")
-    picked = {"lora": None, "dev_queries": 100, "long_documents": "best_window", "frozen_layers": 0}
-    assert uninterrupted[0]["training"] == {**given, **picked}
+    assert uninterrupted[0]["training"] == {**given, "lora": None, "dev_queries": 100}
 
 
 def test_a_loss_that_does_not_move_stops_the_run_with_advice(prepared: Callable[..., Config]) -> None:
@@ -491,7 +496,7 @@ def test_the_part_that_suits_the_start_on_dev_is_trained_on_and_kept_with_the_mo
         return chosen[0], why
 
     monkeypatch.setattr(preparation, "pick_long_documents", other_one)
-    config, notes = prepared("training.max_length=16"), Recorder()
+    config, notes = prepared("training.max_length=16", "training.long_documents=auto"), Recorder()
     run_stages(config, (COLLECT, MINE, FINETUNE), notes)
     finetuned = RunFolder(config.folder).finetuned
     assert [finetuned.history.training.long_documents] == [read_long_documents(finetuned.model)] == chosen

@@ -31,7 +31,6 @@ from crossforge_train.training.picks import (
     pair_lengths,
     pick_distillation_weight,
     pick_epochs,
-    pick_frozen_layers,
     pick_head_learning_rate,
     pick_learning_rate,
     pick_lora,
@@ -121,14 +120,7 @@ def test_pairs_are_counted_as_the_base_tokenizes_them(toy_collection: Path, tiny
 
 
 GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_length": 48, "distillation_weight": 0,
-         "merge": (), "precision": "fp32", "lora": None, "evaluations": 4, "dev_queries": 100,
-         "long_documents": "best_window", "frozen_layers": 0}  # fmt: skip
-
-
-@pytest.mark.parametrize(("head", "layers", "frozen"), [("grafted", 7, 3), ("grafted", 13, 6), ("grafted", 2, 0),
-                                                        ("trained", 12, 0), ("fresh", 12, 0)])  # fmt: skip
-def test_the_lower_half_of_a_bi_encoders_layers_is_not_trained(head: Head, layers: int, frozen: int) -> None:
-    assert pick_frozen_layers(head, layers)[0] == frozen
+         "merge": (), "precision": "fp32", "lora": None, "evaluations": 4, "dev_queries": 100}  # fmt: skip
 
 
 def test_large_models_are_adapted(tiny_encoder: Path) -> None:

@@ -71,11 +71,6 @@ def parameter_count(folder: Path) -> int:
     return count
 
 
-def layer_count(folder: Path) -> int:
-    """How many transformer layers a model's config names; 0 if it names none."""
-    return int(read_json(folder / "config.json").get("num_hidden_layers") or 0)
-
-
 def model_hash(folder: Path) -> dict[str, str]:
     """The sha256 of each file that affects a reranker's scores (weights, ONNX, JSON settings), for fingerprints."""
     files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".onnx", ".json"))

@@ -35,7 +35,7 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
         add_adapters(model.model, config.lora, HEAD)
     if config.freeze_embeddings:
         model.model.get_input_embeddings().requires_grad_(False)
-    if config.frozen_layers and isinstance(config.frozen_layers, int):  # what is picked by now
+    if config.frozen_layers:
         _freeze(model.model, config.frozen_layers)
     return model
 

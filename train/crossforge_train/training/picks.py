@@ -15,7 +15,7 @@ import numpy as np
 
 from crossforge.files import read_json, write_json
 from crossforge.loading import pair_tokenizer
-from crossforge.long_documents import BEST_WINDOW, LongDocuments
+from crossforge.long_documents import LongDocuments
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.lora import LoraConfig
@@ -38,13 +38,7 @@ _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
 _WORTH_BF16 = 1.1
 _SHARES, _HALF = [0.5, 1.0], 0.5
 # What stood in the place of `auto` before these keys had it.
-FORMERLY: dict[str, Any] = {
-    "lora": None,
-    "evaluations": 4,
-    "dev_queries": 100,
-    "long_documents": BEST_WINDOW,
-    "frozen_layers": 0,
-}
+FORMERLY: dict[str, Any] = {"lora": None, "evaluations": 4, "dev_queries": 100}
 _GROUPS_SEEN, _MOST_EPOCHS = 3000, 4
 _MEASURED_GROUPS = 500
 _STEP_OF_LENGTH, _SHARE_THAT_FITS = 16, 0.95
@@ -124,21 +118,6 @@ def pick_head_learning_rate(body: float, head: Head) -> Pick:
     if head != "fresh":
         return body, f"to match the body's rate, because the head is {head}"
     return min(_MOST_OF_HEAD, _two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
-
-
-def pick_frozen_layers(head: Head, layers: int) -> Pick:
-    """The lower half of a bi-encoder's layers, where training starts from its cosines.
-
-    They read query and document apart, as they did in the bi-encoder, and have nothing to learn from pairs: without
-    them training is faster and forgets less (docs/results.md, "Layers that are not trained").
-
-    Args:
-        head: the starting model's.
-        layers: its layers; one of a grafted model's is not the bi-encoder's.
-    """
-    if head != "grafted":
-        return 0, f"because the head is {head}"
-    return (layers - 1) // 2, f"of {layers}, because they read query and document apart"
 
 
 def pick_precision(times_as_fast: float) -> tuple[str, str]:

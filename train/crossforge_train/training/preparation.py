@@ -23,7 +23,7 @@ from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import PickedTraining, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.models.base_model import layer_count, parameter_count
+from crossforge_train.models.base_model import parameter_count
 from crossforge_train.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
@@ -33,7 +33,6 @@ from crossforge_train.training.picks import (
     Picker,
     pair_lengths,
     pick_distillation_weight,
-    pick_frozen_layers,
     pick_lora,
     pick_max_length,
     pick_merge,
@@ -83,9 +82,7 @@ def prepare(task: TrainingTask) -> Work:
     start = starting_model(task, fitting_pairs(task.groups(), collection, tokenizer, config.seed), max_length)
     set_seed(config.seed)  # before a fresh head is initialised
     lora = LoraConfig(**adapters) if isinstance(adapters, dict) else adapters
-    layers = picker.pick("frozen_layers", lambda: pick_frozen_layers(start.head, layer_count(start.folder)))
-    update = {"lora": lora, "frozen_layers": int(layers)}
-    config = config.model_copy(update={"training": config.training.model_copy(update=update)})
+    config = config.model_copy(update={"training": config.training.model_copy(update={"lora": lora})})
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
     by_people, dev_queries = mostly_judged_by_people(collection, dev), len(collection.qrels(dev))
