@@ -1,0 +1,55 @@
+"""Makes a model shallower: some of its transformer layers stay, and all that is around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crossforge_train.models.layers import transformer_layers
+
+# The first and the last layer stay: some architectures' first one is made differently (ModernBERT), and the last one is
+# what the head was trained on; in a graft it is the one that compares.
+LEAST = 2
+
+
+def ways_to_keep(layers: int, kept: int) -> list[tuple[int, ...]]:
+    """Numbers of the layers that may stay, each way once and in order; which is best differs by model and task.
+
+    Evenly spaced: V. Sanh et al., "DistilBERT", 2019; S. Shleifer and A. Rush, "Pre-trained summarization distillation",
+    2020. The lowest and the highest, or as many of the lowest as can be: H. Sajjad et al., "On the effect of dropping
+    layers of pre-trained transformer models", Computer Speech & Language, 2023.
+
+    Args:
+        layers: how many there are.
+        kept: how many stay: at least 2, and fewer than there are.
+    """
+    last = layers - 1
+    even = tuple(round(number * last / (kept - 1)) for number in range(kept))
+    lowest = (*range(kept - 1), last)
+    both_ends = (*range(kept // 2), *range(layers - (kept - kept // 2), layers))
+    return list(dict.fromkeys([even, both_ends, lowest]))
+
+
+def keep_layers(model: Any, kept: Sequence[int]) -> None:
+    """Take all other layers out of a model, in place; saved and loaded again, it is a model of that many layers.
+
+    Args:
+        model: a scoring model; see `ScoringHead`.
+        kept: numbers of the layers that stay, from 0.
+
+    Raises:
+        InputError: it cannot be told which its layers are.
+    """
+    layers = transformer_layers(model)
+    count, config = len(layers), model.config
+    for number in reversed(range(count)):
+        if number not in kept:
+            del layers[number]
+    for key, value in config.to_dict().items():
+        if "layer" in key and isinstance(value, list | tuple) and len(value) == count:  # one entry for each layer
+            setattr(config, key, [value[number] for number in kept])
+    config.num_hidden_layers = len(kept)
+    for number, layer in enumerate(layers):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):  # a decoder's place in the cache
+                module.layer_idx = number
