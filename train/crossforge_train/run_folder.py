@@ -29,6 +29,7 @@ from crossforge_train.evaluation.split_report import Measured
 from crossforge_train.first_stage import Choice
 from crossforge_train.mining.groups import Group, stream_groups, write_groups
 from crossforge_train.mining.report import MiningReport, read_mining_report, write_mining_report
+from crossforge_train.models.shallower import Kept
 from crossforge_train.report.files import PAGE_FILE, UNJUDGED, read_report, write_details, write_report
 from crossforge_train.run_lock import held
 from crossforge_train.training.history import History, read_history, write_history
@@ -36,9 +37,15 @@ from crossforge_train.training.task import WorkingFiles
 
 COLLECT, MINE, FINETUNE, EVALUATE, PACKAGE = "collect", "mine", "finetune", "evaluate", "package"
 MINE_AGAIN, FINETUNE_AGAIN = "mine-2", "finetune-2"
+TEACH = "teach"
 DEV_VALUES = "dev-values"
 
 _MARKER = {"kind": "crossforge-run"}
+
+
+def student_stage(layers: int) -> str:
+    """The name of the stage that makes the student of so many layers."""
+    return f"student-{layers}"
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class CollectedFolder:
 
 @dataclass(frozen=True)
 class MinedFolder:
-    """Output of the stages `mine` and `mine-2`; the latter has neither an index nor runs."""
+    """Output of the stages `mine`, `mine-2` (neither index nor runs) and `teach` (groups alone)."""
 
     path: Path
 
@@ -198,6 +205,24 @@ class FinetunedFolder:
 
 
 @dataclass(frozen=True)
+class StudentFolder(FinetunedFolder):
+    """Output of a stage such as `student-4`; without a model if the trained one has no more layers than that."""
+
+    def save_kept(self, kept: Kept) -> None:
+        """Write which layers stayed."""
+        write_json(self._kept, asdict(kept))
+
+    @property
+    def kept(self) -> Kept:
+        """Which layers of the trained model stayed."""
+        return Kept(**read_json(self._kept))
+
+    @property
+    def _kept(self) -> Path:
+        return self.path / "kept.json"
+
+
+@dataclass(frozen=True)
 class EvaluatedFolder:
     """Output of the stage `evaluate`."""
 
@@ -302,6 +327,19 @@ class RunFolder:
     def last_finetuned(self, rounds: int) -> FinetunedFolder:
         """The reranker to evaluate and package, after this many rounds."""
         return self.finetuned if rounds == 1 else self.finetuned_again
+
+    @cached_property
+    def taught(self) -> MinedFolder:
+        """The groups with the trained reranker's scores, for its students."""
+        return MinedFolder(self.stage(TEACH))
+
+    def student(self, layers: int) -> StudentFolder:
+        """The student of so many layers."""
+        return StudentFolder(self.stage(student_stage(layers)))
+
+    def shipped(self, rounds: int, layers: int | None) -> FinetunedFolder:
+        """The reranker that dev picked: the student of so many layers, or the trained reranker itself if None."""
+        return self.last_finetuned(rounds) if layers is None else self.student(layers)
 
     @cached_property
     def evaluated(self) -> EvaluatedFolder:

@@ -61,7 +61,14 @@ def test_an_unknown_section_names_the_nearest_section(tmp_path: Path) -> None:
 
 def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
     found = problem(written(tmp_path, {**MINIMAL, "package": {"zzz": 1}}))
-    assert "known here: allow_regression, budget_ms, int8, include_corpus" in found
+    assert "known here: allow_regression, budget_ms, layers, int8, include_corpus" in found
+
+
+def test_students_need_a_budget_and_each_number_of_layers_counts_once(tmp_path: Path) -> None:
+    path = written(tmp_path, {**MINIMAL, "package": {"layers": [4]}})
+    assert "package: layers: students are picked within a time that a query may take; set budget_ms" in problem(path)
+    found = load_config(path, ["package.budget_ms=100", "package.layers=[2, 6, 4, 6]"])
+    assert found.package.layers == (6, 4, 2)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +82,7 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> No
         ("first_stage", "depth", 0),
         ("evaluation", "permutations", 10),
         ("package", "include_corpus", "perhaps"),
+        ("package", "layers", 4),
     ],
 )
 def test_a_wrong_value_names_key_file_and_value(tmp_path: Path, section: str, key: str, value: object) -> None:

@@ -31,7 +31,7 @@ from crossforge_train.evaluation.budget import (
 from crossforge_train.evaluation.scoring import score_passage_counts, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.report.files import read_report
-from crossforge_train.report.tables import budget_rows
+from crossforge_train.report.tables import budget_header, budget_line, budget_rows
 from crossforge_train.reporting import SilentReporter
 
 pytestmark = pytest.mark.usefixtures("quickly")
@@ -79,6 +79,20 @@ def test_the_front_leaves_out_what_is_slower_and_no_better_and_holds_what_ships(
         many = [point(float(took), float(value)) for took, value in draw.integers(1, 9, (12, 2))]
         shipped = point_within(5, many)
         assert shipped is None or shipped in front(many)
+
+
+def test_students_are_points_like_others_with_a_column_of_their_own() -> None:
+    whole, student, slow = point(30, 0.5), replace(point(20, 0.499), layers=4), replace(point(40, 0.5), layers=6)
+    shipped = point_within(100, [whole, student, slow])
+    assert shipped == student
+    found = Budget(100, [whole, student, slow], student)
+    assert budget_header(found, "nDCG@10")[:2] == ["layers", "candidates"]
+    assert [row[0] for row in budget_rows(found)] == ["4", "all"]
+    assert "10 candidates with onnx and the student of 4 layers ship" in budget_line(found)
+    alone = Budget(100, [whole], whole)
+    assert budget_header(alone, "nDCG@10")[0] == "candidates"
+    assert budget_rows(alone)[0][0] == "10"
+    assert "student" not in budget_line(alone)
 
 
 def test_every_depth_is_timed_up_to_the_bench_s(collection: Collection, toy_reranker: Any) -> None:
@@ -133,8 +147,8 @@ def test_a_pair_is_scored_once_for_all_points(
 
 
 def test_passages_are_not_tried_where_every_document_is_read_whole(toy_collection: Path, toy_reranker: Any) -> None:
-    measured = measure_points(bench(read_beir(toy_collection), 6), [toy_reranker])
-    assert {found.point.passages for found in measured} == {1}
+    measured = measure_points(bench(read_beir(toy_collection), 6), [toy_reranker], layers=4)
+    assert {(found.point.passages, found.point.layers) for found in measured} == {(1, 4)}
 
 
 def test_a_budget_picks_what_ships_and_every_form_of_the_report_says_so(

@@ -144,7 +144,7 @@ def show_report(report: Report) -> None:
         console.print(f"{escape(orders_line(report.orders, report.agreement))}\n", soft_wrap=True)
     if report.budget:
         table = Table(title="quality against latency", title_justify="left", title_style="bold")
-        for title in budget_header(report.metric):
+        for title in budget_header(report.budget, report.metric):
             table.add_column(escape(title), justify="left" if title == "backend" else "right")
         for row in budget_rows(report.budget):
             table.add_row(*map(escape, row), style="bold" if row[-1] else None)

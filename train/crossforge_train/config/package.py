@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
 
 from crossforge_train.config.section import Section
 
@@ -17,5 +19,22 @@ class PackageConfig(Section):
         description="milliseconds that one query may take on this machine; depth, passages and backend are picked "
         "on dev to stay within them",
     )
+    layers: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (),
+        description="numbers of transformer layers, each fewer than the trained model has: a student of so many is "
+        "distilled from it, and dev picks among all of them within `budget_ms`",
+    )
     int8: bool = Field(False, description="add an int8 model if it costs at most 0.002 of the metric on dev")
     include_corpus: bool = Field(False, description="include corpus and index, for `crossforge search`")
+
+    @field_validator("layers", mode="after")
+    @classmethod
+    def _each_once(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        """The deepest first: the order of a list says nothing, and a student that is there already is kept."""
+        return tuple(sorted(set(layers), reverse=True))
+
+    @model_validator(mode="after")
+    def _within_a_budget(self) -> PackageConfig:
+        if self.layers and self.budget_ms is None:
+            raise ValueError("layers: students are picked within a time that a query may take; set budget_ms")
+        return self

@@ -1,4 +1,4 @@
-"""Fits a reranker to the time that a query may take on this machine: depth, passages and backend, picked on dev."""
+"""Fits a reranker to the time that a query may take here: layers, depth, passages and backend, picked on dev."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Point:
         backend: what computes the scores.
         milliseconds: median time per query, one query at a time, retrieval included.
         quality: mean of the deciding measure as it would ship, with a fusion weight of its own.
+        layers: of the student that is run; None if it is the trained reranker itself.
     """
 
     depth: int
@@ -45,6 +46,7 @@ class Point:
     backend: str
     milliseconds: float
     quality: float
+    layers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class MeasuredPoint:
     scored: Scores
 
 
-def measure_points(bench: Bench, rerankers: Sequence[Reranker]) -> list[MeasuredPoint]:
+def measure_points(bench: Bench, rerankers: Sequence[Reranker], layers: int | None = None) -> list[MeasuredPoint]:
     """Measure every depth up to the bench's, number of passages, and backend.
 
     A pair is scored once: smaller depths and fewer passages are the beginning of more, and backends that compute the
@@ -80,6 +82,7 @@ def measure_points(bench: Bench, rerankers: Sequence[Reranker]) -> list[Measured
     Args:
         bench: the dev split.
         rerankers: the same model on different backends.
+        layers: of the student that they are; None if they are no student.
     """
     found: list[MeasuredPoint] = []
     exact: dict[int, Scores] = {}
@@ -90,10 +93,10 @@ def measure_points(bench: Bench, rerankers: Sequence[Reranker]) -> list[Measured
         for passages, scored in shared.items():
             on = with_passages(bench, passages)
             milliseconds = milliseconds_by_depth(on, on.pipeline(reranker), f"timing dev, {reranker.backend_name}")
-            found += [
-                _measured(on, reranker, {query_id: one.first(depth) for query_id, one in scored.items()}, depth, took)
-                for depth, took in milliseconds.items()
-            ]
+            for depth, took in milliseconds.items():
+                upto = {query_id: one.first(depth) for query_id, one in scored.items()}
+                point = Point(depth, passages, reranker.backend_name, took, _quality(on, upto), layers)
+                found.append(MeasuredPoint(point, reranker, upto))
     return found
 
 
@@ -110,14 +113,12 @@ def _scores(bench: Bench, reranker: Reranker) -> Mapping[int, Scores]:
     return score_passage_counts(pipeline, bench.queries, bench.run, bench.depth, counts, bench.reporter, title)
 
 
-def _measured(bench: Bench, reranker: Reranker, scored: Scores, depth: int, milliseconds: float) -> MeasuredPoint:
+def _quality(bench: Bench, scored: Scores) -> float:
     metric, qrels = bench.config.metric, bench.qrels
     weight = choose_fusion_weight(
         scored, bench.run, qrels, metric, bench.seed, pseudo=bench.flatters, cautious=bench.doubtful
     )
-    quality = mean(measure_rankings([metric], qrels, rankings(scored, bench.run, weight))[metric])
-    point = Point(depth, bench.config.passages, reranker.backend_name, milliseconds, quality)
-    return MeasuredPoint(point, reranker, scored)
+    return mean(measure_rankings([metric], qrels, rankings(scored, bench.run, weight))[metric])
 
 
 def milliseconds_by_depth(bench: Bench, pipeline: RetrieveAndRerank, title: str = "timing dev") -> dict[int, float]:

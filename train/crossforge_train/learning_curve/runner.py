@@ -53,7 +53,7 @@ def run_learning_curve(config: Config, reporter: Reporter) -> LearningCurve:
 
 def _without_clock(config: Config) -> Config:
     """At the depth and on the queries that dev calls for: what a machine does in time is another question."""
-    package = config.package.model_copy(update={"budget_ms": None})
+    package = config.package.model_copy(update={"budget_ms": None, "layers": ()})
     return config.model_copy(
         update={"package": package, "evaluation": config.evaluation.model_copy(update={"minutes": None})}
     )

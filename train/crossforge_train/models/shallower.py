@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from crossforge_train.models.layers import transformer_layers
@@ -12,12 +13,27 @@ from crossforge_train.models.layers import transformer_layers
 LEAST = 2
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Which layers of a model stayed.
+
+    Attributes:
+        layers: their numbers, from 0, in order.
+        of: how many there were.
+        correlation: of the shallower model's logits with the whole one's within a query, before any training.
+    """
+
+    layers: Sequence[int]
+    of: int
+    correlation: float
+
+
 def ways_to_keep(layers: int, kept: int) -> list[tuple[int, ...]]:
     """Numbers of the layers that may stay, each way once and in order; which is best differs by model and task.
 
-    Evenly spaced: V. Sanh et al., "DistilBERT", 2019; S. Shleifer and A. Rush, "Pre-trained summarization distillation",
-    2020. The lowest and the highest, or as many of the lowest as can be: H. Sajjad et al., "On the effect of dropping
-    layers of pre-trained transformer models", Computer Speech & Language, 2023.
+    Evenly spaced: V. Sanh et al., "DistilBERT", 2019; S. Shleifer and A. Rush, "Pre-trained summarization
+    distillation", 2020. The lowest and the highest, or as many of the lowest as can be: H. Sajjad et al., "On the
+    effect of dropping layers of pre-trained transformer models", Computer Speech & Language, 2023.
 
     Args:
         layers: how many there are.
@@ -52,4 +68,4 @@ def keep_layers(model: Any, kept: Sequence[int]) -> None:
     for number, layer in enumerate(layers):
         for module in layer.modules():
             if hasattr(module, "layer_idx"):  # a decoder's place in the cache
-                module.layer_idx = number
+                vars(module)["layer_idx"] = number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import yaml
 
@@ -11,6 +12,7 @@ from crossforge_train.collections.counts import Counts
 from crossforge_train.config.mining import MiningConfig
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining
+from crossforge_train.models.shallower import Kept
 from crossforge_train.registries import TEACHERS
 from crossforge_train.report.escaping import code, plain
 from crossforge_train.training.history import History
@@ -47,7 +49,7 @@ negatives, {random_negatives} of them random and the others from the first stage
 Loss {objective}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
 {head_learning_rate:g}), {groups_per_batch} groups a batch, {max_length} tokens, {precision}, seed {seed}. The best of
 {evaluations} checkpoints by {metric} on dev was kept{merged} (dev: {best_dev:.3f}, first stage
-{first_stage_dev:.3f}).{texts}
+{first_stage_dev:.3f}).{student}{texts}
 
 ## Limits
 
@@ -55,6 +57,14 @@ It knows the domain and the language of its collection. It reads {max_length} to
 of a longer document it reads the passage that matches the query best where `RetrieveAndRerank` chooses one, and the
 beginning otherwise. Probabilities are calibrated on dev queries of this collection and first stage.
 """
+
+
+@dataclass(frozen=True)
+class Student:
+    """The shallower model that ships in place of the trained one: which layers stayed, and how its training went."""
+
+    kept: Kept
+    history: History
 
 
 def model_card(
@@ -68,6 +78,7 @@ def model_card(
     version: str,
     threshold: float | None = None,
     not_folded: str = "",
+    student: Student | None = None,
 ) -> str:
     """The text of `README.md` in the package.
 
@@ -81,6 +92,7 @@ def model_card(
         version: of crossforge.
         threshold: lowest probability at which a document counts as relevant; None if none was chosen.
         not_folded: why the model does not hold its calibration; empty if it does.
+        student: what ships in place of the model whose training `history` tells; None if that one does.
     """
     mining, training = config.mining, history.training
     return _CARD.format(
@@ -112,6 +124,7 @@ def model_card(
         evaluations=training.evaluations,
         metric=config.evaluation.metric,
         merged=_merged(history),
+        student=_student(student, config.evaluation.metric) if student else "",
         texts=_texts(training),
         best_dev=history.best_dev,
         first_stage_dev=history.first_stage_dev,
@@ -179,6 +192,17 @@ def _texts(training: PickedTraining) -> str:
 def _merged(history: History) -> str:
     share = history.start_share
     return f", with {share:.0%} of the weights that training started from mixed in again" if share else ""
+
+
+def _student(student: Student, metric: str) -> str:
+    kept, history = student.kept, student.history
+    numbers = [str(number + 1) for number in kept.layers]
+    return (
+        f"\nThis package is a student of that model: {len(numbers)} of its {kept.of} layers "
+        f"({', '.join(numbers[:-1])} and {numbers[-1]}), trained to give its\nscores on the same groups (loss "
+        f"{_objective(history.training)}, {history.training.epochs:g} epoch(s), learning rate "
+        f"{history.training.learning_rate:g};\n{metric} on dev: {history.best_dev:.3f})."
+    )
 
 
 def _teacher(mining: MiningConfig, training: PickedTraining) -> str:

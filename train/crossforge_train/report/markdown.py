@@ -76,7 +76,7 @@ def _split(split: SplitReport, metric: str) -> list[str]:
 
 
 def _budget(budget: Budget, metric: str) -> list[str]:
-    header = budget_header(metric)
+    header = budget_header(budget, metric)
     return [
         f"Quality against latency, {budget_line(budget)}:",
         "",

@@ -72,7 +72,7 @@ def page(report: Report) -> str:
 
 def _budget(budget: Budget, metric: str) -> dict[str, Any]:
     rows = budget_rows(budget)
-    return {"line": budget_line(budget), "header": budget_header(metric), "rows": rows, "mark": SHIPS}
+    return {"line": budget_line(budget), "header": budget_header(budget, metric), "rows": rows, "mark": SHIPS}
 
 
 def _agreement(found: Agreement) -> dict[str, Any]:

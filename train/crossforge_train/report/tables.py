@@ -146,27 +146,34 @@ def guard_line(guard: Guard) -> str:
 def budget_line(budget: Budget) -> str:
     """What the front of quality against latency is made of, and what was picked from it, in one sentence."""
     found = budget.shipped
+    student = f" and the student of {found.layers} layers" if found.layers else ""
     return (
         f"{found.milliseconds:.0f} ms of {budget.milliseconds:g} a query: {found.depth} candidates with "
-        f"{found.backend} ship, the fastest of {len(budget.points)} measured points that is as good on dev as the "
-        "best within the budget"
+        f"{found.backend}{student} ship, the fastest of {len(budget.points)} measured points that is as good on dev as "
+        "the best within the budget"
     )
 
 
-def budget_header(metric: str) -> list[str]:
+def budget_header(budget: Budget, metric: str) -> list[str]:
     """The column titles that go with `budget_rows`."""
-    return ["candidates", "passages", "backend", "ms a query", f"{metric} on dev", ""]
+    return [*_layers(budget, "layers"), "candidates", "passages", "backend", "ms a query", f"{metric} on dev", ""]
 
 
 def budget_rows(budget: Budget) -> list[list[str]]:
     """The points than which none is both as fast and better, the fastest first; the one that ships is marked."""
     return [
         [
+            *_layers(budget, "all" if point.layers is None else str(point.layers)),
             str(point.depth), str(point.passages), point.backend, f"{point.milliseconds:.0f}", number(point.quality),
             SHIPS if point == budget.shipped else "",
         ]
         for point in front(budget.points)
     ]  # fmt: skip
+
+
+def _layers(budget: Budget, cell: str) -> list[str]:
+    """The cell of the column that there is only if there are students."""
+    return [cell] if any(point.layers for point in budget.points) else []
 
 
 def agreement_line(found: Agreement) -> str:

@@ -100,12 +100,14 @@ def _guard_hashes(guard: GuardConfig) -> Mapping[str, Any]:
 
 
 def _run(context: Context) -> None:
-    finetuned = context.run.last_finetuned(context.config.mining.rounds)
+    rounds = context.config.mining.rounds
+    model = context.run.last_finetuned(rounds).model
     collection, retriever = context.run.collected.collection(), context.run.mined.retriever()
     rivals = open_rivals(context.config)
     others = sum(isinstance(found, Reranker) for found in rivals.values())
-    with opened_subject(context, collection, retriever, finetuned.model, others) as subject:
-        _measure(context, collection, retriever, subject, rivals, finetuned.history)
+    with opened_subject(context, collection, retriever, model, others) as subject:
+        shipped = context.run.shipped(rounds, subject.budget.shipped.layers if subject.budget else None)
+        _measure(context, collection, retriever, subject, rivals, shipped.history)
 
 
 def _measure(

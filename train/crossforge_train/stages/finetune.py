@@ -32,6 +32,11 @@ from crossforge_train.versions import versions
 if TYPE_CHECKING:
     from crossforge_train.training.preparation import Work
 
+_IF_CONSTANT = (
+    "raise training.head_learning_rate or training.epochs, or add a teacher (mining.teacher: base, "
+    "training.distillation_weight: 1)"
+)
+
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
     # Checked here so that a missing library is reported before the first stage runs.
@@ -98,8 +103,18 @@ def _run(context: Context) -> None:
     finetune(context, spoken_to, context.run.mined)
 
 
-def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:
-    """Train a model on the groups of a mining stage, and save it with its history."""
+def finetune(context: Context, base_model: Path, mined: MinedFolder, if_constant: str = _IF_CONSTANT) -> None:
+    """Train a model on the groups of a mining stage, and save it with its history.
+
+    Args:
+        context: of the stage.
+        base_model: folder of the model.
+        mined: folder of the groups.
+        if_constant: what to do if it gives all documents the same score, for the error.
+
+    Raises:
+        InputError: training failed.
+    """
     quieten()
     # Imported late, like everything that loads torch: reading a config and mining do not need it.
     from crossforge_train.training import preparation, trainer
@@ -111,7 +126,7 @@ def finetune(context: Context, base_model: Path, mined: MinedFolder) -> None:
     if work.training.lora:
         merge_adapters(work.model.model)
     if processes.is_main():
-        _require_ranking(history)
+        _require_ranking(history, if_constant)
         if work.training.merge and work.start.head != "fresh":
             history = _merged(context, work, history)
         _save(context, work.model.model, base_model, work.training)
@@ -138,13 +153,11 @@ def training_task(context: Context, base_model: Path, mined: MinedFolder) -> Tra
     )
 
 
-def _require_ranking(history: History) -> None:
+def _require_ranking(history: History, if_not: str) -> None:
     spread = history.last(f"eval_{DEV_SPREAD}")
     if spread is None or spread < CONSTANT_SPREAD:
         raise InputError(
-            "training failed: the model gives every document of a query the same score, so it ranks nothing; "
-            "raise training.head_learning_rate or training.epochs, or add a teacher (mining.teacher: base, "
-            "training.distillation_weight: 1)"
+            "training failed: the model gives every document of a query the same score, so it ranks nothing; " + if_not
         )
 
 

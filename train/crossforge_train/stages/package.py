@@ -26,13 +26,13 @@ from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.query_limits import LEAST_DEV
 from crossforge_train.evaluation.systems import Bench
 from crossforge_train.first_stage import approximated, approximation_of, fit_first_stage, vector_part, with_query_map
-from crossforge_train.packaging.card import model_card
+from crossforge_train.packaging.card import Student, model_card
 from crossforge_train.packaging.folding import fold_calibrator
 from crossforge_train.packaging.quantization import pack_int8, quantize
 from crossforge_train.packaging.verify import SAMPLE, measure_agreement, require_same_scores
 from crossforge_train.report.markdown import markdown
 from crossforge_train.report.tables import with_article
-from crossforge_train.run_folder import COLLECT, PACKAGE, PackageFolder
+from crossforge_train.run_folder import COLLECT, PACKAGE, PackageFolder, StudentFolder
 from crossforge_train.stages.benches import dev_bench
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.records import read_record
@@ -53,7 +53,8 @@ class RegressionError(CrossforgeError):
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
-    return {"package": config.package.model_dump(), "versions": versions("crossforge")}
+    # Which students there are is in the fingerprints of their stages.
+    return {"package": config.package.model_dump(exclude={"layers"}), "versions": versions("crossforge")}
 
 
 def _run(context: Context) -> None:
@@ -61,8 +62,9 @@ def _run(context: Context) -> None:
     report, tuned = run.evaluated.report, _tuned(context)
     if report.verdict == "REGRESSION" and not config.package.allow_regression:
         raise RegressionError(report)
-    finetuned = run.last_finetuned(config.mining.rounds)
-    shutil.copytree(finetuned.model, written.path, dirs_exist_ok=True)
+    finetuned, student = run.last_finetuned(config.mining.rounds), _student(context, report)
+    model = (student or finetuned).model
+    shutil.copytree(model, written.path, dirs_exist_ok=True)
     run.evaluated.copy_publishable(written.evaluation.path)
     collection, retriever = run.collected.collection(), run.mined.retriever()
     not_folded = fold_calibrator(written.path, tuned.calibrator)
@@ -87,12 +89,13 @@ def _run(context: Context) -> None:
         version=crossforge.__version__,
         threshold=tuned.threshold,
         not_folded=not_folded,
+        student=Student(student.kept, student.history) if student else None,
     )
     written.card.write_text(card, encoding="utf-8")
     with context.reporter.bar("checking the package", 1) as advance:
         pairs = list(islice(_judged_pairs(collection, config.collection.dev_split), SAMPLE))
         agreement = measure_agreement(written.path, pairs, folded)
-        require_same_scores(finetuned.model, written.path, pairs, folded)
+        require_same_scores(model, written.path, pairs, folded)
         _write_manifest(context, written.path, report, agreement, folded)
         read_manifest(written.path)
         advance()
@@ -105,6 +108,12 @@ def _dev(context: Context, collection: Collection, retriever: StoredRetriever, r
 
 def _passages(config: Config, report: Report) -> int:
     return report.budget.shipped.passages if report.budget else config.evaluation.passages
+
+
+def _student(context: Context, report: Report) -> StudentFolder | None:
+    """The student that ships; None if the trained reranker itself does."""
+    layers = report.budget.shipped.layers if report.budget else None
+    return None if layers is None else context.run.student(layers)
 
 
 def _first_stage(

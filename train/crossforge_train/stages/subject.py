@@ -1,10 +1,10 @@
-"""What stage `evaluate` measures: the reranker at the depth, passages and backend that dev and the budget say."""
+"""What stage `evaluate` measures: the reranker, or a student of it, as dev and the budget say."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,18 +69,20 @@ def opened_subject(
 
     whole = dev_bench(context, collection, retriever, depth)
 
-    def limited(rerankers: Sequence[Reranker]) -> tuple[Bench, QueryLimits]:
-        limits = _limits(context.config, whole, rerankers[0], len(rerankers) + rivals)
+    def limited(reranker: Reranker, count: int) -> tuple[Bench, QueryLimits]:
+        limits = _limits(context.config, whole, reranker, count + rivals)
         return whole.drawn(limits.dev), limits
 
     if budget is None:
         reranker = Reranker(model, backend=backend_for(context.config.evaluation.backend))
-        dev, limits = limited([reranker])
+        dev, limits = limited(reranker, 1)
         yield Subject(reranker, dev, reranker_system(dev, RERANKER, reranker, 0.0), limits)
         return
     with ExitStack() as kept:
-        rerankers = _rerankers(context, model, kept)
-        yield _within(budget, *limited(rerankers), rerankers)
+        models = _with_students(context, model).items()
+        rerankers = {layers: _rerankers(context, folder, kept) for layers, folder in models}
+        count = sum(map(len, rerankers.values()))
+        yield _within(budget, *limited(rerankers[None][0], count), rerankers)
 
 
 def backend_for(asked: str) -> str:
@@ -111,9 +113,18 @@ def _limits(config: Config, dev: Bench, reranker: Reranker, measured: int) -> Qu
     return limits
 
 
-def _within(budget: float, dev: Bench, limits: QueryLimits, rerankers: list[Reranker]) -> Subject:
+def _with_students(context: Context, model: Path) -> Mapping[int | None, Path]:
+    """The models among which dev picks: the trained reranker, under None, and the students by their layers."""
+    students = {layers: context.run.student(layers).model for layers in context.config.package.layers}
+    # None was made of as many layers as the trained reranker has.
+    return {None: model, **{layers: folder for layers, folder in students.items() if folder.is_dir()}}
+
+
+def _within(
+    budget: float, dev: Bench, limits: QueryLimits, rerankers: Mapping[int | None, Sequence[Reranker]]
+) -> Subject:
     require_order(dev.run, dev.split)
-    measured = measure_points(dev, rerankers)
+    measured = [point for layers, found in rerankers.items() for point in measure_points(dev, found, layers)]
     points = [found.point for found in measured]
     shipped = point_within(budget, points)
     if shipped is None:
@@ -122,9 +133,11 @@ def _within(budget: float, dev: Bench, limits: QueryLimits, rerankers: list[Rera
             f"package.budget_ms: {budget:g} ms are too few on this machine: {fastest.depth} candidates take "
             f"{fastest.milliseconds:.0f} ms ({fastest.backend})"
         )
+    student = f"the student of {shipped.layers} layers, " if shipped.layers else ""
     dev.reporter.note(
-        f"package.budget_ms: {shipped.depth} candidates, {shipped.passages} passage(s) of each, {shipped.backend}: "
-        f"{shipped.milliseconds:.0f} ms of {budget:g} a query, {dev.config.metric} {shipped.quality:.3f} on dev"
+        f"package.budget_ms: {student}{shipped.depth} candidates, {shipped.passages} passage(s) of each, "
+        f"{shipped.backend}: {shipped.milliseconds:.0f} ms of {budget:g} a query, {dev.config.metric} "
+        f"{shipped.quality:.3f} on dev"
     )
     found = measured[points.index(shipped)]
     on = with_passages(dev, shipped.passages, shipped.depth)
