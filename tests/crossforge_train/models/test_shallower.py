@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import make_modular
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from crossforge.heads.modular import Modular
 from crossforge.heads.one_label import OneLabel
 from crossforge_train.models.layers import transformer_layers
 from crossforge_train.models.shallower import LEAST, keep_layers, ways_to_keep
@@ -47,8 +49,8 @@ def test_every_way_keeps_as_many_as_wanted_in_order_the_first_and_the_last_among
         assert (way[0], way[-1]) == (0, layers - 1)
 
 
-def test_the_ways_are_those_of_the_papers() -> None:
-    assert ways_to_keep(7, 4) == [(0, 2, 4, 6), (0, 1, 5, 6), (0, 1, 2, 6)]
+def test_the_ways_of_a_few_sizes() -> None:
+    assert ways_to_keep(7, 4) == [(0, 2, 4, 6), (0, 2, 5, 6), (0, 1, 5, 6), (0, 1, 2, 6)]
     assert ways_to_keep(12, 3) == [(0, 6, 11), (0, 10, 11), (0, 1, 11)]
     assert ways_to_keep(3, 2) == [(0, 2)]
 
@@ -65,6 +67,18 @@ def test_a_saved_model_is_the_one_that_was_made(architecture: str, tmp_path: Pat
     OneLabel.save(model, tmp_path, 16)
     loaded = OneLabel.load(tmp_path).eval()
     assert loaded.config.num_hidden_layers == 3
+    torch.testing.assert_close(logits(loaded), made)
+
+
+def test_modules_behind_an_encoder_stay_as_they_are(tiny_encoder: Path, tmp_path: Path) -> None:
+    base = make_modular(tmp_path / "base", tiny_encoder)
+    model = Modular.load(base).eval()
+    keep_layers(model, (1,))
+    made = logits(model)
+    (tmp_path / "saved").mkdir()
+    Modular.save(model, tmp_path / "saved", 16)
+    loaded = Modular.load(tmp_path / "saved").eval()
+    assert len(transformer_layers(loaded)) == 1
     torch.testing.assert_close(logits(loaded), made)
 
 

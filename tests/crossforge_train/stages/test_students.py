@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Recorder, error_line, toy_config
+from support import Recorder, error_line, make_decoder, make_modular, toy_config
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from crossforge import Reranker
@@ -182,6 +182,15 @@ def test_a_student_has_fewer_layers_than_the_model(
     assert f"package.layers: 3 is not below the 3 layers that {tiny_encoder} is trained with" in line
     line = refusal(crossforge, path, "training.start=fresh_head")
     assert f"package.layers: 2 is not below the 2 layers that {tiny_encoder} is trained with" in line
+
+
+@pytest.mark.parametrize("kind", ["modular", "decoder"])
+def test_layers_are_found_behind_every_head(
+    toy_collection: Path, tiny_encoder: Path, tmp_path: Path, crossforge: Any, kind: str
+) -> None:
+    base = make_modular(tmp_path / "base", tiny_encoder) if kind == "modular" else make_decoder(tmp_path / "base")
+    path = toy_config(tmp_path, toy_collection, base, package=PACKAGE)
+    assert f"package.layers: 2 is not below the 2 layers that {base} is trained with" in refusal(crossforge, path)
 
 
 def test_layers_that_cannot_be_found_are_one_line(

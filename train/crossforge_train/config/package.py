@@ -30,7 +30,7 @@ class PackageConfig(Section):
     @field_validator("layers", mode="after")
     @classmethod
     def _each_once(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
-        """The deepest first: the order of a list says nothing, and a student that is there already is kept."""
+        """The deepest first, in whatever order they are listed: that alone makes no other run."""
         return tuple(sorted(set(layers), reverse=True))
 
     @model_validator(mode="after")

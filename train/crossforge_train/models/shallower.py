@@ -33,17 +33,24 @@ def ways_to_keep(layers: int, kept: int) -> list[tuple[int, ...]]:
 
     Evenly spaced: V. Sanh et al., "DistilBERT", 2019; S. Shleifer and A. Rush, "Pre-trained summarization
     distillation", 2020. The lowest and the highest, or as many of the lowest as can be: H. Sajjad et al., "On the
-    effect of dropping layers of pre-trained transformer models", Computer Speech & Language, 2023.
+    effect of dropping layers of pre-trained transformer models", Computer Speech & Language, 2023. Evenly spaced below
+    the last: a graft's last layer compares what the one before it was trained to give.
 
     Args:
         layers: how many there are.
         kept: how many stay: at least 2, and fewer than there are.
     """
     last = layers - 1
-    even = tuple(round(number * last / (kept - 1)) for number in range(kept))
-    lowest = (*range(kept - 1), last)
+    even = _evenly(layers, kept)
+    below_last = (*_evenly(last, kept - 1), last)
     both_ends = (*range(kept // 2), *range(layers - (kept - kept // 2), layers))
-    return list(dict.fromkeys([even, both_ends, lowest]))
+    lowest = (*range(kept - 1), last)
+    return list(dict.fromkeys([even, below_last, both_ends, lowest]))
+
+
+def _evenly(layers: int, kept: int) -> tuple[int, ...]:
+    """Numbers from the first to the last layer; of one alone, the first."""
+    return tuple(round(number * (layers - 1) / max(1, kept - 1)) for number in range(kept))
 
 
 def keep_layers(model: Any, kept: Sequence[int]) -> None:
@@ -67,5 +74,5 @@ def keep_layers(model: Any, kept: Sequence[int]) -> None:
     config.num_hidden_layers = len(kept)
     for number, layer in enumerate(layers):
         for module in layer.modules():
-            if hasattr(module, "layer_idx"):  # a decoder's place in the cache
+            if "layer_idx" in vars(module):  # a decoder's place in the cache
                 vars(module)["layer_idx"] = number

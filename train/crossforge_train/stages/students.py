@@ -129,12 +129,15 @@ def _depth(base_model: str) -> int:
 
     folder = find_base_model(base_model)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    with torch.device("meta"):
-        model = (named_head(folder) or OneLabel()).drafted(folder, config)
     try:
+        with torch.device("meta"):
+            model = (named_head(folder) or OneLabel()).drafted(folder, config)
         return len(transformer_layers(model))
-    except InputError as error:
-        raise InputError(f"package.layers: {base_model} cannot be made shallower: {error}; leave the key out") from None
+    except Exception as error:  # transformers raises many types
+        reason = str(error) if isinstance(error, InputError) else type(error).__name__
+        raise InputError(
+            f"package.layers: {base_model} cannot be made shallower: {reason}; leave the key out"
+        ) from error
 
 
 def _gets_one_more(config: Config) -> bool:
