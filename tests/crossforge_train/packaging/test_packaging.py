@@ -14,7 +14,7 @@ from crossforge.backends.choice import EXACT, open_backend
 from crossforge.calibration import Calibrator
 from crossforge.errors import PackageError
 from crossforge.files import read_json, write_json
-from crossforge.long_documents import read_long_documents
+from crossforge.long_documents import LONG_DOCUMENTS, read_long_documents
 from crossforge.manifest import read_manifest
 from crossforge.reranker import Reranker
 from crossforge_train.collections.counts import Counts
@@ -259,6 +259,14 @@ def test_the_card_names_the_teachers(mining: dict, teacher: str) -> None:
     config = Config(name="toy", collection={"builtin": "pydocs"}, mining=mining)
     training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 1})
     assert f" {teacher}\n" in card(config, training)
+
+
+def test_the_card_says_which_part_of_a_long_document_is_read() -> None:
+    config = Config(name="toy", collection={"builtin": "pydocs"})
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0})
+    best, first = (card(config, training.model_copy(update={"long_documents": read})) for read in LONG_DOCUMENTS)
+    assert "of a longer document it reads the passage that matches the query best where" in best
+    assert "of a longer document it reads the beginning. Probabilities" in first
 
 
 @pytest.mark.parametrize("name", ["TF-IDF", "BM25"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from crossforge.long_documents import BEST_WINDOW, FIRST_WINDOW
 from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
 from crossforge_train.collections.counts import Counts
 from crossforge_train.config.mining import MiningConfig
@@ -54,9 +55,15 @@ Loss {objective}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learnin
 ## Limits
 
 It knows the domain and the language of its collection. It reads {max_length} tokens of query and document together;
-of a longer document it reads the passage that matches the query best where `RetrieveAndRerank` chooses one, and the
-beginning otherwise. Probabilities are calibrated on dev queries of this collection and first stage.
+of a longer document it reads {part}. Probabilities are calibrated on dev queries of this collection and first stage.
 """
+
+
+_PARTS = {
+    BEST_WINDOW: "the passage that matches the query best where `RetrieveAndRerank` chooses one, and the\n"
+    "beginning otherwise",
+    FIRST_WINDOW: "the beginning",
+}
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ def model_card(
         evaluations=training.evaluations,
         metric=config.evaluation.metric,
         merged=_merged(history),
+        part=_PARTS[training.long_documents],
         student=_student(student, config.evaluation.metric) if student else "",
         texts=_texts(training),
         best_dev=history.best_dev,
