@@ -24,7 +24,7 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.run_folder import MinedFolder
+from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.collect import load_collection
 from crossforge_train.stages.mine import STAGE as MINE
 

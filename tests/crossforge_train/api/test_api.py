@@ -111,7 +111,7 @@ def test_what_is_worse_is_refused_with_its_report(done: ct.Run, monkeypatch: pyt
         update={"package": done.config.package.model_copy(update={"allow_regression": False})}
     )
     worse = ct.Report(**{**vars(done.report), "verdict": "REGRESSION"})
-    monkeypatch.setattr("crossforge_train.run_folder.read_report", lambda folder: worse)
+    monkeypatch.setattr("crossforge_train.stage_folders.read_report", lambda folder: worse)
     with pytest.raises(ct.RegressionError, match="verdict REGRESSION") as refused:
         ct.run(config)
     assert refused.value.report == worse

@@ -23,7 +23,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.grafting import graft as graft_module
 from crossforge_train.grafting.graft import graft, obstacle
-from crossforge_train.run_folder import FinetunedFolder
+from crossforge_train.stage_folders import FinetunedFolder
 from crossforge_train.training import start
 from crossforge_train.training.start import starting_model
 from crossforge_train.training.task import TrainingTask

@@ -29,7 +29,8 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.reporting import SilentReporter
-from crossforge_train.run_folder import FinetunedFolder, RunFolder
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stage_folders import FinetunedFolder
 from crossforge_train.stages import finetune as finetune_module
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.records import read_record

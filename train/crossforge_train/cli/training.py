@@ -17,7 +17,7 @@ from crossforge_train.cli.options import ConfigArgument, FreshOption, JsonOption
 
 if TYPE_CHECKING:
     from crossforge_train.config.run import Config
-    from crossforge_train.run_folder import EvaluatedFolder, MinedFolder
+    from crossforge_train.stage_folders import EvaluatedFolder, MinedFolder
 
 _REGRESSION_STATUS = 2
 

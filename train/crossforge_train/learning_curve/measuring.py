@@ -14,7 +14,8 @@ from crossforge_train.evaluation.dev_values import DevValues
 from crossforge_train.evaluation.systems import FIRST_STAGE, RERANKER, SHIPPED
 from crossforge_train.first_stage import approximated
 from crossforge_train.models.base_model import find_base_model, model_hash
-from crossforge_train.run_folder import DEV_VALUES, DevValuesFolder
+from crossforge_train.run_folder import DEV_VALUES
+from crossforge_train.stage_folders import DevValuesFolder
 from crossforge_train.stages.rivals import free_of_run, measured_rivals, open_base_model
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.subject import opened_subject

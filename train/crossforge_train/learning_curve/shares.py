@@ -14,7 +14,8 @@ from crossforge_train.config.run import Config
 from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.first_stage import approximated
 from crossforge_train.learning_curve.measuring import MEASURE
-from crossforge_train.run_folder import COLLECT, FINETUNE, MINE, CollectedFolder, RunFolder
+from crossforge_train.run_folder import COLLECT, FINETUNE, MINE, RunFolder
+from crossforge_train.stage_folders import CollectedFolder
 from crossforge_train.stages import mine
 from crossforge_train.stages.links import link_tree
 from crossforge_train.stages.mine import mine_training_queries, training_queries

@@ -22,7 +22,8 @@ from crossforge_train.collections.typed_queries import read_typed_queries, with_
 from crossforge_train.config.collection import AUTO, TARGET, CollectionConfig
 from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter
-from crossforge_train.run_folder import COLLECT, CollectedFolder, RunFolder
+from crossforge_train.run_folder import COLLECT, RunFolder
+from crossforge_train.stage_folders import CollectedFolder
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 

@@ -28,7 +28,8 @@ from crossforge_train.evaluation.proof import Shipped, measure_shipped
 from crossforge_train.evaluation.system_orders import both_labels
 from crossforge_train.first_stage import approximated, in_words
 from crossforge_train.models.base_model import find_base_model, model_hash
-from crossforge_train.run_folder import EVALUATE, EvaluatedFolder
+from crossforge_train.run_folder import EVALUATE
+from crossforge_train.stage_folders import EvaluatedFolder
 from crossforge_train.stages.benches import split_bench
 from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.orders import bench_of_both, measured_orders

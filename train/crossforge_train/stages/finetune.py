@@ -18,7 +18,8 @@ from crossforge_train.libraries import quieten
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, parameter_count, weights_hash
 from crossforge_train.models.base_texts import require_texts, with_texts
 from crossforge_train.registries import DISTILLATIONS, LOSSES
-from crossforge_train.run_folder import FINETUNE, FinetunedFolder, MinedFolder
+from crossforge_train.run_folder import FINETUNE
+from crossforge_train.stage_folders import FinetunedFolder, MinedFolder
 from crossforge_train.stages.first_stage import base_query_map
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder

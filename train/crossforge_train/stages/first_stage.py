@@ -29,8 +29,8 @@ from crossforge_train.first_stage import (
     with_query_map,
     with_vector_part,
 )
-from crossforge_train.run_folder import MinedFolder
 from crossforge_train.sharding.fitting import fit_by_shards
+from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.stage import Context
 from crossforge_train.stages.tuned_encoder import tuned_on_dev

@@ -25,7 +25,8 @@ from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import mine_with_teacher
 from crossforge_train.mining.teachers import base_teaches, open_teacher, teachers_depend_on
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
-from crossforge_train.run_folder import MINE, MinedFolder
+from crossforge_train.run_folder import MINE
+from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run, index_by_shards
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder

@@ -32,7 +32,8 @@ from crossforge_train.packaging.quantization import pack_int8, quantize
 from crossforge_train.packaging.verify import SAMPLE, measure_agreement, require_same_scores
 from crossforge_train.report.markdown import markdown
 from crossforge_train.report.tables import with_article
-from crossforge_train.run_folder import COLLECT, PACKAGE, PackageFolder, StudentFolder
+from crossforge_train.run_folder import COLLECT, PACKAGE
+from crossforge_train.stage_folders import PackageFolder, StudentFolder
 from crossforge_train.stages.benches import dev_bench
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.records import read_record

@@ -19,7 +19,8 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.mining.negatives import Candidates
-from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN, MinedFolder
+from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
+from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.finetune import finetune
 from crossforge_train.stages.mine import mine_candidates, mining_source, training_queries, write_mined
 from crossforge_train.stages.stage import Context, Stage

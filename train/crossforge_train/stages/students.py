@@ -25,7 +25,8 @@ from crossforge_train.libraries import quieten
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.models.layers import transformer_layers
 from crossforge_train.run_folder import TEACH as TEACH_NAME
-from crossforge_train.run_folder import FinetunedFolder, MinedFolder, StudentFolder, student_stage
+from crossforge_train.run_folder import student_stage
+from crossforge_train.stage_folders import FinetunedFolder, MinedFolder, StudentFolder
 from crossforge_train.stages.finetune import finetune
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.subject import backend_for

@@ -23,7 +23,7 @@ from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.first_stage import MOST_SECONDS, vector_part
 from crossforge_train.models.base_model import find_base_model, model_hash, parameter_count
 from crossforge_train.reporting import Reporter
-from crossforge_train.run_folder import MinedFolder
+from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.links import link_tree
 from crossforge_train.stages.stage import Context
 
