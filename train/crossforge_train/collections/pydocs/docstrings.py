@@ -14,6 +14,8 @@ _DIRECTIVE = re.compile(
 _UNDERLINE = re.compile(r"^\s*[-=~^]{3,}\s*$", re.MULTILINE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 _SPACE = re.compile(r"\s+")
+_VARYING = re.compile(r"^.*# may vary\s*$", re.MULTILINE)  # numpy's mark of an output that is not always the same
+_SET = re.compile(r"\{('\w+'(?:, '\w+')+)\}")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class SplitDocstring:
 
 def split_docstring(docstring: str) -> SplitDocstring:
     """Split at the end of the first sentence; call signatures above it belong to neither half."""
-    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", docstring) if part.strip()]
+    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", repeatable(docstring)) if part.strip()]
     while paragraphs and _is_signature(paragraphs[0]):
         paragraphs = paragraphs[1:]
     if not paragraphs:
@@ -35,6 +37,14 @@ def split_docstring(docstring: str) -> SplitDocstring:
     sentences = _SENTENCE_END.split(first, maxsplit=1)
     rest = [*sentences[1:], *paragraphs[1:]]
     return SplitDocstring(plain_text(sentences[0]), plain_text("\n\n".join(rest)))
+
+
+def repeatable(docstring: str) -> str:
+    """The docstring without what differs from one process to the next, where a library makes it at import.
+
+    That is random output, which is left out, and printed sets, which are sorted.
+    """
+    return _SET.sub(lambda found: f"{{{', '.join(sorted(found[1].split(', ')))}}}", _VARYING.sub("", docstring))
 
 
 def plain_text(markup: str) -> str:
