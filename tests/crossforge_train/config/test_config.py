@@ -41,6 +41,16 @@ def test_the_shipped_configs_load(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("training", "epochs", True), ("training", "minutes", False), ("evaluation", "depths", [10, True])],
+)
+def test_truth_is_no_number(tmp_path: Path, section: str, key: str, value: object) -> None:
+    path = written(tmp_path, {**MINIMAL, section: {key: value}})
+    shown = "false" if value is False else "true"
+    assert problem(path) == f"{path}: {section}.{key}: expected a number, not {shown}"
+
+
+@pytest.mark.parametrize(
     ("section", "wrong", "right"),
     [
         ("training", "learning_rte", "training.learning_rate"),

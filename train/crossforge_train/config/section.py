@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
@@ -15,12 +16,21 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false, which pydantic reads as 1 and 0, where only a number may stand."""
+        kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
+        for one in _held(value):
+            if isinstance(one, bool) and bool not in kinds and kinds & {int, float}:
+                raise ValueError(f"expected a number, not {str(one).lower()}")
+        return value
+
     @field_validator("*", mode="after")
     @classmethod
     def _without_null(cls, value: Any) -> Any:
         """Refuse the character 0, which no file's name, id or hub id can hold."""
-        held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(one, str | Path) and "\0" in str(one) for one in held):
+        if any(isinstance(one, str | Path) and "\0" in str(one) for one in _held(value)):
             raise ValueError("holds the character 0, which nothing can be called by")
         return value
 
@@ -33,3 +43,13 @@ class Section(BaseModel):
     def value_type(cls, key: str) -> Any:
         """The type of what stands under a key; None if there is no such key."""
         return cls.model_fields[key].annotation if key in cls.model_fields else None
+
+
+def _held(value: Any) -> Iterable[Any]:
+    """The values in a dictionary or list, or the value itself."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    return {annotation}.union(*map(_kinds, get_args(annotation)))
