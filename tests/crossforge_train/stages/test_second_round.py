@@ -15,14 +15,17 @@ from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
+from crossforge_train.training import start
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
 
 @pytest.mark.slow
-def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:
+def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "_FAITHFUL", -1)  # random weights
     path = toy_config(
         tmp_path, toy_collection, tiny_encoder, mining={"rounds": 2, "random_negatives": 1},
+        training={"start": "bi_encoder"},
         evaluation={"bm25": False, "latency_queries": 0}, package={"allow_regression": True},
     )  # fmt: skip
     config = load_config(path)

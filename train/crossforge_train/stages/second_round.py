@@ -7,6 +7,7 @@ that keep relevant documents out of the negatives apply as in the first round, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from crossforge.files import remove
@@ -17,6 +18,7 @@ from crossforge.runs import Candidate, Run
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
+from crossforge_train.config.training import AUTO
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.mining.negatives import Candidates
 from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
@@ -57,7 +59,10 @@ def _by_logit(found: ScoredQuery) -> list[Candidate]:
 
 
 def _finetune(context: Context) -> None:
-    finetune(context, context.run.finetuned.model, context.run.mined_again)
+    # `start` is about the base model: the first round's is trained on with the head that it has.
+    training = context.config.training.model_copy(update={"start": AUTO})
+    going_on = replace(context, config=context.config.model_copy(update={"training": training}))
+    finetune(going_on, context.run.finetuned.model, context.run.mined_again)
 
 
 def _nothing_more(config: Config) -> Mapping[str, Any]:
