@@ -35,10 +35,10 @@ from crossforge_train.evaluation.scoring import score_queries
 from crossforge_train.first_stage import vector_part
 from crossforge_train.grafting.graft import graft
 from crossforge_train.models.base_model import find_base_model
-from crossforge_train.models.export import export_onnx, save_checkpoint
+from crossforge_train.models.export import export_onnx
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
-from crossforge_train.training.start import fitting_pairs
+from crossforge_train.training.start import fitting_pairs, save_graft
 
 BASE, METRIC, DEV, SEED = "sentence-transformers/all-MiniLM-L6-v2", "nDCG@10", "dev", 42
 
@@ -87,7 +87,7 @@ def grafted(
     set_seed(SEED)
     found = graft(base, pairs, max_length, part.query_map)
     print(f"correlation within a query, over the pairs it was fitted to: {found.correlation:.3f}", flush=True)
-    save_checkpoint(found.model, base, made, max_length)
+    save_graft(found.model, base, made, max_length)
     export_onnx(found.model, made)
     return Reranker(made)
 

@@ -75,6 +75,23 @@ def with_prompts(tokenizer: Any, prompts: Prompts) -> Any:
     )
 
 
+def with_document_token(tokenizer: Any, token: str) -> Any:
+    """A copy of a `tokenizers.Tokenizer` of two segments that begins the second one of a pair with a special token.
+
+    Raises:
+        InputError: the tokenizer joins texts in an unknown way, or in one segment.
+    """
+    state = json.loads(tokenizer.to_str())
+    made, template = _with_template(state.get("post_processor"))
+    segments = [next(iter(piece.values()))["type_id"] for piece in template["pair"]]
+    if 1 not in segments:
+        raise InputError("the tokenizer joins query and document in one segment")
+    template["pair"].insert(segments.index(1), _token(token, 1))
+    ids = [tokenizer.token_to_id(token)]
+    template["special_tokens"][token] = {"id": token, "ids": ids, "tokens": [token]}
+    return _loaded({**state, "post_processor": {"type": _SEQUENCE, "processors": made}})
+
+
 def held_prompts(tokenizer: Any) -> Prompts:
     """The prompts that a `tokenizers.Tokenizer` got from `with_prompts`."""
     return _held(json.loads(tokenizer.to_str()))
@@ -122,14 +139,10 @@ def _as_one(before: Any, after: Any, prompts: Prompts, cut: Prompts) -> bool:
 def _processor(found: dict[str, Any] | None, tokenizer: Any, prompts: Prompts, cut: Prompts) -> dict[str, Any]:
     """The post-processor with the prompts in its template."""
     parts = list(_processors(found))
-    made = [_as_template(part) for part in parts]
-    templates = [part for part in made if part["type"] == _TEMPLATE]
-    if len(templates) != 1:
-        kinds = ", ".join(part["type"] for part in parts) or "nothing"
-        raise InputError(f"the tokenizer joins query and document by {kinds}, which takes no prompts")
+    made, template = _with_template(found)
     for sequence, whole, kept in (("A", prompts.query, cut.query), ("B", prompts.document, cut.document)):
         if whole:
-            _insert(templates[0], sequence, _HELD + whole, tokenizer.encode(kept, add_special_tokens=False))
+            _insert(template, sequence, _HELD + whole, tokenizer.encode(kept, add_special_tokens=False))
     # Trimming the offsets of words is what RoBERTa's does besides.
     trims = [
         {"type": _BYTE_LEVEL, "add_prefix_space": part["add_prefix_space"], "trim_offsets": True, "use_regex": True}
@@ -137,6 +150,17 @@ def _processor(found: dict[str, Any] | None, tokenizer: Any, prompts: Prompts, c
         if part["type"] == "RobertaProcessing" and part.get("trim_offsets")
     ]
     return {"type": _SEQUENCE, "processors": [*trims, *made]}
+
+
+def _with_template(found: dict[str, Any] | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The parts of a post-processor, and the one of them that is the template of a pair."""
+    parts = list(_processors(found))
+    made = [_as_template(part) for part in parts]
+    templates = [part for part in made if part["type"] == _TEMPLATE]
+    if len(templates) != 1:
+        kinds = ", ".join(part["type"] for part in parts) or "nothing"
+        raise InputError(f"the tokenizer joins query and document by {kinds}, which takes nothing before a text")
+    return made, templates[0]
 
 
 def _processors(found: dict[str, Any] | None) -> Iterator[dict[str, Any]]:

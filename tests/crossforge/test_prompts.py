@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from crossforge import Reranker
 from crossforge.errors import InputError
 from crossforge.loading import pair_tokenizer
-from crossforge.prompts import Prompts, as_prompts, held_prompts, with_prompts
+from crossforge.prompts import Prompts, as_prompts, held_prompts, with_document_token, with_prompts
 
 WORDS = ["query: bread oven the query: passage: The oven passage 7 days über alles"] * 20
 SPECIAL = ["<s>", "<pad>", "</s>"]
@@ -77,13 +77,34 @@ def test_prompts_are_never_cut() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("processor", [BERT, TEMPLATE], ids=["bert", "template"])
+def test_a_token_before_the_document_goes_with_prompts_in_either_order(processor: Any) -> None:
+    plain = word_pieces(processor)
+    marked = with_document_token(plain, "<pad>")
+    found = marked.encode("bread oven", "The oven")
+    assert found.tokens == ["<s>", "bread", "oven", "</s>", "<pad>", "[UNK]", "oven", "</s>"]
+    assert found.type_ids == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert marked.encode("bread").ids == plain.encode("bread").ids
+    first, last = with_document_token(with_prompts(plain, PROMPTS), "<pad>"), with_prompts(marked, PROMPTS)
+    for tokenizer in (first, last):
+        assert held_prompts(tokenizer) == PROMPTS
+        assert tokenizer.encode("bread", "oven").tokens == [
+            "<s>", "query", ":", "bread", "</s>", "<pad>", "passage", ":", "oven", "</s>"
+        ]  # fmt: skip
+
+
+def test_a_token_before_the_document_needs_a_segment_of_its_own() -> None:
+    with pytest.raises(InputError, match="in one segment"):
+        with_document_token(word_pieces(ROBERTA), "<pad>")
+
+
 @pytest.mark.parametrize(
     ("tokenizer", "prompts", "why"),
     [
         (byte_level(TEMPLATE), Prompts("query: "), "give both"),
         (word_pieces(TEMPLATE), Prompts("  "), "blank"),
         (with_prompts(word_pieces(TEMPLATE), PROMPTS), Prompts("other: "), "already"),
-        (word_pieces(processors.ByteLevel()), PROMPTS, "takes no prompts"),
+        (word_pieces(processors.ByteLevel()), PROMPTS, "takes nothing before a text"),
     ],
 )
 def test_what_a_tokenizer_cannot_hold_is_told_in_one_line(tokenizer: Any, prompts: Prompts, why: str) -> None:

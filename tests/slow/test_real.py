@@ -21,6 +21,7 @@ from crossforge_train.encoders.export import export_encoder
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.grafting.graft import graft
+from crossforge_train.grafting.tokens import joined
 from crossforge_train.models.base_model import PACKAGED_MODELS, find_base_model
 from crossforge_train.report.files import read_report
 from crossforge_train.reporting import SilentReporter
@@ -85,7 +86,7 @@ def test_a_graft_of_real_weights_follows_the_cosines(shared_collections: Path) -
     queries, others = zip(*pairs[1::2], strict=True)
     bi_encoder = SentenceTransformer(str(folder), device="cpu")
     vectors = (bi_encoder.encode(list(texts), convert_to_tensor=True) for texts in (queries, others))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = joined(AutoTokenizer.from_pretrained(folder))
     batch = tokenizer(queries, others, padding=True, truncation=True, max_length=160, return_tensors="pt")
     with torch.no_grad():
         logits = model(**batch).logits[:, 0]

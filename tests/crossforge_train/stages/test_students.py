@@ -28,7 +28,7 @@ from crossforge_train.stages.stage import Context
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
-PACKAGE = {"budget_ms": 60000, "layers": [2], "allow_regression": True}
+PACKAGE = {"budget_ms": 60000, "layers": [3], "allow_regression": True}
 
 
 def student_within(_: float, points: Sequence[Point]) -> Point:
@@ -40,7 +40,7 @@ def student_within(_: float, points: Sequence[Point]) -> Point:
 def finished(
     tmp_path_factory: pytest.TempPathFactory, toy_collection: Path, tiny_encoder: Path
 ) -> tuple[Config, Recorder]:
-    """A run that starts from two layers of a bi-encoder and one that compares, and ships a student of two."""
+    """A run that starts from two layers of a bi-encoder and two that compare, and ships a student of three."""
     path = toy_config(
         tmp_path_factory.mktemp("students"), toy_collection, tiny_encoder, training={"start": "bi_encoder"},
         evaluation={"bm25": False, "latency_queries": 0, "backend": "onnx"}, package=PACKAGE,
@@ -48,7 +48,7 @@ def finished(
     config, notes = load_config(path), Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crossforge_train.stages.subject.point_within", student_within)
-        patch.setattr("crossforge_train.training.start._FAITHFUL", 0.5)  # of the toy encoder's cosines
+        patch.setattr("crossforge_train.training.start._FAITHFUL", 0.2)  # of the toy encoder's cosines
         run_stages(config, stages_until(config, "package"), notes)
     return config, notes
 
@@ -56,7 +56,7 @@ def finished(
 @pytest.mark.slow
 def test_the_stages_of_students_stand_before_the_proof(finished: tuple[Config, Recorder]) -> None:
     config, notes = finished
-    names = ["collect", "mine", "finetune", "teach", "student-2", "evaluate", "package"]
+    names = ["collect", "mine", "finetune", "teach", "student-3", "evaluate", "package"]
     assert notes.stages_that("finished") == names
     again = Recorder()
     run_stages(config, stages_until(config, "package"), again)
@@ -72,10 +72,10 @@ def test_a_student_is_the_trained_model_without_some_layers_taught_by_it(finishe
     collection, whole = run.collected.collection(), Reranker(run.finetuned.model)
     texts = [collection.corpus[doc_id].full_text for doc_id in taught[0].doc_ids]
     np.testing.assert_allclose(taught[0].teacher, whole.score(collection.queries[taught[0].query_id], texts), atol=1e-3)
-    student = run.student(2)
-    assert (list(student.kept.layers), student.kept.of) == ([0, 2], 3)
-    assert any(note.startswith("layers 1, 3 of 3 stay: ") for note in notes.notes)
-    assert json.loads((student.model / "config.json").read_text())["num_hidden_layers"] == 2
+    student = run.student(3)
+    assert (list(student.kept.layers), student.kept.of) == ([0, 2, 3], 4)
+    assert any(note.startswith("layers 1, 3, 4 of 4 stay: ") for note in notes.notes)
+    assert json.loads((student.model / "config.json").read_text())["num_hidden_layers"] == 3
     training = student.history.training
     assert (training.label_weight, training.distillation_weight, training.max_length) == (0, 1, 48)
     assert student.history.steps > 0
@@ -89,19 +89,19 @@ def test_dev_picks_among_the_model_and_its_students_and_every_form_of_the_report
     config, notes = finished
     report = RunFolder(config.folder).evaluated.report
     assert report.budget is not None
-    assert {point.layers for point in report.budget.points} == {None, 2}
-    assert report.budget.shipped.layers == 2
+    assert {point.layers for point in report.budget.points} == {None, 3}
+    assert report.budget.shipped.layers == 3
     assert report.tuned is not None
     assert report.tuned.dev["as shipped"] == pytest.approx(report.budget.shipped.quality)
-    assert any("the student of 2 layers, " in note for note in notes.notes)
+    assert any("the student of 3 layers, " in note for note in notes.notes)
     rows = budget_rows(report.budget)
-    assert {row[0] for row in rows} <= {"all", "2"}
+    assert {row[0] for row in rows} <= {"all", "3"}
     written = (config.folder / "evaluate/report.html").read_text()
     assert "<th>layers</th>" in written
-    assert "the student of 2 layers ship" in written
+    assert "the student of 3 layers ship" in written
     shown = crossforge("evaluate", config.folder.parents[1] / "config.yaml").out
-    assert "the student of 2 layers ship" in shown
-    training = RunFolder(config.folder).student(2).history
+    assert "the student of 3 layers ship" in shown
+    training = RunFolder(config.folder).student(3).history
     assert report.training is not None
     assert report.training.best_step == training.best_step
 
@@ -114,15 +114,15 @@ def test_the_student_is_what_is_packaged(finished: tuple[Config, Recorder]) -> N
     manifest = read_manifest(packaged)
     assert manifest.agreement["onnx"] < 1e-3
     assert manifest.max_length == 48
-    assert json.loads((packaged / "config.json").read_text())["num_hidden_layers"] == 2
+    assert json.loads((packaged / "config.json").read_text())["num_hidden_layers"] == 3
     texts = ["bread and oven", "a boat in the harbour", "pawn takes bishop"]
-    expected = Reranker(run.student(2).model).score("bread oven", texts)
+    expected = Reranker(run.student(3).model).score("bread oven", texts)
     for backend in ("onnx", "torch"):
         shipped = Reranker(packaged, backend=backend)
         np.testing.assert_allclose(manifest.raw_logits(shipped.score("bread oven", texts)), expected, atol=1e-4)
     assert not np.allclose(Reranker(run.finetuned.model).score("bread oven", texts), expected, atol=1e-3)
     card = " ".join((packaged / "README.md").read_text().split())
-    assert "This package is a student of that model: 2 of its 3 layers (1 and 3), trained to give its scores" in card
+    assert "This package is a student of that model: 3 of its 4 layers (1, 3 and 4), trained to give its scores" in card
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_a_killed_student_keeps_the_layers_that_were_chosen(
     monkeypatch.setattr(students, "finetune", lambda context, *_: begun.append(context.config.training.label_weight))
     notes = Recorder()
     for _ in range(2):
-        students.student(2).run(Context(config, notes, tmp_path))
+        students.student(3).run(Context(config, notes, tmp_path))
     assert begun == [0, 0]
     assert len([note for note in notes.notes if "stay" in note]) == 1
 
@@ -144,8 +144,8 @@ def test_no_student_is_made_of_a_model_that_turns_out_to_have_no_more_layers(
     finished: tuple[Config, Recorder], tmp_path: Path
 ) -> None:
     notes = Recorder()
-    students.student(3).run(Context(finished[0], notes, tmp_path))
-    assert notes.notes == ["package.layers: no student of 3 layers, the trained reranker has 3"]
+    students.student(4).run(Context(finished[0], notes, tmp_path))
+    assert notes.notes == ["package.layers: no student of 4 layers, the trained reranker has 4"]
     assert not list(tmp_path.iterdir())
 
 
@@ -178,10 +178,10 @@ def test_a_student_has_fewer_layers_than_the_model(
     toy_collection: Path, tiny_encoder: Path, tmp_path: Path, crossforge: Any
 ) -> None:
     path = toy_config(tmp_path, toy_collection, tiny_encoder, package=PACKAGE)
-    line = refusal(crossforge, path, "package.layers=[3]")
-    assert f"package.layers: 3 is not below the 3 layers that {tiny_encoder} is trained with" in line
+    line = refusal(crossforge, path, "package.layers=[4]")
+    assert f"package.layers: 4 is not below the 4 layers that {tiny_encoder} is trained with" in line
     line = refusal(crossforge, path, "training.start=fresh_head")
-    assert f"package.layers: 2 is not below the 2 layers that {tiny_encoder} is trained with" in line
+    assert f"package.layers: 3 is not below the 2 layers that {tiny_encoder} is trained with" in line
 
 
 @pytest.mark.parametrize("kind", ["modular", "decoder"])
@@ -190,7 +190,7 @@ def test_layers_are_found_behind_every_head(
 ) -> None:
     base = make_modular(tmp_path / "base", tiny_encoder) if kind == "modular" else make_decoder(tmp_path / "base")
     path = toy_config(tmp_path, toy_collection, base, package=PACKAGE)
-    assert f"package.layers: 2 is not below the 2 layers that {base} is trained with" in refusal(crossforge, path)
+    assert f"package.layers: 3 is not below the 2 layers that {base} is trained with" in refusal(crossforge, path)
 
 
 def test_layers_that_cannot_be_found_are_one_line(
@@ -213,5 +213,5 @@ def test_a_student_that_ranks_nothing_names_the_way_out(
     finished: tuple[Config, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crossforge_train.stages.finetune.CONSTANT_SPREAD", 1e9)
-    with pytest.raises(InputError, match=r"ranks nothing; leave 2 out of package\.layers$"):
-        students.student(2).run(Context(finished[0], Recorder(), tmp_path))
+    with pytest.raises(InputError, match=r"ranks nothing; leave 3 out of package\.layers$"):
+        students.student(3).run(Context(finished[0], Recorder(), tmp_path))

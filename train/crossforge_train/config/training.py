@@ -31,7 +31,7 @@ class TrainingConfig(Section):
 
     start: Start = Field(
         AUTO,
-        description="how to start from a bi-encoder: `bi_encoder` builds its cosines in as one more layer, "
+        description="how to start from a bi-encoder: `bi_encoder` builds its cosines in, with two more layers, "
         "`fresh_head` ignores them; `auto`: `bi_encoder` if the architecture allows it",
     )
     instruction: Text | None = Field(

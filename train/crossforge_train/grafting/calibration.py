@@ -1,71 +1,28 @@
-"""Observes a bi-encoder's activations on sample texts; a graft is fitted to their means and covariances."""
+"""Observes how large a bi-encoder's activations are on sample texts; the marks of a graft are fitted to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 _TOKENS = 64  # read of each text; the statistics are over tokens, not over texts
-_RIDGE = 1e-3  # relative to the mean variance; makes a covariance of few tokens invertible
+
+Spreads = Mapping[str, "Spread"]
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Statistics of a LayerNorm's input vectors, over all tokens but [CLS].
-
-    Attributes:
-        deviations: standard deviation within each vector, shape (tokens,).
-        offset: mean over tokens of each vector's mean, in units of its standard deviation.
-    """
-
-    deviations: Tensor
-    offset: Tensor
-
-    @property
-    def deviation(self) -> Tensor:
-        """The typical deviation: the median."""
-        return self.deviations.median()
-
-    @property
-    def ratios(self) -> Tensor:
-        """Each deviation relative to the typical one, shape (tokens,)."""
-        return self.deviations / self.deviation
-
-
-@dataclass(frozen=True)
-class Activations:
-    """Recorded activations of a bi-encoder.
+class Spread(NamedTuple):
+    """Statistics of the vectors that enter a LayerNorm, over all tokens but [CLS].
 
     Attributes:
-        entering: LayerNorm name -> spread of its input.
-        leaving: LayerNorm name -> its output, shape (tokens, hidden), without padding.
-        is_cls: whether each token is [CLS], shape (tokens,).
+        deviation: the median of the standard deviations within each vector.
+        offset: the mean of the vectors' means, each in units of its standard deviation.
     """
 
-    entering: Mapping[str, Spread]
-    leaving: Mapping[str, Tensor]
-    is_cls: Tensor
-
-    def cls_direction(self, name: str) -> Tensor:
-        """The vector whose dot product with a LayerNorm's output is about 1 higher for [CLS] than for other tokens.
-
-        It is the direction of Fisher's linear discriminant. [CLS] hardly varies between texts, so it stands out.
-        """
-        others = self.leaving[name][~self.is_cls]
-        covariance = invertible(torch.cov(others.T))
-        apart = self.leaving[name][self.is_cls].mean(0) - others.mean(0)
-        direction: Tensor = torch.linalg.solve(covariance, apart)
-        direction /= direction @ apart
-        return direction
-
-
-def invertible(covariance: Tensor) -> Tensor:
-    """A covariance, shape (hidden, hidden), made invertible by adding a little of its mean variance to the diagonal."""
-    return covariance + _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
+    deviation: float
+    offset: float
 
 
 def embeddings_norm() -> str:
@@ -84,11 +41,11 @@ def layer_norm(layer: int) -> str:
 
 
 @torch.no_grad()
-def observe(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Activations:
-    """Run texts through a `BertModel` and record the inputs and outputs of its LayerNorms."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
+def observe(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Spreads:
+    """Run texts through a `BertModel`; LayerNorm name -> spread of what enters it."""
+    seen: dict[str, Tensor] = {}
     hooks = [
-        module.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs[0], output)}))
+        module.register_forward_hook(lambda _, inputs, __, name=name: seen.update({name: inputs[0]}))
         for name, module in encoder.named_modules()
         if name.endswith("LayerNorm")
     ]
@@ -98,15 +55,10 @@ def observe(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Activations:
     finally:
         for hook in hooks:
             hook.remove()
-    present = batch["attention_mask"].bool()
-    is_cls = (batch["input_ids"] == tokenizer.cls_token_id)[present]
-    return Activations(
-        {name: _spread(before[present][~is_cls]) for name, (before, _) in seen.items()},
-        {name: after[present] for name, (_, after) in seen.items()},
-        is_cls,
-    )
+    counted = batch["attention_mask"].bool() & (batch["input_ids"] != tokenizer.cls_token_id)
+    return {name: _spread(entering[counted]) for name, entering in seen.items()}
 
 
 def _spread(vectors: Tensor) -> Spread:
     deviations = vectors.std(1)
-    return Spread(deviations, (vectors.mean(1) / deviations).mean())
+    return Spread(float(deviations.median()), float((vectors.mean(1) / deviations).mean()))

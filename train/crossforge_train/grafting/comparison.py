@@ -1,139 +1,103 @@
-"""The layer that a graft adds: at [CLS] it averages the query and the document and compares the two averages.
+"""The two layers and the head that a graft adds: the first averages each text, the second compares the averages.
 
-Half of its attention heads attend evenly to the query's tokens and half to the document's. The LayerNorm after them
-scales both averages to unit length. The feed-forward block multiplies them coordinate by coordinate and sums the
-products into the segment axis: the cosine. All unused weights keep their random initialisation and train as usual.
+In the first, every token attends evenly to its own text, as mean pooling does, and the LayerNorm scales the averages to
+one length. In the second, the first token of all attends to itself and to the document's first token, and to nothing
+else. An attention logit is a product of two vectors, and the share of attention is nearly linear in it. So the shares
+that all heads give to the document add up to the cosine. In every other head the product has the other sign, and the
+difference of both kinds is taken: what all logits have in common, rounding among it, falls out.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from crossforge_train.grafting.calibration import Activations, layer_norm
-from crossforge_train.grafting.segments import preference, without_axis
+from crossforge_train.grafting.layout import Layout
+from crossforge_train.grafting.segments import MARK, clear, exclude, renew_marks
 
-_LEAD = 30.0  # scale of the averages relative to what [CLS] held before
-_LOUDNESS = 0.25  # scale of the averages next to the comparison; keeps the last LayerNorm nearly independent of it
-# GELUs can multiply: gelu(z) + gelu(−z) grows like z², and (a+b)² − (a−b)² = 4ab.
-_SIGNS = ((1.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0))
-_AMPLITUDE = 4.0  # value of the comparison on its axis for a cosine of 1 above the mean
-_LINEAR = 0.5  # share of it that the pooler reads, small enough for tanh to be nearly linear
-_UNITS = len(_SIGNS)
-
-
-class Evenness(NamedTuple):
-    """Gaps in attention logits between the averaged tokens and all others.
-
-    A larger gap keeps more of the other text out of the average, but weights the tokens less evenly.
-    """
-
-    query: float
-    document: float
+_LEAD = 200.0  # scale of the averages relative to what the tokens held before
+_STRICT = 16.0  # attention logits that an average loses for the other text's tokens
+_SHARPNESS = 2 / 3  # attention logits of a head for a cosine of 1; larger ones are less linear
+_ALONE = 14.0  # attention logits that the comparison loses for all but the first tokens
+# What marks the others of them in the comparison. As it is large, the rounding of a 0 there does not count.
+_INNER = 40.0
+_STEEP = 6.0  # marks are large before the averages, so they can be told from 0 with little precision
+# Training moves all weights by about as much, however small they are. So what they read is made small, and they are
+# large, where little may change at once: in the products that compare, and in the pooler.
+_QUIET = 0.1  # scale of the averages
+_LOUDNESS = 0.05  # scale of what the pooler reads besides the comparison
+_LINEAR = 0.25  # share of the comparison that the pooler reads, small enough for tanh to be nearly linear
 
 
-def add_comparison(
-    model: Any,
-    axis: int,
-    queries: Tensor,
-    documents: Tensor,
-    query_map: Tensor,
-    activations: Activations,
-    evenness: Evenness,
-) -> None:
-    """Write the last layer of a `BertForSequenceClassification` in place; can be repeated with another evenness.
+def add_averages(layer: Any, layout: Layout, vectors: Tensor) -> Tensor:
+    """Write the layer that averages, in place.
 
     Args:
-        model: a model whose last layer is random and whose other layers come from the bi-encoder.
-        axis: the segment axis.
-        queries: bi-encoder embeddings of the queries, shape (queries, hidden).
-        documents: bi-encoder embeddings of the documents, shape (documents, hidden).
+        layer: a random layer of a wide `BertModel`.
+        layout: of the model.
+        vectors: averages to expect, shape (texts, hidden).
+
+    Returns:
+        The directions in which it writes the averages: unit vectors at right angles, shape (free, hidden).
+    """
+    attention, output, hidden = layer.attention.self, layer.attention.output, layout.hidden
+    clear(attention.query, attention.key, attention.value, output.dense, layer.output.dense)
+    exclude(attention, layout, _STRICT, _STRICT)
+    # At right angles to the vector of ones, which the LayerNorm takes away.
+    ones = torch.ones(len(layout.free), 1)
+    directions = _right_angles(torch.cat([ones, _random(len(layout.free), hidden)], 1))[:, 1:]
+    numbers = torch.arange(hidden)
+    attention.value.weight[numbers, numbers] = math.sqrt(_LEAD)
+    output.dense.weight[layout.free[:, None], numbers] = math.sqrt(_LEAD) * directions
+    _plain(output.LayerNorm)
+    output.LayerNorm.weight[list(layout.marks)] = _LEAD * float(vectors.norm(dim=1).mean()) / math.sqrt(layout.wide)
+    renew_marks(layer, {layout.query: MARK, layout.document: MARK, layout.inner: _INNER}, _STEEP)
+    _plain(layer.output.LayerNorm, _QUIET)
+    return directions
+
+
+def add_comparison(layer: Any, layout: Layout, directions: Tensor, query_map: Tensor) -> None:
+    """Write the layer that compares, in place: its first token gets a cosine on the axis `score`.
+
+    Args:
+        layer: a random layer of a wide `BertModel`.
+        layout: of the model.
+        directions: in which the averages are, shape (free, hidden).
         query_map: what the queries are multiplied by before they are compared, shape (hidden, hidden).
-        activations: activations of the bi-encoder.
-        evenness: attention gaps of the two averages.
     """
-    layer = model.bert.encoder.layer[-1]
-    attention, output = layer.attention.self, layer.attention.output
-    heads, size, hidden = attention.num_attention_heads, attention.attention_head_size, model.config.hidden_size
-    side = heads // 2 * size  # dimensions of half the heads
-    compared = min((hidden - 1) // 2, side, model.config.intermediate_size // _UNITS)
-    query_axes, document_axes = _axes(hidden, axis, compared)
-    sides = [without_axis(vectors, axis) for vectors in (without_axis(queries, axis) @ query_map, documents)]
-    projection = _projection(torch.cat([normalize(vectors) for vectors in sides]), axis, compared)
-    attention.value.weight.zero_()
-    output.dense.weight.zero_()
-    read = (without_axis(projection @ query_map.T, axis), projection)  # what it reads of query and document
-    for offset, axes, vectors, reading in zip((0, side), (query_axes, document_axes), sides, read, strict=True):
-        rows = offset + torch.arange(compared)
-        # Equal length on average: short texts have longer averages, and the LayerNorm scales both sides together.
-        attention.value.weight[rows] = _LEAD**0.5 * reading / vectors.norm(dim=1).mean()
-        output.dense.weight[axes, rows] = _LEAD**0.5
-    cls_direction = without_axis(activations.cls_direction(layer_norm(model.config.num_hidden_layers - 2)), axis)
-    _attend_to_segments(attention, axis, cls_direction, evenness)
-    output.LayerNorm.weight.fill_(_LOUDNESS)
-    output.LayerNorm.weight[axis] = 0
-    _multiply(layer, axis, query_axes, document_axes)
+    attention, output, hidden = layer.attention.self, layer.attention.output, layout.hidden
+    clear(attention.query, attention.key, attention.value, output.dense, layer.output.dense)
+    # A random rotation gives every head a like share of the cosine.
+    turn = _right_angles(_random(hidden, hidden))
+    scale = math.sqrt(_SHARPNESS * layout.heads * math.sqrt(layout.wide_size) / layout.wide) / _QUIET
+    free, shared = layout.free[None], layout.shared[:, None]
+    attention.query.weight[shared, free] = scale * turn @ query_map.T @ directions.T
+    attention.key.weight[shared, free] = scale * turn @ directions.T
+    unit = math.sqrt(math.sqrt(layout.wide_size))
+    marked = _QUIET * _INNER / math.sqrt(1 + _INNER**2 / layout.wide)  # what the LayerNorm between leaves of it
+    for head in range(layout.heads):
+        dimensions, sign = layout.dimensions(head), 1 if head % 2 else -1
+        attention.query.weight[list(dimensions)] *= sign
+        attention.query.bias[dimensions.stop] = unit
+        attention.key.weight[dimensions.stop, layout.inner] = -unit * _ALONE / marked
+        # 1 for the query and 0 for the document; a query's mark is the same whatever the document is.
+        attention.value.weight[dimensions.start, layout.query] = 1 / (_QUIET * MARK)
+        output.dense.weight[layout.score, dimensions.start] = -2 * _QUIET * sign
+    _plain(output.LayerNorm)
+    _plain(layer.output.LayerNorm, _LOUDNESS)
+    layer.output.LayerNorm.weight[layout.score] = 1
 
 
-def _axes(hidden: int, axis: int, compared: int) -> tuple[Tensor, Tensor]:
-    """The axes that hold the query's and the document's average, each of shape (compared,)."""
-    free = torch.tensor([number for number in range(hidden) if number != axis])
-    return free[:compared], free[compared : 2 * compared]
-
-
-def _projection(embeddings: Tensor, axis: int, compared: int) -> Tensor:
-    """Project unit vectors onto their principal components, scaled to mean square 1; shape (compared, hidden).
-
-    The components are randomly rotated so that all coordinates have the same scale, as the feed-forward block needs.
-    """
-    embeddings = embeddings.double()
-    components = torch.linalg.eigh(embeddings.T @ embeddings)[1][:, -compared:].T
-    generator = torch.Generator().manual_seed(0)
-    turn: Tensor = torch.linalg.qr(torch.randn(compared, compared, dtype=torch.double, generator=generator))[0]
-    projection: Tensor = turn @ components
-    projection[:, axis] = 0
-    projection /= (embeddings @ projection.T).pow(2).mean().sqrt()
-    return projection.float()
-
-
-def _attend_to_segments(attention: Any, axis: int, cls_direction: Tensor, evenness: Evenness) -> None:
-    """Make all tokens attend alike: half the heads to the query, half to the document, none to [CLS]."""
-    size, heads = attention.attention_head_size, attention.num_attention_heads
-    attention.query.weight.zero_()
-    attention.query.bias.zero_()
-    for head in range(heads):
-        sign, logits = (-1, evenness.query) if head < heads // 2 else (1, evenness.document)
-        unit, row = preference(logits, size), head * size
-        attention.query.bias[row] = unit
-        attention.key.weight[row] = -unit * cls_direction
-        attention.key.weight[row, axis] = sign * unit
-
-
-def _multiply(layer: Any, axis: int, query_axes: Tensor, document_axes: Tensor) -> None:
-    inner, outer = layer.intermediate.dense, layer.output.dense
-    inner.bias.zero_()
-    outer.weight.zero_()
-    outer.bias.zero_()
-    for number, (query_sign, document_sign) in enumerate(_SIGNS):
-        units = _UNITS * torch.arange(len(query_axes)) + number
-        inner.weight[units] = 0
-        inner.weight[units, query_axes] = query_sign
-        inner.weight[units, document_axes] = document_sign
-        outer.weight[axis, units] = query_sign * document_sign
-
-
-def fit_logits(
-    model: Any, axis: int, entering: tuple[Tensor, Tensor], cosines: Tensor, groups: Tensor, scale: float
-) -> float:
-    """Scale the comparison and the head so that a logit is about `scale` times the cosine minus the mean cosine.
+def fit_logits(model: Any, layout: Layout, pooled: Tensor, cosines: Tensor, groups: Tensor, scale: float) -> float:
+    """Scale the head of a model so that a logit is about `scale` times the cosine minus the mean cosine.
 
     Args:
-        model: a model written by `add_comparison`.
-        axis: the segment axis.
-        entering: inputs of the last layer for query–document pairs: hidden states and attention mask.
+        model: a `BertForSequenceClassification` whose pooler is written by `read_score`.
+        layout: of the model.
+        pooled: what its pooler makes of query–document pairs, shape (pairs, wide).
         cosines: bi-encoder cosines, shape (pairs,).
         groups: number of each pair's query, from 0, shape (pairs,).
         scale: logit units per unit of cosine.
@@ -141,25 +105,36 @@ def fit_logits(
     Returns:
         The correlation of the logits with the cosines within a query, which is what ranks its documents.
     """
-    layer, pooler, classifier = model.bert.encoder.layer[-1], model.bert.pooler, model.classifier
-    outer = layer.output.dense
-    sums: list[Tensor] = []
-    hook = outer.register_forward_hook(lambda _, inputs, output: sums.append(output[:, 0, axis]))
-    try:
-        layer(*entering)
-    finally:
-        hook.remove()
-    wanted = _within(cosines, groups)
-    slope = _AMPLITUDE * wanted.std() / _within(sums[0], groups).std()
-    outer.weight[axis] *= slope
-    outer.bias[axis] = -sums[0].mean() * slope
-    pooler.dense.bias.zero_()
-    pooler.dense.weight[0] = 0
-    pooler.dense.weight[0, axis] = _LINEAR * _LOUDNESS  # the last LayerNorm roughly divides by the loudness
+    wanted, found = _within(cosines, groups), _within(pooled[:, layout.score], groups)
+    classifier = model.classifier
+    classifier.weight[0, layout.score] = scale * (wanted @ found) / (found @ found)
     classifier.bias.zero_()
-    classifier.weight[0, 0] = scale / (_LINEAR * _AMPLITUDE)
-    logits = classifier(pooler(layer(*entering)))[:, 0]
+    logits = classifier(pooled)[:, 0]
+    classifier.bias[0] = -logits.mean()
     return float(torch.corrcoef(torch.stack([_within(logits, groups), wanted]))[0, 1])
+
+
+def read_score(model: Any, layout: Layout) -> None:
+    """Let the pooler of a `BertForSequenceClassification` read the comparison, in place."""
+    pooler = model.bert.pooler.dense
+    pooler.bias.zero_()
+    pooler.weight[layout.score] = 0
+    pooler.weight[layout.score, layout.score] = _LINEAR
+
+
+def _plain(norm: Any, scale: float = 1.0) -> None:
+    norm.weight.fill_(scale)
+    norm.bias.zero_()
+
+
+def _random(rows: int, columns: int) -> Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
+
+
+def _right_angles(columns: Tensor) -> Tensor:
+    """Unit vectors at right angles that span what the columns span, in their order."""
+    found: Tensor = torch.linalg.qr(columns.double())[0]
+    return found.float()
 
 
 def _within(values: Tensor, groups: Tensor) -> Tensor:

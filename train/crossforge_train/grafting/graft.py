@@ -1,4 +1,4 @@
-"""`graft`: a bi-encoder's layers, one more on top, and a head: a cross-encoder that starts from the cosines.
+"""`graft`: a bi-encoder's layers, two more on top, and a head: a cross-encoder that starts from the cosines.
 
 A cross-encoder with a fresh head must relearn from a few thousand pairs what its base, as a bi-encoder, learned from
 millions. A graft starts with that knowledge, as an ordinary `BertForSequenceClassification` that every client loads.
@@ -19,15 +19,12 @@ from torch import Tensor
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.files import read_json
 from crossforge_train.grafting.calibration import observe
-from crossforge_train.grafting.comparison import Evenness, add_comparison, fit_logits
-from crossforge_train.grafting.segments import (
-    ADDED_UNITS,
-    keep_segments_apart,
-    least_important_axis,
-    load_with_added_units,
-)
+from crossforge_train.grafting.comparison import add_averages, add_comparison, fit_logits, read_score
+from crossforge_train.grafting.layout import Layout, layout_of, said
+from crossforge_train.grafting.segments import ADDED_UNITS, widen_layers
+from crossforge_train.grafting.tokens import joined
 
-_EVENNESS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # values to try; the best depends on how much longer the documents are
+ADDED_LAYERS = 2
 _OBSERVED = 128  # queries, and as many documents, whose activations are observed
 _BATCH = 64
 _SCALE = 20.0  # logit units per unit of cosine: the scale with which sentence-transformers trains bi-encoders
@@ -38,7 +35,8 @@ class Graft:
     """A cross-encoder to train.
 
     Attributes:
-        model: a `BertForSequenceClassification` with one label.
+        model: a `BertForSequenceClassification` with one label; its documents have a first token of their own, see
+            `tokens`.
         correlation: correlation of its logits with the bi-encoder's cosines within a query, over the pairs it was
             fitted to.
     """
@@ -62,7 +60,9 @@ def obstacle(bi_encoder: Path) -> str:
     kinds = [type(module).__name__ for module in modules]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         return f"it is made of {', '.join(kinds)}"
-    return "" if modules[1].pooling_mode == "mean" else f"it pools by {modules[1].pooling_mode}, not mean"
+    if modules[1].pooling_mode != "mean":
+        return f"it pools by {modules[1].pooling_mode}, not mean"
+    return "" if modules.tokenizer.mask_token else "its tokenizer has no mask token"
 
 
 @torch.no_grad()
@@ -83,60 +83,56 @@ def graft(
     """
     modules = _open(bi_encoder)
     encoder, tokenizer = modules[0].auto_model.float().eval(), modules.tokenizer
-    documents = _as_read(tokenizer, pairs, max_length)
+    pair_tokenizer = joined(tokenizer)
+    documents = _as_read(pair_tokenizer, pairs, max_length)
     queries = list(dict.fromkeys(query for query, _ in pairs))
-    activations = observe(encoder, tokenizer, [*queries[:_OBSERVED], *documents[:_OBSERVED]])
-    model = _one_layer_more(encoder)
-    axis = least_important_axis(encoder, activations)
-    keep_segments_apart(model.bert, axis, tokenizer.cls_token_id, encoder.config.num_hidden_layers, activations)
     averaging = _averaging(modules)
     query_vectors, document_vectors = (
         embed(texts, convert_to_tensor=True, show_progress_bar=False).float()
         for embed, texts in ((averaging.encode_query, queries), (averaging.encode_document, documents))
     )
-    entering = _entering_last_layer(model, tokenizer, pairs, max_length)
+    moving = torch.eye(len(query_vectors.T)) if query_map is None else torch.from_numpy(query_map)
+    layout = layout_of(encoder.config)
+    model = _wider(encoder, layout)
+    spreads = observe(encoder, tokenizer, [*queries[:_OBSERVED], *documents[:_OBSERVED]])
+    first_tokens = tokenizer.cls_token_id, tokenizer.mask_token_id
+    widen_layers(model.bert, encoder, layout, spreads, first_tokens)
+    averages, compares = model.bert.encoder.layer[-ADDED_LAYERS:]
+    directions = add_averages(averages, layout, torch.cat([query_vectors, document_vectors]))
+    add_comparison(compares, layout, directions, moving)
+    read_score(model, layout)
     numbers = {query: number for number, query in enumerate(queries)}
     groups = torch.tensor([numbers[query] for query, _ in pairs])
-    moving = torch.eye(len(query_vectors.T)) if query_map is None else torch.from_numpy(query_map)
     cosines = torch.cosine_similarity((query_vectors @ moving)[groups], document_vectors)
-
-    def compare(evenness: Evenness) -> float:
-        add_comparison(model, axis, query_vectors, document_vectors, moving, activations, evenness)
-        return fit_logits(model, axis, entering, cosines, groups, _SCALE)
-
-    alike = max((Evenness(each, each) for each in _EVENNESS), key=compare)
-    query = max((alike._replace(query=each) for each in _EVENNESS), key=compare)
-    return Graft(model, compare(max((query._replace(document=each) for each in _EVENNESS), key=compare)))
+    pooled = _pooled(model, pair_tokenizer, pairs, max_length)
+    return Graft(model, fit_logits(model, layout, pooled, cosines, groups, _SCALE))
 
 
-def _entering_last_layer(
-    model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int
-) -> tuple[Tensor, Tensor]:
-    """Inputs of the last layer, computed only once: hidden states (pairs, length, hidden) and attention mask."""
-    queries, documents = map(list, zip(*pairs, strict=True))
-    batch = tokenizer(queries, documents, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-    seen: list[Tensor] = []
-    hook = model.bert.encoder.layer[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
-        for start in range(0, len(pairs), _BATCH):
-            model(**{name: values[start : start + _BATCH] for name, values in batch.items()})
-    finally:
-        hook.remove()
-    # The layers' own masks are None in a batch without padding.
-    return torch.cat(seen), batch["attention_mask"][:, None, None].bool()
-
-
-def _one_layer_more(encoder: Any) -> Any:
-    """A one-label classifier with the layers of a `BertModel`, `ADDED_UNITS` wider, and a random layer after them."""
+def _wider(encoder: Any, layout: Layout) -> Any:
+    """A random one-label classifier of a `BertModel`'s kind, wider and with two layers more."""
     from transformers import BertConfig, BertForSequenceClassification
 
     kept = {key: value for key, value in encoder.config.to_dict().items() if key not in ("id2label", "label2id")}
-    config = BertConfig(**{**kept, "num_hidden_layers": encoder.config.num_hidden_layers + 1, "num_labels": 1})
-    config.intermediate_size += ADDED_UNITS
-    model = BertForSequenceClassification(config).eval()
+    sizes = {
+        "hidden_size": layout.wide,
+        "intermediate_size": encoder.config.intermediate_size + ADDED_UNITS,
+        "num_hidden_layers": encoder.config.num_hidden_layers + ADDED_LAYERS,
+    }
+    model = BertForSequenceClassification(BertConfig(**{**kept, **sizes, **said(layout), "num_labels": 1})).eval()
     shorten_last_layer(model)
-    load_with_added_units(model.bert, encoder)
     return model
+
+
+def _pooled(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
+    """What the pooler of a `BertForSequenceClassification` makes of pairs, shape (pairs, hidden)."""
+    found: list[Tensor] = []
+    for start in range(0, len(pairs), _BATCH):
+        queries, documents = map(list, zip(*pairs[start : start + _BATCH], strict=True))
+        batch = tokenizer(
+            queries, documents, padding=True, truncation="only_second", max_length=max_length, return_tensors="pt"
+        )
+        found.append(model.bert(**batch).pooler_output)
+    return torch.cat(found)
 
 
 def _as_read(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> list[str]:

@@ -5,17 +5,16 @@ They go into a folder that is the base model's in all else, so whatever reads a 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge.files import read_json, write_json, written_atomically
+from crossforge.files import write_json, written_atomically
 from crossforge.heads.modular import SETTINGS_FILE
-from crossforge.loading import pair_tokenizer, token_limit, uses_segments
+from crossforge.loading import pair_tokenizer, token_limit
 from crossforge.package_files import read_optional_json
 from crossforge.prompts import Prompts, with_prompts
 from crossforge.templates import TEMPLATE_FILE, read_template, write_template
-from crossforge.tokenization import read_tokenizer
+from crossforge_train.models.tokenizer_files import rewrite_tokenizer
 
 _NAME = "instruction"  # among the prompts of sentence-transformers
 
@@ -45,7 +44,7 @@ def with_texts(base: Path, folder: Path, instruction: str | None, prompts: Promp
             if instruction is not None:
                 _write_instruction(beside, instruction)
             if prompts:
-                _write_prompts(base, beside, prompts)
+                rewrite_tokenizer(base, beside, lambda tokenizer: with_prompts(tokenizer, prompts))
     return folder
 
 
@@ -59,33 +58,8 @@ def _write_instruction(folder: Path, instruction: str) -> None:
     """As sentence-transformers' default prompt, which it and `Decoder` put into the template; and as the runtime's."""
     settings = read_optional_json(folder / SETTINGS_FILE)
     prompts = {**(settings.get("prompts") or {}), _NAME: instruction.strip()}
-    _replace(folder / SETTINGS_FILE)
+    (folder / SETTINGS_FILE).unlink(missing_ok=True)  # a link to the base model's
     write_json(folder / SETTINGS_FILE, {**settings, "prompts": prompts, "default_prompt_name": _NAME})
     if template := read_template(folder):
-        _replace(folder / TEMPLATE_FILE)
+        (folder / TEMPLATE_FILE).unlink(missing_ok=True)
         write_template(folder, template.with_instruction(instruction))
-
-
-def _write_prompts(base: Path, folder: Path, prompts: Prompts) -> None:
-    from transformers import AutoTokenizer
-
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        _replace(folder / name)
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    tokenizer.save_pretrained(folder)
-    made = with_prompts(read_tokenizer(folder / "tokenizer.json"), prompts)
-    state = {**json.loads(made.to_str()), "truncation": None, "padding": None}
-    (folder / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
-    settings = read_json(folder / "tokenizer_config.json")
-    # transformers' own class for the architecture would build its template anew, without the prompts.
-    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    segments = ["token_type_ids"] if uses_segments(base) else []
-    settings["model_input_names"] = ["input_ids", *segments, "attention_mask"]
-    if (state.get("pre_tokenizer") or {}).get("add_prefix_space") is not None:
-        settings["add_prefix_space"] = state["pre_tokenizer"]["add_prefix_space"]
-    write_json(folder / "tokenizer_config.json", settings)
-
-
-def _replace(link: Path) -> None:
-    """Make room for a file where there is a link to the base model's."""
-    link.unlink(missing_ok=True)

@@ -130,7 +130,7 @@ def finetune(context: Context, base_model: Path, mined: MinedFolder, if_constant
         _require_ranking(history, if_constant)
         if work.training.merge and work.start.head != "fresh":
             history = _merged(context, work, history)
-        _save(context, work.model.model, base_model, work.training)
+        _save(context, work.model.model, work.start.folder, work.training)
         written.save_history(history)
         for left in asdict(written.working_files).values():
             remove(left)
@@ -175,13 +175,13 @@ def _merged(context: Context, work: Work, history: History) -> History:
     return history.with_merged(share, measured[share])
 
 
-def _save(context: Context, model: Any, base_model: Path, training: PickedTraining) -> None:
+def _save(context: Context, model: Any, start: Path, training: PickedTraining) -> None:
     from crossforge_train.models.export import export_onnx, save_checkpoint
 
     folder = FinetunedFolder(context.folder).model
     remove(folder)
     with context.reporter.bar("exporting to ONNX", 1) as advance:
-        save_checkpoint(model, base_model, folder, training.max_length, training.long_documents)
+        save_checkpoint(model, start, folder, training.max_length, training.long_documents)
         export_onnx(model, folder)
         advance()
 

@@ -114,7 +114,7 @@ def _check(layers: int, config: Config) -> None:
     depth = _depth(config.base_model)
     if depth > layers:
         return
-    depth += _gets_one_more(config)
+    depth += _added(config)
     if depth <= layers:
         raise InputError(
             f"package.layers: {layers} is not below the {depth} layers that {config.base_model} is trained with"
@@ -141,12 +141,13 @@ def _depth(base_model: str) -> int:
         ) from error
 
 
-def _gets_one_more(config: Config) -> bool:
-    """Whether training may start from a bi-encoder's cosines, which one more layer compares."""
-    from crossforge_train.grafting.graft import obstacle
+def _added(config: Config) -> int:
+    """How many layers training may add: those that compare, where it starts from a bi-encoder's cosines."""
+    from crossforge_train.grafting.graft import ADDED_LAYERS, obstacle
 
     folder = find_base_model(config.base_model)
-    return config.training.start != "fresh_head" and is_bi_encoder(folder) and not obstacle(folder)
+    grafts = config.training.start != "fresh_head" and is_bi_encoder(folder) and not obstacle(folder)
+    return ADDED_LAYERS if grafts else 0
 
 
 def _nothing_more(config: Config) -> Mapping[str, Any]:

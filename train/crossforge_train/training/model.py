@@ -13,6 +13,7 @@ from crossforge.errors import InputError
 from crossforge.heads.choice import named_head, scoring_head
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import TrainingConfig
+from crossforge_train.grafting.held import hold_marks
 from crossforge_train.models.layers import transformer_layers
 from crossforge_train.training.lora import add_adapters
 from crossforge_train.training.scoring import scoring_cross_encoder
@@ -29,6 +30,7 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     model = (
         _classifier(base_model, config) if native else scoring_cross_encoder(scoring_head(base_model).load(base_model))
     )
+    hold_marks(model.model)
     _set_dropout(model, config.dropout)
     shorten_last_layer(model.model)
     if isinstance(config.lora, LoraConfig):  # what is picked by now

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from datasets import Dataset
 from sentence_transformers import CrossEncoder
@@ -86,7 +87,7 @@ def prepare(task: TrainingTask) -> Work:
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
     by_people, dev_queries = mostly_judged_by_people(collection, dev), len(collection.qrels(dev))
-    reader = partial(_pipeline, task, model, max_length, bf16)
+    reader = partial(_pipeline, task, start.folder, model, max_length, bf16)
 
     def evaluator_of(read: LongDocuments) -> DevEvaluator:
         return DevEvaluator(reader(read), _dev_set(task, MEASURED_QUERIES, MEASURED_DEPTH), reporter)
@@ -125,11 +126,16 @@ def _require_readable(tokenizer: PairTokenizer, splits: Mapping[str, Mapping[str
 
 
 def _pipeline(
-    task: TrainingTask, model: CrossEncoder, max_length: int, bf16: bool, long_documents: LongDocuments
+    task: TrainingTask,
+    start: Path,
+    model: CrossEncoder,
+    max_length: int,
+    bf16: bool,
+    long_documents: LongDocuments,
 ) -> RetrieveAndRerank:
     """The pipeline that an app would run, around the model in training."""
     parts = Parts(
-        pair_tokenizer(task.base_model, max_length),
+        pair_tokenizer(start, max_length),
         TorchBackend(model.model, autocast=bf16),
         Manifest(task.config.base_model, max_length, long_documents=long_documents),
     )

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import set_seed
 
@@ -32,7 +33,7 @@ class StartingModel:
     """A model to train.
 
     Attributes:
-        folder: folder of the model.
+        folder: folder of the model, with the tokenizer that it is trained with.
         head: whether the head is fresh, grafted or already trained.
     """
 
@@ -86,6 +87,14 @@ def fitting_pairs(
     ]
 
 
+def save_graft(model: Any, bi_encoder: Path, folder: Path, max_length: int) -> None:
+    """Write a graft of a bi-encoder and the tokenizer that it is trained with; see `save_checkpoint`."""
+    from crossforge_train.grafting.tokens import write_joined
+
+    save_checkpoint(model, bi_encoder, folder, max_length)
+    write_joined(folder)
+
+
 def _as_it_is(base_model: Path) -> StartingModel:
     return StartingModel(base_model, "trained" if holds_reranker(base_model) else "fresh")
 
@@ -109,5 +118,5 @@ def _graft(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_length: int
         f"training starts from the bi-encoder: scores follow its cosines with a correlation of {found.correlation:.2f}"
     )
     with written_atomically(task.files.start) as beside:
-        save_checkpoint(found.model, bi_encoder, beside, max_length)
+        save_graft(found.model, bi_encoder, beside, max_length)
     return ""
