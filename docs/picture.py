@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 QUERY, SHOWN, PASSAGES = "LangSmith", 9, 2
 
 documents = read_documents(ROOT / "examples" / "langsmith.jsonl")
-search = RetrieveAndRerank(documents, fit_retriever(documents), Reranker(sys.argv[1]), passages=PASSAGES)
+search = RetrieveAndRerank(documents, fit_retriever(documents), Reranker(sys.argv[1]).alone(), passages=PASSAGES)
 display.console = Console(record=True, width=104, file=io.StringIO())
 display.show_side_by_side(search(QUERY, None), SHOWN, search.first_stage, {})
 svg = display.console.export_svg(title="make demo")
