@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from crossforge.files import read_json
 from crossforge.prompts import with_document_token
 from crossforge_train.models.tokenizer_files import rewrite_tokenizer
 
@@ -29,11 +30,5 @@ def joined(tokenizer: Any) -> Any:
 
 def write_joined(folder: Path) -> None:
     """Let the tokenizer of a graft's folder join pairs like that."""
-    rewrite_tokenizer(folder, folder, lambda made: with_document_token(made, _mask_token(folder)))
-
-
-def _mask_token(folder: Path) -> str:
-    from transformers import AutoTokenizer
-
-    token: str = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).mask_token
-    return token
+    mask_token = read_json(folder / "special_tokens_map.json")["mask_token"]
+    rewrite_tokenizer(folder, folder, lambda made: with_document_token(made, mask_token))
