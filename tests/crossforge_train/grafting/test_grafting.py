@@ -174,6 +174,43 @@ def test_marks_say_which_text_a_token_belongs_to(cross_encoder: torch.nn.Module,
             assert state[0, ~marked, axis].abs().max() < MARK / 10
 
 
+def with_outstanding(encoder: Path, folder: Path, token: str, layer: int, factor: float) -> Path:
+    """A copy of an encoder where a token stands out before the last LayerNorm of a layer."""
+    model = SentenceTransformer(str(encoder), device="cpu")
+    tokenizer, bert = model.tokenizer, model[0].auto_model
+    block = bert.encoder.layer[layer]
+    seen: list[Tensor] = []
+    hook = block.intermediate.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    batch = tokenizer(f"bread {token}", return_tensors="pt")
+    with torch.no_grad():
+        bert(**batch)
+        hook.remove()
+        state = seen[0][0, batch["input_ids"][0].tolist().index(tokenizer.convert_tokens_to_ids(token))]
+        block.intermediate.dense.weight[0] = 4 * state / state.dot(state)
+        block.intermediate.dense.bias[0] = -2
+        written = torch.randn(len(state), generator=torch.Generator().manual_seed(1))
+        block.output.dense.weight[:, 0] = factor * (written - written.mean())
+    model.save(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(("token", "layer", "factor"), [("[CLS]", 0, 8.0), ("oven", 1, 3.0)])
+def test_marks_outlast_tokens_that_stand_out(
+    encoder: Path, pairs: Pairs, tmp_path: Path, token: str, layer: int, factor: float
+) -> None:
+    other = with_outstanding(encoder, tmp_path / "other", token, layer, factor)
+    layout = layout_of(AutoConfig.from_pretrained(other))
+    batch = encoded(other, [("bread oven", "pawn oven bishop")])
+    with torch.no_grad():
+        states = graft(other, pairs, LENGTH).model(**batch, output_hidden_states=True).hidden_states
+    of_document = batch["token_type_ids"][0]
+    first = [0, int(of_document.argmax())]
+    after_first_layer, averages = states[1][0], states[-2][0]
+    assert after_first_layer[first, [layout.query, layout.document]].min() > MARK / 2
+    inner = [place for place in range(len(of_document)) if place not in first]
+    assert averages[inner, layout.inner].min() > 0.9 * averages[inner, layout.inner].median()
+
+
 def test_a_text_is_read_as_if_it_were_alone(cross_encoder: torch.nn.Module, encoder: Path) -> None:
     """Up to the document's positions, which come after the query's: the query's states are the bi-encoder's."""
     bi_encoder = AutoModel.from_pretrained(encoder)
@@ -281,7 +318,7 @@ def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
 def test_a_graft_is_made_once_and_alike(
     tmp_path: Path, tiny_encoder: Path, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "_FAITHFUL", 0.2)
+    monkeypatch.setattr(start, "_FAITHFUL", -1)  # random weights, and too few axes to tell marks apart by
     first, again = tmp_path / "first", tmp_path / "again"
     made = begin(first, tiny_encoder, "auto", pairs, Recorder())
     twin = begin(again, tiny_encoder, "bi_encoder", pairs, Recorder())

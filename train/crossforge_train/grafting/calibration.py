@@ -14,15 +14,17 @@ Spreads = Mapping[str, "Spread"]
 
 
 class Spread(NamedTuple):
-    """Statistics of the vectors that enter a LayerNorm, over all tokens but [CLS].
+    """Statistics of the vectors that enter a LayerNorm, over all tokens but [CLS] unless said otherwise.
 
     Attributes:
         deviation: the median of the standard deviations within each vector.
         offset: the mean of the vectors' means, each in units of its standard deviation.
+        first: the standard deviation of [CLS], in units of `deviation`; texts hardly differ in it.
     """
 
     deviation: float
     offset: float
+    first: float
 
 
 def embeddings_norm() -> str:
@@ -55,10 +57,12 @@ def observe(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Spreads:
     finally:
         for hook in hooks:
             hook.remove()
-    counted = batch["attention_mask"].bool() & (batch["input_ids"] != tokenizer.cls_token_id)
-    return {name: _spread(entering[counted]) for name, entering in seen.items()}
+    first = batch["input_ids"] == tokenizer.cls_token_id
+    others = batch["attention_mask"].bool() & ~first
+    return {name: _spread(entering[others], entering[first]) for name, entering in seen.items()}
 
 
-def _spread(vectors: Tensor) -> Spread:
+def _spread(vectors: Tensor, first: Tensor) -> Spread:
     deviations = vectors.std(1)
-    return Spread(float(deviations.median()), float((vectors.mean(1) / deviations).mean()))
+    typical = float(deviations.median())
+    return Spread(typical, float((vectors.mean(1) / deviations).mean()), float(first.std(1).median()) / typical)

@@ -24,7 +24,6 @@ _SHARPNESS = 2 / 3  # attention logits of a head for a cosine of 1; larger ones 
 _ALONE = 14.0  # attention logits that the comparison loses for all but the first tokens
 # What marks the others of them in the comparison. As it is large, the rounding of a 0 there does not count.
 _INNER = 40.0
-_STEEP = 6.0  # marks are large before the averages, so they can be told from 0 with little precision
 # Training moves all weights by about as much, however small they are. So what they read is made small, and they are
 # large, where little may change at once: in the products that compare, and in the pooler.
 _QUIET = 0.1  # scale of the averages
@@ -54,7 +53,7 @@ def add_averages(layer: Any, layout: Layout, vectors: Tensor) -> Tensor:
     output.dense.weight[layout.free[:, None], numbers] = math.sqrt(_LEAD) * directions
     _plain(output.LayerNorm)
     output.LayerNorm.weight[list(layout.marks)] = _LEAD * float(vectors.norm(dim=1).mean()) / math.sqrt(layout.wide)
-    renew_marks(layer, {layout.query: MARK, layout.document: MARK, layout.inner: _INNER}, _STEEP)
+    renew_marks(layer, layout, _INNER)
     _plain(layer.output.LayerNorm, _QUIET)
     return directions
 

@@ -10,20 +10,26 @@ large, but 0 as nearly 0. So all that hangs on a mark's size is how strictly the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from crossforge_train.grafting.calibration import Spread, Spreads, attention_norm, embeddings_norm, layer_norm
 from crossforge_train.grafting.layout import Layout
 
+Block = tuple[nn.Linear, nn.Linear]  # of a feed-forward block
+
 MARK = 2.0  # a mark's typical value; larger ones stand out more, and change the deviations more
-ADDED_UNITS = 16  # of each feed-forward block, of which marks use twelve; matrices like multiples of 16
+ADDED_UNITS = 16  # of each feed-forward block, which the marks use; matrices like multiples of 16
 # Attention logits that a text's tokens lose for the other text's. The document is longer, so a query leaves it out more
 # strictly; a document's tokens can learn to attend to the query.
 _QUERY_EXCLUDES, _DOCUMENT_EXCLUDES = 12.0, 8.0
-# A mark is there where it exceeds about `_SHUT` / `_STEEP`; [CLS], which stands out, keeps less of it than others.
-_STEEP, _SHUT = 25.0, 3.0
+# A mark is there where it exceeds `_SHUT` / `_STEEP`, and whole above .28: those of tokens that stand out are as small
+# as .3. GELU dips below 0, most of all at −.75, so what is shut is far below, or the noise of a 0 would come through.
+# Steeper ones cost precision in bf16.
+_STEEP, _SHUT = 25.0, 5.0
 _OPEN = 2.0  # GELU(x) is x from here on
 # The word vector of a document's first token is as many times that of [CLS] at position 0. So the position where it
 # is does not matter: a LayerNorm follows.
@@ -54,8 +60,9 @@ def widen_layers(model: Any, encoder: Any, layout: Layout, spreads: Spreads, fir
         )
         _widen(layer.intermediate.dense, old.intermediate.dense)
         _widen(layer.output.dense, old.output.dense)
-        renew_marks(layer, dict.fromkeys(layout.marks, MARK), _STEEP)
-        _widen_norm(layer.output.LayerNorm, old.output.LayerNorm, layout, spreads[layer_norm(number)])
+        spread = spreads[layer_norm(number)]
+        renew_marks(layer, layout, first=spread.first)
+        _widen_norm(layer.output.LayerNorm, old.output.LayerNorm, layout, spread)
 
 
 def exclude(attention: Any, layout: Layout, query: float, document: float) -> None:
@@ -71,28 +78,53 @@ def exclude(attention: Any, layout: Layout, query: float, document: float) -> No
             attention.key.weight[row, other] = unit
 
 
-def renew_marks(layer: Any, marks: dict[int, float], steep: float) -> None:
+def renew_marks(layer: Any, layout: Layout, inner: float = MARK, first: float = 1.0) -> None:
     """Make the last `ADDED_UNITS` of a feed-forward block replace each mark by a fixed value, and leave 0 as it is.
 
     Args:
         layer: a layer of a wide `BertModel`.
-        marks: axis -> the value that its mark gets.
-        steep: a mark is there where it is above about 3 / `steep`; a larger value costs precision in bf16.
+        layout: of the model.
+        inner: the value of the mark `inner`; that of the others is `MARK`.
+        first: the others' value at the first token of each text, in units of `MARK`: as much more as that token stands
+            out before the LayerNorm that follows.
     """
-    inner, outer = layer.intermediate.dense, layer.output.dense
-    unit = len(inner.bias) - ADDED_UNITS
-    inner.weight[unit:], inner.bias[unit:], outer.weight[:, unit:] = 0, 0, 0
-    for axis, value in marks.items():
-        # gelu(z) − gelu(−z) = z takes the old value away. The other two units are both shut where it is 0, and else
-        # both open, so that their difference is the same wherever there is a mark.
-        for reads, bias, writes in (
-            (1.0, 0.0, -1.0),
-            (-1.0, 0.0, 1.0),
-            (steep, -_SHUT, value / _OPEN),
-            (steep, -_SHUT - _OPEN, -value / _OPEN),
-        ):
-            inner.weight[unit, axis], inner.bias[unit], outer.weight[axis, unit] = reads, bias, writes
-            unit += 1
+    block = reading, writing = layer.intermediate.dense, layer.output.dense
+    unit = len(reading.bias) - ADDED_UNITS
+    reading.weight[unit:], reading.bias[unit:], writing.weight[:, unit:] = 0, 0, 0
+    for axis, value in ((layout.query, MARK), (layout.document, MARK), (layout.inner, inner)):
+        # gelu(z) − gelu(−z) = z takes the old value away.
+        _write_unit(block, unit, axis, {axis: 1.0}, 0.0, -1.0)
+        _write_unit(block, unit + 1, axis, {axis: -1.0}, 0.0, 1.0)
+        _write_step(block, unit + 2, axis, {axis: _STEEP}, value)
+        unit += 4
+    for axis in (layout.query, layout.document):
+        _write_step(block, unit, axis, {axis: _STEEP, layout.inner: -_STEEP}, (first - 1) * MARK)
+        unit += 2
+
+
+def _write_step(block: Block, unit: int, axis: int, reads: Mapping[int, float], value: float) -> None:
+    """Let two units add a value to an axis where what they read is large, and nothing where it is 0 or less.
+
+    Both are shut there, and else both open, so that their difference is the same wherever there is a mark.
+    """
+    _write_unit(block, unit, axis, reads, -_SHUT, value / _OPEN)
+    _write_unit(block, unit + 1, axis, reads, -_SHUT - _OPEN, -value / _OPEN)
+
+
+def _write_unit(block: Block, unit: int, axis: int, reads: Mapping[int, float], bias: float, factor: float) -> None:
+    """Let a unit add gelu(the sum of the axes that it reads, by their weights, and a bias), times a factor, to an axis.
+
+    Args:
+        block: the two linear layers, where the unit's weights are 0.
+        unit: its number.
+        axis: to add to.
+        reads: axis -> weight.
+        bias: of the unit.
+        factor: of what it adds.
+    """
+    inner, outer = block
+    inner.weight[unit, list(reads)] = torch.tensor(list(reads.values()))
+    inner.bias[unit], outer.weight[axis, unit] = bias, factor
 
 
 def clear(*blocks: nn.Linear) -> None:
@@ -125,7 +157,7 @@ def _widen_embeddings(
     words[of_query, layout.query] = deviation - typical
     words[of_document, layout.document] = _LOUD * deviation
     words[[of_query, of_document], layout.inner] = 0
-    _widen_norm(embeddings.LayerNorm, old.LayerNorm, layout, Spread(1 / layout.shrinkage, spread.offset), MARK)
+    _widen_norm(embeddings.LayerNorm, old.LayerNorm, layout, Spread(1 / layout.shrinkage, spread.offset, 1.0), MARK)
 
 
 def _widen(
