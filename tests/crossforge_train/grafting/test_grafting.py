@@ -318,7 +318,7 @@ def test_a_start_that_does_not_follow_the_cosines_is_not_taken(
 def test_a_graft_is_made_once_and_alike(
     tmp_path: Path, tiny_encoder: Path, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "_FAITHFUL", -1)  # random weights, and too few axes to tell marks apart by
+    monkeypatch.setattr(start, "_FAITHFUL", 0.2)
     first, again = tmp_path / "first", tmp_path / "again"
     made = begin(first, tiny_encoder, "auto", pairs, Recorder())
     twin = begin(again, tiny_encoder, "bi_encoder", pairs, Recorder())

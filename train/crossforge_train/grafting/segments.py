@@ -3,8 +3,8 @@
 The graft is a little wider than the bi-encoder. Its added axes mark which text a token belongs to, and the added
 dimensions of its attention heads keep tokens from attending to the other text. Its other weights are the bi-encoder's.
 
-A LayerNorm divides each token by its own deviation, so that a mark comes out anywhere from a half to three times as
-large, but 0 as nearly 0. So all that hangs on a mark's size is how strictly the other text is left out.
+A LayerNorm divides each token by its own deviation, so that a mark comes out anywhere from a sixth of its value to
+somewhat more, but 0 as nearly 0. So all that hangs on a mark's size is how strictly the other text is left out.
 """
 
 from __future__ import annotations
