@@ -70,6 +70,6 @@ def test_backends_keep_to_it(
     limits = {
         "onnx": lambda: found._session.get_session_options().intra_op_num_threads,
         "torch": torch.get_num_threads,
-        "openvino": lambda: found._model.get_property("INFERENCE_NUM_THREADS"),
+        "openvino": lambda: found._session.model.get_property("INFERENCE_NUM_THREADS"),
     }
     assert limits[backend]() == 1

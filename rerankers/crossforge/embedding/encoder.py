@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from crossforge.batching import token_budget_batches
 from crossforge.errors import PackageError
 from crossforge.files import write_json
 from crossforge.onnx_sessions import open_session
+from crossforge.openvino_sessions import OpenVinoSession
 from crossforge.package_files import read_package_json, require_package_file
 from crossforge.tokenization import TextTokenizer
 
@@ -30,6 +31,8 @@ Role = Literal["query", "document"]
 Vectors = NDArray[np.float32]
 # Called with the number of texts embedded since the last call.
 Progress = Callable[[int], None]
+# The unit vectors of a padded batch, by the names of the model's inputs.
+Compute = Callable[[Mapping[str, NDArray[np.int64]]], Vectors]
 
 
 class Embedder(Protocol):
@@ -81,18 +84,20 @@ class Encoder:
 
     Args:
         folder: holds `encoder.json`, `tokenizer.json`, `onnx/model.onnx` and, if queries are moved, `query_map.npy`.
+        bf16: compute in half precision with OpenVINO: more than twice as fast on a CPU made for it, and cosines differ
+            by some thousandths at most. Otherwise ONNX Runtime computes in fp32.
 
     Raises:
-        PackageError: the folder is no encoder, or its model cannot be loaded.
+        PackageError: the folder is no encoder, its model cannot be loaded, or bf16 cannot be had here.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, bf16: bool = False) -> None:
         self.folder = folder
         self.settings = read_settings(folder)
         self._tokenizer = TextTokenizer(folder / _TOKENIZER_FILE, self.settings.max_length, pad_id=self.settings.pad_id)
         self.query_map = _read_map(folder / _MAP_FILE, self.dimension) if self.settings.query_map else None
         require_package_file(folder / MODEL_FILE)
-        self._session = open_session(folder / MODEL_FILE)
+        self._compute = _in_bf16(folder / MODEL_FILE) if bf16 else _in_fp32(folder / MODEL_FILE)
 
     @property
     def dimension(self) -> int:
@@ -106,8 +111,7 @@ class Encoder:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for batch in token_budget_batches([len(ids) for ids in encoded]):
             arrays = self._tokenizer.pad([encoded[position] for position in batch])
-            given = {name: arrays[name] for name in self.settings.inputs}
-            (vectors[batch],) = self._session.run([OUTPUT], given)
+            vectors[batch] = self._compute({name: arrays[name] for name in self.settings.inputs})
             if progress:
                 progress(len(batch))
         return vectors if role == "document" or self.query_map is None else moved(vectors, self.query_map)
@@ -127,6 +131,20 @@ class Encoder:
         if self.query_map is not None:
             np.save(folder / _MAP_FILE, self.query_map, allow_pickle=False)
         write_settings(folder, self.settings)
+
+
+def _in_fp32(path: Path) -> Compute:
+    session = open_session(path)
+
+    def compute(batch: Mapping[str, NDArray[np.int64]]) -> Vectors:
+        (found,) = session.run([OUTPUT], dict(batch))
+        return np.asarray(found, dtype=np.float32)
+
+    return compute
+
+
+def _in_bf16(path: Path) -> Compute:
+    return OpenVinoSession(path, bf16=True).output
 
 
 def moved(queries: Vectors, query_map: Vectors) -> Vectors:

@@ -32,6 +32,17 @@ def test_vectors_are_those_of_sentence_transformers_whatever_the_lengths(tiny_en
     assert Encoder(tiny_onnx).embed([], "query").shape == (0, 32)
 
 
+def test_vectors_in_bf16_are_near(tiny_onnx: Path) -> None:
+    try:
+        near = Encoder(tiny_onnx, bf16=True)
+    except PackageError as error:
+        assert "native bf16" in str(error)
+        pytest.skip("this CPU has no native bf16")
+    cosines = np.sum(near.embed(TEXTS, "document") * Encoder(tiny_onnx).embed(TEXTS, "document"), axis=1)
+    assert cosines.min() > 0.999
+    assert cosines.min() < 1 - 1e-6  # 1 would be fp32 under another name
+
+
 def test_prompts_further_modules_and_a_shorter_length_are_part_of_the_export(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:

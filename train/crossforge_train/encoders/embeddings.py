@@ -16,6 +16,7 @@ import numpy as np
 from crossforge.documents import Document
 from crossforge.embedding.encoder import Embedder, Encoder, Progress, Role, Vectors, is_encoder, read_settings
 from crossforge.embedding.store import EmbeddingStore
+from crossforge.errors import PackageError
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
@@ -163,6 +164,12 @@ def _duration(work: Callable[[], object]) -> float:
 
 
 def _embedder(encoder: Path, model: Path) -> Embedder:
+    """What embeds fastest here: a GPU, else a CPU in bf16 if it has that, else in fp32."""
     import torch
 
-    return GpuEmbedder(model, encoder) if torch.cuda.is_available() else Encoder(encoder)
+    if torch.cuda.is_available():
+        return GpuEmbedder(model, encoder)
+    try:
+        return Encoder(encoder, bf16=True)
+    except PackageError:  # no OpenVINO, or no native bf16
+        return Encoder(encoder)
