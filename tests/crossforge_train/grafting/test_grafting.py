@@ -119,6 +119,20 @@ def test_scores_of_new_pairs_follow_the_cosines(encoder: Path, pairs: Pairs) -> 
     assert correlation(wanted, logits(model, encoder, pairs[half:])) > 0.95
 
 
+def test_scores_follow_the_cosines_of_first_tokens(encoder: Path, pairs: Pairs, tmp_path: Path) -> None:
+    transformer = Transformer(str(encoder), max_seq_length=64)
+    pooling = Pooling(transformer.get_embedding_dimension(), "cls")
+    SentenceTransformer(modules=[transformer, pooling], device="cpu").save(str(tmp_path / "cls"))
+    half = len(pairs) // 2
+    torch.manual_seed(0)
+    found = logits(graft(tmp_path / "cls", pairs[:half], LENGTH).model, encoder, pairs[half:])
+    of_firsts, averages = (
+        torch.cosine_similarity(*cosines(folder, pairs[half:])) for folder in (tmp_path / "cls", encoder)
+    )
+    assert correlation(of_firsts, found) > 0.95
+    assert correlation(of_firsts, averages) < 0.9  # else it could be either
+
+
 def test_scores_follow_the_cosines_of_moved_queries(encoder: Path, pairs: Pairs) -> None:
     queries, documents = cosines(encoder, pairs)
     query_map = torch.linalg.qr(torch.randn(384, 384, generator=torch.Generator().manual_seed(0)))[0]
@@ -275,7 +289,8 @@ def test_other_architectures_are_told_apart(
 
 def test_other_poolings_are_told_apart(tmp_path: Path, tiny_encoder: Path) -> None:
     assert obstacle(tiny_encoder) == ""
-    assert obstacle(bi_encoder_with(tmp_path / "cls", tiny_encoder, "cls")) == "it pools by cls, not mean"
+    assert obstacle(bi_encoder_with(tmp_path / "cls", tiny_encoder, "cls")) == ""
+    assert obstacle(bi_encoder_with(tmp_path / "max", tiny_encoder, "max")) == "it pools by max, not mean or cls"
 
 
 def test_a_tokenizer_without_a_mask_token_is_told_apart(tmp_path: Path, tiny_encoder: Path) -> None:

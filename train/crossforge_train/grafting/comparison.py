@@ -1,10 +1,11 @@
-"""The two layers and the head that a graft adds: the first averages each text, the second compares the averages.
+"""The two layers and the head that a graft adds: the first pools each text, the second compares what it pooled.
 
-In the first, every token attends evenly to its own text, as mean pooling does, and the LayerNorm scales the averages to
-one length. In the second, the first token of all attends to itself and to the document's first token, and to nothing
-else. An attention logit is a product of two vectors, and the share of attention is nearly linear in it. So the shares
-that all heads give to the document add up to the cosine. In every other head the product has the other sign, and the
-difference of both kinds is taken: what all logits have in common, rounding among it, falls out.
+In the first, every token attends to its own text: evenly, as mean pooling does, or to its first token, as CLS pooling
+does. The LayerNorm scales the texts' vectors to one length. In the second, the first token of all attends to itself and
+to the document's first token, and to nothing else. An attention logit is a product of two vectors, and the share of
+attention is nearly linear in it. So the shares that all heads give to the document add up to the cosine. In every other
+head the product has the other sign, and the difference of both kinds is taken: what all logits have in common, rounding
+among it, falls out.
 """
 
 from __future__ import annotations
@@ -18,33 +19,37 @@ from torch import Tensor
 from crossforge_train.grafting.layout import Layout
 from crossforge_train.grafting.segments import MARK, clear, exclude, renew_marks
 
-_LEAD = 200.0  # scale of the averages relative to what the tokens held before
-_STRICT = 16.0  # attention logits that an average loses for the other text's tokens
+_LEAD = 200.0  # scale of the texts' vectors relative to what the tokens held before
+_STRICT = 16.0  # attention logits that pooling loses for the other text's tokens
+_FIRST_ALONE = 40.0  # attention logits that CLS pooling loses for all but the first tokens; marks are as small as .15
 _SHARPNESS = 2 / 3  # attention logits of a head for a cosine of 1; larger ones are less linear
 _ALONE = 14.0  # attention logits that the comparison loses for all but the first tokens
 # What marks the others of them in the comparison. As it is large, the rounding of a 0 there does not count.
 _INNER = 40.0
 # Training moves all weights by about as much, however small they are. So what they read is made small, and they are
 # large, where little may change at once: in the products that compare, and in the pooler.
-_QUIET = 0.1  # scale of the averages
+_QUIET = 0.1  # scale of the texts' vectors
 _LOUDNESS = 0.05  # scale of what the pooler reads besides the comparison
 _LINEAR = 0.25  # share of the comparison that the pooler reads, small enough for tanh to be nearly linear
 
 
-def add_averages(layer: Any, layout: Layout, vectors: Tensor) -> Tensor:
-    """Write the layer that averages, in place.
+def add_pooling(layer: Any, layout: Layout, vectors: Tensor, *, of_first: bool) -> Tensor:
+    """Write the layer that pools, in place.
 
     Args:
         layer: a random layer of a wide `BertModel`.
         layout: of the model.
-        vectors: averages to expect, shape (texts, hidden).
+        vectors: vectors to expect, shape (texts, hidden).
+        of_first: whether a text's vector is that of its first token, not the average of all.
 
     Returns:
-        The directions in which it writes the averages: unit vectors at right angles, shape (free, hidden).
+        The directions in which it writes the vectors: unit vectors at right angles, shape (free, hidden).
     """
     attention, output, hidden = layer.attention.self, layer.attention.output, layout.hidden
     clear(attention.query, attention.key, attention.value, output.dense, layer.output.dense)
     exclude(attention, layout, _STRICT, _STRICT)
+    if of_first:  # no other logits are in these dimensions
+        _exclude_inner(attention, layout, [layout.dimensions(head).start for head in range(layout.heads)], _FIRST_ALONE)
     # At right angles to the vector of ones, which the LayerNorm takes away.
     ones = torch.ones(len(layout.free), 1)
     directions = _right_angles(torch.cat([ones, _random(len(layout.free), hidden)], 1))[:, 1:]
@@ -64,7 +69,7 @@ def add_comparison(layer: Any, layout: Layout, directions: Tensor, query_map: Te
     Args:
         layer: a random layer of a wide `BertModel`.
         layout: of the model.
-        directions: in which the averages are, shape (free, hidden).
+        directions: in which the texts' vectors are, shape (free, hidden).
         query_map: what the queries are multiplied by before they are compared, shape (hidden, hidden).
     """
     attention, output, hidden = layer.attention.self, layer.attention.output, layout.hidden
@@ -75,19 +80,24 @@ def add_comparison(layer: Any, layout: Layout, directions: Tensor, query_map: Te
     free, shared = layout.free[None], layout.shared[:, None]
     attention.query.weight[shared, free] = scale * turn @ query_map.T @ directions.T
     attention.key.weight[shared, free] = scale * turn @ directions.T
-    unit = math.sqrt(math.sqrt(layout.wide_size))
     marked = _QUIET * _INNER / math.sqrt(1 + _INNER**2 / layout.wide)  # what the LayerNorm between leaves of it
+    _exclude_inner(attention, layout, [layout.excluding(head)[0] for head in range(layout.heads)], _ALONE, marked)
     for head in range(layout.heads):
         dimensions, sign = layout.dimensions(head), 1 if head % 2 else -1
         attention.query.weight[list(dimensions)] *= sign
-        attention.query.bias[dimensions.stop] = unit
-        attention.key.weight[dimensions.stop, layout.inner] = -unit * _ALONE / marked
         # 1 for the query and 0 for the document; a query's mark is the same whatever the document is.
         attention.value.weight[dimensions.start, layout.query] = 1 / (_QUIET * MARK)
         output.dense.weight[layout.score, dimensions.start] = -2 * _QUIET * sign
     _plain(output.LayerNorm)
     _plain(layer.output.LayerNorm, _LOUDNESS)
     layer.output.LayerNorm.weight[layout.score] = 1
+
+
+def _exclude_inner(attention: Any, layout: Layout, dimensions: list[int], logits: float, mark: float = MARK) -> None:
+    """Let all tokens lose attention logits, through one dimension of each head, for tokens with the mark `inner`."""
+    unit = math.sqrt(math.sqrt(layout.wide_size))
+    attention.query.bias[dimensions] = unit
+    attention.key.weight[dimensions, layout.inner] = -unit * logits / mark
 
 
 def fit_logits(model: Any, layout: Layout, pooled: Tensor, cosines: Tensor, groups: Tensor, scale: float) -> float:

@@ -19,7 +19,7 @@ from torch import Tensor
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.files import read_json
 from crossforge_train.grafting.calibration import observe
-from crossforge_train.grafting.comparison import add_averages, add_comparison, fit_logits, read_score
+from crossforge_train.grafting.comparison import add_comparison, add_pooling, fit_logits, read_score
 from crossforge_train.grafting.layout import Layout, layout_of, said
 from crossforge_train.grafting.segments import ADDED_UNITS, widen_layers
 from crossforge_train.grafting.tokens import joined
@@ -27,6 +27,7 @@ from crossforge_train.grafting.tokens import joined
 ADDED_LAYERS = 2
 _OBSERVED = 128  # queries, and as many documents, whose activations are observed
 _BATCH = 64
+_MEAN, _FIRST = "mean", "cls"  # poolings
 _SCALE = 20.0  # logit units per unit of cosine: the scale with which sentence-transformers trains bi-encoders
 
 
@@ -60,8 +61,8 @@ def obstacle(bi_encoder: Path) -> str:
     kinds = [type(module).__name__ for module in modules]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         return f"it is made of {', '.join(kinds)}"
-    if modules[1].pooling_mode != "mean":
-        return f"it pools by {modules[1].pooling_mode}, not mean"
+    if modules[1].pooling_mode not in (_MEAN, _FIRST):
+        return f"it pools by {modules[1].pooling_mode}, not {_MEAN} or {_FIRST}"
     return "" if modules.tokenizer.mask_token else "its tokenizer has no mask token"
 
 
@@ -86,10 +87,10 @@ def graft(
     pair_tokenizer = joined(tokenizer)
     documents = _as_read(pair_tokenizer, pairs, max_length)
     queries = list(dict.fromkeys(query for query, _ in pairs))
-    averaging = _averaging(modules)
+    pooling = _pooling(modules)
     query_vectors, document_vectors = (
         embed(texts, convert_to_tensor=True, show_progress_bar=False).float()
-        for embed, texts in ((averaging.encode_query, queries), (averaging.encode_document, documents))
+        for embed, texts in ((pooling.encode_query, queries), (pooling.encode_document, documents))
     )
     moving = torch.eye(len(query_vectors.T)) if query_map is None else torch.from_numpy(query_map)
     layout = layout_of(encoder.config)
@@ -97,8 +98,9 @@ def graft(
     spreads = observe(encoder, tokenizer, [*queries[:_OBSERVED], *documents[:_OBSERVED]])
     first_tokens = tokenizer.cls_token_id, tokenizer.mask_token_id
     widen_layers(model.bert, encoder, layout, spreads, first_tokens)
-    averages, compares = model.bert.encoder.layer[-ADDED_LAYERS:]
-    directions = add_averages(averages, layout, torch.cat([query_vectors, document_vectors]))
+    pools, compares = model.bert.encoder.layer[-ADDED_LAYERS:]
+    vectors, of_first = torch.cat([query_vectors, document_vectors]), modules[1].pooling_mode == _FIRST
+    directions = add_pooling(pools, layout, vectors, of_first=of_first)
     add_comparison(compares, layout, directions, moving)
     read_score(model, layout)
     numbers = {query: number for number, query in enumerate(queries)}
@@ -151,8 +153,8 @@ def _open(bi_encoder: Path) -> Any:
     return SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
 
 
-def _averaging(modules: Any) -> Any:
-    """The bi-encoder with its prompts, up to the mean of the tokens: before any normalisation."""
+def _pooling(modules: Any) -> Any:
+    """The bi-encoder with its prompts, up to its pooling: before any normalisation."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(modules=[modules[0], modules[1]], device="cpu", prompts=modules.prompts)
