@@ -3,9 +3,9 @@
 Search: unit vectors in clusters, a hundred vectors a cluster, of 64 latent dimensions with noise in all 384; float16 on
 disk; queries from the same clusters; depth 100. faiss's flat index holds float32; `semantic_search` of
 sentence-transformers gets float32 tensors; "crossforge approximate" sorts the vectors into lists and reads 32 of them
-for a query. Embedding: documents of the collection, each cut after 5 to 400 words, by the exported encoder, also in bf16, and by
-`SentenceTransformer.encode` in fp32. Seconds of the processor are given too, which other work on the machine changes
-little.
+for a query. Embedding: documents of the collection, each cut after 5 to 400 words, by the exported encoder, in fp32
+and in bf16, and by `SentenceTransformer.encode` in fp32. Seconds of the processor are given too, which other work on
+the machine changes little.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import toy_config
+from support import Recorder, toy_config
 
 from crossforge import Reranker
 from crossforge.errors import InputError
@@ -16,7 +16,7 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.training import preparation
+from crossforge_train.training import preparation, start
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
@@ -58,6 +58,30 @@ def test_every_client_reads_them(tmp_path: Path, toy_collection: Path, toy_packa
     model, tokenizer = (kind.from_pretrained(package) for kind in (AutoModelForSequenceClassification, AutoTokenizer))
     batch = tokenizer(*map(list, zip(*PAIRS, strict=True)), padding=True, truncation="only_second", return_tensors="pt")
     assert model(**batch).logits[:, 0].tolist() == pytest.approx(logits, abs=1e-4)
+
+
+def test_a_bi_encoder_that_is_grafted_keeps_its_own(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(tiny_encoder), device="cpu", prompts=PROMPTS).save(str(tmp_path / "prompted"))
+    monkeypatch.setattr(start, "_FAITHFUL", -1.0)
+    path = toy_config(
+        tmp_path, toy_collection, tmp_path / "prompted",
+        evaluation={"latency_queries": 0, "bm25": False}, package={"allow_regression": True},
+    )  # fmt: skip
+    config = load_config(path)
+    told = Recorder()
+    run_stages(config, STAGES, told)
+    package = config.folder / "package"
+    assert held_prompts(read_tokenizer(package / "tokenizer.json")) == Prompts(**PROMPTS)
+    assert "`the query` before each query" in (package / "README.md").read_text()
+    assert "training.prompts: 'the query ' and 'old text ', the bi-encoder's own" in told.notes
+    (encoded,) = Reranker(package).tokenizer.encode([("sail", "boat")])
+    plain = read_tokenizer(tiny_encoder / "tokenizer.json")
+    joined = "[CLS] the query sail [SEP] [MASK] old text boat [SEP]"
+    assert encoded.ids == plain.encode(joined, add_special_tokens=False).ids
 
 
 def test_what_a_base_model_cannot_take_is_told_before_anything_runs(

@@ -40,7 +40,9 @@ class TrainingConfig(Section):
         "package, and to a teacher that has a template; `null`: the default one",
     )
     prompts: PromptsConfig = Field(
-        PromptsConfig(), description="texts before query and document, in training, proof and package"
+        PromptsConfig(),
+        description="texts before query and document, in training, proof and package; empty: those of a bi-encoder "
+        "that training starts from",
     )
     loss: Annotated[str, OneOf(LOSSES)] = Field("group_softmax", description="loss on the labels")
     label_weight: float = Field(

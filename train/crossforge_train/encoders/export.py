@@ -9,7 +9,9 @@ from typing import Any
 from crossforge.embedding.encoder import MODEL_FILE, OUTPUT, EncoderSettings, write_settings
 from crossforge.errors import InputError
 from crossforge.files import written_atomically
+from crossforge.prompts import Prompts
 from crossforge_train.libraries import quieten
+from crossforge_train.models.base_texts import role_prompts
 from crossforge_train.models.export import write_onnx
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -31,7 +33,7 @@ def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | 
 
     quieten()
     model = SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
-    prompts = role_prompts(model, name)
+    prompts = prompts_of(model, name)
     inputs = [key for key in _INPUTS if key in model.tokenizer.model_input_names]
     longest = min(int(model.max_seq_length or 512), max_length or 512)
     with written_atomically(target) as beside:
@@ -53,26 +55,21 @@ def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | 
             max_length=longest,
             pad_id=int(model.tokenizer.pad_token_id or 0),
             inputs=tuple(inputs),
-            query_prompt=prompts["query"],
-            document_prompt=prompts["document"],
+            query_prompt=prompts.query,
+            document_prompt=prompts.document,
         )
         write_settings(beside, settings)
 
 
-def role_prompts(model: Any, name: str) -> dict[str, str]:
-    """What sentence-transformers puts in front of queries and documents, by the rules of encode_query and _document.
+def prompts_of(model: Any, name: str) -> Prompts:
+    """What a SentenceTransformer puts before queries and documents.
 
     Raises:
         InputError: the model leaves its prompt out when it pools.
     """
     if any(getattr(module, "include_prompt", True) is False for module in model):
         raise InputError(f"base model {name}: leaves its prompt out when it pools; set first_stage.kind: lexical")
-    default = model.prompts.get(model.default_prompt_name or "", "")
-    names = {"query": ("query",), "document": ("document", "passage", "corpus")}
-    return {
-        role: next((model.prompts[key] for key in keys if key in model.prompts), default)
-        for role, keys in names.items()
-    }
+    return role_prompts(model.prompts, model.default_prompt_name)
 
 
 def _as_one_module(model: Any, inputs: Sequence[str]) -> Any:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossforge.batching import blocks
+from crossforge.embedding.encoder import Role
 from crossforge.files import written_atomically
-from crossforge_train.encoders.export import role_prompts
+from crossforge.prompts import Prompts
+from crossforge_train.encoders.export import prompts_of
 from crossforge_train.libraries import quieten
 from crossforge_train.mixing import mixed
 from crossforge_train.precision import autocast, use_bf16
@@ -95,7 +97,7 @@ def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str,
     quieten()
     torch.manual_seed(seed)
     model = SentenceTransformer(str(bi_encoder), local_files_only=True)
-    reads, prompts = model.max_seq_length, role_prompts(model, name)
+    reads, prompts = model.max_seq_length, prompts_of(model, name)
     model.max_seq_length = min(int(reads or 512), RULES.tokens)
     model.eval()
     start = {key: value.clone() for key, value in model.state_dict().items()}
@@ -128,16 +130,15 @@ class _Reader:
     """Embeds texts so that gradients flow."""
 
     model: Any
-    prompts: dict[str, str]
+    prompts: Prompts
     bf16: bool
 
-    def __call__(self, texts: Sequence[str], role: str) -> Tensor:
+    def __call__(self, texts: Sequence[str], role: Role) -> Tensor:
         import torch
 
         order = sorted(range(len(texts)), key=lambda position: len(texts[position]))
-        parts = [
-            self._read([self.prompts[role] + texts[place] for place in some]) for some in blocks(order, _READ_TOGETHER)
-        ]
+        prompt = self.prompts.query if role == "query" else self.prompts.document
+        parts = [self._read([prompt + texts[place] for place in some]) for some in blocks(order, _READ_TOGETHER)]
         places = torch.tensor(order).argsort().to(parts[0].device)
         return torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1)[places]
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossforge.errors import InputError
 from crossforge.files import remove
 from crossforge.loading import holds_reranker
+from crossforge.prompts import Prompts
 from crossforge_train import processes
+from crossforge_train.config.prompts import PromptsConfig
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO, PickedTraining, TrainingConfig
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, parameter_count, weights_hash
-from crossforge_train.models.base_texts import require_texts, with_texts
+from crossforge_train.models.base_texts import own_prompts, require_texts, with_texts
 from crossforge_train.registries import DISTILLATIONS, LOSSES
 from crossforge_train.run_folder import FINETUNE
 from crossforge_train.stage_folders import FinetunedFolder, MinedFolder
@@ -96,12 +98,27 @@ def _require_merge(config: Config) -> None:
 
 
 def _run(context: Context) -> None:
-    training, files = context.config.training, FinetunedFolder(context.folder).working_files
     base_model = find_base_model(with_tuned_encoder(context.config, context.run.mined).base_model)
+    context = _with_own_prompts(context, base_model)
+    training, files = context.config.training, FinetunedFolder(context.folder).working_files
     spoken_to = processes.from_main(
         lambda: with_texts(base_model, files.base, training.instruction, training.prompts.texts)
     )
     finetune(context, spoken_to, context.run.mined)
+
+
+def _with_own_prompts(context: Context, base_model: Path) -> Context:
+    """The inputs with the prompts of the bi-encoder that training starts from, unless the config has others."""
+    from crossforge_train.grafting.graft import obstacle
+
+    config, training = context.config, context.config.training
+    own = own_prompts(base_model) if is_bi_encoder(base_model) else Prompts()
+    if training.prompts.texts or not own or training.start == "fresh_head" or obstacle(base_model):
+        return context
+    context.reporter.note(f"training.prompts: {own.query!r} and {own.document!r}, the bi-encoder's own")
+    prompts = PromptsConfig(query=own.query, document=own.document)
+    with_prompts = training.model_copy(update={"prompts": prompts})
+    return replace(context, config=config.model_copy(update={"training": with_prompts}))
 
 
 def finetune(context: Context, base_model: Path, mined: MinedFolder, if_constant: str = _IF_CONSTANT) -> None:
