@@ -46,6 +46,12 @@ def test_a_quarter_of_the_time_is_for_dev() -> None:
     assert limit.groups(5 * 60) == pytest.approx(0.75 * 30 * 40)
 
 
+def test_trial_steps_take_from_the_time() -> None:
+    limit = TimeLimit(30, lambda: Pace(40, 1000), tried=160)
+    assert limit.groups(0) == pytest.approx((30 - 4) * 40)
+    assert TimeLimit(30, lambda: Pace(1, 1000), tried=160).groups(0) == 15
+
+
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.1, 600), st.integers(1, 500), st.integers(0, 5))
 def test_half_of_the_time_is_for_steps_whatever_dev_takes(
     groups: float, dev: float, minutes: float, queries: int, merges: int

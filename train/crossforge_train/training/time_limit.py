@@ -20,10 +20,12 @@ class TimeLimit:
     Attributes:
         minutes: the config's limit; None: no limit.
         pace: times a few steps on this machine; called only if there is a limit.
+        tried: groups on which trial steps are made before training.
     """
 
     minutes: float | None
     pace: Callable[[], Pace]
+    tried: float = 0
 
     def evaluations(self, dev_queries: int, merges: int) -> tuple[int, str]:
         """How often dev is measured: four times, or twice where that would take more than a quarter of the time.
@@ -48,12 +50,14 @@ class TimeLimit:
         """How many groups can be trained on; infinitely many without a limit.
 
         Args:
-            measured_queries: dev queries of all measurements; half of the time remains for steps, whatever they take.
+            measured_queries: dev queries of all measurements; half of the time remains for steps, whatever they and the
+                trial steps take.
         """
         if self.minutes is None:
             return math.inf
-        left = self.minutes - measured_queries / self.pace().dev_queries
-        return max(left, self.minutes / 2) * self.pace().groups
+        pace = self.pace()
+        left = self.minutes - measured_queries / pace.dev_queries - self.tried / pace.groups
+        return max(left, self.minutes / 2) * pace.groups
 
     def _dev_queries_in_time(self) -> float:
         return _DEV_SHARE * (self.minutes or math.inf) * self.pace().dev_queries

@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from crossforge_train.config.training import TrainingConfig
+from crossforge_train.config.training import AUTO, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.collator import GroupCollator
 from crossforge_train.training.picks import (
@@ -21,7 +21,7 @@ from crossforge_train.training.picks import (
     pick_head_learning_rate,
     pick_learning_rate,
 )
-from crossforge_train.training.range_test import drawn_batches, losses_by_rate, safe_multiple
+from crossforge_train.training.range_test import BATCHES, PASSES, drawn_batches, losses_by_rate, safe_multiple
 from crossforge_train.training.time_limit import TimeLimit
 from crossforge_train.training.timing import measure_pace
 
@@ -62,9 +62,12 @@ def pick_by_trial(picker: Picker, trial: Trial, head: Head, *, groups: int, dev_
         merges: mixtures with the starting weights that are measured at the end.
     """
     training = trial.training
+    # Measuring the pace takes a pass as well.
+    passes = 1 + (PASSES if training.learning_rate == AUTO else 0)
     limit = TimeLimit(
         training.minutes,
         cache(lambda: measure_pace(trial.loss, trial.batches(), training.dev_depth, bf16=trial.bf16)),
+        tried=passes * min(groups, BATCHES * training.groups_per_batch),
     )
     measurements = merges + int(picker.pick("evaluations", lambda: limit.evaluations(dev_queries, merges)))
     measured = min(dev_queries, int(picker.pick("dev_queries", lambda: limit.dev_queries(measurements))))
