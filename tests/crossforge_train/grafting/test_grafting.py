@@ -306,6 +306,19 @@ def test_a_tokenizer_without_a_mask_token_is_told_apart(tmp_path: Path, tiny_enc
     assert obstacle(folder) == "its tokenizer has no mask token"
 
 
+def test_a_tokenizer_of_one_segment_is_told_apart(tmp_path: Path, tiny_encoder: Path) -> None:
+    """As that of multilingual E5, whose architecture is BERT's and whose tokenizer is XLM-R's."""
+    folder = shutil.copytree(tiny_encoder, tmp_path / "other")
+    state = read_json(folder / "tokenizer.json")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    first, last = (["[CLS]", tokenizer.cls_token_id], ["[SEP]", tokenizer.sep_token_id])
+    processor = {"type": "RobertaProcessing", "sep": last, "cls": first, "trim_offsets": True, "add_prefix_space": True}
+    write_json(folder / "tokenizer.json", {**state, "post_processor": processor})
+    settings = read_json(folder / "tokenizer_config.json")
+    write_json(folder / "tokenizer_config.json", {**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
+    assert obstacle(folder) == "the tokenizer joins query and document in one segment"
+
+
 def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Recorder) -> Path:
     config = Config.model_validate(
         {"name": "toy", "base_model": str(base_model), "collection": {"beir": "unread"}, "training": {"start": kind}}

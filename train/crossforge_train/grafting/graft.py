@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossforge.backends.last_layer import shorten_last_layer
+from crossforge.errors import InputError
 from crossforge.files import read_json
 from crossforge_train.grafting.calibration import observe
 from crossforge_train.grafting.comparison import add_comparison, add_pooling, fit_logits, read_score
@@ -63,7 +64,13 @@ def obstacle(bi_encoder: Path) -> str:
         return f"it is made of {', '.join(kinds)}"
     if modules[1].pooling_mode not in (_MEAN, _FIRST):
         return f"it pools by {modules[1].pooling_mode}, not {_MEAN} or {_FIRST}"
-    return "" if modules.tokenizer.mask_token else "its tokenizer has no mask token"
+    if not modules.tokenizer.mask_token:
+        return "its tokenizer has no mask token"
+    try:
+        joined(modules.tokenizer)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 @torch.no_grad()
