@@ -6,7 +6,8 @@ Each block of texts is a file of its own, written completely or not at all, so t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.batching import blocks
-from crossforge.embedding.encoder import Embedder, Progress
+from crossforge.embedding.encoder import Embedder, Progress, Vectors
 from crossforge.errors import PackageError
 from crossforge.files import written_atomically
+
+# Embeds blocks of documents' texts, read as they are needed: the vectors of each, in their order. `Progress` is told of
+# all texts.
+EmbedBlocks = Callable[[Iterable[list[str]], Progress | None], Iterator[Vectors]]
 
 # Texts a file: some seconds' work, which is what a killed run loses; among so many, lengths sort well.
 _BLOCK = 1024
@@ -29,11 +34,13 @@ class EmbeddingStore:
     Args:
         folder: of the store; made if it is not there. It holds the vectors of one embedder.
         embedder: embeds the texts that are not stored.
+        embed_blocks: does so instead, where more than this process embeds.
     """
 
-    def __init__(self, folder: Path, embedder: Embedder) -> None:
+    def __init__(self, folder: Path, embedder: Embedder, embed_blocks: EmbedBlocks | None = None) -> None:
         self._folder = folder
-        self._embedder = embedder
+        self._dimension = embedder.dimension
+        self._embed_blocks = embed_blocks or _one_by_one(embedder)
         self._rows: dict[bytes, tuple[Path, int]] = {}
         for path in sorted(folder.glob("*.npz")):
             self._learn(path, _read(path, "keys"))
@@ -47,18 +54,26 @@ class EmbeddingStore:
             progress: called with numbers of texts, stored ones included; not before there is one to embed, so that
                 nothing need be shown where all are stored.
         """
-        found = np.empty((count, self._embedder.dimension), dtype=np.float16)
+        found = np.empty((count, self._dimension), dtype=np.float16)
         wanted: list[bytes] = []
+        waiting: deque[list[bytes]] = deque()  # keys of the blocks that are being embedded
         told = 0
-        for block in blocks(texts, _BLOCK):
-            keys = [_key(text) for text in block]
-            new = {key: text for key, text in zip(keys, block, strict=True) if key not in self._rows}
-            wanted += keys
-            if new:
-                if progress:
-                    progress(len(wanted) - len(new) - told)
-                self._write(list(new), self._embedder.embed(list(new.values()), "document", progress))
-                told = len(wanted)
+
+        def new_blocks() -> Iterator[list[str]]:
+            nonlocal told
+            for block in blocks(texts, _BLOCK):
+                keys = [_key(text) for text in block]
+                new = {key: text for key, text in zip(keys, block, strict=True) if key not in self._rows}
+                wanted.extend(keys)
+                if new:
+                    if progress:
+                        progress(len(wanted) - len(new) - told)
+                    told = len(wanted)
+                    waiting.append(list(new))
+                    yield list(new.values())
+
+        for vectors in self._embed_blocks(new_blocks(), progress):
+            self._add(waiting.popleft(), vectors)
         if progress and 0 < told < count:
             progress(count - told)
         self._fill(found, wanted)
@@ -68,7 +83,11 @@ class EmbeddingStore:
         """The texts that are not stored."""
         return (text for text in texts if _key(text) not in self._rows)
 
-    def _write(self, keys: list[bytes], vectors: NDArray[np.float32]) -> None:
+    def add(self, texts: Sequence[str], vectors: Vectors) -> None:
+        """Store the vectors of documents' texts, shape (texts, dimension), which the store's embedder has made."""
+        self._add([_key(text) for text in texts], vectors)
+
+    def _add(self, keys: list[bytes], vectors: Vectors) -> None:
         packed = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), _KEY_BYTES)
         path = self._folder / f"{hashlib.blake2b(packed.tobytes(), digest_size=_KEY_BYTES).hexdigest()}.npz"
         with written_atomically(path) as beside, beside.open("wb") as stream:
@@ -87,6 +106,10 @@ class EmbeddingStore:
         for path, pairs in places.items():
             positions, rows = np.array(pairs).T
             found[positions] = _read(path, "vectors")[rows]
+
+
+def _one_by_one(embedder: Embedder) -> EmbedBlocks:
+    return lambda found, progress: (embedder.embed(texts, "document", progress) for texts in found)
 
 
 def _read(path: Path, name: str) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +72,22 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     next(tmp_path.glob("*.npz")).write_bytes(b"PK")
     with pytest.raises(PackageError, match=r"\.npz: damaged .*delete it"):
         EmbeddingStore(tmp_path, Counting())
+
+
+def test_blocks_may_be_embedded_elsewhere_and_are_read_ahead(tmp_path: Path) -> None:
+    given: list[list[str]] = []
+
+    def ahead(blocks: Iterable[list[str]], progress: Progress | None) -> Iterator[Vectors]:
+        given.extend(blocks)
+        for block in given:
+            vectors = Counting().embed(block, "document", progress)
+            yield vectors
+
+    here, seen = Counting(), []
+    EmbeddingStore(tmp_path, here).add(TEXTS[5:6], here.embed(TEXTS[5:6], "document"))
+    found = EmbeddingStore(tmp_path, here, ahead).vectors(TEXTS, 10, seen.append)
+    assert found[:, 0].tolist() == list(range(1, 11))
+    assert given == [TEXTS[:4], [*TEXTS[4:5], *TEXTS[6:8]], TEXTS[8:]]
+    assert here.asked == TEXTS[5:6]
+    assert sum(seen) == 10
+    assert list(EmbeddingStore(tmp_path, here).missing(TEXTS)) == []

@@ -10,13 +10,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from support import Recorder
+from support import Recorder, make_documents
 
 from crossforge import Document
+from crossforge.embedding import store as store_module
 from crossforge.embedding.encoder import Progress, Role, Vectors
 from crossforge.embedding.store import EmbeddingStore
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.encoders import embeddings as module
-from crossforge_train.encoders.embeddings import Embeddings
+from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
 
 TITLE = "embedding the documents with a toy"
 
@@ -99,3 +102,27 @@ def test_a_sample_comes_from_all_over_the_corpus(opened: Embeddings) -> None:
     opened.seconds(corpus(1000))
     kept = [number for number in range(1000) if not list(opened.store.missing(["x" * (number + 1)]))]
     assert kept == list(range(0, 1000, 4))
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return LocalEngine() if request.param == "local" else request.getfixturevalue("cluster")
+
+
+def test_an_engine_embeds_as_this_process_does(
+    engine: Engine, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_BLOCK", 8)
+    documents = [Document(found["_id"], found["text"]) for found in make_documents(40)][:40]
+    here, there = (
+        open_embeddings(str(tiny_encoder), None, tmp_path / name, Recorder(), engine=chosen)
+        for name, chosen in (("here", None), ("there", engine))
+    )
+    assert here is not None
+    assert there is not None
+    texts, told = [document.full_text for document in documents], Counter[str]()
+    there.seconds(documents[:1])  # is kept, and not embedded again
+    found = there.store.vectors(texts, 40, lambda done: told.update(texts=done))
+    assert np.abs(found - here.store.vectors(texts, 40)).max() < 2e-3
+    assert told["texts"] == 40
+    assert list(there.store.missing(texts)) == []

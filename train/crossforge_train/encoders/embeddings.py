@@ -15,11 +15,12 @@ import numpy as np
 
 from crossforge.documents import Document
 from crossforge.embedding.encoder import Embedder, Encoder, Progress, Role, Vectors, is_encoder, read_settings
-from crossforge.embedding.store import EmbeddingStore
+from crossforge.embedding.store import EmbedBlocks, EmbeddingStore
 from crossforge.errors import PackageError
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
+from crossforge_train.compute.base import Engine
 from crossforge_train.encoders.export import export_encoder
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash
 from crossforge_train.reporting import Advance, Reporter
@@ -72,11 +73,12 @@ class Embeddings:
             return fit_retriever(documents, DENSE, settings)
 
     def seconds(self, documents: Collection[Document]) -> float:
-        """How long embedding a corpus will take, from a timed sample of what is not stored yet."""
+        """How long embedding a corpus will take this process, from a timed sample of what is not stored yet."""
         sample, missing = _spread(self.store.missing(document.full_text for document in documents))
         if not missing:
             return 0.0
-        return _duration(lambda: self.store.vectors(sample, len(sample))) / len(sample) * missing
+        taken = _duration(lambda: self.store.add(sample, self.embedder.embed(sample, "document")))
+        return taken / len(sample) * missing
 
     def seconds_anew(self, documents: Collection[Document]) -> float:
         """How long embedding a whole corpus takes where nothing is stored, from a timed sample."""
@@ -84,8 +86,31 @@ class Embeddings:
         return _duration(lambda: self.embedder.embed(sample, "document")) / max(len(sample), 1) * count
 
 
+@dataclass(frozen=True)
+class EmbedTexts:
+    """Makes a worker that embeds documents' texts; pickled, it holds no model.
+
+    Attributes:
+        model: absolute folder of the bi-encoder.
+        encoder: absolute folder of its export.
+    """
+
+    model: Path
+    encoder: Path
+
+    def __call__(self) -> Callable[[Sequence[str]], Vectors]:
+        """The worker."""
+        embedder = _embedder(self.encoder, self.model)
+        return lambda texts: embedder.embed(texts, "document")
+
+
 def open_embeddings(
-    base_model: str, max_length: int | None, runs: Path, reporter: Reporter, name: str = ""
+    base_model: str,
+    max_length: int | None,
+    runs: Path,
+    reporter: Reporter,
+    name: str = "",
+    engine: Engine | None = None,
 ) -> Embeddings | None:
     """The embeddings of a bi-encoder; exports it if that has not been done. None if the model is no bi-encoder.
 
@@ -95,6 +120,7 @@ def open_embeddings(
         runs: folder of all runs, which share what is embedded.
         reporter: shows progress.
         name: what reports call the model, if not as it was given.
+        engine: embeds the documents; None is this process.
 
     Raises:
         InputError: there is no such model, or it cannot be exported.
@@ -110,7 +136,9 @@ def open_embeddings(
             export_encoder(model, encoder, name or base_model, max_length)
             advance()
     embedder = _embedder(encoder, model)
-    return Embeddings(name or base_model, encoder, embedder, EmbeddingStore(folder / "vectors", embedder), reporter)
+    shared = _on_engine(engine, EmbedTexts(model.absolute(), encoder.absolute())) if engine else None
+    store = EmbeddingStore(folder / "vectors", embedder, shared)
+    return Embeddings(name or base_model, encoder, embedder, store, reporter)
 
 
 class GpuEmbedder:
@@ -142,6 +170,16 @@ class GpuEmbedder:
         if progress:
             progress(len(texts))
         return np.asarray(found, dtype=np.float32)
+
+
+def _on_engine(engine: Engine, make_worker: EmbedTexts) -> EmbedBlocks:
+    def embed_blocks(blocks: Iterable[list[str]], progress: Progress | None) -> Iterator[Vectors]:
+        for vectors in engine.map(make_worker, blocks):
+            if progress:
+                progress(len(vectors))
+            yield vectors
+
+    return embed_blocks
 
 
 def _spread(texts: Iterable[str]) -> tuple[list[str], int]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
 from crossforge_train.reporting import Reporter
 
 
-def run_embeddings(config: Config, reporter: Reporter) -> Embeddings | None:
+def run_embeddings(config: Config, reporter: Reporter, engine: Engine | None = None) -> Embeddings | None:
     """Embeddings of `first_stage.encoder`, or of the base model; None if that is no bi-encoder."""
     settings = config.first_stage
-    return open_embeddings(settings.encoder or config.base_model, settings.encoder_max_length, config.runs, reporter)
+    model, length = settings.encoder or config.base_model, settings.encoder_max_length
+    return open_embeddings(model, length, config.runs, reporter, engine=sharing(config, engine))
+
+
+def sharing(config: Config, engine: Engine | None) -> Engine | None:
+    """The engine, if it shares work out; this process shows its progress more finely by itself."""
+    return None if config.compute.engine == "local" else engine
 
 
 def base_embeddings(config: Config, reporter: Reporter) -> Embeddings | None:

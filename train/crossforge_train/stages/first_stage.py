@@ -93,7 +93,7 @@ def index_by_shards(context: Context) -> MakeIndex | None:
 def first_stage_of_run(context: Context, collection: Collection) -> StoredRetriever:
     """The first stage over the run's corpus; what is chosen for it is written down and told."""
     config, settings, documents = context.config, context.config.first_stage, collection.corpus.values()
-    embeddings = run_embeddings(config, context.reporter) if settings.embeds else None
+    embeddings = run_embeddings(config, context.reporter, context.engine) if settings.embeds else None
     choice = choose_kind(documents, settings, embeddings)
     if choice.why:
         context.reporter.note(f"first stage: {choice.kind}; {choice.why}")

@@ -27,6 +27,7 @@ from crossforge_train.mining.teachers import base_teaches, open_teacher, teacher
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash, weights_hash
 from crossforge_train.run_folder import MINE
 from crossforge_train.stage_folders import MinedFolder
+from crossforge_train.stages.embedding import sharing
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run, index_by_shards
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder
@@ -211,7 +212,11 @@ def _retrieved(context: Context, collection: Collection, queries: Mapping[str, s
         return _known_candidates(source.run, collection, queries)
     config = context.config
     embeddings = open_embeddings(
-        str(source.dense), config.first_stage.encoder_max_length, config.runs, context.reporter
+        str(source.dense),
+        config.first_stage.encoder_max_length,
+        config.runs,
+        context.reporter,
+        engine=sharing(config, context.engine),
     )
     if embeddings is None:
         raise InputError(f"mining.sources: {source.dense} is no bi-encoder")

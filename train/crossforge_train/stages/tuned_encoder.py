@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection, judged_by_people, mostly_judged_by_people, positives
+from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
 from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
@@ -24,6 +25,7 @@ from crossforge_train.first_stage import MOST_SECONDS, vector_part
 from crossforge_train.models.base_model import find_base_model, model_hash, parameter_count
 from crossforge_train.reporting import Reporter
 from crossforge_train.stage_folders import MinedFolder
+from crossforge_train.stages.embedding import sharing
 from crossforge_train.stages.links import link_tree
 from crossforge_train.stages.stage import Context
 
@@ -75,7 +77,7 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
         lambda doc_id: collection.corpus[doc_id].full_text,
     )
     folder = _tuned(config, examples, reporter)
-    tuned = _open(config, folder, reporter)
+    tuned = _open(config, folder, reporter, sharing(config, context.engine))
     before = _values(config, collection, base, with_map=config.first_stage.query_map)
     after = _values(config, collection, tuned, with_map=False)
     figures = f"{config.evaluation.metric} of its vectors on dev {before.mean():.3f} before, {after.mean():.3f} after"
@@ -121,9 +123,9 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     return folder
 
 
-def _open(config: Config, folder: Path, reporter: Reporter) -> Embeddings:
+def _open(config: Config, folder: Path, reporter: Reporter, engine: Engine | None = None) -> Embeddings:
     length, name = config.first_stage.encoder_max_length, f"{config.base_model}, tuned"
-    found = open_embeddings(str(folder), length, config.runs, reporter, name)
+    found = open_embeddings(str(folder), length, config.runs, reporter, name, engine)
     if found is None:
         raise TypeError(f"{folder}: no bi-encoder")
     return found
