@@ -109,7 +109,7 @@ def _dense(options: argparse.Namespace) -> None:
             share = np.mean(
                 [np.mean(np.array(scores) >= last) for scores, last in zip(row["scores"], least, strict=True)]
             )
-            seconds = f"{row['index']:.1f} | {row['search']:.1f} | {row['search_cpu']:.1f}"
+            seconds = f"{row['ready']:.1f} | {row['search']:.1f} | {row['search_cpu']:.1f}"
             one = f"{row['one']:.1f} | {row['one_cpu']:.1f}"
             print(
                 f"| {size:,} | {options.queries:,} | {name} | {seconds} | {one} | {share:.1%} | {row['peak']:.2f} |",

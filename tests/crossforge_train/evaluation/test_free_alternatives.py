@@ -14,6 +14,7 @@ import pytest
 from support import Recorder
 
 from crossforge import Document
+from crossforge.manifest import read_manifest
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import Candidate
 from crossforge_train.collections.beir import read_beir
@@ -32,6 +33,7 @@ from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_pa
 from crossforge_train.report.files import read_report
 from crossforge_train.report.tables import warning_lines
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import subject
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
@@ -232,7 +234,10 @@ def test_what_does_not_win_is_told_what_to_use_instead(toy_run: Path) -> None:
     assert not any("instead" in line for line in lines)
 
 
-def test_a_hybrid_run_serves_mining_proof_package_and_search(toy_run: Path, tmp_path: Path, crossforge: Any) -> None:
+def test_a_hybrid_run_serves_mining_proof_package_and_search(
+    toy_run: Path, tmp_path: Path, crossforge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "depth_that_suffices", lambda *_: 7)
     config_file = toy_run.parents[1] / "config.yaml"
     shutil.copytree(toy_run, tmp_path / toy_run.name)
     overrides = [f"runs={tmp_path}", "first_stage.kind=auto", "evaluation.depth=auto", "training.evaluations=1"]
@@ -242,7 +247,9 @@ def test_a_hybrid_run_serves_mining_proof_package_and_search(toy_run: Path, tmp_
     assert any(note.startswith("first stage: hybrid; embedding 72 documents") for note in notes.notes)
     report = read_report(config.folder / "evaluate")
     assert report.first_stage.startswith("BM25 + dense (words, stemmed in english; ")
-    assert report.depth == 20
+    assert "evaluation.depth: 20, by the ceiling on dev" in notes.notes
+    assert "evaluation.depth: 7, since what would ship gains nothing from more on dev" in notes.notes
+    assert report.depth == read_manifest(config.folder / "package").depth == 7
     assert "hybrid, whole corpus" not in [system.name for system in report.splits[0].systems]
     examples = [*report.splits[0].best, *report.splits[0].worst]
     assert {part for example in examples for found in example.after for part in found.found_by} == {"BM25", "dense"}

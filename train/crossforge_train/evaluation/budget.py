@@ -9,10 +9,9 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.curves import median_milliseconds
-from crossforge_train.evaluation.depth import DEPTHS
-from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
-from crossforge_train.evaluation.metrics import mean, measure_rankings
-from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_passage_counts
+from crossforge_train.evaluation.depth import DEPTHS, first_of, values_as_shipped
+from crossforge_train.evaluation.metrics import mean
+from crossforge_train.evaluation.scoring import ScoredQuery, score_passage_counts
 from crossforge_train.evaluation.systems import Bench
 
 _QUERIES = 10
@@ -94,8 +93,9 @@ def measure_points(bench: Bench, rerankers: Sequence[Reranker], layers: int | No
             on = with_passages(bench, passages)
             milliseconds = milliseconds_by_depth(on, on.pipeline(reranker), f"timing dev, {reranker.backend_name}")
             for depth, took in milliseconds.items():
-                upto = {query_id: one.first(depth) for query_id, one in scored.items()}
-                point = Point(depth, passages, reranker.backend_name, took, _quality(on, upto), layers)
+                upto = first_of(scored, depth)
+                quality = mean(values_as_shipped(on, upto))
+                point = Point(depth, passages, reranker.backend_name, took, quality, layers)
                 found.append(MeasuredPoint(point, reranker, upto))
     return found
 
@@ -111,14 +111,6 @@ def _scores(bench: Bench, reranker: Reranker) -> Mapping[int, Scores]:
     title = f"reranking {bench.split} with {reranker.backend_name}"
     pipeline = with_passages(bench, counts[-1]).pipeline(reranker)
     return score_passage_counts(pipeline, bench.queries, bench.run, bench.depth, counts, bench.reporter, title)
-
-
-def _quality(bench: Bench, scored: Scores) -> float:
-    metric, qrels = bench.config.metric, bench.qrels
-    weight = choose_fusion_weight(
-        scored, bench.run, qrels, metric, bench.seed, pseudo=bench.flatters, cautious=bench.doubtful
-    )
-    return mean(measure_rankings([metric], qrels, rankings(scored, bench.run, weight))[metric])
 
 
 def milliseconds_by_depth(bench: Bench, pipeline: RetrieveAndRerank, title: str = "timing dev") -> dict[int, float]:

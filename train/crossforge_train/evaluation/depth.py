@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from crossforge.runs import Run
-from crossforge_train.collections.collection import Qrels
+from crossforge_train.collections.collection import Qrels, mostly_judged_by_people
+from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.curves import perfect_rankings
+from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
+from crossforge_train.evaluation.moving import CERTAIN
+from crossforge_train.evaluation.resampling import resamples_won
+from crossforge_train.evaluation.scoring import ScoredQuery, rankings
+from crossforge_train.evaluation.systems import Bench
 
 DEPTHS = (20, 30, 50, 75, 100, 150, 200)
 # What more candidates must add to the mean of a perfect reranker to be worth their time.
@@ -25,6 +35,44 @@ def choose_depth(run: Run, qrels: Qrels, metric: str) -> int:
     depths = [depth for depth in DEPTHS if depth < deepest] + [min(max(deepest, DEPTHS[0]), DEPTHS[-1])]
     ceilings = {depth: _ceiling(run, judged, depth, metric) for depth in depths}
     return next(depth for depth in ceilings if ceilings[depths[-1]] - ceilings[depth] < _GAIN)
+
+
+def depth_that_suffices(dev: Bench, scored: Mapping[str, ScoredQuery]) -> int:
+    """The smallest depth at which what ships is no worse on dev than any deeper.
+
+    A deeper one counts as better if it is so on nine resamples of the dev queries of ten. Every candidate costs time,
+    and deep ones can cost quality, since few rerankers have learned to tell them apart. Dev of pseudo-queries, or of
+    fewer than twenty, cannot tell: the bench's depth stays.
+
+    Args:
+        dev: the dev split, at the largest depth that may be chosen.
+        scored: its candidates down to there.
+
+    Source: M. Jacob et al., "Drowning in documents: consequences of scaling reranker inference", 2024.
+    """
+    if len(dev.queries) < LEAST_QUERIES or not mostly_judged_by_people(dev.collection, dev.split):
+        return dev.depth
+    depths = [depth for depth in DEPTHS if depth < dev.depth] + [dev.depth]
+    values = [np.array(list(values_as_shipped(dev, first_of(scored, depth)).values())) for depth in depths]
+
+    def suffices(number: int) -> bool:
+        return all(resamples_won(deeper, values[number], dev.seed) < CERTAIN for deeper in values[number + 1 :])
+
+    return next(depth for number, depth in enumerate(depths) if suffices(number))
+
+
+def values_as_shipped(bench: Bench, scored: Mapping[str, ScoredQuery]) -> dict[str, float]:
+    """The deciding measure of each query as it would ship, with a fusion weight that these queries choose."""
+    metric, qrels = bench.config.metric, bench.qrels
+    weight = choose_fusion_weight(
+        scored, bench.run, qrels, metric, bench.seed, pseudo=bench.flatters, cautious=bench.doubtful
+    )
+    return measure_rankings([metric], qrels, rankings(scored, bench.run, weight))[metric]
+
+
+def first_of(scored: Mapping[str, ScoredQuery], depth: int) -> dict[str, ScoredQuery]:
+    """The first `depth` candidates of each query."""
+    return {query_id: one.first(depth) for query_id, one in scored.items()}
 
 
 def _ceiling(run: Run, judged: Qrels, depth: int, metric: str) -> float:

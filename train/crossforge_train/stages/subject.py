@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crossforge.backends.choice import AUTO
@@ -17,7 +17,7 @@ from crossforge_train.collections.candidates import require_order
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.budget import Budget, measure_points, point_within, with_passages
-from crossforge_train.evaluation.depth import choose_depth
+from crossforge_train.evaluation.depth import choose_depth, depth_that_suffices, first_of
 from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.query_limits import TIMED, QueryLimits, limits_of, limits_within, query_seconds
 from crossforge_train.evaluation.systems import RERANKER, Bench, RerankerSystem, reranker_system, scored_system
@@ -76,13 +76,31 @@ def opened_subject(
     if budget is None:
         reranker = Reranker(model, backend=backend_for(context.config.evaluation.backend))
         dev, limits = limited(reranker, 1)
-        yield Subject(reranker, dev, reranker_system(dev, RERANKER, reranker, 0.0), limits)
+        subject = Subject(reranker, dev, reranker_system(dev, RERANKER, reranker, 0.0), limits)
+        if context.config.evaluation.depth == "auto":
+            subject = _no_deeper_than_pays(subject, whole, 1 + rivals, context.config)
+        _tell(context.config, dev, subject.limits)
+        yield subject
         return
     with ExitStack() as kept:
         models = _with_students(context, model).items()
         rerankers = {layers: _rerankers(context, folder, kept) for layers, folder in models}
         count = sum(map(len, rerankers.values()))
-        yield _within(budget, *limited(rerankers[None][0], count), rerankers)
+        dev, limits = limited(rerankers[None][0], count)
+        _tell(context.config, dev, limits)
+        yield _within(budget, dev, limits, rerankers)
+
+
+def _no_deeper_than_pays(subject: Subject, whole: Bench, measured: int, config: Config) -> Subject:
+    """The subject with as many candidates as dev gains from; the time for the test splits goes further with fewer."""
+    depth = depth_that_suffices(subject.dev, subject.alone.scored)
+    if depth == subject.dev.depth:
+        return subject
+    whole.reporter.note(f"evaluation.depth: {depth}, since what would ship gains nothing from more on dev")
+    dev, scored = replace(subject.dev, depth=depth), first_of(subject.alone.scored, depth)
+    alone = scored_system(dev, RERANKER, subject.reranker, scored, 0.0)
+    limits = _limits(config, replace(whole, depth=depth), subject.reranker, measured)
+    return Subject(subject.reranker, dev, alone, replace(limits, dev=subject.limits.dev))
 
 
 def backend_for(asked: str) -> str:
@@ -97,20 +115,32 @@ def _limits(config: Config, dev: Bench, reranker: Reranker, measured: int) -> Qu
     settings = config.evaluation
     if not settings.has_limit:
         return limits_of(settings)
-    splits = (dev.split, *config.collection.test_splits)
-    counts = [len(judged_queries(dev.collection.qrels(split))) for split in splits]
+    counts = list(_query_counts(config, dev.collection).values())
     sample = dev.drawn(TIMED)
     require_order(sample.run, sample.split)
-    limits = limits_within(settings, measured * query_seconds(sample, reranker), dev.depth, counts[0], counts[1:])
-    drawn = [limits.dev, *(limits.test for _ in counts[1:])]
+    return limits_within(settings, measured * query_seconds(sample, reranker), dev.depth, counts[0], counts[1:])
+
+
+def _tell(config: Config, dev: Bench, limits: QueryLimits) -> None:
+    """Say which queries are left out for want of time."""
+    if not config.evaluation.has_limit:
+        return
+    counts = _query_counts(config, dev.collection)
+    drawn = [limits.dev, *(limits.test for _ in config.collection.test_splits)]
     left_out = [
         f"{split} {limit:,} of {count:,}"
-        for split, limit, count in zip(splits, drawn, counts, strict=True)
+        for (split, count), limit in zip(counts.items(), drawn, strict=True)
         if limit is not None and limit < count
     ]
     if left_out:
-        dev.reporter.note(f"evaluation.minutes: queries measured in {settings.minutes:g}: {', '.join(left_out)}")
-    return limits
+        minutes = config.evaluation.minutes
+        dev.reporter.note(f"evaluation.minutes: queries measured in {minutes:g}: {', '.join(left_out)}")
+
+
+def _query_counts(config: Config, collection: Collection) -> dict[str, int]:
+    """Judged queries of dev, then of each test split."""
+    splits = (config.collection.dev_split, *config.collection.test_splits)
+    return {split: len(judged_queries(collection.qrels(split))) for split in splits}
 
 
 def _with_students(context: Context, model: Path) -> Mapping[int | None, Path]:
