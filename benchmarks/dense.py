@@ -137,9 +137,11 @@ LIBRARIES = {
     "crossforge approximate": "faiss",
     "faiss flat": "faiss",
     "semantic_search": "sentence_transformers",
-    "crossforge encoder, bf16": "openvino",
     "SentenceTransformer.encode": "sentence_transformers",
 }
+
+
+IN_BF16 = ("crossforge encoder, bf16",)
 
 
 def mixed_texts(collection: Path, count: int) -> list[str]:

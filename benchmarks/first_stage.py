@@ -38,6 +38,7 @@ import psutil
 from scipy.sparse import csr_matrix
 
 from crossforge.documents import Document, read_documents
+from crossforge.openvino_sessions import has_native_bf16
 from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.language import stop_words
 from crossforge.retrievers.tfidf import TfidfRetriever
@@ -135,6 +136,9 @@ def _dense_system(options: argparse.Namespace) -> Measured:
 
 
 def _is_there(system: str) -> bool:
+    if system in dense.IN_BF16 and not has_native_bf16():
+        print(f"<!-- skipped {system}: no OpenVINO, or a CPU without native bf16 -->")
+        return False
     library = dense.LIBRARIES.get(system)
     if library and find_spec(library) is None:
         print(f"<!-- skipped {system}: {library} is not installed -->")

@@ -34,7 +34,7 @@ class EmbeddingStore:
     Args:
         folder: of the store; made if it is not there. It holds the vectors of one embedder.
         embedder: embeds the texts that are not stored.
-        embed_blocks: does so instead, where more than this process embeds.
+        embed_blocks: embeds them instead, where other processes help.
     """
 
     def __init__(self, folder: Path, embedder: Embedder, embed_blocks: EmbedBlocks | None = None) -> None:

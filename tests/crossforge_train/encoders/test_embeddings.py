@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -16,7 +17,7 @@ from crossforge import Document
 from crossforge.embedding import store as store_module
 from crossforge.embedding.encoder import Progress, Role, Vectors
 from crossforge.embedding.store import EmbeddingStore
-from crossforge_train.compute.base import Engine
+from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.encoders import embeddings as module
 from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
@@ -109,14 +110,40 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return LocalEngine() if request.param == "local" else request.getfixturevalue("cluster")
 
 
+@dataclass
+class Watched:
+    """An engine, and the texts that it was given."""
+
+    engine: Engine
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def workers(self) -> int:
+        return self.engine.workers
+
+    @property
+    def gpus(self) -> int:
+        return self.engine.gpus
+
+    def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
+        def watched() -> Iterator[Batch]:
+            for batch in batches:
+                assert isinstance(batch, list)
+                self.texts += batch
+                yield batch
+
+        return self.engine.map(make_worker, watched())
+
+
 def test_an_engine_embeds_as_this_process_does(
     engine: Engine, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "_BLOCK", 8)
     documents = [Document(found["_id"], found["text"]) for found in make_documents(40)][:40]
+    watched = Watched(engine)
     here, there = (
         open_embeddings(str(tiny_encoder), None, tmp_path / name, Recorder(), engine=chosen)
-        for name, chosen in (("here", None), ("there", engine))
+        for name, chosen in (("here", None), ("there", watched))
     )
     assert here is not None
     assert there is not None
@@ -125,4 +152,5 @@ def test_an_engine_embeds_as_this_process_does(
     found = there.store.vectors(texts, 40, lambda done: told.update(texts=done))
     assert np.abs(found - here.store.vectors(texts, 40)).max() < 2e-3
     assert told["texts"] == 40
+    assert watched.texts == texts[1:]
     assert list(there.store.missing(texts)) == []

@@ -32,6 +32,10 @@ class Interrupted:
     def workers(self) -> int:
         return self.engine.workers
 
+    @property
+    def gpus(self) -> int:
+        return self.engine.gpus
+
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
         for found in self.engine.map(make_worker, batches):
             self.after -= 1

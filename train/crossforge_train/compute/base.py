@@ -13,11 +13,19 @@ MakeWorker = Callable[[], Callable[[Batch], Found]]
 
 
 class Engine(Protocol):
-    """Where the work of a stage is done. The results are the same everywhere, so no fingerprint names the engine."""
+    """Where the work of a stage is done.
+
+    The results are the same everywhere, up to the rounding of models, so no fingerprint names the engine.
+    """
 
     @property
     def workers(self) -> int:
         """How many work at a time."""
+        ...
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that each of them has for itself."""
         ...
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:

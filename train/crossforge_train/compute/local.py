@@ -11,6 +11,7 @@ class LocalEngine:
     """See `Engine`; what a worker does may still use all cores, as libraries do."""
 
     workers = 1
+    gpus = 0
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
         """See `Engine`."""

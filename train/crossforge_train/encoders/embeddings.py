@@ -16,7 +16,7 @@ import numpy as np
 from crossforge.documents import Document
 from crossforge.embedding.encoder import Embedder, Encoder, Progress, Role, Vectors, is_encoder, read_settings
 from crossforge.embedding.store import EmbedBlocks, EmbeddingStore
-from crossforge.errors import PackageError
+from crossforge.openvino_sessions import has_native_bf16
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
@@ -93,14 +93,16 @@ class EmbedTexts:
     Attributes:
         model: absolute folder of the bi-encoder.
         encoder: absolute folder of its export.
+        gpu: whether the worker has a GPU for itself.
     """
 
     model: Path
     encoder: Path
+    gpu: bool
 
     def __call__(self) -> Callable[[Sequence[str]], Vectors]:
         """The worker."""
-        embedder = _embedder(self.encoder, self.model)
+        embedder = GpuEmbedder(self.model, self.encoder) if self.gpu else _cpu_embedder(self.encoder)
         return lambda texts: embedder.embed(texts, "document")
 
 
@@ -136,7 +138,7 @@ def open_embeddings(
             export_encoder(model, encoder, name or base_model, max_length)
             advance()
     embedder = _embedder(encoder, model)
-    shared = _on_engine(engine, EmbedTexts(model.absolute(), encoder.absolute())) if engine else None
+    shared = _on_engine(engine, model, encoder) if engine else None
     store = EmbeddingStore(folder / "vectors", embedder, shared)
     return Embeddings(name or base_model, encoder, embedder, store, reporter)
 
@@ -172,7 +174,9 @@ class GpuEmbedder:
         return np.asarray(found, dtype=np.float32)
 
 
-def _on_engine(engine: Engine, make_worker: EmbedTexts) -> EmbedBlocks:
+def _on_engine(engine: Engine, model: Path, encoder: Path) -> EmbedBlocks:
+    make_worker = EmbedTexts(model.absolute(), encoder.absolute(), gpu=engine.gpus > 0)
+
     def embed_blocks(blocks: Iterable[list[str]], progress: Progress | None) -> Iterator[Vectors]:
         for vectors in engine.map(make_worker, blocks):
             if progress:
@@ -202,12 +206,10 @@ def _duration(work: Callable[[], object]) -> float:
 
 
 def _embedder(encoder: Path, model: Path) -> Embedder:
-    """What embeds fastest here: a GPU, else a CPU in bf16 if it has that, else in fp32."""
     import torch
 
-    if torch.cuda.is_available():
-        return GpuEmbedder(model, encoder)
-    try:
-        return Encoder(encoder, bf16=True)
-    except PackageError:  # no OpenVINO, or no native bf16
-        return Encoder(encoder)
+    return GpuEmbedder(model, encoder) if torch.cuda.is_available() else _cpu_embedder(encoder)
+
+
+def _cpu_embedder(encoder: Path) -> Encoder:
+    return Encoder(encoder, bf16=has_native_bf16())

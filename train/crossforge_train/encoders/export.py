@@ -69,7 +69,7 @@ def prompts_of(model: Any, name: str) -> Prompts:
     """
     if any(getattr(module, "include_prompt", True) is False for module in model):
         raise InputError(f"base model {name}: leaves its prompt out when it pools; set first_stage.kind: lexical")
-    return role_prompts(model.prompts, model.default_prompt_name)
+    return role_prompts(model.prompts)
 
 
 def _as_one_module(model: Any, inputs: Sequence[str]) -> Any:

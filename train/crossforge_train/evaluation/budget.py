@@ -9,7 +9,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.curves import median_milliseconds
-from crossforge_train.evaluation.depth import DEPTHS, first_of, values_as_shipped
+from crossforge_train.evaluation.depth import DEPTHS, SHIPPED_GAIN, first_of, values_as_shipped
 from crossforge_train.evaluation.metrics import mean
 from crossforge_train.evaluation.scoring import ScoredQuery, score_passage_counts
 from crossforge_train.evaluation.systems import Bench
@@ -21,8 +21,6 @@ _LEAST = 5
 _PASSAGES = (1, 2, 3)
 # Backends that compute the same logits, up to rounding: scored once.
 _EXACT = ("onnx", "openvino", "torch")
-# A point that is slower has to be better by more than this: what dev cannot tell apart is not worth waiting for.
-_GAIN = 0.002
 
 Scores = Mapping[str, ScoredQuery]
 
@@ -143,7 +141,7 @@ def point_within(milliseconds: float, points: Sequence[Point]) -> Point | None:
     """The fastest of those points within a budget that are as good as the best of them; None if none is within it."""
     within = [point for point in points if point.milliseconds <= milliseconds]
     best = max((point.quality for point in within), default=0.0)
-    good = [point for point in within if point.quality >= best - _GAIN]
+    good = [point for point in within if point.quality >= best - SHIPPED_GAIN]
     return min(good, key=lambda point: (point.milliseconds, -point.quality), default=None)
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Qrels, mostly_judged_by_people
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.curves import perfect_rankings
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
-from crossforge_train.evaluation.moving import CERTAIN
-from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings
 from crossforge_train.evaluation.systems import Bench
 
 DEPTHS = (20, 30, 50, 75, 100, 150, 200)
 # What more candidates must add to the mean of a perfect reranker to be worth their time.
 _GAIN = 0.005
+# What slower ways to rank must gain on dev, as they would ship: what dev cannot tell apart is not worth waiting for.
+SHIPPED_GAIN = 0.002
 
 
 def choose_depth(run: Run, qrels: Qrels, metric: str) -> int:
@@ -38,11 +36,10 @@ def choose_depth(run: Run, qrels: Qrels, metric: str) -> int:
 
 
 def depth_that_suffices(dev: Bench, scored: Mapping[str, ScoredQuery]) -> int:
-    """The smallest depth at which what ships is no worse on dev than any deeper.
+    """The smallest depth whose mean on dev, as it would ship, is within .002 of the best depth's.
 
-    A deeper one counts as better if it is so on nine resamples of the dev queries of ten. Every candidate costs time,
-    and deep ones can cost quality, since few rerankers have learned to tell them apart. Dev of pseudo-queries, or of
-    fewer than twenty, cannot tell: the bench's depth stays.
+    Every candidate costs time, and deep ones can cost quality, since few rerankers have learned to tell them apart. Dev
+    of pseudo-queries, or of fewer than twenty, cannot tell: the bench's depth stays.
 
     Args:
         dev: the dev split, at the largest depth that may be chosen.
@@ -53,12 +50,8 @@ def depth_that_suffices(dev: Bench, scored: Mapping[str, ScoredQuery]) -> int:
     if len(dev.queries) < LEAST_QUERIES or not mostly_judged_by_people(dev.collection, dev.split):
         return dev.depth
     depths = [depth for depth in DEPTHS if depth < dev.depth] + [dev.depth]
-    values = [np.array(list(values_as_shipped(dev, first_of(scored, depth)).values())) for depth in depths]
-
-    def suffices(number: int) -> bool:
-        return all(resamples_won(deeper, values[number], dev.seed) < CERTAIN for deeper in values[number + 1 :])
-
-    return next(depth for number, depth in enumerate(depths) if suffices(number))
+    means = [mean(values_as_shipped(dev, first_of(scored, depth))) for depth in depths]
+    return next(depth for depth, found in zip(depths, means, strict=True) if found >= max(means) - SHIPPED_GAIN)
 
 
 def values_as_shipped(bench: Bench, scored: Mapping[str, ScoredQuery]) -> dict[str, float]:

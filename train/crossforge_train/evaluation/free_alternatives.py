@@ -61,7 +61,7 @@ def free_systems(bench: Bench, free: Free) -> list[System]:
     systems = bm25_systems(bench, free.bm25) if free.bm25 else []
     if free.bi_encoder is None:
         return systems
-    scored = bi_encoder_scores(bench, free.bi_encoder, free.beside)
+    scored = bi_encoder_scores(bench.of_rivals, free.bi_encoder, free.beside)
     systems.append(System(BI_ENCODER, rankings(scored, bench.run, 0.0)))
     systems.append(System(BI_ENCODER_FUSED, rankings(scored, bench.run, free.fusion_weight)))
     if free.whole:
@@ -108,5 +108,5 @@ def bi_encoder_fusion(bench: Bench, free: Free, *, pseudo: bool) -> float | None
     """
     if free.bi_encoder is None:
         return None
-    scored = bi_encoder_scores(bench, free.bi_encoder, free.beside)
+    scored = bi_encoder_scores(bench.of_rivals, free.bi_encoder, free.beside)
     return choose_fusion_weight(scored, bench.run, bench.qrels, bench.config.metric, bench.seed, pseudo=pseudo)

@@ -52,6 +52,7 @@ class Bench:
         run: first-stage candidates of the queries, without their own documents.
         retriever: the first stage; it also chooses the passages of long documents.
         depth: how many of these candidates are reranked.
+        rivals_depth: how many of them the alternatives order, where that is more: fewer may suit only what ships.
         config: measures, significance level.
         seed: seed of all draws.
         reporter: shows progress.
@@ -68,6 +69,12 @@ class Bench:
     config: EvaluationConfig
     seed: int
     reporter: Reporter
+    rivals_depth: int | None = None
+
+    @property
+    def of_rivals(self) -> Bench:
+        """The bench as the alternatives see it."""
+        return self if self.rivals_depth is None else replace(self, depth=self.rivals_depth, rivals_depth=None)
 
     def drawn(self, limit: int | None) -> Bench:
         """The bench of at most `limit` of its queries, by a seeded draw; of all if None."""

@@ -21,7 +21,7 @@ from crossforge_train.grafting.segments import MARK, clear, exclude, renew_marks
 
 _LEAD = 200.0  # scale of the texts' vectors relative to what the tokens held before
 _STRICT = 16.0  # attention logits that pooling loses for the other text's tokens
-_FIRST_ALONE = 40.0  # attention logits that CLS pooling loses for all but the first tokens; marks are as small as .15
+_FIRST_ALONE = 40.0  # attention logits that CLS pooling loses for a whole mark; some are a sixth of it
 _SHARPNESS = 2 / 3  # attention logits of a head for a cosine of 1; larger ones are less linear
 _ALONE = 14.0  # attention logits that the comparison loses for all but the first tokens
 # What marks the others of them in the comparison. As it is large, the rounding of a 0 there does not count.

@@ -36,7 +36,7 @@ def _run(context: Context) -> None:
     run, config = context.run, context.config
     collection, retriever = run.collected.collection(), run.mined.retriever()
     finetuned = run.last_finetuned(config.mining.rounds)
-    with opened_subject(context, collection, retriever, finetuned.model) as subject:
+    with opened_subject(context, collection, retriever, finetuned.model, at_one_depth=True) as subject:
         dev = subject.dev
         free = free_of_run(context, collection, approximated(retriever, None), dev, [])
         found = tuned_with_values(dev, subject.alone, free, measured_rivals(dev, open_base_model(config)))

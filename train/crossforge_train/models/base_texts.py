@@ -18,26 +18,19 @@ from crossforge.templates import TEMPLATE_FILE, read_template, write_template
 from crossforge_train.models.tokenizer_files import rewrite_tokenizer
 
 _NAME = "instruction"  # among the prompts of sentence-transformers
-# Names of prompts for queries and for documents, the first that there is counts.
-_ROLES = (("query",), ("document", "passage", "corpus"))
 
 
 def own_prompts(bi_encoder: Path) -> Prompts:
     """What sentence-transformers puts before queries and documents of a bi-encoder, as its settings say."""
-    settings = read_optional_json(bi_encoder / SETTINGS_FILE)
-    # A loaded model has these two keys, whatever was saved.
-    return role_prompts({"query": "", "document": "", **(settings.get("prompts") or {})}, None)
+    return role_prompts(read_optional_json(bi_encoder / SETTINGS_FILE).get("prompts") or {})
 
 
-def role_prompts(named: Mapping[str, str], default: str | None) -> Prompts:
-    """The prompts of queries and documents, by the rules of `encode_query` and `encode_document`.
+def role_prompts(named: Mapping[str, str | None]) -> Prompts:
+    """A SentenceTransformer's prompts of queries and documents, of those by name.
 
-    Args:
-        named: a SentenceTransformer's prompts by name.
-        default: the name of the one where there is none for a role.
+    A loaded model has these two names, whatever was saved, so that `encode_query` and `encode_document` take no other.
     """
-    otherwise = named.get(default or "", "")
-    return Prompts(*(next((named[name] for name in names if name in named), otherwise) for names in _ROLES))
+    return Prompts(named.get("query") or "", named.get("document") or "")
 
 
 def require_texts(base: Path, instruction: str | None, prompts: Prompts) -> None:

@@ -16,8 +16,12 @@ def run_embeddings(config: Config, reporter: Reporter, engine: Engine | None = N
 
 
 def sharing(config: Config, engine: Engine | None) -> Engine | None:
-    """The engine, if it shares work out; this process shows its progress more finely by itself."""
-    return None if config.compute.engine == "local" else engine
+    """The engine, if it embeds faster than this process does; by itself, that shows its progress more finely."""
+    import torch
+
+    if engine is None or config.compute.engine == "local" or (torch.cuda.is_available() and not engine.gpus):
+        return None
+    return engine
 
 
 def base_embeddings(config: Config, reporter: Reporter) -> Embeddings | None:

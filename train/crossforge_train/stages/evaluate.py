@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,10 @@ def _measure(
     dev, reranker = subject.dev, subject.reranker
     depth, passages, limits = dev.depth, dev.config.passages, subject.limits
     benches = [
-        split_bench(context, collection, retriever, split, depth, passages, limits.test, limits.deep)
+        replace(
+            split_bench(context, collection, retriever, split, depth, passages, limits.test, limits.deep),
+            rivals_depth=dev.rivals_depth,
+        )
         for split in config.collection.test_splits
     ]
     labels = both_labels(collection.judged_twice)

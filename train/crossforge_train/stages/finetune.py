@@ -44,7 +44,8 @@ _IF_CONSTANT = (
 def _depends_on(config: Config) -> Mapping[str, Any]:
     # Checked here so that a missing library is reported before the first stage runs.
     require_trackers(config.training.report_to)
-    parameters = parameter_count(find_base_model(config.base_model))
+    base_model = find_base_model(config.base_model)
+    parameters, own = parameter_count(base_model), _prompts_to_keep(config.training, base_model)
     _require_lora(config.training, parameters)
     _require_merge(config)
     return {
@@ -53,6 +54,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "metric": config.evaluation.metric,
         "passages": config.evaluation.passages,
         "seed": config.seed,
+        **({"prompts": asdict(own)} if own else {}),
         "versions": versions("crossforge", "torch", "transformers", "sentence-transformers"),
         **LOSSES.version(config.training.loss),
         **DISTILLATIONS.version(config.training.distillation),
@@ -109,16 +111,31 @@ def _run(context: Context) -> None:
 
 def _with_own_prompts(context: Context, base_model: Path) -> Context:
     """The inputs with the prompts of the bi-encoder that training starts from, unless the config has others."""
-    from crossforge_train.grafting.graft import obstacle
-
     config, training = context.config, context.config.training
-    own = own_prompts(base_model) if is_bi_encoder(base_model) else Prompts()
-    if training.prompts.texts or not own or training.start == "fresh_head" or obstacle(base_model):
+    own = _prompts_to_keep(training, base_model)
+    if not own:
         return context
     context.reporter.note(f"training.prompts: {own.query!r} and {own.document!r}, the bi-encoder's own")
     prompts = PromptsConfig(query=own.query, document=own.document)
     with_prompts = training.model_copy(update={"prompts": prompts})
     return replace(context, config=config.model_copy(update={"training": with_prompts}))
+
+
+def _prompts_to_keep(training: TrainingConfig, base_model: Path) -> Prompts:
+    """The base model's own prompts, if it is to be grafted with them."""
+    own = own_prompts(base_model) if is_bi_encoder(base_model) else Prompts()
+    if training.prompts.texts or not own or training.start == "fresh_head":
+        return Prompts()
+    from crossforge_train.grafting.graft import obstacle
+
+    quieten()
+    if obstacle(base_model):
+        return Prompts()
+    try:
+        require_texts(base_model, None, own)
+    except InputError:  # a tokenizer that cannot hold them
+        return Prompts()
+    return own
 
 
 def finetune(context: Context, base_model: Path, mined: MinedFolder, if_constant: str = _IF_CONSTANT) -> None:

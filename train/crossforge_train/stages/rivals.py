@@ -58,9 +58,10 @@ def untrained(rivals: Mapping[str, Reranker | Path]) -> dict[str, Reranker | Pat
 
 def measured_rivals(bench: Bench, rivals: Mapping[str, Reranker | Path]) -> list[System]:
     """The rivals as they would ship, but the base model always without fusion, whatever its package says."""
+    on = bench.of_rivals
     return [
-        reranker_system(bench, name, found, 0.0)
+        reranker_system(on, name, found, 0.0)
         if name == BASE_MODEL and isinstance(found, Reranker)
-        else opened_system(bench, name, found)
+        else opened_system(on, name, found)
         for name, found in rivals.items()
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -51,7 +52,13 @@ class Subject:
 
 @contextmanager
 def opened_subject(
-    context: Context, collection: Collection, retriever: Retriever, model: Path, rivals: int = 0
+    context: Context,
+    collection: Collection,
+    retriever: Retriever,
+    model: Path,
+    rivals: int = 0,
+    *,
+    at_one_depth: bool = False,
 ) -> Iterator[Subject]:
     """Open a run's reranker as it is to ship.
 
@@ -61,6 +68,7 @@ def opened_subject(
         retriever: the first stage.
         model: folder of the trained model.
         rivals: number of other rerankers that are measured on the same queries.
+        at_one_depth: whether to leave the depth as dev's ceiling has it, whatever this reranker gains from it.
 
     Raises:
         InputError: nothing stays within the budget, or the reranker ranks nothing.
@@ -75,10 +83,11 @@ def opened_subject(
 
     if budget is None:
         reranker = Reranker(model, backend=backend_for(context.config.evaluation.backend))
+        started = time.monotonic()
         dev, limits = limited(reranker, 1)
         subject = Subject(reranker, dev, reranker_system(dev, RERANKER, reranker, 0.0), limits)
-        if context.config.evaluation.depth == "auto":
-            subject = _no_deeper_than_pays(subject, whole, 1 + rivals, context.config)
+        if context.config.evaluation.depth == "auto" and not at_one_depth:
+            subject = _no_deeper_than_pays(subject, rivals, context.config, (time.monotonic() - started) / 60)
         _tell(context.config, dev, subject.limits)
         yield subject
         return
@@ -91,15 +100,22 @@ def opened_subject(
         yield _within(budget, dev, limits, rerankers)
 
 
-def _no_deeper_than_pays(subject: Subject, whole: Bench, measured: int, config: Config) -> Subject:
-    """The subject with as many candidates as dev gains from; the time for the test splits goes further with fewer."""
-    depth = depth_that_suffices(subject.dev, subject.alone.scored)
-    if depth == subject.dev.depth:
+def _no_deeper_than_pays(subject: Subject, rivals: int, config: Config, minutes: float) -> Subject:
+    """The subject with as many candidates as dev gains from; the time that is left goes further with fewer.
+
+    Args:
+        subject: at the depth that dev's ceiling calls for, at which rivals stay.
+        rivals: number of other rerankers.
+        config: of the run.
+        minutes: that dev took.
+    """
+    deepest, depth = subject.dev.depth, depth_that_suffices(subject.dev, subject.alone.scored)
+    if depth == deepest:
         return subject
-    whole.reporter.note(f"evaluation.depth: {depth}, since what would ship gains nothing from more on dev")
-    dev, scored = replace(subject.dev, depth=depth), first_of(subject.alone.scored, depth)
-    alone = scored_system(dev, RERANKER, subject.reranker, scored, 0.0)
-    limits = _limits(config, replace(whole, depth=depth), subject.reranker, measured)
+    subject.dev.reporter.note(f"evaluation.depth: {depth}, since what would ship gains nothing from more on dev")
+    dev = replace(subject.dev, depth=depth, rivals_depth=deepest)
+    alone = scored_system(dev, RERANKER, subject.reranker, first_of(subject.alone.scored, depth), 0.0)
+    limits = _limits(config, dev, subject.reranker, 1 + rivals * deepest / depth, minutes)
     return Subject(subject.reranker, dev, alone, replace(limits, dev=subject.limits.dev))
 
 
@@ -110,11 +126,12 @@ def backend_for(asked: str) -> str:
     return "torch" if asked == AUTO and torch.cuda.is_available() else asked
 
 
-def _limits(config: Config, dev: Bench, reranker: Reranker, measured: int) -> QueryLimits:
-    """How many queries are measured, where `measured` rerankers share the time."""
+def _limits(config: Config, dev: Bench, reranker: Reranker, measured: float, spent: float = 0.0) -> QueryLimits:
+    """How many queries are measured, where `measured` rerankers share the time, of which minutes are spent."""
     settings = config.evaluation
-    if not settings.has_limit:
+    if not settings.has_limit or settings.minutes is None:
         return limits_of(settings)
+    settings = settings.model_copy(update={"minutes": max(settings.minutes - spent, 0.1)})
     counts = list(_query_counts(config, dev.collection).values())
     sample = dev.drawn(TIMED)
     require_order(sample.run, sample.split)

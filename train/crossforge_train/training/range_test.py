@@ -25,7 +25,8 @@ from crossforge_train.training.model import HEAD
 
 BATCHES = 4
 MULTIPLES = (1 / 4, 1 / 2, 1, 2)  # one pass each over the batches: 16 steps
-PASSES = len(MULTIPLES) + 1 / 3  # before them, a forward pass takes the loss
+FORWARD = 1 / 3  # of a step; the backward pass takes twice as long as the forward pass
+PASSES = len(MULTIPLES) + FORWARD  # before them, a forward pass takes the loss
 _MARGIN = 4  # a rate is lowered to a quarter of the one that diverged
 
 

@@ -12,9 +12,7 @@ from accelerate.utils import send_to_device
 from torch import nn
 
 from crossforge_train import processes
-from crossforge_train.training.range_test import left_as_it_was, loss_of
-
-_FORWARD = 1 / 3  # of a step; the backward pass takes twice as long as the forward pass
+from crossforge_train.training.range_test import FORWARD, left_as_it_was, loss_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def measure_pace(loss: nn.Module, batches: Sequence[dict[str, Any]], dev_depth: 
         _seconds(loss, batches[0], device, bf16)
         minutes = sum(_seconds(loss, batch, device, bf16) for batch in batches) / 60
     groups, pairs = (sum(count(batch) for batch in batches) for count in (_groups, _pairs))
-    return Pace(processes.count() * groups / minutes, pairs / (minutes * _FORWARD * dev_depth))
+    return Pace(processes.count() * groups / minutes, pairs / (minutes * FORWARD * dev_depth))
 
 
 def _groups(batch: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from crossforge_train import processes
 from crossforge_train.config.training import AUTO, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.collator import GroupCollator
@@ -62,12 +63,12 @@ def pick_by_trial(picker: Picker, trial: Trial, head: Head, *, groups: int, dev_
         merges: mixtures with the starting weights that are measured at the end.
     """
     training = trial.training
-    # Measuring the pace takes a pass as well.
+    # Measuring the pace takes a pass as well. The main process tries alone, while a pace is that of all processes.
     passes = 1 + (PASSES if training.learning_rate == AUTO else 0)
     limit = TimeLimit(
         training.minutes,
         cache(lambda: measure_pace(trial.loss, trial.batches(), training.dev_depth, bf16=trial.bf16)),
-        tried=passes * min(groups, BATCHES * training.groups_per_batch),
+        tried=processes.count() * passes * min(groups, BATCHES * training.groups_per_batch),
     )
     measurements = merges + int(picker.pick("evaluations", lambda: limit.evaluations(dev_queries, merges)))
     measured = min(dev_queries, int(picker.pick("dev_queries", lambda: limit.dev_queries(measurements))))
