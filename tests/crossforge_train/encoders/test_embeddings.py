@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from support import Recorder, make_documents
+from wrapped_engine import WrappedEngine
 
 from crossforge import Document
 from crossforge.embedding import store as store_module
@@ -111,19 +112,10 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @dataclass
-class Watched:
+class Watched(WrappedEngine):
     """An engine, and the texts that it was given."""
 
-    engine: Engine
     texts: list[str] = field(default_factory=list)
-
-    @property
-    def workers(self) -> int:
-        return self.engine.workers
-
-    @property
-    def gpus(self) -> int:
-        return self.engine.gpus
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
         def watched() -> Iterator[Batch]:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from ray_workers import importable_by_workers
 from sharded_corpus import QUERIES, make_corpus
+from wrapped_engine import WrappedEngine
 
 from crossforge.retrievers.lexical import LexicalKind
 from crossforge_train.collections.corpus import ArrowCorpus
-from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
+from crossforge_train.compute.base import Batch, Found, MakeWorker
 from crossforge_train.compute.choice import opened_engine
 from crossforge_train.config.compute import ComputeConfig
 from crossforge_train.sharding import searching
@@ -21,20 +22,11 @@ from crossforge_train.sharding.fitting import fit_by_shards
 
 
 @dataclass
-class Interrupted:
+class Interrupted(WrappedEngine):
     """An engine that something happens to after some results."""
 
-    engine: Engine
     after: int
     happens: Callable[[], None]
-
-    @property
-    def workers(self) -> int:
-        return self.engine.workers
-
-    @property
-    def gpus(self) -> int:
-        return self.engine.gpus
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
         for found in self.engine.map(make_worker, batches):
