@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import hashlib
 import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
+# A shell's background job ignores interrupts, and so would every process that its tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 LONGEST = {"test_processes.py", "test_finetune.py", "test_adaptation.py", "test_pydocs.py", "test_sweep.py"}
+END_SECONDS = 300
 SHARED = Path(__file__).parents[2] / "shared" / "collections"
 
 # How long an example takes says more about the machine than about the code.
@@ -38,6 +45,12 @@ def pytest_collection_finish() -> None:
     """What was imported stays: the garbage collector, which every training calls, need not look through it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """A process that cannot end says where it hangs, and ends: otherwise whatever runs the tests waits for it."""
+    faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,10 +134,8 @@ def test_a_text_of_any_length_can_be_judged(crossforge: Command, mined: Path, tm
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_what_was_said_before_the_command_was_stopped_is_kept(mined: Path, stop: signal.Signals, status: int) -> None:
     command = [sys.executable, "-c", "from crossforge_train.cli import main; main()", "judge", str(mined)]
-    # A shell's background job ignores interrupts, and so would the command in tests that are run as one.
-    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdin is not None
     process.stdin.write("r\ns\nn\n")
