@@ -20,6 +20,7 @@ from crossforge.prompts import Prompts
 from crossforge_train.encoders.export import prompts_of
 from crossforge_train.libraries import quieten
 from crossforge_train.mixing import mixed
+from crossforge_train.models.attention import training_attention
 from crossforge_train.precision import autocast, use_bf16
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str,
 
     quieten()
     torch.manual_seed(seed)
-    model = SentenceTransformer(str(bi_encoder), local_files_only=True)
+    attention = {"attn_implementation": training_attention()}
+    model = SentenceTransformer(str(bi_encoder), local_files_only=True, model_kwargs=attention)
     reads, prompts = model.max_seq_length, prompts_of(model, name)
     model.max_seq_length = min(int(reads or 512), RULES.tokens)
     model.eval()

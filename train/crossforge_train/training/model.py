@@ -14,6 +14,7 @@ from crossforge.heads.choice import named_head, scoring_head
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.grafting.held import hold_marks
+from crossforge_train.models.attention import training_attention
 from crossforge_train.models.layers import transformer_layers
 from crossforge_train.training.lora import add_adapters
 from crossforge_train.training.scoring import scoring_cross_encoder
@@ -65,16 +66,8 @@ def _classifier(base_model: Path, config: TrainingConfig) -> CrossEncoder:
         max_length=config.most_tokens,
         activation_fn=torch.nn.Identity(),
         local_files_only=True,
-        model_kwargs={"dtype": torch.float32, "attn_implementation": _attention()},
+        model_kwargs={"dtype": torch.float32, "attn_implementation": training_attention()},
     )
-
-
-def _attention() -> str | None:
-    """The attention that trains fastest: eager on a CPU, where the backward pass of fused attention is slow.
-
-    `benchmarks/training_step.py` measures this.
-    """
-    return None if torch.cuda.is_available() else "eager"
 
 
 def _set_dropout(model: CrossEncoder, share: float) -> None:
