@@ -79,6 +79,7 @@ def fit_first_stage(
     embeddings: Embeddings | None = None,
     weight: float | None = None,
     make_index: MakeIndex | None = None,
+    search_vectors: Mapping[str, Any] | None = None,
 ) -> StoredRetriever:
     """Index documents as the config says; with `auto`, as `choose_kind` does.
 
@@ -88,6 +89,7 @@ def fit_first_stage(
         embeddings: of the encoder; the kinds `dense` and `hybrid` need them.
         weight: of the lexical part of a hybrid; None joins by rank.
         make_index: makes the index of terms of these documents, if another place than this process does.
+        search_vectors: settings of the kind `dense` that say where the vectors are and what searches them, likewise.
 
     Raises:
         InputError: a setting is wrong, or there is nothing to index.
@@ -100,7 +102,8 @@ def fit_first_stage(
         return fit_retriever(documents, kind, config.options)
     if embeddings is None:
         return fit_retriever(documents, kind)  # says what it lacks
-    with embeddings.settings(documents) as dense:
+    with embeddings.settings(documents) as encoder:
+        dense = {**encoder, **(search_vectors or {})}
         lexical = make_index(config.lexical) if make_index and kind == HYBRID else config.lexical
         parts = {"lexical": lexical, "dense": dense}
         settings: dict[str, Any] = {**parts, "weight": weight, "pool": config.depth}

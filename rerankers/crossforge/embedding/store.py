@@ -45,7 +45,9 @@ class EmbeddingStore:
         for path in sorted(folder.glob("*.npz")):
             self._learn(path, _read(path, "keys"))
 
-    def vectors(self, texts: Iterable[str], count: int, progress: Progress | None = None) -> NDArray[np.float16]:
+    def vectors(
+        self, texts: Iterable[str], count: int, progress: Progress | None = None, file: Path | None = None
+    ) -> NDArray[np.float16]:
         """The vectors of documents' texts, float16 of shape (count, dimension).
 
         Args:
@@ -53,8 +55,8 @@ class EmbeddingStore:
             count: how many there are.
             progress: called with numbers of texts, stored ones included; not before there is one to embed, so that
                 nothing need be shown where all are stored.
+            file: an array to write, `.npy`; the vectors stay there and are mapped. None holds them in memory.
         """
-        found = np.empty((count, self._dimension), dtype=np.float16)
         wanted: list[bytes] = []
         waiting: deque[list[bytes]] = deque()  # keys of the blocks that are being embedded
         told = 0
@@ -76,7 +78,11 @@ class EmbeddingStore:
             self._add(waiting.popleft(), vectors)
         if progress and 0 < told < count:
             progress(count - told)
+        shape = count, self._dimension
+        found = np.empty(shape, dtype=np.float16) if file is None else _new_array(file, shape)
         self._fill(found, wanted)
+        if isinstance(found, np.memmap):
+            found.flush()  # for readers on other machines
         return found
 
     def missing(self, texts: Iterable[str]) -> Iterator[str]:
@@ -118,6 +124,12 @@ def _read(path: Path, name: str) -> NDArray[Any]:
             return np.asarray(arrays[name])
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise PackageError(f"{path}: damaged ({error}); delete it, and its texts are embedded again") from None
+
+
+def _new_array(file: Path, shape: tuple[int, int]) -> NDArray[np.float16]:
+    """An array that is mapped from a new file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
 
 
 def _key(text: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,9 @@ _BLOCK = 4096
 _LISTS = "lists.faiss"
 _logger = logging.getLogger(__name__)
 
+# Query vectors of shape (queries, dimension), k, and the places among equal scores or None -> what `nearest` finds.
+FindNearest = Callable[[Vectors, int, NDArray[np.int64] | None], Iterable[Best]]
+
 
 class DenseRetriever:
     """Documents by the cosine of their vector and the query's; build it with `DenseKind.fit`, or read it with `load`.
@@ -45,6 +48,7 @@ class DenseRetriever:
             would take longer than reranking them.
         approximation: how a search saves time; None: it compares the query with all vectors.
         lists: the index that an approximation reads.
+        find_nearest: finds what `nearest` would find among the vectors, if something else is to do it.
     """
 
     kind = DENSE
@@ -58,6 +62,7 @@ class DenseRetriever:
         overlap: Overlap,
         approximation: Approximation | None = None,
         lists: InvertedLists | None = None,
+        find_nearest: FindNearest | None = None,
     ) -> None:
         self.doc_ids = list(doc_ids)
         self.vectors = vectors
@@ -65,6 +70,7 @@ class DenseRetriever:
         self._overlap = overlap
         self.approximation = approximation
         self._lists = lists
+        self._find_nearest = find_nearest
         self._embedded: tuple[Sequence[str], Vectors] | None = None
 
     @property
@@ -102,6 +108,8 @@ class DenseRetriever:
             if all(len(positions) >= min(k, len(self.doc_ids)) for positions, _ in found):
                 return found
         order = order_of_ids(self.doc_ids) if ties_by_id else None
+        if self._find_nearest:
+            return list(self._find_nearest(queries, k, order))
         return nearest(queries, self._searched, k, order=order)
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -134,12 +142,16 @@ class DenseRetriever:
     def with_query_map(self, query_map: Vectors | None) -> DenseRetriever:
         """See `VectorRetriever`."""
         encoder = self.encoder.with_query_map(query_map)
-        return DenseRetriever(self.doc_ids, self.vectors, encoder, self._overlap, self.approximation, self._lists)
+        return DenseRetriever(
+            self.doc_ids, self.vectors, encoder, self._overlap, self.approximation, self._lists, self._find_nearest
+        )
 
     def approximated(self, approximation: Approximation | None) -> DenseRetriever:
         """See `ApproximableRetriever`."""
         lists = self._lists if self._lists or approximation is None else InvertedLists.build(self.vectors)
-        return DenseRetriever(self.doc_ids, self.vectors, self.encoder, self._overlap, approximation, lists)
+        return DenseRetriever(
+            self.doc_ids, self.vectors, self.encoder, self._overlap, approximation, lists, self._find_nearest
+        )
 
     def save(self, folder: Path) -> None:
         """See `StoredRetriever`."""
@@ -203,7 +215,8 @@ class DenseKind:
         Args:
             documents: the corpus.
             settings: `encoder`, its folder; `store`, an `EmbeddingStore` with vectors of that encoder, and `progress`,
-                called with numbers of documents where some must be embedded, may be left out.
+                called with numbers of documents where some must be embedded, may be left out. With a store, `file` is
+                where its vectors are written and stay, and `find_nearest` searches them; see `DenseRetriever`.
 
         Raises:
             InputError: the corpus is empty, or no encoder is given.
@@ -217,13 +230,14 @@ class DenseKind:
         progress, texts = settings.get("progress"), (document.full_text for document in documents)
         store: EmbeddingStore | None = settings.get("store")
         if store is not None:
-            vectors = store.vectors(texts, len(documents), progress)
+            vectors = store.vectors(texts, len(documents), progress, settings.get("file"))
         else:
             vectors = np.concatenate(
                 [encoder.embed(block, "document", progress).astype(np.float16) for block in blocks(texts, _BLOCK)]
             )
         doc_ids = [document.doc_id for document in documents]
-        return DenseRetriever(doc_ids, vectors, encoder, Overlap.choose(documents))
+        overlap = Overlap.choose(documents)
+        return DenseRetriever(doc_ids, vectors, encoder, overlap, find_nearest=settings.get("find_nearest"))
 
     @staticmethod
     def load(folder: Path) -> DenseRetriever:

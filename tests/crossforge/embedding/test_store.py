@@ -50,6 +50,14 @@ def test_vectors_stand_in_the_order_of_the_texts_and_repetitions_are_embedded_on
     assert sorted(embedder.asked) == sorted(TEXTS)
 
 
+def test_vectors_may_stay_in_a_file(tmp_path: Path) -> None:
+    store, file = EmbeddingStore(tmp_path, Counting()), tmp_path / "new" / "vectors.npy"
+    found = store.vectors(TEXTS, 10, file=file)
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, store.vectors(TEXTS, 10))
+    np.testing.assert_array_equal(np.load(file), found)
+
+
 def test_only_changed_texts_are_embedded_again(tmp_path: Path) -> None:
     EmbeddingStore(tmp_path, Counting()).vectors(TEXTS, 10)
     embedder = Counting()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -12,14 +13,20 @@ from hypothesis import strategies as st
 from sharded_corpus import QUERIES, make_corpus
 
 from crossforge.documents import Document
+from crossforge.embedding.encoder import Encoder
+from crossforge.embedding.store import EmbeddingStore
 from crossforge.errors import InputError
+from crossforge.retrievers.dense import DenseKind
 from crossforge.retrievers.lexical import LexicalKind
 from crossforge.retrievers.postings import top_k
+from crossforge.retrievers.vectors import nearest
+from crossforge.runs import Candidate
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
 from crossforge_train.compute.local import LocalEngine
-from crossforge_train.sharding.fitting import fit_by_shards
-from crossforge_train.sharding.searching import merged
+from crossforge_train.sharding.fitting import fit_by_shards, vectors_by_shards
+from crossforge_train.sharding.opening import VECTORS, open_vectors
+from crossforge_train.sharding.searching import ShardedSearch, merged
 from crossforge_train.sharding.shards import cut
 
 SETTINGS = [
@@ -38,7 +45,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def require_equal(corpus: Path, settings: dict, engine: Engine, shards: int, folder: Path) -> None:
@@ -83,6 +90,73 @@ def test_many_shards_are_merged_by_workers(corpus: Path, tmp_path: Path) -> None
     found = index.search(QUERIES, 10)
     assert found == LexicalKind.fit(ArrowCorpus.load(corpus).values(), {}).search(QUERIES, 10)
     assert engine.batches == 50  # four shards each, one block of queries
+
+
+@pytest.fixture(scope="module")
+def embedded(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> EmbeddingStore:
+    """Remembers the vectors of the documents."""
+    return EmbeddingStore(tmp_path_factory.mktemp("vectors"), Encoder(tiny_onnx))
+
+
+def require_equal_vectors(
+    documents: list[Document], encoder: Path, embedded: EmbeddingStore, engine: Engine, shards: int, folder: Path
+) -> None:
+    settings = {"encoder": encoder, "store": embedded}
+    whole = DenseKind.fit(documents, settings)
+    by_shards = vectors_by_shards(len(documents), engine, folder / "shards", shards)
+    parts = DenseKind.fit(documents, {**settings, **by_shards})
+    assert isinstance(parts.vectors, np.memmap)
+    for by_id in (False, True):
+        for k in (1, 10, 1000):
+            expected = whole.search(QUERIES, k, ties_by_id=by_id)
+            found = parts.search(QUERIES, k, ties_by_id=by_id)
+            assert list(found) == list(expected)
+            for query_id, candidates in expected.items():
+                require_same_order(found[query_id], candidates)
+    parts.save(folder / "parts")
+    whole.save(folder / "whole")
+    assert files(folder / "parts") == files(folder / "whole")
+    moved = np.eye(parts.encoder.dimension, dtype=np.float32)[::-1].copy()
+    there, here = (one.with_query_map(moved).search(QUERIES, 5) for one in (parts, whole))
+    for query_id, candidates in here.items():
+        require_same_order(there[query_id], candidates)
+
+
+def require_same_order(found: list[Candidate], expected: list[Candidate]) -> None:
+    """The same documents, but for neighbours whose scores differ by rounding alone."""
+    assert len(found) == len(expected)
+    np.testing.assert_allclose([one.score for one in found], [one.score for one in expected], rtol=0, atol=1e-5)
+    scores = {one.doc_id: one.score for one in expected}
+    for one, other in zip(found, expected, strict=True):
+        assert abs(scores.get(one.doc_id, expected[-1].score) - other.score) < 1e-5
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4, 8])
+def test_shards_find_the_same_vectors(tiny_onnx: Path, embedded: EmbeddingStore, shards: int, tmp_path: Path) -> None:
+    require_equal_vectors(make_corpus(), tiny_onnx, embedded, LocalEngine(), shards, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_cluster_finds_the_same_vectors(
+    tiny_onnx: Path, embedded: EmbeddingStore, tmp_path: Path, cluster: Engine
+) -> None:
+    require_equal_vectors(make_corpus(), tiny_onnx, embedded, cluster, 3, tmp_path)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(0, 90), st.booleans())
+def test_shards_of_vectors_are_one_search(seed: int, shards: int, k: int, by_id: bool) -> None:
+    """Products of such numbers are exact, and most of them tie."""
+    draw = np.random.default_rng(seed)
+    vectors = draw.integers(-1, 2, (60, 4)).astype(np.float16)
+    queries = draw.integers(-1, 2, (7, 4)).astype(np.float32)
+    order = draw.permutation(60) if by_id else None
+    with TemporaryDirectory() as folder:
+        np.save(Path(folder) / f"{VECTORS}.npy", vectors)
+        search = ShardedSearch(LocalEngine(), cut(60, shards), Path(folder), open_vectors, 3)
+        found = list(search(queries, k, order))
+    for (positions, scores), (expected, theirs) in zip(found, nearest(queries, vectors, k, order=order), strict=True):
+        np.testing.assert_array_equal(positions, expected)
+        np.testing.assert_array_equal(scores, theirs)
 
 
 def test_no_document_with_a_word(tmp_path: Path) -> None:

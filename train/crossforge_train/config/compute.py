@@ -23,10 +23,20 @@ class ComputeConfig(Section):
     )
     shards: _Count | Literal["auto"] = Field(
         "auto",
-        description="parts that the documents are cut into for search by words; `auto`: one a worker, of at most a "
-        "million documents, or with `engine: local` none",
+        description="parts that the documents are cut into for search by words and by vectors; `auto`: one a "
+        "worker, of at most a million documents, or with `engine: local` none",
     )
     workers: _Count | Literal["auto"] = Field(
         "auto", description="processes that work at a time; `auto`: one a CPU of the cluster, or one a GPU"
     )
     gpus_per_worker: Literal[0, 1] = Field(0, description="GPUs that a worker has for itself")
+
+    @property
+    def by_shards(self) -> bool:
+        """Whether the documents are searched by shards."""
+        return self.engine != "local" or self.shards != "auto"
+
+    @property
+    def number_of_shards(self) -> int | None:
+        """How many shards the config asks for; None: as many as the workers and documents call for."""
+        return self.shards if isinstance(self.shards, int) else None

@@ -1,4 +1,4 @@
-"""Fits the index of terms by shards."""
+"""Fits the index of terms by shards, and lets vectors be searched by them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.compute.base import Engine
 from crossforge_train.sharding.indexing import CountTerms, index_shards
 from crossforge_train.sharding.joining import join_postings
+from crossforge_train.sharding.opening import VECTORS, open_postings, open_vectors
 from crossforge_train.sharding.searching import ShardedSearch
-from crossforge_train.sharding.shards import cut
+from crossforge_train.sharding.shards import Shard, cut
 
 # Documents that a shard holds at most, if the number of shards is not given.
 _MOST = 1_000_000
+# Queries that go to a shard at a time: of vectors many, since each block turns the shard's into float32 once.
+_TERM_QUERIES, _VECTOR_QUERIES = 512, 4096
 
 
 def fit_by_shards(
@@ -41,11 +44,31 @@ def fit_by_shards(
     title_weight = options.get("title_weight", 1)
     analyzer = analyzer or choose_analyzer(document.full_text for document in documents.values())
     folder = folder.absolute()
-    parts = cut(len(documents), shards or max(engine.workers, -(-len(documents) // _MOST)))
+    parts = _parts(len(documents), engine, shards)
     count = CountTerms(corpus.absolute(), folder, analyzer, title_weight)
     terms, weights = index_shards(engine, parts, count, options.get("weighting", "tfidf"))
     if not terms:
         raise InputError(NO_WORD)
     postings = join_postings(parts, folder, len(terms), folder / "all")
-    search = ShardedSearch(engine, parts, folder)
+    search = ShardedSearch(engine, parts, folder, open_postings, _TERM_QUERIES)
     return TfidfRetriever(list(documents), analyzer, terms, weights, postings, title_weight, search)
+
+
+def vectors_by_shards(documents: int, engine: Engine, folder: Path, shards: int | None = None) -> dict[str, Any]:
+    """Settings of the kind `dense` with which vectors stay on disk and shards of them are searched.
+
+    What is found is the same, up to the rounding of a cosine's sixth decimal.
+
+    Args:
+        documents: how many there are.
+        engine: as for `fit_by_shards`.
+        folder: for the file of the vectors, as for `fit_by_shards`.
+        shards: as for `fit_by_shards`.
+    """
+    folder = folder.absolute()
+    search = ShardedSearch(engine, _parts(documents, engine, shards), folder, open_vectors, _VECTOR_QUERIES)
+    return {"file": folder / f"{VECTORS}.npy", "find_nearest": search}
+
+
+def _parts(documents: int, engine: Engine, shards: int | None) -> list[Shard]:
+    return cut(documents, shards or max(engine.workers, -(-documents // _MOST)))

@@ -11,55 +11,60 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.batching import blocks
 from crossforge.files import written_atomically
-from crossforge.retrievers.postings import Best, best_documents, top_k
+from crossforge.retrievers.postings import Best, top_k
 from crossforge_train.compute.base import Engine
-from crossforge_train.sharding.shards import Postings, Shard, map_array, map_postings
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+from crossforge_train.sharding.shards import Shard, map_array
 
 _ORDER = "order"
-# Queries that go to a shard at a time.
-_BLOCK = 512
 # Lists of a query that the calling process merges; of more shards than that, workers search several and merge theirs.
 _MOST_LISTS = 64
+
+# Queries, one a row; k; and the places of a shard's documents among equal scores, or None for that in the corpus ->
+# the best of its documents for each query, by their positions in the shard.
+SearchShard = Callable[[Any, int, NDArray[np.int64] | None], list[Best]]
+# Opens a shard among the files of all shards.
+OpenShard = Callable[[Shard, Path], SearchShard]
 
 
 @dataclass(frozen=True)
 class ShardedSearch:
-    """The search of `TfidfRetriever` by shards; the same documents, scores and order, bit by bit.
+    """Searches all shards of a corpus, as one search of the whole would.
 
     Attributes:
         engine: where it is done; it has to be open as long as queries come.
         shards: all of the corpus, in order.
         folder: of the shards.
+        open_shard: opens what is searched of a shard; pickled.
+        block: how many queries go to a shard at a time.
     """
 
     engine: Engine
     shards: Sequence[Shard]
     folder: Path
+    open_shard: OpenShard
+    block: int
 
-    def __call__(self, queries: csr_matrix, k: int, order: NDArray[np.int64] | None) -> Iterator[Best]:
+    def __call__(self, queries: Any, k: int, order: NDArray[np.int64] | None) -> Iterator[Best]:
         """The `k` best documents of each query.
 
         Args:
-            queries: weights, shape (queries, terms), columns of each row in order.
+            queries: a matrix with a row for each query, as what is opened takes it.
             k: how many documents.
             order: the place of each document among equal scores; None for that of the corpus.
         """
         if order is not None:
             self._write(order)
         groups = list(blocks(self.shards, -(-len(self.shards) // _MOST_LISTS)))
-        rows = [slice(start, start + _BLOCK) for start in range(0, queries.shape[0], _BLOCK)]
+        rows = [slice(start, start + self.block) for start in range(0, queries.shape[0], self.block)]
         wanted = (ToSearch(group, queries[block], k, order is not None) for block in rows for group in groups)
-        found = self.engine.map(SearchShards(self.folder), wanted)
+        found = self.engine.map(SearchShards(self.folder, self.open_shard), wanted)
         for _ in rows:
             yield from merged(list(islice(found, len(groups))), k, order)
 
@@ -76,13 +81,13 @@ class ToSearch(NamedTuple):
 
     Attributes:
         shards: to be searched by one worker.
-        queries: weights, shape (queries, terms of the whole vocabulary), columns of each row in order.
+        queries: a matrix with a row for each.
         k: how many documents.
         ordered: whether equal scores stand in the order that was written down, and not in that of the corpus.
     """
 
     shards: Sequence[Shard]
-    queries: csr_matrix
+    queries: Any
     k: int
     ordered: bool
 
@@ -93,17 +98,19 @@ class SearchShards:
 
     Attributes:
         folder: of all shards.
+        open_shard: see `ShardedSearch`.
     """
 
     folder: Path
+    open_shard: OpenShard
 
     def __call__(self) -> Callable[[ToSearch], list[Best]]:
-        """The worker; it maps the postings that it is asked for once."""
-        mapped = cache(lambda shard: map_postings(shard, self.folder))
+        """The worker; it opens each shard that it is asked for once."""
+        opened = cache(lambda shard: self.open_shard(shard, self.folder))
 
         def work(wanted: ToSearch) -> list[Best]:
             order = map_array(self.folder, _ORDER) if wanted.ordered else None
-            return merged([_search(mapped(shard), shard, wanted, order) for shard in wanted.shards], wanted.k, order)
+            return merged([_search(opened(shard), shard, wanted, order) for shard in wanted.shards], wanted.k, order)
 
         return work
 
@@ -129,19 +136,6 @@ def _both(left: list[Best], right: list[Best], k: int, order: NDArray[np.int64] 
     ]
 
 
-def _search(postings: Postings, shard: Shard, wanted: ToSearch, order: NDArray[np.int64] | None) -> list[Best]:
-    queries = _projected(wanted.queries, postings.columns)
+def _search(search: SearchShard, shard: Shard, wanted: ToSearch, order: NDArray[np.int64] | None) -> list[Best]:
     own = None if order is None else order[shard.start : shard.stop]
-    found = best_documents(queries, postings.weights, wanted.k, order=own, processes=1)
-    return [(positions + shard.start, scores) for positions, scores in found]
-
-
-def _projected(queries: csr_matrix, columns: NDArray[np.int64]) -> csr_matrix:
-    """The queries under the terms of a shard alone, shape (queries, terms of the shard)."""
-    from scipy.sparse import csr_matrix
-
-    places = np.searchsorted(columns, queries.indices)
-    known = places < len(columns)
-    known[known] = columns[places[known]] == queries.indices[known]
-    ends = np.concatenate([[0], np.cumsum(known)])[queries.indptr]
-    return csr_matrix((queries.data[known], places[known], ends), shape=(queries.shape[0], len(columns)))
+    return [(positions + shard.start, scores) for positions, scores in search(wanted.queries, wanted.k, own)]

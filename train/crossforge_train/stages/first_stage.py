@@ -29,7 +29,8 @@ from crossforge_train.first_stage import (
     with_query_map,
     with_vector_part,
 )
-from crossforge_train.sharding.fitting import fit_by_shards
+from crossforge_train.sharding.fitting import fit_by_shards, vectors_by_shards
+from crossforge_train.sharding.opening import VECTORS
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.stage import Context
@@ -79,15 +80,26 @@ def as_served(context: Context, collection: Collection, retriever: StoredRetriev
 def index_by_shards(context: Context) -> MakeIndex | None:
     """What indexes the run's corpus by terms, if shards are asked for; the index serves as long as the stage runs."""
     compute = context.config.compute
-    if compute.engine == "local" and compute.shards == AUTO:
+    if not compute.by_shards:
         return None
-    shards = compute.shards if isinstance(compute.shards, int) else None
 
     def make(settings: Mapping[str, Any]) -> TfidfRetriever:
         folder = MinedFolder(context.folder).shards / settings["weighting"]
-        return fit_by_shards(context.run.collected.documents, settings, context.engine, folder, shards)
+        return fit_by_shards(
+            context.run.collected.documents, settings, context.engine, folder, compute.number_of_shards
+        )
 
     return make
+
+
+def _vectors_by_shards(context: Context, documents: int) -> Mapping[str, Any] | None:
+    """Settings that keep the vectors on disk and search shards of them, as long as `index_by_shards` serves."""
+    compute = context.config.compute
+    if not compute.by_shards:
+        return None
+    return vectors_by_shards(
+        documents, context.engine, MinedFolder(context.folder).shards / VECTORS, compute.number_of_shards
+    )
 
 
 def first_stage_of_run(context: Context, collection: Collection) -> StoredRetriever:
@@ -101,7 +113,11 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
         tuned = tuned_on_dev(context, collection, embeddings)
         embeddings, choice = tuned or embeddings, replace(choice, tuned=tuned is not None)
     retriever = fit_first_stage(
-        documents, settings.of_kind(choice.kind), embeddings, make_index=index_by_shards(context)
+        documents,
+        settings.of_kind(choice.kind),
+        embeddings,
+        make_index=index_by_shards(context),
+        search_vectors=_vectors_by_shards(context, len(documents)),
     )
     splits, metric, seed = config.collection, config.evaluation.metric, config.seed
     # A tuned encoder needs no map: it would be learned from the queries that the encoder has learned from already.
