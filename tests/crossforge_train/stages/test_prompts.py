@@ -14,6 +14,8 @@ from crossforge.prompts import Prompts, held_prompts
 from crossforge.tokenization import read_tokenizer
 from crossforge_train.config.loading import load_config
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages import collect, finetune, mine
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.training import preparation, start
@@ -82,6 +84,37 @@ def test_a_bi_encoder_that_is_grafted_keeps_its_own(
     plain = read_tokenizer(tiny_encoder / "tokenizer.json")
     joined = "[CLS] the query sail [SEP] [MASK] old text boat [SEP]"
     assert encoded.ids == plain.encode(joined, add_special_tokens=False).ids
+
+
+def trained_files(folder: Path, collection: Path, base: Path, **training: object) -> dict[str, bytes]:
+    """What was retrieved, mined and trained from a bi-encoder."""
+    folder.mkdir()
+    path = toy_config(
+        folder,
+        collection,
+        base,
+        first_stage={"kind": "dense"},
+        mining={"teacher": "base"},
+        training={"distillation_weight": 1.0, "epochs": 2, **training},
+    )
+    run_stages(load_config(path), [collect.STAGE, mine.STAGE, finetune.STAGE], SilentReporter())
+    run = RunFolder(load_config(path).folder)
+    paths = [*run.mined.path.glob("*.trec"), run.mined.path / "groups.jsonl", run.finetuned.model / "model.safetensors"]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_prompts_of_the_config_are_as_good_as_the_bi_encoders_own(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.setattr(start, "_FAITHFUL", -1.0)
+    SentenceTransformer(str(tiny_encoder), device="cpu", prompts=PROMPTS).save(str(tmp_path / "prompted"))
+    plain = trained_files(tmp_path / "plain", toy_collection, tiny_encoder)
+    own = trained_files(tmp_path / "own", toy_collection, tmp_path / "prompted")
+    given = trained_files(tmp_path / "given", toy_collection, tiny_encoder, prompts=PROMPTS)
+    assert [name for name in plain if plain[name] == own[name]] == []
+    assert [name for name in own if given[name] != own[name]] == []
 
 
 def test_what_a_base_model_cannot_take_is_told_before_anything_runs(

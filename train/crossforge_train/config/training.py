@@ -41,8 +41,8 @@ class TrainingConfig(Section):
     )
     prompts: PromptsConfig = Field(
         PromptsConfig(),
-        description="texts before query and document, in training, proof and package; empty: those of a bi-encoder "
-        "that training starts from",
+        description="texts before query and document, in training, proof, package and what the base model embeds; "
+        "empty: those of a bi-encoder that training starts from",
     )
     loss: Annotated[str, OneOf(LOSSES)] = Field("group_softmax", description="loss on the labels")
     label_weight: float = Field(

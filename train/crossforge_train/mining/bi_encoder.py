@@ -11,7 +11,8 @@ from crossforge.embedding.encoder import moved
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
-from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
+from crossforge_train.encoders.base import base_embeddings
+from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind
 from crossforge_train.models.base_model import weights_hash
@@ -73,7 +74,7 @@ class CosineTeacher:
 
 
 def _open(config: Config, collection: Collection, reporter: Reporter) -> CosineTeacher:
-    embeddings = open_embeddings(config.base_model, config.first_stage.encoder_max_length, config.runs, reporter)
+    embeddings = base_embeddings(config, reporter)
     if embeddings is None:
         raise InputError(f"mining.teacher is base, but {config.base_model} is no bi-encoder; name a reranker, or null")
     return CosineTeacher(embeddings, collection)

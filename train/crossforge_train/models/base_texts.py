@@ -15,6 +15,7 @@ from crossforge.loading import pair_tokenizer, token_limit
 from crossforge.package_files import read_optional_json
 from crossforge.prompts import Prompts, with_prompts
 from crossforge.templates import TEMPLATE_FILE, read_template, write_template
+from crossforge_train.models.base_model import is_bi_encoder
 from crossforge_train.models.tokenizer_files import rewrite_tokenizer
 
 _NAME = "instruction"  # among the prompts of sentence-transformers
@@ -43,6 +44,20 @@ def require_texts(base: Path, instruction: str | None, prompts: Prompts) -> None
         raise InputError(f"base model {error}") from None
 
 
+def bi_encoder_with(base: Path, folder: Path, prompts: Prompts) -> Path:
+    """A bi-encoder with these prompts in place of its own: `folder`, which is made unless it exists.
+
+    `base` itself where there are none, or where they are its own.
+    """
+    if not prompts or prompts == own_prompts(base):
+        return base
+    if not folder.is_dir():
+        with written_atomically(folder) as beside:
+            _link(base, beside)
+            _write_prompts(beside, {"query": prompts.query, "document": prompts.document})
+    return folder
+
+
 def with_texts(base: Path, folder: Path, instruction: str | None, prompts: Prompts) -> Path:
     """The base model with these texts: `folder`, which is made unless it exists; `base` itself if there are none.
 
@@ -59,6 +74,8 @@ def with_texts(base: Path, folder: Path, instruction: str | None, prompts: Promp
                 _write_instruction(beside, instruction)
             if prompts:
                 rewrite_tokenizer(base, beside, lambda tokenizer: with_prompts(tokenizer, prompts))
+            if prompts and is_bi_encoder(base):  # its cosines are those of texts with prompts, too
+                _write_prompts(beside, {"query": prompts.query, "document": prompts.document})
     return folder
 
 
@@ -70,10 +87,14 @@ def _link(base: Path, folder: Path) -> None:
 
 def _write_instruction(folder: Path, instruction: str) -> None:
     """As sentence-transformers' default prompt, which it and `Decoder` put into the template; and as the runtime's."""
-    settings = read_optional_json(folder / SETTINGS_FILE)
-    prompts = {**(settings.get("prompts") or {}), _NAME: instruction.strip()}
-    (folder / SETTINGS_FILE).unlink(missing_ok=True)  # a link to the base model's
-    write_json(folder / SETTINGS_FILE, {**settings, "prompts": prompts, "default_prompt_name": _NAME})
+    _write_prompts(folder, {_NAME: instruction.strip()}, default_prompt_name=_NAME)
     if template := read_template(folder):
         (folder / TEMPLATE_FILE).unlink(missing_ok=True)
         write_template(folder, template.with_instruction(instruction))
+
+
+def _write_prompts(folder: Path, prompts: Mapping[str, str], **settings: str) -> None:
+    """Add prompts by name to those of sentence-transformers, and change settings of its file."""
+    known = read_optional_json(folder / SETTINGS_FILE)
+    (folder / SETTINGS_FILE).unlink(missing_ok=True)  # a link to the base model's
+    write_json(folder / SETTINGS_FILE, {**known, "prompts": {**(known.get("prompts") or {}), **prompts}, **settings})

@@ -21,6 +21,7 @@ from crossforge_train.collections.readers.reader import file_hashes
 from crossforge_train.config.evaluation import MINUTES, GuardConfig
 from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.base import base_embeddings
 from crossforge_train.evaluation.dev_choices import tune
 from crossforge_train.evaluation.free_alternatives import free_systems
 from crossforge_train.evaluation.guard import Guard, measure_guard
@@ -32,7 +33,6 @@ from crossforge_train.models.base_model import find_base_model, model_hash
 from crossforge_train.run_folder import EVALUATE
 from crossforge_train.stage_folders import EvaluatedFolder
 from crossforge_train.stages.benches import split_bench
-from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.orders import bench_of_both, measured_orders
 from crossforge_train.stages.rivals import free_of_run, measured_rivals, open_rivals, untrained
 from crossforge_train.stages.stage import Context, Stage

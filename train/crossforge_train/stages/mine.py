@@ -49,6 +49,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
+        **_prompts(config),
         **_first_stage_depends_on(config),
         **teachers_depend_on(config),
     }
@@ -74,6 +75,12 @@ def _embedding(config: Config) -> Mapping[str, Any]:
     if first_stage.kind == LEXICAL and first_stage.encoder_max_length is None:
         return {"max_length": training.most_tokens, "precision": training.precision}
     return {"max_length": first_stage.encoder_max_length, **_embedded_by()}
+
+
+def _prompts(config: Config) -> Mapping[str, Any]:
+    """What the base model puts before texts as a bi-encoder, if the config says so; earlier versions did not."""
+    prompts = config.training.prompts.texts
+    return {"prompts": asdict(prompts)} if prompts and is_bi_encoder(find_base_model(config.base_model)) else {}
 
 
 def _embedded_by() -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.base import base_embeddings
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.free_retrievers import free_retrievers
 from crossforge_train.evaluation.systems import (
@@ -24,7 +25,6 @@ from crossforge_train.evaluation.systems import (
     reranker_system,
 )
 from crossforge_train.models.base_model import find_base_model
-from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.stage import Context
 
 

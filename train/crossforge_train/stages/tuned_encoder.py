@@ -15,6 +15,7 @@ from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection, judged_by_people, mostly_judged_by_people, positives
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.base import base_bi_encoder
 from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
 from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
 from crossforge_train.evaluation.combination import LEAST_QUERIES
@@ -108,7 +109,7 @@ def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
 
 def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     """The folder of the tuned encoder, shared by all runs on the same queries."""
-    base = find_base_model(config.base_model)
+    base = find_base_model(base_bi_encoder(config))
     read = hashlib.sha256()
     for query, found in zip(examples.queries, examples.positives, strict=True):
         read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found]]).encode())
