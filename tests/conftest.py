@@ -53,6 +53,12 @@ def pytest_sessionfinish() -> None:
     faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=sys.__stderr__)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A worker of pytest-xdist has ended its part, and waits for the others."""
+    if hasattr(config, "workerinput"):
+        faulthandler.cancel_dump_traceback_later()
+
+
 @pytest.fixture(scope="session")
 def shared_collections() -> Path:
     """The folder of real collections; tests that need it skip where it is absent."""
@@ -93,11 +99,11 @@ def encoders_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
     export, kept = embeddings.export_encoder, tmp_path_factory.mktemp("encoders")
 
-    def once(bi_encoder: Path, target: Path, name: str, max_length: int | None = None) -> None:
-        stored = kept / hashlib.sha256(repr((bi_encoder, name, max_length)).encode()).hexdigest()
+    def once(bi_encoder: Path, target: Path, *options: object) -> None:
+        stored = kept / hashlib.sha256(repr((bi_encoder, *options)).encode()).hexdigest()
         if not stored.is_dir():
             with quick_runs():
-                export(bi_encoder, stored, name, max_length)
+                export(bi_encoder, stored, *options)
         shutil.copytree(stored, target)
 
     with pytest.MonkeyPatch.context() as patch:

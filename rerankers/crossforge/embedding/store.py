@@ -6,6 +6,7 @@ Each block of texts is a file of its own, written completely or not at all, so t
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -127,9 +128,13 @@ def _read(path: Path, name: str) -> NDArray[Any]:
 
 
 def _new_array(file: Path, shape: tuple[int, int]) -> NDArray[np.float16]:
-    """An array that is mapped from a new file."""
+    """An array that is mapped from a new file. Its space is taken now: a full disk would end the process later."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+    found = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    return found
 
 
 def _key(text: str) -> bytes:

@@ -18,6 +18,7 @@ from crossforge import Document
 from crossforge.embedding import store as store_module
 from crossforge.embedding.encoder import Progress, Role, Vectors
 from crossforge.embedding.store import EmbeddingStore
+from crossforge.prompts import Prompts
 from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.encoders import embeddings as module
@@ -104,6 +105,21 @@ def test_a_sample_comes_from_all_over_the_corpus(opened: Embeddings) -> None:
     opened.seconds(corpus(1000))
     kept = [number for number in range(1000) if not list(opened.store.missing(["x" * (number + 1)]))]
     assert kept == list(range(0, 1000, 4))
+
+
+def test_other_prompts_are_other_embeddings(tiny_encoder: Path, tmp_path: Path) -> None:
+    prompts = Prompts("the query ", "old text ")
+    plain, prompted = (
+        open_embeddings(str(tiny_encoder), None, tmp_path, Recorder(), prompts=given) for given in (None, prompts)
+    )
+    assert plain is not None
+    assert prompted is not None
+    assert plain.encoder != prompted.encoder
+    (document,) = prompted.store.vectors(["boat"], 1)
+    assert document == pytest.approx(plain.store.vectors(["old text boat"], 1)[0], abs=1e-2)
+    assert document != pytest.approx(plain.store.vectors(["boat"], 1)[0], abs=1e-2)
+    query, same = prompted.embedder.embed(["boat"], "query"), plain.embedder.embed(["the query boat"], "query")
+    assert query == pytest.approx(same, abs=1e-2)
 
 
 @pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from support import make_documents, make_queries
 
+from crossforge.prompts import Prompts
 from crossforge_train.encoders import tuning
 from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
+from crossforge_train.models.base_texts import own_prompts
 
 TEXTS = {row["_id"]: row["text"] for row in make_documents()}
 QUERIES = make_queries(make_documents(), 60, seed=5)
@@ -83,3 +85,13 @@ def test_every_query_comes_up_once_an_epoch() -> None:
     large = list(tuning._batches(400, random.Random(0)))
     assert len(large) == 20  # more queries than pairs wanted: one epoch
     assert len({number for batch in large for number in batch}) == 400
+
+
+def test_prompts_that_are_given_are_read_and_saved(tiny_encoder: Path, tmp_path: Path) -> None:
+    prompts = Prompts("the query ", "old text ")
+    tune_encoder(tiny_encoder, tmp_path / "given", EXAMPLES, "tiny", 0, prompts)
+    SentenceTransformer(str(tiny_encoder), device="cpu", prompts=asdict(prompts)).save(str(tmp_path / "prompted"))
+    tune_encoder(tmp_path / "prompted", tmp_path / "own", EXAMPLES, "tiny", 0)
+    assert own_prompts(tmp_path / "given") == own_prompts(tmp_path / "own") == prompts
+    given, own = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("given", "own"))
+    assert given == own

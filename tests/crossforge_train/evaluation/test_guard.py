@@ -13,6 +13,7 @@ from crossforge.errors import InputError
 from crossforge_train.api.report import Report as Shown
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.base import base_embeddings
 from crossforge_train.evaluation.guard import Guard, base_order, guard_bench, measure_guard, outcome
 from crossforge_train.evaluation.outcome import Report
 from crossforge_train.report.files import read_report, write_report
@@ -21,7 +22,6 @@ from crossforge_train.report.page import page
 from crossforge_train.report.tables import guard_line
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import evaluate
-from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 

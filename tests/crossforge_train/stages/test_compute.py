@@ -10,6 +10,9 @@ from support import Recorder, toy_config
 
 from crossforge_train.config.loading import load_config
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.sharding import fitting
+from crossforge_train.sharding.searching import SearchShard
+from crossforge_train.sharding.shards import Shard
 from crossforge_train.stages import collect, mine
 from crossforge_train.stages.runner import run_stages
 
@@ -40,6 +43,21 @@ def test_the_same_files(tmp_path: Path, toy_collection: Path, tiny_encoder: Path
     assert list(found) == list(expected)  # no shard is left
     assert [name for name in found if found[name] != expected[name]] == []
     assert "groups.jsonl" in found
+
+
+def test_vectors_are_searched_by_shards(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[int, int]] = []
+    open_vectors = fitting.open_vectors
+
+    def watched(shard: Shard, folder: Path) -> SearchShard:
+        opened.append((shard.start, shard.stop))
+        return open_vectors(shard, folder)
+
+    monkeypatch.setattr(fitting, "open_vectors", watched)
+    mined(tmp_path / "run", toy_collection, tiny_encoder, "first_stage.kind=dense", BY_SHARDS)
+    assert set(opened) == {(0, 24), (24, 48), (48, 72)}
 
 
 def test_a_finished_stage_stays_so(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

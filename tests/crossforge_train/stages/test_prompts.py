@@ -15,7 +15,7 @@ from crossforge.tokenization import read_tokenizer
 from crossforge_train.config.loading import load_config
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
-from crossforge_train.stages import collect, finetune, mine
+from crossforge_train.stages import collect, evaluate, finetune, mine
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.training import preparation, start
@@ -115,6 +115,21 @@ def test_prompts_of_the_config_are_as_good_as_the_bi_encoders_own(
     given = trained_files(tmp_path / "given", toy_collection, tiny_encoder, prompts=PROMPTS)
     assert [name for name in plain if plain[name] == own[name]] == []
     assert [name for name in own if given[name] != own[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "teacher", "embeds"), [("lexical", None, False), ("lexical", "base", True), ("dense", None, True)]
+)
+def test_mining_depends_on_them_where_the_base_embeds(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, kind: str, teacher: str | None, embeds: bool
+) -> None:
+    sections = {"first_stage": {"kind": kind}, "mining": {"teacher": teacher}}
+    plain, prompted = (
+        load_config(toy_config(tmp_path, toy_collection, tiny_encoder, training=training, **sections))
+        for training in ({}, {"prompts": PROMPTS})
+    )
+    assert (mine.STAGE.depends_on(plain) != mine.STAGE.depends_on(prompted)) is embeds
+    assert evaluate.STAGE.depends_on(plain) != evaluate.STAGE.depends_on(prompted)
 
 
 def test_what_a_base_model_cannot_take_is_told_before_anything_runs(

@@ -13,12 +13,12 @@ from support import Recorder, toy_config
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.encoders import tuning
+from crossforge_train.encoders.base import base_embeddings
 from crossforge_train.encoders.tuning import RULES
 from crossforge_train.evaluation.free_retrievers import as_it_was
 from crossforge_train.first_stage import vector_part
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages import tuned_encoder
-from crossforge_train.stages.embedding import base_embeddings
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from crossforge.documents import Document
 from crossforge.embedding.encoder import Embedder, Encoder, Progress, Role, Vectors, is_encoder, read_settings
 from crossforge.embedding.store import EmbedBlocks, EmbeddingStore
 from crossforge.openvino_sessions import has_native_bf16
+from crossforge.prompts import Prompts
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
@@ -113,6 +114,7 @@ def open_embeddings(
     reporter: Reporter,
     name: str = "",
     engine: Engine | None = None,
+    prompts: Prompts | None = None,
 ) -> Embeddings | None:
     """The embeddings of a bi-encoder; exports it if that has not been done. None if the model is no bi-encoder.
 
@@ -123,6 +125,7 @@ def open_embeddings(
         reporter: shows progress.
         name: what reports call the model, if not as it was given.
         engine: embeds the documents; None is this process.
+        prompts: what it puts before queries and documents; None: its own.
 
     Raises:
         InputError: there is no such model, or it cannot be exported.
@@ -130,12 +133,12 @@ def open_embeddings(
     model = find_base_model(base_model)
     if not is_bi_encoder(model):
         return None
-    identity = json.dumps([model_hash(model), max_length], sort_keys=True)
+    identity = json.dumps([model_hash(model), max_length, *([asdict(prompts)] if prompts else [])], sort_keys=True)
     folder = runs / SHARED_FOLDER / hashlib.sha256(identity.encode()).hexdigest()[:16]
     encoder = folder / "encoder"
     if not is_encoder(encoder):
         with reporter.bar("exporting the bi-encoder to ONNX", 1) as advance:
-            export_encoder(model, encoder, name or base_model, max_length)
+            export_encoder(model, encoder, name or base_model, max_length, prompts)
             advance()
     embedder = _embedder(encoder, model)
     shared = _on_engine(engine, model, encoder) if engine else None

@@ -17,7 +17,9 @@ from crossforge_train.models.export import write_onnx
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | None = None) -> None:
+def export_encoder(
+    bi_encoder: Path, target: Path, name: str, max_length: int | None = None, prompts: Prompts | None = None
+) -> None:
     """Write the encoder of a SentenceTransformer: all its modules in one graph, and a unit vector at the end.
 
     Args:
@@ -25,6 +27,7 @@ def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | 
         target: folder to write, completely or not at all.
         name: name of the model.
         max_length: tokens to read of a text, if fewer than the model reads.
+        prompts: what it puts before queries and documents; None: its own.
 
     Raises:
         InputError: the model cannot be exported as one graph.
@@ -33,7 +36,7 @@ def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | 
 
     quieten()
     model = SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
-    prompts = prompts_of(model, name)
+    prompts = prompts_of(model, name, prompts)
     inputs = [key for key in _INPUTS if key in model.tokenizer.model_input_names]
     longest = min(int(model.max_seq_length or 512), max_length or 512)
     with written_atomically(target) as beside:
@@ -61,15 +64,15 @@ def export_encoder(bi_encoder: Path, target: Path, name: str, max_length: int | 
         write_settings(beside, settings)
 
 
-def prompts_of(model: Any, name: str) -> Prompts:
-    """What a SentenceTransformer puts before queries and documents.
+def prompts_of(model: Any, name: str, given: Prompts | None = None) -> Prompts:
+    """What a SentenceTransformer puts before queries and documents: what is given, or its own.
 
     Raises:
         InputError: the model leaves its prompt out when it pools.
     """
     if any(getattr(module, "include_prompt", True) is False for module in model):
         raise InputError(f"base model {name}: leaves its prompt out when it pools; set first_stage.kind: lexical")
-    return role_prompts(model.prompts)
+    return given or role_prompts(model.prompts)
 
 
 def _as_one_module(model: Any, inputs: Sequence[str]) -> Any:

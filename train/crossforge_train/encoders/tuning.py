@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,9 @@ class TuningSet:
     text: Callable[[str], str]
 
 
-def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str, seed: int) -> int:
+def tune_encoder(
+    bi_encoder: Path, target: Path, examples: TuningSet, name: str, seed: int, prompts: Prompts | None = None
+) -> int:
     """Train a copy of a bi-encoder for at most `RULES.minutes`, and save it; returns the number of pairs read.
 
     The loss is the softmax of a relevant document's cosine over those of all documents of the batch, without the
@@ -85,6 +87,7 @@ def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str,
         examples: what it is trained on.
         name: name of the model, for messages.
         seed: seed of the draws.
+        prompts: what it puts before queries and documents, and is saved with; None: its own.
 
     Raises:
         InputError: the model leaves out its prompt when it pools.
@@ -99,7 +102,7 @@ def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str,
     torch.manual_seed(seed)
     attention = {"attn_implementation": training_attention()}
     model = SentenceTransformer(str(bi_encoder), local_files_only=True, model_kwargs=attention)
-    reads, prompts = model.max_seq_length, prompts_of(model, name)
+    reads, prompts = model.max_seq_length, prompts_of(model, name, prompts)
     model.max_seq_length = min(int(reads or 512), RULES.tokens)
     model.eval()
     start = {key: value.clone() for key, value in model.state_dict().items()}
@@ -122,6 +125,7 @@ def tune_encoder(bi_encoder: Path, target: Path, examples: TuningSet, name: str,
             pairs += len(batch)
     model.load_state_dict(mixed(model.state_dict(), start, RULES.start_share))
     model.max_seq_length = reads
+    model.prompts.update(asdict(prompts))
     with written_atomically(target) as beside:
         model.save(str(beside), create_model_card=False)
     return pairs

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.base import prompts_depend_on
 from crossforge_train.evaluation.dev_choices import OnDev, tuned_with_values
 from crossforge_train.evaluation.dev_values import DevValues
 from crossforge_train.evaluation.systems import FIRST_STAGE, RERANKER, SHIPPED
@@ -29,6 +30,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "seed": config.seed,
         "base_model": model_hash(find_base_model(config.base_model)),
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
+        **prompts_depend_on(config),
     }
 
 

@@ -44,20 +44,6 @@ def require_texts(base: Path, instruction: str | None, prompts: Prompts) -> None
         raise InputError(f"base model {error}") from None
 
 
-def bi_encoder_with(base: Path, folder: Path, prompts: Prompts) -> Path:
-    """A bi-encoder with these prompts in place of its own: `folder`, which is made unless it exists.
-
-    `base` itself where there are none, or where they are its own.
-    """
-    if not prompts or prompts == own_prompts(base):
-        return base
-    if not folder.is_dir():
-        with written_atomically(folder) as beside:
-            _link(base, beside)
-            _write_prompts(beside, {"query": prompts.query, "document": prompts.document})
-    return folder
-
-
 def with_texts(base: Path, folder: Path, instruction: str | None, prompts: Prompts) -> Path:
     """The base model with these texts: `folder`, which is made unless it exists; `base` itself if there are none.
 

@@ -21,7 +21,7 @@ from crossforge_train.collections.readers.reader import file_hashes
 from crossforge_train.config.evaluation import MINUTES, GuardConfig
 from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
-from crossforge_train.encoders.base import base_embeddings
+from crossforge_train.encoders.base import base_embeddings, prompts_depend_on
 from crossforge_train.evaluation.dev_choices import tune
 from crossforge_train.evaluation.free_alternatives import free_systems
 from crossforge_train.evaluation.guard import Guard, measure_guard
@@ -57,6 +57,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "test": config.collection.test_splits,
         "seed": config.seed,
         **_budget(config.package),
+        **prompts_depend_on(config),
         "base_model": model_hash(find_base_model(config.base_model)),
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
         **({"guard": _guard_hashes(evaluation.guard)} if evaluation.guard else {}),

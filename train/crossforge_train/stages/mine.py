@@ -17,6 +17,7 @@ from crossforge_train.collections.collection import Collection, require_document
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.base import prompts_depend_on
 from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.encoders.tuning import RULES
 from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
@@ -49,7 +50,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
         "versions": versions("crossforge", "scipy", "PyStemmer", "py3langid", "stop-words", "rapidfuzz"),
-        **_prompts(config),
+        **(prompts_depend_on(config) if _base_embeds(config) else {}),
         **_first_stage_depends_on(config),
         **teachers_depend_on(config),
     }
@@ -77,10 +78,10 @@ def _embedding(config: Config) -> Mapping[str, Any]:
     return {"max_length": first_stage.encoder_max_length, **_embedded_by()}
 
 
-def _prompts(config: Config) -> Mapping[str, Any]:
-    """What the base model puts before texts as a bi-encoder, if the config says so; earlier versions did not."""
-    prompts = config.training.prompts.texts
-    return {"prompts": asdict(prompts)} if prompts and is_bi_encoder(find_base_model(config.base_model)) else {}
+def _base_embeds(config: Config) -> bool:
+    """Whether the base model embeds texts, for the first stage or as the teacher."""
+    first_stage = config.first_stage
+    return base_teaches(config) or (first_stage.embeds and first_stage.encoder in (None, config.base_model))
 
 
 def _embedded_by() -> Mapping[str, str]:

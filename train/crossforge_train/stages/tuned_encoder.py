@@ -15,7 +15,7 @@ from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection, judged_by_people, mostly_judged_by_people, positives
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
-from crossforge_train.encoders.base import base_bi_encoder
+from crossforge_train.encoders.base import base_prompts, prompts_depend_on
 from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
 from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
 from crossforge_train.evaluation.combination import LEAST_QUERIES
@@ -109,16 +109,17 @@ def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
 
 def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     """The folder of the tuned encoder, shared by all runs on the same queries."""
-    base = find_base_model(base_bi_encoder(config))
+    base, prompts = find_base_model(config.base_model), base_prompts(config)
     read = hashlib.sha256()
     for query, found in zip(examples.queries, examples.positives, strict=True):
         read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found]]).encode())
-    identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest()], sort_keys=True)
+    prompted = [prompts_depend_on(config)] if prompts else []
+    identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest(), *prompted], sort_keys=True)
     folder = config.runs / SHARED_FOLDER / f"tuned-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     if not folder.is_dir():
         started = time.monotonic()
         with reporter.bar("tuning the encoder on the training queries", 1) as advance:
-            pairs = tune_encoder(base, folder, examples, config.base_model, config.seed)
+            pairs = tune_encoder(base, folder, examples, config.base_model, config.seed, prompts)
             advance()
         reporter.note(f"the encoder was tuned on {pairs:,} pairs in {(time.monotonic() - started) / 60:.0f} min")
     return folder
