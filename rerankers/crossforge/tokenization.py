@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.errors import InputError, PackageError
-from crossforge.prompts import Prompts, with_prompts
+from crossforge.prompts import Prompts, held_prompts, with_prompts
 
 # With less room than this for the document, a score says nothing about it.
 MIN_DOCUMENT_TOKENS = 8
@@ -63,6 +63,11 @@ class PairTokenizer:
         self._plain.no_truncation()
         self._special_tokens: int = self._tokenizer.num_special_tokens_to_add(is_pair=True)
         self._tokenizer.enable_truncation(max_length, strategy="only_second")
+
+    @property
+    def prompts(self) -> Prompts:
+        """What is put before query and document."""
+        return held_prompts(self._tokenizer)
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """Encode (query, document) pairs.

@@ -13,6 +13,8 @@ import crossforge_train as ct
 from crossforge import Reranker
 from crossforge.errors import InputError
 from crossforge.files import read_jsonl
+from crossforge.prompts import Prompts
+from crossforge_train.api import measuring
 
 ROOT = Path(__file__).parents[3]
 MODULES = ("adapting", "budgeting", "collection", "measuring", "report", "running")
@@ -98,6 +100,21 @@ def test_a_reranker_is_measured_on_a_collection(done: ct.Run, toy_collection: Pa
     assert (report.splits[0].queries, report.depth) == (8, 10)
     assert (tmp_path / "out" / "report.html").is_file()
     assert ct.evaluate(Reranker(done.package), toy_collection, asked).splits[0].systems == report.splits[0].systems
+
+
+def test_the_base_embeds_with_the_prompts_of_what_was_made_of_it(
+    done: ct.Run, toy_collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Prompts | None] = []
+
+    def opened(*arguments: object, prompts: Prompts | None = None) -> None:
+        given.append(prompts)
+
+    monkeypatch.setattr(measuring, "open_embeddings", opened)
+    prompts = Prompts("the query ", "old text ")
+    for reranker in (Reranker(done.package), Reranker(done.package, prompts=prompts)):
+        ct.evaluate(reranker, toy_collection, ct.Measurement(depth=10, max_queries=8))
+    assert given == [None, prompts]
 
 
 def test_systems_are_compared(done: ct.Run, toy_collection: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossforge.prompts import Prompts
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.registry import LEXICAL
@@ -17,6 +18,7 @@ from crossforge_train.collections.own_documents import in_words, settle_own_docu
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge_train.encoders.base import other_prompts
 from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.evaluation.comparison import NO_FILES, compare_named, measure_reranker
 from crossforge_train.evaluation.free_alternatives import Free
@@ -153,11 +155,18 @@ def _bench(
 def _free(
     bench: Bench, first_stage: StoredRetriever, wanted: Measurement, rerankers: Sequence[Reranker], dev: Bench | None
 ) -> Free:
-    """The free alternatives, the base model's among them where its files are at hand or the caller names it."""
+    """The free alternatives, the base model's among them where its files are at hand or the caller names it.
+
+    It embeds with the prompts of the first reranker that was made of it.
+    """
     base_model = wanted.base_model or next(
         (found.manifest.base_model for found in rerankers if local_base_model(found.manifest.base_model)), None
     )
-    embeddings = open_embeddings(base_model, None, wanted.runs, bench.reporter) if base_model else None
+    embeddings = None
+    if base_model:
+        read = {found.manifest.base_model: found.tokenizer.prompts for found in reversed(rerankers)}
+        prompts = other_prompts(base_model, read.get(base_model, Prompts()))
+        embeddings = open_embeddings(base_model, None, wanted.runs, bench.reporter, prompts=prompts)
     runs = [found.run for found in (bench, dev) if found]
     return free_retrievers(first_stage, bench.collection, runs, embeddings, dev=dev)
 

@@ -17,7 +17,12 @@ from crossforge_train.reporting import Reporter
 
 def base_prompts(config: Config) -> Prompts | None:
     """`training.prompts`, if the base model is a bi-encoder with other ones; None: it embeds with its own."""
-    model, prompts = find_base_model(config.base_model), config.training.prompts.texts
+    return other_prompts(config.base_model, config.training.prompts.texts)
+
+
+def other_prompts(base_model: str, prompts: Prompts) -> Prompts | None:
+    """Prompts, if there are any and the base model is a bi-encoder with other ones."""
+    model = find_base_model(base_model)
     return prompts if prompts and is_bi_encoder(model) and prompts != own_prompts(model) else None
 
 
