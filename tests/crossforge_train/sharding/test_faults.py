@@ -17,7 +17,7 @@ from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.compute.base import Batch, Found, MakeWorker
 from crossforge_train.compute.choice import opened_engine
 from crossforge_train.config.compute import ComputeConfig
-from crossforge_train.sharding import searching
+from crossforge_train.sharding import fitting
 from crossforge_train.sharding.fitting import fit_by_shards
 
 
@@ -54,7 +54,7 @@ def nodes() -> Iterator[Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [3, 11, 20, 40])
 def test_a_lost_node_changes_no_bit(tmp_path: Path, nodes: Any, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "_BLOCK", 32)
+    monkeypatch.setattr(fitting, "_TERM_QUERIES", 32)
     corpus = tmp_path / "corpus"
     ArrowCorpus.from_documents(make_corpus()).save(corpus)
     lost = next(iter(nodes.worker_nodes))
