@@ -65,6 +65,12 @@ class Config(Section):
         """Where this run's stages write."""
         return self.runs / self.name
 
+    @property
+    def other_encoder(self) -> str | None:
+        """What `first_stage.encoder` names, if that is not the base model."""
+        encoder = self.first_stage.encoder
+        return encoder if encoder and encoder != self.base_model else None
+
 
 def _searchable_keys() -> list[str]:
     """Keys that change the reranker and leave the dev queries, and how they are measured, as they are."""

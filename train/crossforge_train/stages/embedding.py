@@ -11,10 +11,10 @@ from crossforge_train.reporting import Reporter
 
 def run_embeddings(config: Config, reporter: Reporter, engine: Engine | None = None) -> Embeddings | None:
     """Embeddings of `first_stage.encoder`, or of the base model; None if that is no bi-encoder."""
-    settings, shared = config.first_stage, sharing(config, engine)
-    if settings.encoder in (None, config.base_model):
+    shared, other = sharing(config, engine), config.other_encoder
+    if other is None:
         return base_embeddings(config, reporter, shared)
-    return open_embeddings(settings.encoder, settings.encoder_max_length, config.runs, reporter, engine=shared)
+    return open_embeddings(other, config.first_stage.encoder_max_length, config.runs, reporter, engine=shared)
 
 
 def sharing(config: Config, engine: Engine | None) -> Engine | None:

@@ -43,8 +43,7 @@ _DEV_QUERIES = 500
 def base_query_map(config: Config, retriever: Retriever) -> NDArray[np.float32] | None:
     """The map that moves the base model's query vectors in a first stage; None if there is none."""
     part = vector_part(retriever)
-    own = config.first_stage.encoder in (None, config.base_model)
-    return part.query_map if part and own else None
+    return part.query_map if part and not config.other_encoder else None
 
 
 def as_served(context: Context, collection: Collection, retriever: StoredRetriever) -> StoredRetriever:

@@ -80,8 +80,7 @@ def _embedding(config: Config) -> Mapping[str, Any]:
 
 def _base_embeds(config: Config) -> bool:
     """Whether the base model embeds texts, for the first stage or as the teacher."""
-    first_stage = config.first_stage
-    return base_teaches(config) or (first_stage.embeds and first_stage.encoder in (None, config.base_model))
+    return base_teaches(config) or (config.first_stage.embeds and not config.other_encoder)
 
 
 def _embedded_by() -> Mapping[str, str]:

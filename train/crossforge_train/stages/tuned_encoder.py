@@ -15,7 +15,7 @@ from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection, judged_by_people, mostly_judged_by_people, positives
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
-from crossforge_train.encoders.base import base_prompts, prompts_depend_on
+from crossforge_train.encoders.base import base_prompts
 from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
 from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
 from crossforge_train.evaluation.combination import LEAST_QUERIES
@@ -94,7 +94,7 @@ def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
     """Why the encoder is not to be tuned; empty if it is."""
     split, dev = config.collection.train, config.collection.dev_split
     train, judged = (len(judged_queries(collection.qrels(name))) for name in (split, dev))
-    if config.first_stage.encoder not in (None, config.base_model):
+    if config.other_encoder:
         return "first_stage.encoder is another model than the base model"
     if not (judged_by_people(collection, split) and mostly_judged_by_people(collection, dev)):
         return "most of the queries were not asked by people"
@@ -113,7 +113,7 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     read = hashlib.sha256()
     for query, found in zip(examples.queries, examples.positives, strict=True):
         read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found]]).encode())
-    prompted = [prompts_depend_on(config)] if prompts else []
+    prompted = [asdict(prompts)] if prompts else []
     identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest(), *prompted], sort_keys=True)
     folder = config.runs / SHARED_FOLDER / f"tuned-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     if not folder.is_dir():
