@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,20 +76,37 @@ def with_prompts(tokenizer: Any, prompts: Prompts) -> Any:
 
 
 def with_document_token(tokenizer: Any, token: str) -> Any:
-    """A copy of a `tokenizers.Tokenizer` of two segments that begins the second one of a pair with a special token.
+    """A copy of a `tokenizers.Tokenizer` that begins the second segment of a pair with a special token.
+
+    Where it joins texts in one segment, as RoBERTa's do, it joins them in two instead, each of which ends as a text
+    does by itself.
 
     Raises:
-        InputError: the tokenizer joins texts in an unknown way, or in one segment.
+        InputError: the tokenizer joins texts in an unknown way.
     """
     state = json.loads(tokenizer.to_str())
     made, template = _with_template(state.get("post_processor"))
-    segments = [next(iter(piece.values()))["type_id"] for piece in template["pair"]]
-    if 1 not in segments:
-        raise InputError("the tokenizer joins query and document in one segment")
-    template["pair"].insert(segments.index(1), _token(token, 1))
+    start = _second_segment(template)
+    template["pair"].insert(start, _token(token, 1))
     ids = [tokenizer.token_to_id(token)]
     template["special_tokens"][token] = {"id": token, "ids": ids, "tokens": [token]}
     return _loaded({**state, "post_processor": {"type": _SEQUENCE, "processors": made}})
+
+
+def _second_segment(template: dict[str, Any]) -> int:
+    """Where the second segment of a template's pair begins; if it had one segment, it has two from then on."""
+    pair = template["pair"]
+    segments = [next(iter(piece.values()))["type_id"] for piece in pair]
+    if 1 in segments:
+        return segments.index(1)
+    alone = template["single"]
+    start = _place(pair, "A") + len(alone) - _place(alone, "A")
+    between = [piece for piece in pair[start : _place(pair, "B")] if _name(piece).startswith(_HELD)]
+    second = copy.deepcopy(between + pair[_place(pair, "B") :])
+    for piece in second:
+        next(iter(piece.values()))["type_id"] = 1
+    pair[start:] = second
+    return start
 
 
 def held_prompts(tokenizer: Any) -> Prompts:
@@ -102,7 +119,7 @@ def _held(state: Mapping[str, Any]) -> Prompts:
         if processor["type"] == _TEMPLATE:
             found = {"A": "", "B": ""}
             for piece, following in zip(processor["pair"], processor["pair"][1:], strict=False):
-                name = piece.get("SpecialToken", {}).get("id", "")
+                name = _name(piece)
                 if name.startswith(_HELD) and "Sequence" in following:
                     found[following["Sequence"]["id"]] = name.removeprefix(_HELD)
             return Prompts(found["A"], found["B"])
@@ -138,18 +155,11 @@ def _as_one(before: Any, after: Any, prompts: Prompts, cut: Prompts) -> bool:
 
 def _processor(found: dict[str, Any] | None, tokenizer: Any, prompts: Prompts, cut: Prompts) -> dict[str, Any]:
     """The post-processor with the prompts in its template."""
-    parts = list(_processors(found))
     made, template = _with_template(found)
     for sequence, whole, kept in (("A", prompts.query, cut.query), ("B", prompts.document, cut.document)):
         if whole:
             _insert(template, sequence, _HELD + whole, tokenizer.encode(kept, add_special_tokens=False))
-    # Trimming the offsets of words is what RoBERTa's does besides.
-    trims = [
-        {"type": _BYTE_LEVEL, "add_prefix_space": part["add_prefix_space"], "trim_offsets": True, "use_regex": True}
-        for part in parts
-        if part["type"] == "RobertaProcessing" and part.get("trim_offsets")
-    ]
-    return {"type": _SEQUENCE, "processors": [*trims, *made]}
+    return {"type": _SEQUENCE, "processors": made}
 
 
 def _with_template(found: dict[str, Any] | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -160,7 +170,13 @@ def _with_template(found: dict[str, Any] | None) -> tuple[list[dict[str, Any]], 
     if len(templates) != 1:
         kinds = ", ".join(part["type"] for part in parts) or "nothing"
         raise InputError(f"the tokenizer joins query and document by {kinds}, which takes nothing before a text")
-    return made, templates[0]
+    # Trimming the offsets of words is what RoBERTa's does besides.
+    trims = [
+        {"type": _BYTE_LEVEL, "add_prefix_space": part["add_prefix_space"], "trim_offsets": True, "use_regex": True}
+        for part in parts
+        if part["type"] == "RobertaProcessing" and part.get("trim_offsets")
+    ]
+    return [*trims, *made], templates[0]
 
 
 def _processors(found: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -189,9 +205,19 @@ def _as_template(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _insert(template: dict[str, Any], sequence: str, name: str, encoding: Any) -> None:
-    place = next(n for n, piece in enumerate(template["pair"]) if piece.get("Sequence", {}).get("id") == sequence)
+    place = _place(template["pair"], sequence)
     template["pair"].insert(place, _token(name, template["pair"][place]["Sequence"]["type_id"]))
     template["special_tokens"][name] = {"id": name, "ids": encoding.ids, "tokens": encoding.tokens}
+
+
+def _place(pieces: Sequence[Mapping[str, Any]], sequence: str) -> int:
+    return next(n for n, piece in enumerate(pieces) if piece.get("Sequence", {}).get("id") == sequence)
+
+
+def _name(piece: Mapping[str, Any]) -> str:
+    """The name of a special token; empty for a text."""
+    name: str = piece.get("SpecialToken", {}).get("id", "")
+    return name
 
 
 def _token(name: str, type_id: int = 0) -> dict[str, Any]:

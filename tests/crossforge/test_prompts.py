@@ -77,7 +77,7 @@ def test_prompts_are_never_cut() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("processor", [BERT, TEMPLATE], ids=["bert", "template"])
+@pytest.mark.parametrize("processor", [BERT, ROBERTA, TEMPLATE], ids=["bert", "roberta", "template"])
 def test_a_token_before_the_document_goes_with_prompts_in_either_order(processor: Any) -> None:
     plain = word_pieces(processor)
     marked = with_document_token(plain, "<pad>")
@@ -91,11 +91,6 @@ def test_a_token_before_the_document_goes_with_prompts_in_either_order(processor
         assert tokenizer.encode("bread", "oven").tokens == [
             "<s>", "query", ":", "bread", "</s>", "<pad>", "passage", ":", "oven", "</s>"
         ]  # fmt: skip
-
-
-def test_a_token_before_the_document_needs_a_segment_of_its_own() -> None:
-    with pytest.raises(InputError, match="in one segment"):
-        with_document_token(word_pieces(ROBERTA), "<pad>")
 
 
 @pytest.mark.parametrize(

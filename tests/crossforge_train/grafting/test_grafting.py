@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +19,10 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertConfig,
-    BertModel,
 )
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
-from crossforge_train.collections.beir import read_beir
-from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.grafting import graft as graft_module
 from crossforge_train.grafting.graft import ADDED_LAYERS, graft, obstacle
@@ -42,44 +37,6 @@ from crossforge_train.training.task import TrainingTask
 LENGTH = 48
 
 Pairs = Sequence[tuple[str, str]]
-
-
-@pytest.fixture(scope="module")
-def collection(toy_collection: Path) -> Collection:
-    return read_beir(toy_collection)
-
-
-@pytest.fixture(scope="module")
-def pairs(collection: Collection) -> Pairs:
-    draw = random.Random(0)
-    documents = [found.full_text for found in collection.corpus.values()]
-    return [(query, document) for query in collection.queries.values() for document in draw.sample(documents, 3)]
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random encoder like real ones: means over the axes of its vectors are small, and texts differ.
-
-    It has no positions, since random ones would make other texts of the documents, which a graft reads after their
-    query.
-    """
-    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=2, num_attention_heads=12, intermediate_size=256,
-        max_position_embeddings=96,
-    )  # fmt: skip
-    model = BertModel(config)
-    with torch.no_grad():
-        model.embeddings.position_embeddings.weight.zero_()
-        words = model.embeddings.word_embeddings.weight
-        words.copy_(10 * (words - words.mean(1, keepdim=True)))
-    folder: Path = tmp_path_factory.mktemp("encoder")
-    model.save_pretrained(folder / "plain")
-    tokenizer.save_pretrained(folder / "plain")
-    transformer = Transformer(str(folder / "plain"), max_seq_length=64)
-    SentenceTransformer(modules=[transformer, Pooling(384, "mean")], device="cpu").save(str(folder / "model"))
-    return folder / "model"
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +230,7 @@ def bi_encoder_with(folder: Path, tiny_encoder: Path, pooling: str) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("model_type", "roberta", "its architecture is roberta, not bert"),
+        ("model_type", "mpnet", "its architecture is mpnet, not bert, roberta or distilbert"),
         ("type_vocab_size", 1, "it has no segment embeddings"),
         ("position_embedding_type", "relative_key", "its positions are relative"),
         ("hidden_act", "relu", "its activation is relu, not gelu"),
@@ -304,19 +261,6 @@ def test_a_tokenizer_without_a_mask_token_is_told_apart(tmp_path: Path, tiny_enc
                 {**settings, **({"tokenizer_class": "PreTrainedTokenizerFast"} if "config" in name else {})},
             )
     assert obstacle(folder) == "its tokenizer has no mask token"
-
-
-def test_a_tokenizer_of_one_segment_is_told_apart(tmp_path: Path, tiny_encoder: Path) -> None:
-    """As that of multilingual E5, whose architecture is BERT's and whose tokenizer is XLM-R's."""
-    folder = shutil.copytree(tiny_encoder, tmp_path / "other")
-    state = read_json(folder / "tokenizer.json")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    first, last = (["[CLS]", tokenizer.cls_token_id], ["[SEP]", tokenizer.sep_token_id])
-    processor = {"type": "RobertaProcessing", "sep": last, "cls": first, "trim_offsets": True, "add_prefix_space": True}
-    write_json(folder / "tokenizer.json", {**state, "post_processor": processor})
-    settings = read_json(folder / "tokenizer_config.json")
-    write_json(folder / "tokenizer_config.json", {**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
-    assert obstacle(folder) == "the tokenizer joins query and document in one segment"
 
 
 def begin(folder: Path, base_model: Path, kind: str, pairs: Pairs, notes: Recorder) -> Path:

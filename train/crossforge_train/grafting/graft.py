@@ -19,6 +19,7 @@ from torch import Tensor
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.errors import InputError
 from crossforge.files import read_json
+from crossforge_train.grafting.as_bert import as_bert, why_not_bert
 from crossforge_train.grafting.calibration import observe
 from crossforge_train.grafting.comparison import add_comparison, add_pooling, fit_logits, read_score
 from crossforge_train.grafting.layout import Layout, layout_of, said
@@ -49,15 +50,8 @@ class Graft:
 
 def obstacle(bi_encoder: Path) -> str:
     """The reason why a bi-encoder cannot be grafted; empty if it can."""
-    config = read_json(bi_encoder / "config.json")
-    if config.get("model_type") != "bert":
-        return f"its architecture is {config.get('model_type')}, not bert"
-    if config.get("type_vocab_size") != 2:
-        return "it has no segment embeddings"
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        return "its positions are relative"
-    if not str(config.get("hidden_act")).startswith("gelu"):
-        return f"its activation is {config.get('hidden_act')}, not gelu"
+    if why_not := why_not_bert(read_json(bi_encoder / "config.json")):
+        return why_not
     modules = _open(bi_encoder)
     kinds = [type(module).__name__ for module in modules]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
@@ -90,7 +84,7 @@ def graft(
         query_map: moves the queries' vectors before they are compared, shape (hidden, hidden).
     """
     modules = _open(bi_encoder)
-    encoder, tokenizer = modules[0].auto_model.float().eval(), modules.tokenizer
+    encoder, tokenizer = as_bert(modules[0].auto_model.float().eval()), modules.tokenizer
     pair_tokenizer = joined(tokenizer)
     documents = _as_read(pair_tokenizer, pairs, max_length)
     queries = list(dict.fromkeys(query for query, _ in pairs))

@@ -31,4 +31,4 @@ def joined(tokenizer: Any) -> Any:
 def write_joined(folder: Path) -> None:
     """Let the tokenizer of a graft's folder join pairs like that."""
     mask_token = read_json(folder / "special_tokens_map.json")["mask_token"]
-    rewrite_tokenizer(folder, folder, lambda made: with_document_token(made, mask_token))
+    rewrite_tokenizer(folder, folder, lambda made: with_document_token(made, mask_token), segments=True)

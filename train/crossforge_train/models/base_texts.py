@@ -11,7 +11,7 @@ from pathlib import Path
 from crossforge.errors import InputError
 from crossforge.files import write_json, written_atomically
 from crossforge.heads.modular import SETTINGS_FILE
-from crossforge.loading import pair_tokenizer, token_limit
+from crossforge.loading import pair_tokenizer, token_limit, uses_segments
 from crossforge.package_files import read_optional_json
 from crossforge.prompts import Prompts, with_prompts
 from crossforge.templates import TEMPLATE_FILE, read_template, write_template
@@ -59,7 +59,8 @@ def with_texts(base: Path, folder: Path, instruction: str | None, prompts: Promp
             if instruction is not None:
                 _write_instruction(beside, instruction)
             if prompts:
-                rewrite_tokenizer(base, beside, lambda tokenizer: with_prompts(tokenizer, prompts))
+                segments = uses_segments(base)
+                rewrite_tokenizer(base, beside, lambda made: with_prompts(made, prompts), segments=segments)
             if prompts and is_bi_encoder(base):  # its cosines are those of texts with prompts, too
                 _write_prompts(beside, {"query": prompts.query, "document": prompts.document})
     return folder
