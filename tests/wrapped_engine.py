@@ -1,10 +1,13 @@
-"""An engine around another, for tests that watch or disturb its work."""
+"""Engines for tests: one around another, and one that does as a cluster does within this process."""
 
 from __future__ import annotations
 
+import pickle
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from crossforge_train.compute.base import Engine
+from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
 
 
 @dataclass
@@ -20,3 +23,22 @@ class WrappedEngine:
     @property
     def gpus(self) -> int:
         return self.engine.gpus
+
+
+@dataclass
+class PretendedCluster:
+    """Pickles whatever workers are given, and reads batches ahead, as a cluster does."""
+
+    workers: int = 3
+    gpus: int = 0
+    batches: int = 0
+
+    def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
+        work = pickle.loads(pickle.dumps(make_worker))()
+        done: deque[Found] = deque()
+        for batch in batches:
+            self.batches += 1
+            done.append(work(pickle.loads(pickle.dumps(batch))))
+            if len(done) > self.workers:
+                yield pickle.loads(pickle.dumps(done.popleft()))
+        yield from done

@@ -27,6 +27,24 @@ class ScorePairs:
         return self.reranker.score_pairs
 
 
+# Queries, each with the passages of its documents.
+Asked = Sequence[tuple[str, Sequence[Sequence[str]]]]
+
+
+@dataclass(frozen=True)
+class ScorePassages:
+    """Makes a worker that scores documents by their best passages, and tells which these are; else as `ScorePairs`."""
+
+    reranker: Reranker
+
+    def __call__(self) -> Callable[[Asked], list[tuple[Scored, list[str]]]]:
+        """The worker."""
+        return self._scored
+
+    def _scored(self, asked: Asked) -> list[tuple[Scored, list[str]]]:
+        return [self.reranker.score_passages(query, passages) for query, passages in asked]
+
+
 def place_for_workers(reference: str | Path, *, local_files_only: bool = True) -> Path:
     """The absolute folder of a path or hub id, since workers have other working folders.
 

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from fake_endpoint import Endpoint, Failure, serving
+from wrapped_engine import PretendedCluster
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries, as_query
 from crossforge_train.adaptation.makers.endpoint import endpoint_maker
-from crossforge_train.adaptation.makers.generator import generator_maker
+from crossforge_train.adaptation.makers.generator import ModelQueries
 from crossforge_train.adaptation.reader import read_adapted
 from crossforge_train.asking import endpoint
+from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.documents import DocumentsSource, EndpointConfig, GeneratorConfig
 
 DOCUMENTS = [Document(str(n), f"bread dough {n} in the oven with butter") for n in range(5)]
@@ -40,9 +42,10 @@ def test_what_models_put_around_a_query_is_taken_off(answer: str, query: str) ->
 def test_a_document_is_asked_about_once_also_after_a_kill(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def ask(texts: list[str]) -> list[list[str]]:
-        asked.extend(texts)
-        return [[f"query about {text}"] for text in texts]
+    def ask(blocks: list[list[str]]) -> Iterator[list[list[str]]]:
+        for texts in blocks:
+            asked.extend(texts)
+            yield [[f"query about {text}"] for text in texts]
 
     for expected in (3, 5, 5):
         maker = GeneratedQueries("generator", ask, Cache(tmp_path, {"model": "m"}))
@@ -93,12 +96,12 @@ def test_a_model_writes_queries_in_batches(generator: Path, tmp_path: Path) -> N
     config = GeneratorConfig(
         model=str(generator), queries=2, batch=2, max_new_tokens=6, max_document_tokens=16, cache=tmp_path / "one"
     )
-    made = [[query.text for query in found] for found in generator_maker(config, 0).make(DOCUMENTS)]
+    made = [[query.text for query in found] for found in ModelQueries(config, 0).make(DOCUMENTS)]
     assert len(made) == 5
     assert sum(map(len, made)) > 5
     again = config.model_copy(update={"cache": tmp_path / "two"})
-    assert [[query.text for query in found] for found in generator_maker(again, 0).make(DOCUMENTS)] == made
-    other = [[query.text for query in found] for found in generator_maker(again, 1).make(DOCUMENTS)]
+    assert [[query.text for query in found] for found in ModelQueries(again, 0).make(DOCUMENTS)] == made
+    other = [[query.text for query in found] for found in ModelQueries(again, 1).make(DOCUMENTS)]
     assert other != made
 
 
@@ -106,15 +109,52 @@ def test_a_padded_batch_gives_what_a_document_gives_alone(generator: Path, tmp_p
     """Left padding for causal models, an attention mask for all."""
     documents = [Document("a", "bread"), Document("b", "bread dough oven flour yeast crust loaf knead")]
     config = GeneratorConfig(model=str(generator), temperature=0, max_new_tokens=5, cache=tmp_path / "together")
-    together = list(generator_maker(config, 0).make(documents))
+    together = list(ModelQueries(config, 0).make(documents))
     alone = config.model_copy(update={"cache": tmp_path / "alone", "batch": 1})
-    assert list(generator_maker(alone, 0).make(documents)) == together
+    assert list(ModelQueries(alone, 0).make(documents)) == together
+
+
+@pytest.mark.parametrize("engine", ["pretended", pytest.param("cluster", marks=pytest.mark.slow)])
+def test_a_cluster_writes_the_same_queries(
+    generator: Path, docs: Path, tmp_path: Path, request: pytest.FixtureRequest, engine: str
+) -> None:
+    quotas = {"title": 0, "sentence": 0, "keywords": 0, "question": 0, "generator": 1}
+
+    def queries(name: str, workplace: Workplace) -> dict[str, str]:
+        sizes = {"batch": 5, "max_new_tokens": 6, "max_document_tokens": 16}
+        settings = {"model": str(generator), "cache": tmp_path / name, **sizes}
+        source = DocumentsSource(
+            corpus=docs, generator=settings, quotas=quotas, queries=80, dev=0.2, test=0.2, consistency=None
+        )
+        return dict(read_adapted(source, workplace).queries)
+
+    shared = PretendedCluster() if engine == "pretended" else request.getfixturevalue(engine)
+    assert queries("there", Workplace(engine=shared)) == queries("here", Workplace())
+    if isinstance(shared, PretendedCluster):
+        assert shared.batches == 64 // 5 + 1 + (90 - 64) // 5 + 1  # blocks are cut as they are here
+
+
+def test_blocks_are_asked_about_at_once_but_each_by_itself(tmp_path: Path) -> None:
+    asked: list[list[list[str]]] = []
+
+    def ask(blocks: list[list[str]]) -> Iterator[list[list[str]]]:
+        asked.append(blocks)
+        return ([[text] for text in texts] for texts in blocks)
+
+    maker = GeneratedQueries("generator", ask, Cache(tmp_path, {}))
+    first, second, third = DOCUMENTS[:2], DOCUMENTS[1:4], [Document("x", " "), DOCUMENTS[0]]
+    maker.prepare([first, second, third])
+    texts = [document.full_text for document in DOCUMENTS]
+    assert asked == [[texts[:2], texts[2:4]]]
+    made = [list(maker.make(block)) for block in (first, second, third)]
+    assert len(asked) == 1
+    assert [query.text for query in made[1][0]] == [texts[1]]
 
 
 def test_a_model_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     config = GeneratorConfig(model=str(tmp_path), cache=tmp_path / "cache")
     with pytest.raises(InputError, match=r"documents.generator: .* cannot be loaded") as caught:
-        list(generator_maker(config, 0).make(DOCUMENTS))
+        list(ModelQueries(config, 0).make(DOCUMENTS))
     assert "\n" not in str(caught.value)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from support import Recorder, make_decoder
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from wrapped_engine import PretendedCluster
 
 from crossforge.errors import InputError
 from crossforge_train.config.judge import JudgeConfig
@@ -116,7 +117,7 @@ def test_other_weights_or_another_prompt_grade_anew(model: Path, judge: Open, tm
 
 
 def test_a_killed_judge_goes_on_where_it_was(judge: Open, loads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    grades, calls = local_grader._Model.grades, []
+    grades, calls = local_grader._GradePrompts.grades, []
 
     def third_time_lucky(model: Any, prompts: list[list[int]]) -> list[int]:
         calls.append(len(prompts))
@@ -124,7 +125,7 @@ def test_a_killed_judge_goes_on_where_it_was(judge: Open, loads: list[str], monk
             raise KeyboardInterrupt
         return grades(model, prompts)
 
-    monkeypatch.setattr(local_grader._Model, "grades", third_time_lucky)
+    monkeypatch.setattr(local_grader._GradePrompts, "grades", third_time_lucky)
     with pytest.raises(KeyboardInterrupt):
         judge(batch=4).grade(PAIRS)
     again = judge(batch=4)
@@ -148,9 +149,27 @@ def test_the_first_block_is_graded_before_the_next(judge: Open, monkeypatch: pyt
     assert [one.asked for one in found] == [True] * 6 + [False] * (len(PAIRS) - 6)
 
 
+@pytest.mark.parametrize("engine", ["pretended", pytest.param("cluster", marks=pytest.mark.slow)])
+def test_a_cluster_gives_the_same_grades_within_the_budget(
+    model: Path, judge: Open, tmp_path: Path, request: pytest.FixtureRequest, engine: str
+) -> None:
+    shared = PretendedCluster() if engine == "pretended" else request.getfixturevalue(engine)
+    expected = judge().grade(PAIRS)
+    endless = Pair(" ".join(WORDS * 5), "bread")
+    there = config(model, tmp_path, cache=tmp_path / "there", batch=2)
+    assert Judge(there, Recorder(), engine=shared).grade([endless, *PAIRS]) == [Grade(None), *expected]
+    few = config(model, tmp_path, cache=tmp_path / "few", batch=2, max_calls=5)
+    found = Judge(few, Recorder(), engine=shared).grade(PAIRS)
+    assert [one.asked for one in found].count(True) == 5
+    assert all(one == wanted for one, wanted in zip(found, expected, strict=True) if one.asked)
+    little = config(model, tmp_path, cache=tmp_path / "little", batch=1, max_tokens=30)
+    spending = Judge(little, Recorder(), engine=shared)
+    assert 1 <= [one.asked for one in spending.grade(PAIRS)].count(True) < 5, "what is ahead counts, too"
+
+
 def test_a_long_document_is_cut_and_a_long_query_is_none_of_its_pairs(model: Path, judge: Open, tmp_path: Path) -> None:
     settings = config(model, tmp_path)
-    read = local_grader._Model(str(model))
+    read = local_grader._Reader(str(model))
     long = Pair("bread", " ".join(WORDS * 20))
     ids = read.read(settings, long)
     assert 50 < len(ids) <= 63, "a token is left for the grade, of the 64 that it reads"

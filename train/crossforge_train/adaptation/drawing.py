@@ -10,6 +10,7 @@ from typing import Literal
 from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge_train.adaptation.consistency import brought_back
+from crossforge_train.adaptation.generated import GeneratedQueries
 from crossforge_train.adaptation.makers.titles import by_title
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, QueryMaker, Span, without
 from crossforge_train.adaptation.texts import size
@@ -160,7 +161,7 @@ class _Drawing:
         order = drawn_shares({doc_id: doc_id for doc_id in self._corpus}, f"{self._source.seed}:{maker.kind}")
         doc_ids = sorted(order, key=order.__getitem__)
         for number in range(self._source.per_document):
-            for block in blocks((self._corpus[doc_id] for doc_id in doc_ids), _BLOCK):
+            for block in _prepared(maker, blocks((self._corpus[doc_id] for doc_id in doc_ids), _BLOCK)):
                 for made in maker.make(block):
                     yield from made[number : number + 1]
 
@@ -203,3 +204,13 @@ class _Drawing:
             for span in query.words:
                 spans.setdefault(span.doc_id, []).append(span)
         return spans
+
+
+def _prepared(maker: QueryMaker, cut: Iterator[list[Document]]) -> Iterator[list[Document]]:
+    """The blocks, of which a maker that asks a model is told as many at once as can be worked on."""
+    if not isinstance(maker, GeneratedQueries):
+        yield from cut
+        return
+    for several in blocks(cut, maker.ahead):
+        maker.prepare(several)
+        yield from several

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from crossforge.documents import Document
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
 from crossforge_train.asking.answers import AnswerFile, digest, file_for
 
-# Takes the texts of documents and returns the answers for each.
-Ask = Callable[[Sequence[str]], Sequence[Sequence[str]]]
+# Takes the texts of documents, in blocks, and gives the answers for each, block by block. Blocks are asked about by
+# themselves, so that a text's answers do not depend on how many are asked about at once.
+Ask = Callable[[Sequence[Sequence[str]]], Iterable[Sequence[Sequence[str]]]]
 
 _LONGEST = 300  # characters of a query
 _LEADING = re.compile(r"^\s*(?:(?:\d+[.)]|[-*•])\s+)?(?:(?:(?:search\s+)?query|question)\s*\d*\s*:)?\s*[\"“']*", re.I)
@@ -48,12 +49,14 @@ class GeneratedQueries:
         kind: name in reports and quotas.
         ask: generates queries for texts.
         cache: cache for the answers.
+        ahead: how many blocks of documents are best asked about at once; see `prepare`.
     """
 
-    def __init__(self, kind: str, ask: Ask, cache: Cache) -> None:
+    def __init__(self, kind: str, ask: Ask, cache: Cache, ahead: int = 1) -> None:
         self._kind = kind
         self._ask = ask
         self._cache = cache
+        self.ahead = ahead
 
     @property
     def kind(self) -> str:
@@ -62,14 +65,25 @@ class GeneratedQueries:
 
     def make(self, documents: Sequence[Document]) -> Iterator[list[PseudoQuery]]:
         """See `QueryMaker`."""
-        texts = [document.full_text for document in documents]
-        new = [text for text in dict.fromkeys(texts) if text.strip() and text not in self._cache]
-        if new:
-            self._cache.add(new, self._ask(new))
-        for document, text in zip(documents, texts, strict=True):
+        self.prepare([documents])
+        for document in documents:
+            text = document.full_text
             answers = self._cache[text] if text.strip() else ()
             queries = filter(None, dict.fromkeys(map(as_query, answers)))
             yield [PseudoQuery(self.kind, query, [document.doc_id]) for query in queries]
+
+    def prepare(self, blocks: Sequence[Sequence[Document]]) -> None:
+        """Ask about several blocks, each of which `make` will be given; their answers are kept as they come."""
+        new, told = list[list[str]](), set[str]()
+        for documents in blocks:
+            texts = dict.fromkeys(document.full_text for document in documents if document.full_text.strip())
+            unknown = [text for text in texts if text not in self._cache and text not in told]
+            told.update(unknown)
+            if unknown:
+                new.append(unknown)
+        if new:
+            for asked, answers in zip(new, self._ask(new), strict=True):
+                self._cache.add(asked, answers)
 
 
 def as_query(answer: str) -> str:

@@ -61,7 +61,7 @@ def graded_log(
     """
     candidates = fused_documents(texts, corpus, config.depth, log.model, workplace)
     pairs = [(query_id, doc_id) for query_id in texts for doc_id in candidates[query_id]]
-    judge = Judge(config, workplace.reporter, may_ask=workplace.may_ask)
+    judge = Judge(config, workplace.reporter, may_ask=workplace.may_ask, engine=workplace.engine)
     compared = [_as_read(query, corpus[doc_id], config) for query, doc_id in people]
     read = [_as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
     judge.announce([*compared, *read])

@@ -13,6 +13,7 @@ from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
 from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
 from crossforge_train.adaptation.logged_queries import with_log
+from crossforge_train.adaptation.makers.generator import ModelQueries
 from crossforge_train.adaptation.people import JUDGED
 from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
 from crossforge_train.collections.beir import beir_files, read_judged
@@ -22,6 +23,7 @@ from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.texts import corpus_files, corpus_name, read_placed
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
+from crossforge_train.compute.base import Engine
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.labels.local_grader import local_model_hash
 from crossforge_train.models.base_model import weights_hash
@@ -41,7 +43,7 @@ def read_adapted(source: DocumentsSource, workplace: Workplace = NOWHERE) -> Col
         InputError: the documents cannot be read, or give too few queries.
     """
     corpus = read_corpus(source)
-    drawn = draw_queries(corpus, makers(corpus, source), source, workplace)
+    drawn = draw_queries(corpus, makers(corpus, source, workplace.engine), source, workplace)
     _require_queries(source, drawn)
     queries = [query for found in drawn.splits.values() for query in found]
     collection = Collection(
@@ -71,8 +73,8 @@ def read_corpus(source: DocumentsSource) -> ArrowCorpus:
     return ArrowCorpus.from_documents(distinct(placed))
 
 
-def makers(corpus: Mapping[str, Document], source: DocumentsSource) -> list[QueryMaker]:
-    """Those whose quota is not 0, in the order of the registry.
+def makers(corpus: Mapping[str, Document], source: DocumentsSource, engine: Engine | None = None) -> list[QueryMaker]:
+    """Those whose quota is not 0, in the order of the registry; a model works on the engine, if there is one.
 
     Raises:
         InputError: a third party's maker cannot be imported, or makes queries of another kind than its name.
@@ -82,7 +84,9 @@ def makers(corpus: Mapping[str, Document], source: DocumentsSource) -> list[Quer
     found = {kind: factory(corpus, analyzer, source) for kind, factory in factories.items()}
     if other := next((kind for kind, maker in found.items() if maker.kind != kind), None):
         raise InputError(f"maker {other}: makes queries of the kind {found[other].kind!r}; it must be its own name")
-    return list(found.values())
+    return [
+        maker.with_engine(engine) if engine and isinstance(maker, ModelQueries) else maker for maker in found.values()
+    ]
 
 
 def _wanted_kinds(source: DocumentsSource) -> list[str]:

@@ -12,7 +12,7 @@ _Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class ComputeConfig(Section):
-    """Where mining is done; whichever it is, the results are the same, so that finished stages count as finished."""
+    """Where mining is done and language models work; results are the same, and finished stages stay finished."""
 
     engine: Literal["local", "ray"] = Field("local", description="this machine alone, or the workers of a Ray cluster")
     address: str = Field(

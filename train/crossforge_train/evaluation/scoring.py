@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.batching import blocks
 from crossforge.calibration import descending, fuse
+from crossforge.documents import Document
 from crossforge.pipeline import RetrieveAndRerank, ScoredPassage
-from crossforge.results import RankedResults, Result
+from crossforge.reranker import Scored
 from crossforge.runs import Candidate, Run
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
+from crossforge_train.pair_scoring import Asked, ScorePassages
 from crossforge_train.reporting import Reporter
 
 # A trained model spreads a query's candidates over several logits, a fresh head over 0.01; below this is no spread.
 CONSTANT_SPREAD = 1e-3
+_TOGETHER = 16  # queries that a worker is sent at once
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,44 @@ class ScoredQuery:
         return np.array([judgements.get(doc_id, 0) > 0 for doc_id in self.doc_ids], dtype=bool)
 
 
+class _Read(NamedTuple):
+    """A query, its candidates, and what is read of them: `passages` is None if the query leaves no room for any."""
+
+    query_id: str
+    query: str
+    candidates: Sequence[Candidate]
+    documents: Sequence[Document]
+    passages: Sequence[Sequence[str]] | None
+
+    def scored(self, found: Scored, best: Sequence[str]) -> ScoredQuery:
+        """With the logits of the best passages. A document is cut if its passage is, or is one of several."""
+        parts = zip(found.truncated, best, self.documents, strict=True)
+        cut = [truncated or len(passage) < len(document.full_text) for truncated, passage, document in parts]
+        return self._with(found.logits, cut, read=True)
+
+    def unread(self) -> ScoredQuery:
+        """With logits that say nothing."""
+        size = len(self.candidates)
+        return self._with(np.zeros(size, dtype=np.float32), [True] * size, read=False)
+
+    def _with(self, logits: NDArray[np.float32], cut: Sequence[bool], *, read: bool) -> ScoredQuery:
+        return ScoredQuery(
+            [candidate.doc_id for candidate in self.candidates],
+            np.array([candidate.score for candidate in self.candidates], dtype=np.float64),
+            np.array(logits, dtype=np.float32),
+            np.array(cut, dtype=bool),
+            read,
+        )
+
+
 def score_queries(
-    pipeline: RetrieveAndRerank, queries: Mapping[str, str], run: Run, depth: int, reporter: Reporter, title: str
+    pipeline: RetrieveAndRerank,
+    queries: Mapping[str, str],
+    run: Run,
+    depth: int,
+    reporter: Reporter,
+    title: str,
+    engine: Engine | None = None,
 ) -> dict[str, ScoredQuery]:
     """Rerank the first `depth` candidates of each query.
 
@@ -77,14 +121,33 @@ def score_queries(
         depth: number of candidates to rerank.
         reporter: shows progress.
         title: title of the progress bar.
+        engine: where the reranker works; it must have been loaded from a folder then. None is this process.
     """
+    engine = engine or LocalEngine()
+    together = _TOGETHER if engine.workers > 1 else 1
     scored: dict[str, ScoredQuery] = {}
+    sent: deque[list[_Read]] = deque()
     with reporter.bar(title, len(queries)) as advance:
-        for query_id, query in queries.items():
-            candidates = run.get(query_id, [])[:depth]
-            scored[query_id] = _scored_query(candidates, pipeline.rerank(query, candidates))
-            advance()
+        cut = blocks(_to_read(pipeline, queries, run, depth), together)
+        for found in engine.map(ScorePassages(pipeline.reranker), _sent(cut, sent)):
+            results = iter(found)
+            for read in sent.popleft():
+                scored[read.query_id] = read.scored(*next(results)) if read.passages is not None else read.unread()
+                advance()
     return scored
+
+
+def _to_read(pipeline: RetrieveAndRerank, queries: Mapping[str, str], run: Run, depth: int) -> Iterator[_Read]:
+    for query_id, query in queries.items():
+        candidates = run.get(query_id, [])[:depth]
+        yield _Read(query_id, query, candidates, *pipeline.to_read(query, candidates))
+
+
+def _sent(cut: Iterable[list[_Read]], sent: deque[list[_Read]]) -> Iterator[Asked]:
+    """What workers are asked about; what it belongs to is kept in `sent`."""
+    for several in cut:
+        sent.append(several)
+        yield [(read.query, read.passages) for read in several if read.passages is not None]
 
 
 def score_passage_counts(
@@ -136,23 +199,6 @@ def _scored_by_best(
         np.array([found.cut for found in best] if best else np.ones(len(candidates)), dtype=bool),
         passages is not None,
     )
-
-
-def _scored_query(candidates: Sequence[Candidate], results: RankedResults) -> ScoredQuery:
-    by_id = {result.doc_id: result for result in results}
-    found = [by_id[candidate.doc_id] for candidate in candidates]
-    return ScoredQuery(
-        [candidate.doc_id for candidate in candidates],
-        np.array([candidate.score for candidate in candidates], dtype=np.float64),
-        np.array([result.score for result in found], dtype=np.float32),
-        np.array([_is_cut(result) for result in found], dtype=bool),
-        results.reranked,
-    )
-
-
-def _is_cut(result: Result) -> bool:
-    """A document is only partly read if its passage was truncated or is one of several."""
-    return result.truncated or len(result.passage) < len(result.document.full_text)
 
 
 def rankings(scored: Mapping[str, ScoredQuery], run: Run, fusion_weight: float) -> dict[str, list[str]]:

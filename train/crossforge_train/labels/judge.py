@@ -13,6 +13,7 @@ from typing import NamedTuple
 from crossforge.errors import InputError
 from crossforge_train.asking.allowance import CHARACTERS_OF_A_TOKEN, Allowance
 from crossforge_train.asking.answers import AnswerFile, digest, file_for
+from crossforge_train.compute.base import Engine
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.chat_grader import ChatGrader
 from crossforge_train.labels.grading import KEY, Answer, Grader, Pair, prompt
@@ -41,17 +42,22 @@ class Judge:
         config: whom to ask, and how much that may cost.
         reporter: is told what it will cost before anything is asked, and shows progress.
         may_ask: whether the model may be asked; if not, only what is known is told.
+        engine: where a model works that is no endpoint's; None is this process.
 
     Raises:
         InputError: there is no such model on this machine, where it is to run here.
     """
 
-    def __init__(self, config: JudgeConfig, reporter: Reporter, *, may_ask: bool = True) -> None:
+    def __init__(
+        self, config: JudgeConfig, reporter: Reporter, *, may_ask: bool = True, engine: Engine | None = None
+    ) -> None:
         self._config = config
         self._reporter = reporter
         self._may_ask = may_ask
         self._allowance = Allowance(config.max_calls, config.max_tokens)
-        self._grader: Grader = (LocalGrader if config.local else ChatGrader)(config, self._allowance)
+        self._grader: Grader = (
+            LocalGrader(config, self._allowance, engine) if config.local else ChatGrader(config, self._allowance)
+        )
         self._answers = AnswerFile(file_for(config.cache, self._grader.decided_by))
         self._counted: set[str] = set()
 

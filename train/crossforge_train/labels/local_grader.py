@@ -11,7 +11,8 @@ of the highest likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from crossforge.errors import InputError, PackageError
 from crossforge.files import sha256
 from crossforge.loading import find_folder
 from crossforge_train.asking.allowance import Allowance, AllowanceSpentError
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
-from crossforge_train.models.language_model import load_language_model
+from crossforge_train.models.language_model import load_language_model, load_tokenizer
 
 _OPENING = '{"grade":'  # no space behind it: with one, a digit is a part of another token in some vocabularies
 _BATCH = 8
@@ -37,15 +40,17 @@ class LocalGrader:
     Args:
         config: names the model.
         allowance: counts pairs and tokens.
+        engine: where the model works; None is this process.
 
     Raises:
         InputError: there is no such model.
     """
 
-    def __init__(self, config: JudgeConfig, allowance: Allowance) -> None:
+    def __init__(self, config: JudgeConfig, allowance: Allowance, engine: Engine | None = None) -> None:
         self._config = config
         self._allowance = allowance
-        self._folder = _folder(config)
+        self._engine = engine or LocalEngine()
+        self._folder = _folder(config).absolute()
 
     @cached_property
     def decided_by(self) -> Mapping[str, Any]:
@@ -55,52 +60,76 @@ class LocalGrader:
 
     def answers(self, pairs: Mapping[str, Pair], keep: Keep) -> Answers:
         """See `Grader`."""
+        sent: deque[Mapping[str, list[int]]] = deque()
+        others: deque[tuple[str, Answer]] = deque()
+        batches = self._batches(pairs, sent, others)
+        for grades in self._engine.map(self._grade_prompts, batches):
+            for (key, ids), grade in zip(sent.popleft().items(), grades, strict=True):
+                answer = Answer(grade, tokens=_tokens(ids))
+                keep(key, answer)
+                yield key, answer
+            while others:
+                yield others.popleft()
+        yield from others
+
+    def _batches(
+        self,
+        pairs: Mapping[str, Pair],
+        sent: deque[Mapping[str, list[int]]],
+        others: deque[tuple[str, Answer]],
+    ) -> Iterator[list[list[int]]]:
+        """Prompts as token ids, in batches; what is in each goes to `sent`, and pairs that are in none to `others`."""
         size = self._config.batch or _BATCH
         for several in blocks(pairs, size * _SORTED):
-            read = {key: self._model.read(self._config, pairs[key]) for key in several}
-            for key in [key for key in several if not read[key]]:
-                yield key, Answer(None, 0, refusal=f"{KEY}: {self._model.too_long}")
+            read = {key: self._reader.read(self._config, pairs[key]) for key in several}
+            refused = Answer(None, 0, refusal=f"{KEY}: {self._reader.too_long}")
+            others.extend((key, refused) for key in several if not read[key])
             by_length = sorted((key for key in several if read[key]), key=lambda key: -len(read[key]))
             for keys in blocks(by_length, size):
-                allowed = [key for key in keys if self._may_grade()]
-                yield from self._graded({key: read[key] for key in allowed}, keep)
-                yield from ((key, NOT_ASKED) for key in keys[len(allowed) :])
+                allowed = {key: read[key] for key in keys if self._may_grade(read[key])}
+                others.extend((key, NOT_ASKED) for key in keys if key not in allowed)
+                if allowed:
+                    sent.append(allowed)
+                    yield [*allowed.values()]
 
-    def _graded(self, read: Mapping[str, list[int]], keep: Keep) -> Answers:
-        if not read:
-            return
-        for (key, ids), grade in zip(read.items(), self._model.grades([*read.values()]), strict=True):
-            answer = Answer(grade, tokens=len(ids) + 1)
-            self._allowance.add_tokens(answer.tokens)
-            keep(key, answer)
-            yield key, answer
-
-    def _may_grade(self) -> bool:
+    def _may_grade(self, ids: Sequence[int]) -> bool:
         try:
             self._allowance.take()
         except AllowanceSpentError:
             return False
+        self._allowance.add_tokens(_tokens(ids))
         return True
 
     @cached_property
-    def _model(self) -> _Model:
-        return _Model(str(self._folder))
+    def _reader(self) -> _Reader:
+        return _Reader(str(self._folder))
+
+    @cached_property
+    def _grade_prompts(self) -> _GradePrompts:
+        return _GradePrompts(str(self._folder), self._reader.digits)
 
 
-class _Model:
-    """A causal model that grades what it is given as token ids.
+def _tokens(ids: Sequence[int]) -> int:
+    return len(ids) + 1  # one is written
+
+
+class _Reader:
+    """Makes prompts of pairs, as the token ids that a causal model reads.
+
+    Attributes:
+        digits: the token of each grade.
 
     Raises:
-        InputError: it cannot be loaded, is not causal, or its vocabulary has no digits.
+        InputError: the model cannot be loaded, is not causal, or its vocabulary has no digits.
     """
 
     def __init__(self, folder: str) -> None:
-        self._model, self._tokenizer = load_language_model(folder, KEY)
-        if self._model.config.is_encoder_decoder:
+        config, self._tokenizer = load_tokenizer(folder, KEY)
+        if config.is_encoder_decoder:
             raise InputError(f"{KEY}: {folder} is not a causal model, which a judge on this machine has to be")
         self._folder = folder
-        self._digits = self._digit_ids()
-        longest = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self.digits = self._digit_ids()
+        longest = getattr(config.get_text_config(), "max_position_embeddings", None)
         written = self._tokenizer.model_max_length  # very large where nobody has said it
         self._room = min(longest or written, written) - 1  # one token is written
 
@@ -122,30 +151,6 @@ class _Model:
             pair = pair._replace(text=pair.text[: len(pair.text) * kept // tokens])
             ids = self._ids(prompt(config, pair))
         return ids if len(ids) <= self._room else []
-
-    def grades(self, prompts: Sequence[list[int]]) -> list[int]:
-        """The likeliest grade of each; of several as likely, the lowest.
-
-        Raises:
-            InputError: the model gives numbers that are not finite.
-        """
-        import torch
-
-        batch = self._tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt").to(self._model.device)
-        with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=batch["input_ids"],
-                attention_mask=batch["attention_mask"],
-                max_new_tokens=1,
-                do_sample=False,
-                output_logits=True,
-                return_dict_in_generate=True,
-                pad_token_id=self._tokenizer.pad_token_id,
-            )
-        logits = output.logits[0][:, self._digits].float()
-        if not bool(logits.isfinite().all()):
-            raise InputError(f"{KEY}: {self._folder} gives logits that are not finite; its weights are damaged")
-        return [GRADES[place] for place in logits.argmax(dim=1).tolist()]
 
     def _ids(self, text: str) -> list[int]:
         tokenizer = self._tokenizer
@@ -169,6 +174,54 @@ class _Model:
         if unknown or any(ids[:-1] != opened for ids in written):
             raise InputError(f"{KEY}: {self._folder}: its vocabulary has no token for each of the digits 0 to 3")
         return digits
+
+
+class _GradePrompts:
+    """Makes a worker that grades a batch of prompts; pickled, it holds no model.
+
+    Args:
+        folder: of the model.
+        digits: the token of each grade.
+    """
+
+    def __init__(self, folder: str, digits: Sequence[int]) -> None:
+        self._folder = folder
+        self._digits = list(digits)
+        self._loaded: tuple[Any, Any] | None = None
+
+    def __reduce__(self) -> tuple[type[_GradePrompts], tuple[str, list[int]]]:
+        return type(self), (self._folder, self._digits)
+
+    def __call__(self) -> Callable[[Sequence[list[int]]], list[int]]:
+        """The worker."""
+        self._loaded = self._loaded or load_language_model(self._folder, KEY)
+        return self.grades
+
+    def grades(self, prompts: Sequence[list[int]]) -> list[int]:
+        """The likeliest grade of each; of several as likely, the lowest.
+
+        Raises:
+            InputError: the model gives numbers that are not finite.
+        """
+        import torch
+
+        assert self._loaded is not None  # noqa: S101 - for the type checker
+        model, tokenizer = self._loaded
+        batch = tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt").to(model.device)
+        with torch.inference_mode():
+            output = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=1,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        logits = output.logits[0][:, self._digits].float()
+        if not bool(logits.isfinite().all()):
+            raise InputError(f"{KEY}: {self._folder} gives logits that are not finite; its weights are damaged")
+        return [GRADES[place] for place in logits.argmax(dim=1).tolist()]
 
 
 def local_model_hash(config: JudgeConfig) -> dict[str, str]:

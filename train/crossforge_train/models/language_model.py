@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,40 @@ def load_language_model(name: str, key: str) -> tuple[Any, Any]:
         InputError: it cannot be loaded, or generates nothing.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    config, tokenizer = load_tokenizer(name, key)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    with _told(name, key):
+        model = kind.from_pretrained(name, local_files_only=Path(name).is_dir(), use_safetensors=True)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def load_tokenizer(name: str, key: str) -> tuple[Any, Any]:
+    """The config and the tokenizer of such a model, which pads on the side that the model needs.
+
+    Args: as for `load_language_model`.
+
+    Raises:
+        InputError: they cannot be loaded.
+    """
+    from transformers import AutoConfig, AutoTokenizer
 
     quieten()
     local = Path(name).is_dir()
-    try:
+    with _told(name, key):
         config = AutoConfig.from_pretrained(name, local_files_only=local)
-        kind, side = (AutoModelForSeq2SeqLM, "right") if config.is_encoder_decoder else (AutoModelForCausalLM, "left")
+        side = "right" if config.is_encoder_decoder else "left"
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local, padding_side=side)
-        model = kind.from_pretrained(name, local_files_only=local, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{key}: {name}: cannot be loaded ({' '.join(str(error).split())})") from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+    return config, tokenizer
+
+
+@contextmanager
+def _told(name: str, key: str) -> Iterator[None]:
+    """Raise what goes wrong in the loading as one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{key}: {name}: cannot be loaded ({' '.join(str(error).split())})") from None

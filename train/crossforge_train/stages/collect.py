@@ -164,7 +164,13 @@ def _run(context: Context) -> None:
     written, judgements = CollectedFolder(context.folder), read_judgements(run.judgements)
     typed = read_typed_queries(run.typed_queries, reporter.note)
     with reporter.bar("reading the collection", 2) as advance:
-        workplace = replace(workplace_of(context.config, reporter), may_ask=True, judgements=judgements, typed=typed)
+        workplace = replace(
+            workplace_of(context.config, reporter),
+            may_ask=True,
+            judgements=judgements,
+            typed=typed,
+            engine=context.engine,
+        )
         collected = load_collection(settings, context.config.seed, workplace)
         # Only once the splits are made: a judgement must not move a query into another split.
         collection, judgements = with_typed_queries(collected.collection, judgements, typed, settings.train)
@@ -244,4 +250,4 @@ def _became(found: PseudoQueryCounts) -> str:
     return f"{found.made:,} made, {found.kept:,} kept" + (f"; dropped: {reasons}" if reasons else "")
 
 
-STAGE = Stage(COLLECT, _depends_on, _run)
+STAGE = Stage(COLLECT, _depends_on, _run, computes=True)

@@ -21,6 +21,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.mining.negatives import Candidates
+from crossforge_train.pair_scoring import place_for_workers
 from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.finetune import finetune
@@ -45,11 +46,12 @@ def _mine(context: Context) -> None:
 def _hardest_first(context: Context, collection: Collection, retriever: StoredRetriever) -> Run:
     """The training queries' candidates within the window, by descending logit of the first-round reranker."""
     config = context.config
-    reranker = Reranker(context.run.finetuned.model)
+    reranker = Reranker(place_for_workers(context.run.finetuned.model))
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     queries, window = training_queries(config, collection), config.mining.window
     run = retrieve(collection, mining_source(context, collection, retriever), queries, window, ties_by_id=True)
-    scored = score_queries(pipeline, queries, run, window, context.reporter, "reranking the training queries")
+    title = "reranking the training queries"
+    scored = score_queries(pipeline, queries, run, window, context.reporter, title, context.engine)
     return {query_id: _by_logit(found) for query_id, found in scored.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from crossforge.documents import Document
@@ -33,10 +33,11 @@ class _Endpoint:
         self._config = config
         self._chat = ChatEndpoint(config, "documents.endpoint")
 
-    def __call__(self, texts: Sequence[str]) -> list[list[str]]:
-        """For each text the configured number of answers; so many requests at a time as the config says."""
+    def __call__(self, asked: Sequence[Sequence[str]]) -> Iterator[list[list[str]]]:
+        """See `Ask`; so many requests at a time as the config says."""
         with ThreadPoolExecutor(self._config.concurrency) as pool:
-            return list(pool.map(self._ask, texts))
+            for texts in asked:
+                yield list(pool.map(self._ask, texts))
 
     def _ask(self, text: str) -> list[str]:
         config = self._config

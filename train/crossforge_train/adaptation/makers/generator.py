@@ -7,7 +7,8 @@ Sources: Bonifacio et al., "InPars: Data Augmentation for Information Retrieval 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from crossforge.batching import blocks
@@ -15,41 +16,84 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.documents import DocumentsSource, GeneratorConfig
 from crossforge_train.models.language_model import load_language_model
 
 
-def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> GeneratedQueries:
+def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> ModelQueries:
     """See `MakerFactory`."""
     if source.generator is None:
         raise InputError("collection.documents: quotas.generator needs the section generator")
-    return generator_maker(source.generator, source.seed)
+    return ModelQueries(source.generator, source.seed)
 
 
-def generator_maker(config: GeneratorConfig, seed: int) -> GeneratedQueries:
-    """A maker that loads the model when it is first asked something that the cache does not know."""
-    settings = {**config.model_dump(mode="json", exclude={"cache", "batch"}), "seed": seed}
-    return GeneratedQueries("generator", _Generator(config, seed), Cache(config.cache, settings))
+class ModelQueries(GeneratedQueries):
+    """A maker whose model is loaded when it is first asked something that the cache does not know.
 
+    Args:
+        config: the section `generator`.
+        seed: of what is drawn.
+        engine: where the model works; None is this process.
+    """
 
-class _Generator:
-    def __init__(self, config: GeneratorConfig, seed: int) -> None:
+    def __init__(self, config: GeneratorConfig, seed: int, engine: Engine | None = None) -> None:
+        settings = {**config.model_dump(mode="json", exclude={"cache", "batch"}), "seed": seed}
+        engine = engine or LocalEngine()
+        cache = Cache(config.cache, settings)
+        super().__init__("generator", _Asking(config, seed, engine), cache, ahead=engine.workers)
         self._config = config
+        self._seed = seed
+
+    def with_engine(self, engine: Engine) -> ModelQueries:
+        """The same maker, whose model works on an engine."""
+        return ModelQueries(self._config, self._seed, engine)
+
+
+class _Asking:
+    def __init__(self, config: GeneratorConfig, seed: int, engine: Engine) -> None:
+        self._batch = config.batch
+        self._engine = engine
+        self._make_worker = _WriteQueries(config, seed)
+
+    def __call__(self, asked: Sequence[Sequence[str]]) -> Iterator[list[list[str]]]:
+        """See `Ask`: for each text the configured number of answers."""
+        batches = [list(_batches(texts, self._batch)) for texts in asked]
+        found = self._engine.map(
+            self._make_worker,
+            ([texts[place] for place in places] for texts, cut in zip(asked, batches, strict=True) for places in cut),
+        )
+        for texts, cut in zip(asked, batches, strict=True):
+            answers: dict[int, list[str]] = {}
+            for places in cut:
+                answers.update(zip(places, next(found), strict=True))
+            yield [answers[place] for place in range(len(texts))]
+
+
+def _batches(texts: Sequence[str], size: int) -> Iterator[list[int]]:
+    """Places of texts, the longest first: little is padded, and what is too much for the memory shows at once."""
+    return blocks(sorted(range(len(texts)), key=lambda place: -len(texts[place])), size)
+
+
+class _WriteQueries:
+    """Makes a worker that answers a batch of texts; pickled, it holds no model."""
+
+    def __init__(self, config: GeneratorConfig, seed: int) -> None:
+        folder = Path(config.model)  # workers have other working folders
+        self._config = config.model_copy(update={"model": str(folder.absolute())}) if folder.is_dir() else config
         self._seed = seed
         self._loaded: tuple[Any, Any] | None = None
 
-    def __call__(self, texts: Sequence[str]) -> list[list[str]]:
-        """For each text the configured number of answers."""
-        self._loaded = self._loaded or load_language_model(self._config.model, "documents.generator")
-        # The longest first: little is padded, and what is too much for the memory shows at once.
-        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
-        found: dict[int, list[str]] = {}
-        for block in blocks(order, self._config.batch):
-            answers = self._answers([texts[place] for place in block])
-            found.update(zip(block, answers, strict=True))
-        return [found[place] for place in range(len(texts))]
+    def __reduce__(self) -> tuple[type[_WriteQueries], tuple[GeneratorConfig, int]]:
+        return type(self), (self._config, self._seed)
 
-    def _answers(self, texts: Sequence[str]) -> Iterator[list[str]]:
+    def __call__(self) -> Callable[[Sequence[str]], list[list[str]]]:
+        """The worker."""
+        self._loaded = self._loaded or load_language_model(self._config.model, "documents.generator")
+        return self._answers
+
+    def _answers(self, texts: Sequence[str]) -> list[list[str]]:
         import torch
         from transformers import set_seed
 
@@ -84,7 +128,7 @@ class _Generator:
         if not model.config.is_encoder_decoder:
             output = output[:, batch["input_ids"].shape[1] :]
         decoded = tokenizer.batch_decode(output, skip_special_tokens=True)
-        return (list(block) for block in blocks(decoded, config.queries))
+        return list(blocks(decoded, config.queries))
 
     def _cut(self, text: str, tokenizer: Any) -> str:
         """The beginning of a text, in tokens of the model."""

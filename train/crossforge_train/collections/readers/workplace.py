@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from crossforge_train.compute.base import Engine
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.reporting import Reporter, SilentReporter
 
 
@@ -22,6 +24,7 @@ class Workplace:
         may_ask: whether a judge that costs money may be asked.
         judgements: what people judged in the run, query id -> document id -> label.
         typed: texts of the queries in it that people typed, by id.
+        engine: where language models work.
     """
 
     runs: Path | None = None
@@ -30,6 +33,7 @@ class Workplace:
     may_ask: bool = False
     judgements: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
+    engine: Engine = field(default_factory=LocalEngine)
 
     @contextmanager
     def embedding_folder(self) -> Iterator[Path]:
