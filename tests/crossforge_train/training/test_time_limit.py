@@ -52,6 +52,11 @@ def test_trial_steps_take_from_the_time() -> None:
     assert TimeLimit(30, lambda: Pace(1, 1000), tried=160).groups(0) == 15
 
 
+def test_what_came_before_takes_from_the_time() -> None:
+    assert TimeLimit(30, lambda: Pace(40, 1000), tried=160, spent=2.5).groups(0) == pytest.approx((27.5 - 4) * 40)
+    assert TimeLimit(30, lambda: Pace(40, 1000), spent=40).groups(0) == 15 * 40
+
+
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.1, 600), st.integers(1, 500), st.integers(0, 5))
 def test_half_of_the_time_is_for_steps_whatever_dev_takes(
     groups: float, dev: float, minutes: float, queries: int, merges: int

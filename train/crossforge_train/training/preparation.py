@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -68,6 +69,7 @@ def prepare(task: TrainingTask) -> Work:
     Raises:
         InputError: every query of a split is too long to be read, or the config needs a teacher and there is none.
     """
+    began = time.monotonic()
     config, reporter, base_model, collection = task.config, task.reporter, task.base_model, task.collection
     picker = Picker(task.files.picked, config.training, reporter)
     adapters = picker.pick("lora", lambda: pick_lora(parameter_count(base_model)))
@@ -109,7 +111,15 @@ def prepare(task: TrainingTask) -> Work:
     collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
     batches = trial_batches(rows.dataset, collate, training.groups_per_batch, config.seed)
     trial = Trial(training, GroupLoss(model, training), batches, bf16)
-    pick_by_trial(picker, trial, start.head, groups=len(rows.dataset), dev_queries=dev_queries, merges=merges)
+    pick_by_trial(
+        picker,
+        trial,
+        start.head,
+        groups=len(rows.dataset),
+        dev_queries=dev_queries,
+        merges=merges,
+        spent=(time.monotonic() - began) / 60,
+    )
     picked = picker.training()
     evaluator = DevEvaluator(pipeline, _dev_set(task, picked.dev_queries, picked.dev_depth), reporter)
     return Work(task, start, model, pipeline, rows, evaluator, picked)

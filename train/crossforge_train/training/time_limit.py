@@ -21,11 +21,13 @@ class TimeLimit:
         minutes: the config's limit; None: no limit.
         pace: times a few steps on this machine; called only if there is a limit.
         tried: groups on which trial steps are made before training.
+        spent: minutes that making and comparing starting models has taken already.
     """
 
     minutes: float | None
     pace: Callable[[], Pace]
     tried: float = 0
+    spent: float = 0
 
     def evaluations(self, dev_queries: int, merges: int) -> tuple[int, str]:
         """How often dev is measured: four times, or twice where that would take more than a quarter of the time.
@@ -50,13 +52,13 @@ class TimeLimit:
         """How many groups can be trained on; infinitely many without a limit.
 
         Args:
-            measured_queries: dev queries of all measurements; half of the time remains for steps, whatever they and the
-                trial steps take.
+            measured_queries: dev queries of all measurements; half of the time remains for steps, whatever they, the
+                trial steps and what came before take.
         """
         if self.minutes is None:
             return math.inf
         pace = self.pace()
-        left = self.minutes - measured_queries / pace.dev_queries - self.tried / pace.groups
+        left = self.minutes - self.spent - measured_queries / pace.dev_queries - self.tried / pace.groups
         return max(left, self.minutes / 2) * pace.groups
 
     def _dev_queries_in_time(self) -> float:

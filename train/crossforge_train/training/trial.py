@@ -51,7 +51,9 @@ def trial_batches(
     return cache(lambda: [collate(rows) for rows in drawn_batches(dataset, groups_per_batch, seed)])
 
 
-def pick_by_trial(picker: Picker, trial: Trial, head: Head, *, groups: int, dev_queries: int, merges: int) -> None:
+def pick_by_trial(
+    picker: Picker, trial: Trial, head: Head, *, groups: int, dev_queries: int, merges: int, spent: float
+) -> None:
     """Pick evaluations, dev queries, epochs and learning rates.
 
     Args:
@@ -61,6 +63,7 @@ def pick_by_trial(picker: Picker, trial: Trial, head: Head, *, groups: int, dev_
         groups: number of training groups.
         dev_queries: queries of the dev split.
         merges: mixtures with the starting weights that are measured at the end.
+        spent: minutes that preparing the training has taken so far.
     """
     training = trial.training
     # Measuring the pace takes a pass as well. The main process tries alone, while a pace is that of all processes.
@@ -69,6 +72,7 @@ def pick_by_trial(picker: Picker, trial: Trial, head: Head, *, groups: int, dev_
         training.minutes,
         cache(lambda: measure_pace(trial.loss, trial.batches(), training.dev_depth, bf16=trial.bf16)),
         tried=processes.count() * passes * min(groups, BATCHES * training.groups_per_batch),
+        spent=spent,
     )
     measurements = merges + int(picker.pick("evaluations", lambda: limit.evaluations(dev_queries, merges)))
     measured = min(dev_queries, int(picker.pick("dev_queries", lambda: limit.dev_queries(measurements))))
