@@ -21,7 +21,7 @@ pytest.importorskip("ray.train.torch", reason='Ray Train is not installed: pip i
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_train.py"
 # Kills the first attempt's second process once there is a checkpoint.
-LOSE_ONE = '''
+LOSE_ONE = """
     import signal, threading, time
     def lose_one():
         while not list(Path({checkpoints!r}).rglob("trainer_state.json")):
@@ -30,7 +30,7 @@ LOSE_ONE = '''
         os.kill(os.getpid(), signal.SIGKILL)
     if os.environ["RANK"] == "1" and not Path({trace!r}).exists():
         threading.Thread(target=lose_one, daemon=True).start()
-'''
+"""
 
 pytestmark = pytest.mark.slow
 
