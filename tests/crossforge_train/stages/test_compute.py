@@ -45,19 +45,38 @@ def test_the_same_files(tmp_path: Path, toy_collection: Path, tiny_encoder: Path
     assert "groups.jsonl" in found
 
 
-def test_vectors_are_searched_by_shards(
-    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[tuple[int, int]] = []
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """Of which folder which rows of vectors are searched."""
+    found: list[tuple[str, int, int]] = []
     open_vectors = fitting.open_vectors
 
     def watched(shard: Shard, folder: Path) -> SearchShard:
-        opened.append((shard.start, shard.stop))
+        found.append((folder.name, shard.start, shard.stop))
         return open_vectors(shard, folder)
 
     monkeypatch.setattr(fitting, "open_vectors", watched)
+    return found
+
+
+def test_vectors_are_searched_by_shards(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, opened: list[tuple[str, int, int]]
+) -> None:
     mined(tmp_path / "run", toy_collection, tiny_encoder, "first_stage.kind=dense", BY_SHARDS)
-    assert set(opened) == {(0, 24), (24, 48), (48, 72)}
+    assert set(opened) == {("vectors", 0, 24), ("vectors", 24, 48), ("vectors", 48, 72)}
+
+
+def test_further_sources_of_vectors_are_searched_by_shards(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, opened: list[tuple[str, int, int]]
+) -> None:
+    sources = f"mining.sources=[{{dense: {tiny_encoder}}}]"
+    expected = mined(tmp_path / "whole", toy_collection, tiny_encoder, "first_stage.kind=lexical", sources)
+    assert opened == []
+    found = mined(tmp_path / "shared", toy_collection, tiny_encoder, "first_stage.kind=lexical", sources, BY_SHARDS)
+    assert found == expected
+    assert b"dense" in found["groups.jsonl"]
+    name = f"source dense {tiny_encoder.name}"
+    assert set(opened) == {(name, 0, 24), (name, 24, 48), (name, 48, 72)}
 
 
 def test_a_finished_stage_stays_so(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

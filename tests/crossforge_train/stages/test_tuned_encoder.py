@@ -73,6 +73,14 @@ def test_what_dev_gains_from_is_the_first_stages_and_the_teachers(
     assert RunFolder(again.folder).mined.choice.tuned  # from the shared folder, without another training
 
 
+def test_shards_are_searched_for_the_same_choice(mined: Callable[..., tuple[Config, Recorder]]) -> None:
+    by_one = told(mined()[1])
+    config, notes = mined("compute.shards=3", "name=shared")
+    assert told(notes) == by_one
+    assert RunFolder(config.folder).mined.choice.tuned
+    assert not RunFolder(config.folder).mined.shards.exists()
+
+
 def test_what_dev_does_not_gain_from_is_left_out(
     mined: Callable[..., tuple[Config, Recorder]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

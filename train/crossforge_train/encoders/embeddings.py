@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,10 +68,17 @@ class Embeddings:
 
             yield {"encoder": self.encoder, "store": self.store, "progress": progress}
 
-    def retriever(self, documents: Collection[Document]) -> StoredRetriever:
-        """The documents by their cosine with a query."""
+    def retriever(
+        self, documents: Collection[Document], search_vectors: Mapping[str, Any] | None = None
+    ) -> StoredRetriever:
+        """The documents by their cosine with a query.
+
+        Args:
+            documents: the corpus.
+            search_vectors: settings that say where the vectors are and what searches them; see `vectors_by_shards`.
+        """
         with self.settings(documents) as settings:
-            return fit_retriever(documents, DENSE, settings)
+            return fit_retriever(documents, DENSE, {**settings, **(search_vectors or {})})
 
     def seconds(self, documents: Collection[Document]) -> float:
         """How long embedding a corpus will take this process, from a timed sample of what is not stored yet."""

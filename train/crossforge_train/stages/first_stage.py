@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,6 @@ from numpy.typing import NDArray
 from crossforge.retrievers.approximate import MISSING, available
 from crossforge.retrievers.base import ApproximableRetriever, CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.registry import LEXICAL
-from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.retrievers.vectors import HELD
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.draws import seeded_draw
@@ -22,17 +19,15 @@ from crossforge_train.evaluation.approximation import approximated_on_dev
 from crossforge_train.evaluation.combination import combined_on_dev
 from crossforge_train.evaluation.moving import moved_on_dev
 from crossforge_train.first_stage import (
-    MakeIndex,
     choose_kind,
     fit_first_stage,
     vector_part,
     with_query_map,
     with_vector_part,
 )
-from crossforge_train.sharding.fitting import fit_by_shards, vectors_by_shards
-from crossforge_train.sharding.opening import VECTORS
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import run_embeddings
+from crossforge_train.stages.shards import index_by_shards, search_by_shards
 from crossforge_train.stages.stage import Context
 from crossforge_train.stages.tuned_encoder import tuned_on_dev
 
@@ -76,31 +71,6 @@ def as_served(context: Context, collection: Collection, retriever: StoredRetriev
     return with_vector_part(retriever, found)
 
 
-def index_by_shards(context: Context) -> MakeIndex | None:
-    """What indexes the run's corpus by terms, if shards are asked for; the index serves as long as the stage runs."""
-    compute = context.config.compute
-    if not compute.by_shards:
-        return None
-
-    def make(settings: Mapping[str, Any]) -> TfidfRetriever:
-        folder = MinedFolder(context.folder).shards / settings["weighting"]
-        return fit_by_shards(
-            context.run.collected.documents, settings, context.engine, folder, compute.number_of_shards
-        )
-
-    return make
-
-
-def _vectors_by_shards(context: Context, documents: int) -> Mapping[str, Any] | None:
-    """Settings that keep the vectors on disk and search shards of them, as long as `index_by_shards` serves."""
-    compute = context.config.compute
-    if not compute.by_shards:
-        return None
-    return vectors_by_shards(
-        documents, context.engine, MinedFolder(context.folder).shards / VECTORS, compute.number_of_shards
-    )
-
-
 def first_stage_of_run(context: Context, collection: Collection) -> StoredRetriever:
     """The first stage over the run's corpus; what is chosen for it is written down and told."""
     config, settings, documents = context.config, context.config.first_stage, collection.corpus.values()
@@ -116,7 +86,7 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
         settings.of_kind(choice.kind),
         embeddings,
         make_index=index_by_shards(context),
-        search_vectors=_vectors_by_shards(context, len(documents)),
+        search_vectors=search_by_shards(context, len(documents)),
     )
     splits, metric, seed = config.collection, config.evaluation.metric, config.seed
     # A tuned encoder needs no map: it would be learned from the queries that the encoder has learned from already.

@@ -29,7 +29,8 @@ from crossforge_train.models.base_model import find_base_model, is_bi_encoder, m
 from crossforge_train.run_folder import MINE
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
-from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run, index_by_shards
+from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
+from crossforge_train.stages.shards import index_by_shards, search_by_shards
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder
 from crossforge_train.versions import versions
@@ -227,7 +228,8 @@ def _retrieved(context: Context, collection: Collection, queries: Mapping[str, s
     )
     if embeddings is None:
         raise InputError(f"mining.sources: {source.dense} is no bi-encoder")
-    retriever = embeddings.retriever(collection.corpus.values())
+    documents = collection.corpus.values()
+    retriever = embeddings.retriever(documents, search_by_shards(context, len(documents), f"source {source.name}"))
     return retrieve(collection, retriever, queries, config.mining.window, ties_by_id=True)
 
 

@@ -28,6 +28,7 @@ from crossforge_train.reporting import Reporter
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
 from crossforge_train.stages.links import link_tree
+from crossforge_train.stages.shards import search_by_shards
 from crossforge_train.stages.stage import Context
 
 # Fewer queries teach less than a query map does, and seldom convince dev.
@@ -79,8 +80,8 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     )
     folder = _tuned(config, examples, reporter)
     tuned = _open(config, folder, reporter, sharing(config, context.engine))
-    before = _values(config, collection, base, with_map=config.first_stage.query_map)
-    after = _values(config, collection, tuned, with_map=False)
+    before = _values(context, collection, base, "base", with_map=config.first_stage.query_map)
+    after = _values(context, collection, tuned, "tuned", with_map=False)
     figures = f"{config.evaluation.metric} of its vectors on dev {before.mean():.3f} before, {after.mean():.3f} after"
     if resamples_won(after, before, config.seed) < CERTAIN:
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {figures}")
@@ -133,10 +134,13 @@ def _open(config: Config, folder: Path, reporter: Reporter, engine: Engine | Non
     return found
 
 
-def _values(config: Config, collection: Collection, embeddings: Embeddings, *, with_map: bool) -> NDArray[np.float64]:
+def _values(
+    context: Context, collection: Collection, embeddings: Embeddings, name: str, *, with_map: bool
+) -> NDArray[np.float64]:
     """What the encoder's vectors find for the dev queries, if wanted with the query map that dev calls for."""
+    config, documents = context.config, collection.corpus.values()
     splits, metric = config.collection, config.evaluation.metric
-    retriever: StoredRetriever = embeddings.retriever(collection.corpus.values())
+    retriever: StoredRetriever = embeddings.retriever(documents, search_by_shards(context, len(documents), name))
     part = vector_part(retriever)
     if part is None:
         raise TypeError(f"{retriever.kind}: searches no vectors")
