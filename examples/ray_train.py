@@ -3,7 +3,7 @@
 Ray Train starts the processes that `accelerate launch -m crossforge_train.finetune CONFIG` starts on machines of one's
 own, and starts all of them again if one is lost; training then goes on from its last checkpoint. All machines need to
 see the working folder, and the folder of all runs, under the same path.
-Needs `pip install "crossforge[train]" "ray[train]"`.
+Needs `pip install "crossforge[train,cli]" "ray[train]"`.
 
 Mine first, since that takes other workers: `crossforge mine CONFIG --set compute.engine=ray`. Evaluate and package
 afterwards: `crossforge train CONFIG`.
@@ -16,15 +16,25 @@ from typing import Any
 
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
 import crossforge_train as ct
+from crossforge.errors import CrossforgeError
+from crossforge_train import processes
+from crossforge_train.cli.display import RichReporter
 
 
-def finetune(job: dict[str, Any]) -> None:
-    """What every worker does; the first one measures dev, and writes."""
+def finetune(job: dict[str, Any]) -> str:
+    """What every worker does; the first one measures dev, writes, shows the progress, and tells what was wrong."""
     os.chdir(job["folder"])  # paths in a config are relative to where the command was given
-    ct.run(ct.load_config(job["config"], job["overrides"]), until="finetune")
+    reporter = RichReporter() if processes.is_main() else None
+    try:
+        ct.run(ct.load_config(job["config"], job["overrides"]), until="finetune", reporter=reporter)
+    except CrossforgeError as error:  # which another attempt would only repeat
+        return str(error)
+    except SystemExit:  # the first worker has failed
+        pass
+    return ""
 
 
 if __name__ == "__main__":
@@ -32,19 +42,26 @@ if __name__ == "__main__":
     parser.add_argument("config")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--workers", type=int, default=2, help="processes; groups_per_batch must be a multiple of it")
+    parser.add_argument("--cpus", type=int, default=1, help="of each, which computes with as many threads")
     parser.add_argument("--gpu", action="store_true", help="one GPU for each")
-    parser.add_argument("--restarts", type=int, default=3, help="how many lost workers are made up for")
+    parser.add_argument("--restarts", type=int, default=3, help="how many times all start again because one was lost")
     parser.add_argument("--address", help="of a cluster, or 'local', which starts one; default: whichever there is")
     options = parser.parse_args()
     config = ct.load_config(options.config, options.overrides)  # what is wrong with it is told before any work
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(address=options.address)
-    TorchTrainer(
+    done = TorchTrainer(
         finetune,
         train_loop_config={"folder": str(Path.cwd()), "config": options.config, "overrides": options.overrides},
-        scaling_config=ScalingConfig(num_workers=options.workers, use_gpu=options.gpu),
+        torch_config=TorchConfig(timeout_s=int(processes.PATIENCE.total_seconds())),
+        scaling_config=ScalingConfig(
+            num_workers=options.workers, use_gpu=options.gpu, resources_per_worker={"CPU": options.cpus}
+        ),
         run_config=RunConfig(
             name=config.name,
             storage_path=str(Path(config.runs, ".ray").absolute()),  # Ray's own records
             failure_config=FailureConfig(max_failures=options.restarts),
         ),
     ).fit()
+    if done.return_value:
+        parser.exit(1, f"error: {done.return_value}\n")

@@ -116,20 +116,20 @@ class RetrieveAndRerank:
 
     def rerank(self, query: str, candidates: Sequence[Candidate], k: int | None = None) -> RankedResults:
         """The steps after retrieval, for candidates that the first stage found already."""
-        documents, passages = self.to_read(query, candidates)
+        documents, passages = self.compressed(query, candidates)
         scores = np.array([candidate.score for candidate in candidates], dtype=np.float64)
         if passages is None:
             return self.reranker.keep_order(query, documents, scores, top_k=k)
         return self.reranker.rank_passages(query, documents, passages, first_stage_scores=scores, top_k=k)
 
-    def to_read(self, query: str, candidates: Sequence[Candidate]) -> tuple[list[Document], list[list[str]] | None]:
+    def compressed(self, query: str, candidates: Sequence[Candidate]) -> tuple[list[Document], list[list[str]] | None]:
         """The candidates' documents, and the passages that `rerank` reads of each; None if there is room for none."""
         documents = [self._documents[candidate.doc_id] for candidate in candidates]
         return documents, self.passages(query, documents) if self.reranker.tokenizer.fits(query) else None
 
     def passage_scores(self, query: str, candidates: Sequence[Candidate]) -> list[list[ScoredPassage]] | None:
         """The score of every passage that `rerank` reads, by candidate; None if the query leaves no room for any."""
-        documents, passages = self.to_read(query, candidates)
+        documents, passages = self.compressed(query, candidates)
         if passages is None:
             return None
         scored = self.reranker.score_pairs([(query, text) for texts in passages for text in texts])

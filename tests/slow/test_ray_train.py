@@ -49,6 +49,15 @@ def curve(config: Path) -> list[float]:
     return [entry["loss"] for entry in read_json(folder / "history.json")["log"] if "loss" in entry]
 
 
+def started(example: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The example as a command that is given in a folder."""
+    return subprocess.run(
+        [sys.executable, example, *arguments, "--address", "local"], cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+
+
 def copied(config: Path, folder: Path) -> Path:
     """The config and its run in another folder."""
     found = shutil.copytree(config.parent, folder) / config.name
@@ -67,12 +76,15 @@ def test_it_is_the_training_of_one_process_and_outlives_a_worker(config: Path, t
     assert EXAMPLE.read_text().count(line) == 1
     lost = LOSE_ONE.format(checkpoints=str(there.parent), trace=str(trace))
     example.write_text(EXAMPLE.read_text().replace(line, lost + line))
-    paths = os.pathsep.join(sys.path)
-    done = subprocess.run(
-        [sys.executable, example, there, "--address", "local"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"},
-        capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path,
-    )  # fmt: skip
+    done = started(example, there.name, folder=there.parent)
     assert done.returncode == 0, done.stderr
+    assert "exporting to ONNX" in done.stdout + done.stderr
     assert trace.exists()
     assert curve(there) == pytest.approx(curve(config), abs=1e-3)
+
+
+def test_what_is_wrong_is_told_once_and_in_one_line(config: Path) -> None:
+    done = started(EXAMPLE, config.name, "--set", "training.groups_per_batch=3", folder=config.parent)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: training.groups_per_batch: 3 groups cannot be split equally among 2 processes"]

@@ -33,16 +33,17 @@ Asked = Sequence[tuple[str, Sequence[Sequence[str]]]]
 
 @dataclass(frozen=True)
 class ScorePassages:
-    """Makes a worker that scores documents by their best passages, and tells which these are; else as `ScorePairs`."""
+    """Makes a worker that scores documents by their best passages and tells how long these are; like `ScorePairs`."""
 
     reranker: Reranker
 
-    def __call__(self) -> Callable[[Asked], list[tuple[Scored, list[str]]]]:
+    def __call__(self) -> Callable[[Asked], list[tuple[Scored, list[int]]]]:
         """The worker."""
         return self._scored
 
-    def _scored(self, asked: Asked) -> list[tuple[Scored, list[str]]]:
-        return [self.reranker.score_passages(query, passages) for query, passages in asked]
+    def _scored(self, asked: Asked) -> list[tuple[Scored, list[int]]]:
+        found = (self.reranker.score_passages(query, passages) for query, passages in asked)
+        return [(scored, list(map(len, best))) for scored, best in found]
 
 
 def place_for_workers(reference: str | Path, *, local_files_only: bool = True) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 # The others wait while the main process mines, possibly for hours; if one process fails, the launcher ends all.
-_PATIENCE = timedelta(days=7)
+PATIENCE = timedelta(days=7)
 
 
 def count() -> int:
@@ -77,4 +77,4 @@ def _state() -> Any:
     import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)

@@ -23,7 +23,7 @@ from crossforge_train.training.start import save_graft
 LENGTH = 48
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SETTINGS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(["roberta", "xlm-roberta", "camembert"], SIZES),
+    **{kind: {**SIZES, "layer_norm_eps": 1e-3} for kind in ("roberta", "xlm-roberta", "camembert")},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
 }
 

@@ -19,6 +19,7 @@ from crossforge_train.labels import local_grader
 from crossforge_train.labels.grading import Pair, prompt
 from crossforge_train.labels.judge import Grade, Judge
 from crossforge_train.labels.local_grader import local_model_hash
+from crossforge_train.models import language_model
 
 PROMPT = "query : {query} document : {text} answer"
 WORDS = ["bread", "dough", "oven", "flour", "boat", "sail", "wind", "soil", "seed", "plant", "bike", "pedal"]
@@ -70,8 +71,8 @@ def asked_alone(model: Path, pair: Pair) -> int:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The models that were loaded."""
     loaded: list[str] = []
-    load = local_grader.load_language_model
-    monkeypatch.setattr(local_grader, "load_language_model", lambda name, key: loaded.append(name) or load(name, key))
+    load = language_model.load_language_model
+    monkeypatch.setattr(language_model, "load_language_model", lambda name, key: loaded.append(name) or load(name, key))
     return loaded
 
 
@@ -119,11 +120,11 @@ def test_other_weights_or_another_prompt_grade_anew(model: Path, judge: Open, tm
 def test_a_killed_judge_goes_on_where_it_was(judge: Open, loads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     grades, calls = local_grader._GradePrompts.grades, []
 
-    def third_time_lucky(model: Any, prompts: list[list[int]]) -> list[int]:
+    def third_time_lucky(make_worker: Any, model: Any, tokenizer: Any, prompts: list[list[int]]) -> list[int]:
         calls.append(len(prompts))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return grades(model, prompts)
+        return grades(make_worker, model, tokenizer, prompts)
 
     monkeypatch.setattr(local_grader._GradePrompts, "grades", third_time_lucky)
     with pytest.raises(KeyboardInterrupt):
@@ -165,6 +166,26 @@ def test_a_cluster_gives_the_same_grades_within_the_budget(
     little = config(model, tmp_path, cache=tmp_path / "little", batch=1, max_tokens=30)
     spending = Judge(little, Recorder(), engine=shared)
     assert 1 <= [one.asked for one in spending.grade(PAIRS)].count(True) < 5, "what is ahead counts, too"
+
+
+def test_what_will_not_be_asked_about_is_not_read(judge: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Pair] = []
+    own = local_grader._Reader.read
+
+    def watched(reader: Any, settings: JudgeConfig, pair: Pair) -> list[int]:
+        read.append(pair)
+        return own(reader, settings, pair)
+
+    monkeypatch.setattr(local_grader, "_SORTED", 1)
+    monkeypatch.setattr(local_grader._Reader, "read", watched)
+    found = judge(max_calls=3, batch=2).grade(PAIRS)
+    assert [one.asked for one in found].count(True) == 3
+    assert len(read) == 4, "two blocks of two"
+    endless = [Pair(" ".join(WORDS * 5), str(number)) for number in range(60)]
+    read.clear()
+    with pytest.raises(InputError, match="prompt and query alone are longer"):
+        judge(batch=2, prompt=f"{PROMPT} :").grade(endless)
+    assert len(read) <= 22, "the judge gives up after 20 answers without a grade"
 
 
 def test_a_long_document_is_cut_and_a_long_query_is_none_of_its_pairs(model: Path, judge: Open, tmp_path: Path) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray_workers import importable_by_workers
-from support import Recorder, toy_config
+from support import Recorder, documents_with_definitions, make_decoder, toy_config, write_lines
+from wrapped_engine import PretendedCluster
 
-from crossforge_train.config.loading import load_config
+from crossforge_train.config.loading import load_config, make_config
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.sharding import fitting
 from crossforge_train.sharding.searching import SearchShard
 from crossforge_train.sharding.shards import Shard
-from crossforge_train.stages import collect, mine
+from crossforge_train.stages import collect, mine, runner
 from crossforge_train.stages.runner import run_stages
 
 pytestmark = pytest.mark.usefixtures("quickly")
@@ -77,6 +80,47 @@ def test_further_sources_of_vectors_are_searched_by_shards(
     assert b"dense" in found["groups.jsonl"]
     name = f"source dense {tiny_encoder.name}"
     assert set(opened) == {(name, 0, 24), (name, 24, 48), (name, 48, 72)}
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> PretendedCluster:
+    """What stands for the cluster that a config asks for."""
+    cluster = PretendedCluster()
+    monkeypatch.setattr(runner, "opened_engine", lambda *_, **__: nullcontext(cluster))
+    return cluster
+
+
+def test_language_models_of_the_collection_work_on_the_cluster(
+    tmp_path: Path, tiny_encoder: Path, pretended: PretendedCluster
+) -> None:
+    model = make_decoder(tmp_path / "model", "qwen3", None)
+    documents = documents_with_definitions()
+    write_lines(tmp_path / "docs.jsonl", documents)
+    titles = [row["title"].split() for row in documents]
+    (tmp_path / "log.txt").write_text("".join(f"{title[0]} {title[2]}\n" for title in titles[:60]))
+    generator = {
+        "model": str(model),
+        "max_new_tokens": 4,
+        "max_document_tokens": 16,
+        "cache": str(tmp_path / "written"),
+    }
+    judge = {"model": str(model), "depth": 2, "relevant": 1, "cache": str(tmp_path / "graded"),
+             "prompt": "{query} {text}"}  # fmt: skip
+    source = {
+        "corpus": str(tmp_path / "docs.jsonl"), "generator": generator, "quotas": {"title": 1, "generator": 1},
+        "queries": 40, "dev": 0.2, "test": 0.2, "consistency": None,
+    }  # fmt: skip
+    asked = {"log": {"file": str(tmp_path / "log.txt"), "model": str(tiny_encoder), "dev": 0.3}, "judge": judge}
+
+    def collected(**settings: Any) -> int:
+        values = {"name": "toy", "runs": str(tmp_path / "runs"), "collection": {"documents": {**source, **settings}}}
+        config = make_config({**values, "compute": {"engine": "ray"}}, [])
+        pretended.batches = 0
+        run_stages(config, [collect.STAGE], Recorder())
+        return pretended.batches
+
+    assert collected() == 64 // 8, "a block of documents in batches"
+    assert collected(**asked) > 0, "what is written is known, and what is graded is not"
 
 
 def test_a_finished_stage_stays_so(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

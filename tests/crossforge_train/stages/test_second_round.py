@@ -1,10 +1,12 @@
 """The second round: mined from the first round's mistakes, trained on from its weights, and what is shipped."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import toy_config
+from wrapped_engine import PretendedCluster
 
 from crossforge import Reranker
 from crossforge.files import read_json
@@ -13,6 +15,7 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.mining.groups import read_groups
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages import runner
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.training import start
@@ -28,6 +31,8 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, mo
         training={"start": "bi_encoder"},
         evaluation={"bm25": False, "latency_queries": 0}, package={"allow_regression": True},
     )  # fmt: skip
+    cluster = PretendedCluster()
+    monkeypatch.setattr(runner, "opened_engine", lambda *_, **__: nullcontext(cluster))
     config = load_config(path)
     stages = stages_until(config, "package")
     assert [stage.name for stage in stages] == [
@@ -35,6 +40,7 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, mo
     ]  # fmt: skip
     run_stages(config, stages, SilentReporter())
     folder = config.folder
+    assert cluster.batches == -(-len(RunFolder(folder).collected.collection().qrels("train")) // 16)
 
     # The hard negatives are what the first model ranks highest among the candidates that may be negatives.
     collection = RunFolder(folder).collected.collection()

@@ -10,7 +10,7 @@ from typing import Literal
 from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge_train.adaptation.consistency import brought_back
-from crossforge_train.adaptation.generated import GeneratedQueries
+from crossforge_train.adaptation.generated import BLOCK, GeneratedQueries
 from crossforge_train.adaptation.makers.titles import by_title
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, QueryMaker, Span, without
 from crossforge_train.adaptation.texts import size
@@ -21,7 +21,6 @@ from crossforge_train.collections.splits import drawn_shares
 from crossforge_train.config.documents import DocumentsSource
 
 TRAIN, DEV, TEST = "train", "dev", "test"
-_BLOCK = 64  # documents a maker is given at a time
 # More than are wanted, to make up for those that are dropped; and a second helping where that was not enough.
 _SURPLUS, _HELPINGS = 1.3, 2
 _LEAST_SHARE, _LEAST = 0.4, 60  # what must be left of a document, as a share and in bytes
@@ -161,7 +160,7 @@ class _Drawing:
         order = drawn_shares({doc_id: doc_id for doc_id in self._corpus}, f"{self._source.seed}:{maker.kind}")
         doc_ids = sorted(order, key=order.__getitem__)
         for number in range(self._source.per_document):
-            for block in _prepared(maker, blocks((self._corpus[doc_id] for doc_id in doc_ids), _BLOCK)):
+            for block in _prepared(maker, blocks((self._corpus[doc_id] for doc_id in doc_ids), BLOCK)):
                 for made in maker.make(block):
                     yield from made[number : number + 1]
 

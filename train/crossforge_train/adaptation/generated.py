@@ -15,6 +15,7 @@ from crossforge_train.asking.answers import AnswerFile, digest, file_for
 # themselves, so that a text's answers do not depend on how many are asked about at once.
 Ask = Callable[[Sequence[Sequence[str]]], Iterable[Sequence[Sequence[str]]]]
 
+BLOCK = 64  # documents that a maker is given at a time
 _LONGEST = 300  # characters of a query
 _LEADING = re.compile(r"^\s*(?:(?:\d+[.)]|[-*•])\s+)?(?:(?:(?:search\s+)?query|question)\s*\d*\s*:)?\s*[\"“']*", re.I)
 

@@ -188,7 +188,7 @@ class _Pool(Generic[Batch, Found]):
         """A new actor, and what Ray calls its answer that it has a place."""
         engine = self._engine
         resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": engine.gpus, "scheduling_strategy": "SPREAD"}
-        actor = ray.remote(_Worker).options(**resources).remote(engine.threads)
+        actor = ray.remote(_Worker).options(**resources).remote(engine.threads, engine.gpus)
         return actor, actor.has_place.remote()
 
 
@@ -197,10 +197,13 @@ class _Worker:
 
     Args:
         threads: with how many threads it may compute.
+        gpus: GPUs that it has for itself.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, gpus: int) -> None:
         os.environ.update(limited_to(threads))
+        if not gpus:  # Ray would leave it those of its node, and it is one of many there
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._key = ""
         self._work: Callable[[Any], Any] | None = None
 

@@ -12,7 +12,7 @@ _Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class ComputeConfig(Section):
-    """Where mining is done and language models work; results are the same, and finished stages stay finished."""
+    """Where mining is done and language models work; stages that are finished count as finished, wherever they were."""
 
     engine: Literal["local", "ray"] = Field("local", description="this machine alone, or the workers of a Ray cluster")
     address: str = Field(

@@ -80,10 +80,10 @@ class _Read(NamedTuple):
     documents: Sequence[Document]
     passages: Sequence[Sequence[str]] | None
 
-    def scored(self, found: Scored, best: Sequence[str]) -> ScoredQuery:
+    def scored(self, found: Scored, lengths: Sequence[int]) -> ScoredQuery:
         """With the logits of the best passages. A document is cut if its passage is, or is one of several."""
-        parts = zip(found.truncated, best, self.documents, strict=True)
-        cut = [truncated or len(passage) < len(document.full_text) for truncated, passage, document in parts]
+        parts = zip(found.truncated, lengths, self.documents, strict=True)
+        cut = [truncated or length < len(document.full_text) for truncated, length, document in parts]
         return self._with(found.logits, cut, read=True)
 
     def unread(self) -> ScoredQuery:
@@ -121,14 +121,15 @@ def score_queries(
         depth: number of candidates to rerank.
         reporter: shows progress.
         title: title of the progress bar.
-        engine: where the reranker works; it must have been loaded from a folder then. None is this process.
+        engine: where the reranker works, if queries are many; it must have been loaded from a folder, since workers
+            load it again. None is this process.
     """
-    engine = engine or LocalEngine()
-    together = _TOGETHER if engine.workers > 1 else 1
+    shared = engine is not None and len(queries) > _TOGETHER
+    engine, together = (engine, _TOGETHER) if engine and shared else (LocalEngine(), 1)
     scored: dict[str, ScoredQuery] = {}
     sent: deque[list[_Read]] = deque()
     with reporter.bar(title, len(queries)) as advance:
-        cut = blocks(_to_read(pipeline, queries, run, depth), together)
+        cut = blocks(_compressed(pipeline, queries, run, depth), together)
         for found in engine.map(ScorePassages(pipeline.reranker), _sent(cut, sent)):
             results = iter(found)
             for read in sent.popleft():
@@ -137,14 +138,14 @@ def score_queries(
     return scored
 
 
-def _to_read(pipeline: RetrieveAndRerank, queries: Mapping[str, str], run: Run, depth: int) -> Iterator[_Read]:
+def _compressed(pipeline: RetrieveAndRerank, queries: Mapping[str, str], run: Run, depth: int) -> Iterator[_Read]:
     for query_id, query in queries.items():
         candidates = run.get(query_id, [])[:depth]
-        yield _Read(query_id, query, candidates, *pipeline.to_read(query, candidates))
+        yield _Read(query_id, query, candidates, *pipeline.compressed(query, candidates))
 
 
 def _sent(cut: Iterable[list[_Read]], sent: deque[list[_Read]]) -> Iterator[Asked]:
-    """What workers are asked about; what it belongs to is kept in `sent`."""
+    """What workers score, batch by batch; `sent` is told which queries that is."""
     for several in cut:
         sent.append(several)
         yield [(read.query, read.passages) for read in several if read.passages is not None]

@@ -1,7 +1,7 @@
 """Gives encoders that compute what BERT computes the form of a `BertModel`, of which grafts are made.
 
-RoBERTa and its family count positions from after the padding token's id; DistilBERT calls its layers otherwise. Both
-lack segments, of which a graft needs two.
+RoBERTa and its family count positions from after the padding token's id; DistilBERT names its layers
+differently. Both lack segments, of which a graft needs two.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def why_not_bert(config: Mapping[str, Any]) -> str:
 
 @torch.no_grad()
 def as_bert(encoder: Any) -> Any:
-    """An encoder as a `BertModel` of two segments, both as its only one, if it has no more.
+    """An encoder as a `BertModel` of two segments, both of them its first.
 
     Args:
         encoder: a `transformers` encoder without a `why_not_bert`, in fp32.

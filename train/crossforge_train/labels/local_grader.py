@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from crossforge.batching import blocks
 from crossforge.errors import InputError, PackageError
@@ -26,7 +27,7 @@ from crossforge_train.compute.base import Engine
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
-from crossforge_train.models.language_model import load_language_model, load_tokenizer
+from crossforge_train.models.language_model import LanguageModel, load_tokenizer
 
 _OPENING = '{"grade":'  # no space behind it: with one, a digit is a part of another token in some vocabularies
 _BATCH = 8
@@ -51,6 +52,7 @@ class LocalGrader:
         self._allowance = allowance
         self._engine = engine or LocalEngine()
         self._folder = _folder(config).absolute()
+        self._spent = False
 
     @cached_property
     def decided_by(self) -> Mapping[str, Any]:
@@ -60,42 +62,39 @@ class LocalGrader:
 
     def answers(self, pairs: Mapping[str, Pair], keep: Keep) -> Answers:
         """See `Grader`."""
-        sent: deque[Mapping[str, list[int]]] = deque()
-        others: deque[tuple[str, Answer]] = deque()
-        batches = self._batches(pairs, sent, others)
-        for grades in self._engine.map(self._grade_prompts, batches):
-            for (key, ids), grade in zip(sent.popleft().items(), grades, strict=True):
+        sent: deque[_Sent] = deque()
+        for grades in self._engine.map(self._grade_prompts, self._batches(pairs, sent)):
+            batch = sent.popleft()
+            for (key, ids), grade in zip(batch.prompts.items(), grades, strict=True):
                 answer = Answer(grade, tokens=_tokens(ids))
                 keep(key, answer)
                 yield key, answer
-            while others:
-                yield others.popleft()
-        yield from others
+            yield from batch.others.items()
 
-    def _batches(
-        self,
-        pairs: Mapping[str, Pair],
-        sent: deque[Mapping[str, list[int]]],
-        others: deque[tuple[str, Answer]],
-    ) -> Iterator[list[list[int]]]:
-        """Prompts as token ids, in batches; what is in each goes to `sent`, and pairs that are in none to `others`."""
+    def _batches(self, pairs: Mapping[str, Pair], sent: deque[_Sent]) -> Iterator[list[list[int]]]:
+        """Prompts as token ids, in batches; `sent` is told whose they are, and which pairs are not asked about."""
         size = self._config.batch or _BATCH
-        for several in blocks(pairs, size * _SORTED):
+        blocks_left = blocks(pairs, size * _SORTED)
+        for several in blocks_left:
             read = {key: self._reader.read(self._config, pairs[key]) for key in several}
             refused = Answer(None, 0, refusal=f"{KEY}: {self._reader.too_long}")
-            others.extend((key, refused) for key in several if not read[key])
+            others = {key: refused for key in several if not read[key]}
             by_length = sorted((key for key in several if read[key]), key=lambda key: -len(read[key]))
             for keys in blocks(by_length, size):
                 allowed = {key: read[key] for key in keys if self._may_grade(read[key])}
-                others.extend((key, NOT_ASKED) for key in keys if key not in allowed)
-                if allowed:
-                    sent.append(allowed)
-                    yield [*allowed.values()]
+                others |= {key: NOT_ASKED for key in keys if key not in allowed}
+                yield from _batch(_Sent(allowed, others), sent)
+                others = {}
+            yield from _batch(_Sent({}, others), sent)
+            if self._spent:
+                rest = {key: NOT_ASKED for left in blocks_left for key in left}
+                yield from _batch(_Sent({}, rest), sent)
 
     def _may_grade(self, ids: Sequence[int]) -> bool:
         try:
             self._allowance.take()
         except AllowanceSpentError:
+            self._spent = True
             return False
         self._allowance.add_tokens(_tokens(ids))
         return True
@@ -106,7 +105,21 @@ class LocalGrader:
 
     @cached_property
     def _grade_prompts(self) -> _GradePrompts:
-        return _GradePrompts(str(self._folder), self._reader.digits)
+        return _GradePrompts(LanguageModel(str(self._folder), KEY), str(self._folder), self._reader.digits)
+
+
+class _Sent(NamedTuple):
+    """A batch: the prompts of the pairs that are asked about, and what becomes of others that were looked at."""
+
+    prompts: Mapping[str, list[int]]
+    others: Mapping[str, Answer]
+
+
+def _batch(batch: _Sent, sent: deque[_Sent]) -> Iterator[list[list[int]]]:
+    """The prompts to send, if anything is to be told; there may be none of them."""
+    if batch.prompts or batch.others:
+        sent.append(batch)
+        yield [*batch.prompts.values()]
 
 
 def _tokens(ids: Sequence[int]) -> int:
@@ -176,37 +189,34 @@ class _Reader:
         return digits
 
 
+@dataclass(frozen=True)
 class _GradePrompts:
-    """Makes a worker that grades a batch of prompts; pickled, it holds no model.
+    """Makes a worker that grades a batch of prompts.
 
-    Args:
-        folder: of the model.
+    Attributes:
+        model: a causal one.
+        name: what errors call it.
         digits: the token of each grade.
     """
 
-    def __init__(self, folder: str, digits: Sequence[int]) -> None:
-        self._folder = folder
-        self._digits = list(digits)
-        self._loaded: tuple[Any, Any] | None = None
-
-    def __reduce__(self) -> tuple[type[_GradePrompts], tuple[str, list[int]]]:
-        return type(self), (self._folder, self._digits)
+    model: LanguageModel
+    name: str
+    digits: Sequence[int]
 
     def __call__(self) -> Callable[[Sequence[list[int]]], list[int]]:
         """The worker."""
-        self._loaded = self._loaded or load_language_model(self._folder, KEY)
-        return self.grades
+        return partial(self.grades, *self.model.loaded())
 
-    def grades(self, prompts: Sequence[list[int]]) -> list[int]:
+    def grades(self, model: Any, tokenizer: Any, prompts: Sequence[list[int]]) -> list[int]:
         """The likeliest grade of each; of several as likely, the lowest.
 
         Raises:
             InputError: the model gives numbers that are not finite.
         """
+        if not prompts:
+            return []
         import torch
 
-        assert self._loaded is not None  # noqa: S101 - for the type checker
-        model, tokenizer = self._loaded
         batch = tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             output = model.generate(
@@ -218,9 +228,9 @@ class _GradePrompts:
                 return_dict_in_generate=True,
                 pad_token_id=tokenizer.pad_token_id,
             )
-        logits = output.logits[0][:, self._digits].float()
+        logits = output.logits[0][:, list(self.digits)].float()
         if not bool(logits.isfinite().all()):
-            raise InputError(f"{KEY}: {self._folder} gives logits that are not finite; its weights are damaged")
+            raise InputError(f"{KEY}: {self.name} gives logits that are not finite; its weights are damaged")
         return [GRADES[place] for place in logits.argmax(dim=1).tolist()]
 
 

@@ -11,6 +11,29 @@ from crossforge.errors import InputError
 from crossforge_train.libraries import quieten
 
 
+class LanguageModel:
+    """A language model that is loaded when it is first needed; pickled, it holds no weights.
+
+    Args:
+        name: folder or hub id.
+        key: as for `load_language_model`.
+    """
+
+    def __init__(self, name: str, key: str) -> None:
+        folder = Path(name)  # workers have other working folders
+        self._name = str(folder.absolute()) if folder.is_dir() else name
+        self._key = key
+        self._loaded: tuple[Any, Any] | None = None
+
+    def __reduce__(self) -> tuple[type[LanguageModel], tuple[str, str]]:
+        return type(self), (self._name, self._key)
+
+    def loaded(self) -> tuple[Any, Any]:
+        """Model and tokenizer; see `load_language_model`."""
+        self._loaded = self._loaded or load_language_model(self._name, self._key)
+        return self._loaded
+
+
 def load_language_model(name: str, key: str) -> tuple[Any, Any]:
     """A seq2seq or causal model, on the GPU if there is one, and its tokenizer.
 

@@ -19,11 +19,13 @@ from crossforge_train.collections.readers.reader import read_source, source_depe
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.collections.splits import carve, require_groups
 from crossforge_train.collections.typed_queries import read_typed_queries, with_typed_queries
+from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.collection import AUTO, TARGET, CollectionConfig
 from crossforge_train.config.run import Config
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import COLLECT, RunFolder
 from crossforge_train.stage_folders import CollectedFolder
+from crossforge_train.stages.embedding import sharing
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
@@ -169,7 +171,7 @@ def _run(context: Context) -> None:
             may_ask=True,
             judgements=judgements,
             typed=typed,
-            engine=context.engine,
+            engine=sharing(context.config, context.engine) or LocalEngine(),
         )
         collected = load_collection(settings, context.config.seed, workplace)
         # Only once the splits are made: a judgement must not move a query into another split.

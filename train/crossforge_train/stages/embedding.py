@@ -18,9 +18,12 @@ def run_embeddings(config: Config, reporter: Reporter, engine: Engine | None = N
 
 
 def sharing(config: Config, engine: Engine | None) -> Engine | None:
-    """The engine, if it embeds faster than this process does; by itself, that shows its progress more finely."""
+    """The engine, if models work faster there; by itself, this process shows its progress more finely.
+
+    Workers without a GPU do not take the place of one that this process has.
+    """
+    if engine is None or config.compute.engine == "local":
+        return None
     import torch
 
-    if engine is None or config.compute.engine == "local" or (torch.cuda.is_available() and not engine.gpus):
-        return None
-    return engine
+    return None if torch.cuda.is_available() and not engine.gpus else engine

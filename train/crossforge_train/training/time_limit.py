@@ -21,7 +21,7 @@ class TimeLimit:
         minutes: the config's limit; None: no limit.
         pace: times a few steps on this machine; called only if there is a limit.
         tried: groups on which trial steps are made before training.
-        spent: minutes that making and comparing starting models has taken already.
+        spent: minutes that preparing the training has taken.
     """
 
     minutes: float | None

@@ -6,20 +6,23 @@ Sources: Bonifacio et al., "InPars: Data Augmentation for Information Retrieval 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
 from typing import Any
 
 from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
-from crossforge_train.adaptation.generated import Cache, GeneratedQueries
+from crossforge_train.adaptation.generated import BLOCK, Cache, GeneratedQueries
 from crossforge_train.compute.base import Engine
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.documents import DocumentsSource, GeneratorConfig
-from crossforge_train.models.language_model import load_language_model
+from crossforge_train.models.language_model import LanguageModel
 
 
 def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> ModelQueries:
@@ -35,33 +38,31 @@ class ModelQueries(GeneratedQueries):
     Args:
         config: the section `generator`.
         seed: of what is drawn.
-        engine: where the model works; None is this process.
     """
 
-    def __init__(self, config: GeneratorConfig, seed: int, engine: Engine | None = None) -> None:
+    def __init__(self, config: GeneratorConfig, seed: int) -> None:
         settings = {**config.model_dump(mode="json", exclude={"cache", "batch"}), "seed": seed}
-        engine = engine or LocalEngine()
-        cache = Cache(config.cache, settings)
-        super().__init__("generator", _Asking(config, seed, engine), cache, ahead=engine.workers)
-        self._config = config
-        self._seed = seed
+        self._write = _WriteQueries(LanguageModel(config.model, "documents.generator"), config, seed)
+        super().__init__("generator", _Asking(self._write, LocalEngine()), Cache(config.cache, settings))
 
     def with_engine(self, engine: Engine) -> ModelQueries:
         """The same maker, whose model works on an engine."""
-        return ModelQueries(self._config, self._seed, engine)
+        found = copy.copy(self)
+        found._ask = _Asking(self._write, engine)
+        found.ahead = max(1, ceil(engine.workers * self._write.config.batch / BLOCK))
+        return found
 
 
 class _Asking:
-    def __init__(self, config: GeneratorConfig, seed: int, engine: Engine) -> None:
-        self._batch = config.batch
+    def __init__(self, write: _WriteQueries, engine: Engine) -> None:
+        self._write = write
         self._engine = engine
-        self._make_worker = _WriteQueries(config, seed)
 
     def __call__(self, asked: Sequence[Sequence[str]]) -> Iterator[list[list[str]]]:
         """See `Ask`: for each text the configured number of answers."""
-        batches = [list(_batches(texts, self._batch)) for texts in asked]
+        batches = [list(_batches(texts, self._write.config.batch)) for texts in asked]
         found = self._engine.map(
-            self._make_worker,
+            self._write,
             ([texts[place] for place in places] for texts, cut in zip(asked, batches, strict=True) for places in cut),
         )
         for texts, cut in zip(asked, batches, strict=True):
@@ -76,30 +77,23 @@ def _batches(texts: Sequence[str], size: int) -> Iterator[list[int]]:
     return blocks(sorted(range(len(texts)), key=lambda place: -len(texts[place])), size)
 
 
+@dataclass(frozen=True)
 class _WriteQueries:
-    """Makes a worker that answers a batch of texts; pickled, it holds no model."""
+    """Makes a worker that answers a batch of texts."""
 
-    def __init__(self, config: GeneratorConfig, seed: int) -> None:
-        folder = Path(config.model)  # workers have other working folders
-        self._config = config.model_copy(update={"model": str(folder.absolute())}) if folder.is_dir() else config
-        self._seed = seed
-        self._loaded: tuple[Any, Any] | None = None
-
-    def __reduce__(self) -> tuple[type[_WriteQueries], tuple[GeneratorConfig, int]]:
-        return type(self), (self._config, self._seed)
+    model: LanguageModel
+    config: GeneratorConfig
+    seed: int
 
     def __call__(self) -> Callable[[Sequence[str]], list[list[str]]]:
         """The worker."""
-        self._loaded = self._loaded or load_language_model(self._config.model, "documents.generator")
-        return self._answers
+        return partial(self._answers, *self.model.loaded())
 
-    def _answers(self, texts: Sequence[str]) -> list[list[str]]:
+    def _answers(self, model: Any, tokenizer: Any, texts: Sequence[str]) -> list[list[str]]:
         import torch
         from transformers import set_seed
 
-        assert self._loaded is not None  # noqa: S101 - for the type checker
-        model, tokenizer = self._loaded
-        config = self._config
+        config = self.config
         prompts = [config.prompt.replace("{text}", self._cut(text, tokenizer)) for text in texts]
         if tokenizer.chat_template:
             prompts = [
@@ -112,7 +106,7 @@ class _WriteQueries:
             prompts, return_tensors="pt", padding=True, add_special_tokens=not tokenizer.chat_template
         ).to(model.device)
         # By the texts, so that a run that goes on after a kill draws what it would have drawn.
-        set_seed(int(hashlib.sha256(f"{self._seed}:{texts}".encode("utf-8", "replace")).hexdigest()[:8], 16))
+        set_seed(int(hashlib.sha256(f"{self.seed}:{texts}".encode("utf-8", "replace")).hexdigest()[:8], 16))
         sampling = (
             {"do_sample": True, "temperature": config.temperature} if config.temperature else {"do_sample": False}
         )
@@ -132,5 +126,5 @@ class _WriteQueries:
 
     def _cut(self, text: str, tokenizer: Any) -> str:
         """The beginning of a text, in tokens of the model."""
-        ids = tokenizer(text, add_special_tokens=False, truncation=True, max_length=self._config.max_document_tokens)
+        ids = tokenizer(text, add_special_tokens=False, truncation=True, max_length=self.config.max_document_tokens)
         return str(tokenizer.decode(ids["input_ids"], skip_special_tokens=True))
