@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -576,3 +577,24 @@ def test_a_bi_encoder_is_its_own_teacher(prepared: Callable[..., Config], tiny_e
     groups = read_groups(config.folder / "mine" / "groups.jsonl")
     assert len(groups) > 20
     assert all(len(group.teacher) == len(group.doc_ids) for group in groups)
+
+
+def test_what_precedes_training_takes_from_its_time(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent: list[float] = []
+    make_rows = preparation.make_rows
+    pick_by_trial = preparation.pick_by_trial
+
+    def slow(*arguments: Any, **settings: Any) -> Any:
+        time.sleep(0.6)
+        return make_rows(*arguments, **settings)
+
+    def watched(*arguments: Any, **settings: Any) -> None:
+        spent.append(settings["spent"])
+        pick_by_trial(*arguments, **settings)
+
+    monkeypatch.setattr(preparation, "make_rows", slow)
+    monkeypatch.setattr(preparation, "pick_by_trial", watched)
+    run_stages(prepared(), STAGES[:3], SilentReporter())
+    assert 0.01 < spent[0] < 5
