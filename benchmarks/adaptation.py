@@ -92,7 +92,7 @@ def _row(folder: Path, seed: int, options: argparse.Namespace) -> str:
     config = load_config(options.config, [*named, f"seed={seed}", "evaluation.minutes=null", *options.overrides])
     run_stages(config, stages_until(config, "package"), RichReporter())
     measured = config.folder / MEASURED_FILE
-    made = (config.folder / "stages" / "package.json").read_text()
+    made = RunFolder(config.folder).record("package").read_text()
     what = {"package": made, "split": options.split, "queries": options.max_queries}
     if not measured.is_file() or read_json(measured)["of"] != what:
         write_json(measured, {"of": what, "row": _measured(config, folder, options.split, options.max_queries)})
@@ -114,7 +114,8 @@ def _measured(config: Config, folder: Path, split: str, max_queries: int | None)
         for found in compare_systems(values, contest, config.evaluation, config.seed)
     }
     cells = [f"{mean(values[name][metric]):.3f}" if name in values else "–" for name in SYSTEMS]
-    seconds = sum(read_json(path)["seconds"] for path in (config.folder / "stages").glob("*.json"))
+    run = RunFolder(config.folder)
+    seconds = sum(read_json(run.record(stage.name))["seconds"] for stage in stages_until(config, "package"))
     over_base = compared.get((FUSED, BASE_FUSED), "–")
     head = [config.name, str(len(bench.queries)), f"{seconds / 60:.0f} min"]
     return _cells([*head, *cells, compared[FUSED, FIRST_STAGE], compared[ADAPTED, FIRST_STAGE], over_base])
