@@ -106,7 +106,8 @@ def test_the_wait_for_a_place_ends_unless_a_worker_has_one(monkeypatch: pytest.M
 
     numbers = iter(range(1, 9))
 
-    def actor(_: int) -> SimpleNamespace:
+    def actor(_threads: int, gpus: int) -> SimpleNamespace:
+        assert gpus == 1
         number = next(numbers)
         answers = {"work": lambda *_: f"result {number}", "has_place": lambda: f"place {number}"}
         return SimpleNamespace(**{name: SimpleNamespace(remote=answer) for name, answer in answers.items()})
