@@ -52,7 +52,6 @@ class LocalGrader:
         self._allowance = allowance
         self._engine = engine or LocalEngine()
         self._folder = _folder(config).absolute()
-        self._spent = False
 
     @cached_property
     def decided_by(self) -> Mapping[str, Any]:
@@ -73,7 +72,7 @@ class LocalGrader:
 
     def _batches(self, pairs: Mapping[str, Pair], sent: deque[_Sent]) -> Iterator[list[list[int]]]:
         """Prompts as token ids, in batches; `sent` is told whose they are, and which pairs are not asked about."""
-        size = self._config.batch or _BATCH
+        size, spent = self._config.batch or _BATCH, False
         blocks_left = blocks(pairs, size * _SORTED)
         for several in blocks_left:
             read = {key: self._reader.read(self._config, pairs[key]) for key in several}
@@ -83,10 +82,11 @@ class LocalGrader:
             for keys in blocks(by_length, size):
                 allowed = {key: read[key] for key in keys if self._may_grade(read[key])}
                 others |= {key: NOT_ASKED for key in keys if key not in allowed}
+                spent = len(allowed) < len(keys)
                 yield from _batch(_Sent(allowed, others), sent)
                 others = {}
             yield from _batch(_Sent({}, others), sent)
-            if self._spent:
+            if spent:
                 rest = {key: NOT_ASKED for left in blocks_left for key in left}
                 yield from _batch(_Sent({}, rest), sent)
 
@@ -94,7 +94,6 @@ class LocalGrader:
         try:
             self._allowance.take()
         except AllowanceSpentError:
-            self._spent = True
             return False
         self._allowance.add_tokens(_tokens(ids))
         return True
@@ -105,7 +104,7 @@ class LocalGrader:
 
     @cached_property
     def _grade_prompts(self) -> _GradePrompts:
-        return _GradePrompts(LanguageModel(str(self._folder), KEY), str(self._folder), self._reader.digits)
+        return _GradePrompts(LanguageModel(str(self._folder), KEY), self._reader.digits)
 
 
 class _Sent(NamedTuple):
@@ -195,12 +194,10 @@ class _GradePrompts:
 
     Attributes:
         model: a causal one.
-        name: what errors call it.
         digits: the token of each grade.
     """
 
     model: LanguageModel
-    name: str
     digits: Sequence[int]
 
     def __call__(self) -> Callable[[Sequence[list[int]]], list[int]]:
@@ -230,7 +227,7 @@ class _GradePrompts:
             )
         logits = output.logits[0][:, list(self.digits)].float()
         if not bool(logits.isfinite().all()):
-            raise InputError(f"{KEY}: {self.name} gives logits that are not finite; its weights are damaged")
+            raise InputError(f"{KEY}: {self.model.name} gives logits that are not finite; its weights are damaged")
         return [GRADES[place] for place in logits.argmax(dim=1).tolist()]
 
 

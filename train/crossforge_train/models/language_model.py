@@ -17,20 +17,23 @@ class LanguageModel:
     Args:
         name: folder or hub id.
         key: as for `load_language_model`.
+
+    Attributes:
+        name: the absolute folder, since workers have other working folders; or the hub id.
     """
 
     def __init__(self, name: str, key: str) -> None:
-        folder = Path(name)  # workers have other working folders
-        self._name = str(folder.absolute()) if folder.is_dir() else name
+        folder = Path(name)
+        self.name = str(folder.absolute()) if folder.is_dir() else name
         self._key = key
         self._loaded: tuple[Any, Any] | None = None
 
     def __reduce__(self) -> tuple[type[LanguageModel], tuple[str, str]]:
-        return type(self), (self._name, self._key)
+        return type(self), (self.name, self._key)
 
     def loaded(self) -> tuple[Any, Any]:
         """Model and tokenizer; see `load_language_model`."""
-        self._loaded = self._loaded or load_language_model(self._name, self._key)
+        self._loaded = self._loaded or load_language_model(self.name, self._key)
         return self._loaded
 
 
