@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge.retrievers.base import StoredRetriever
+from crossforge.retrievers.base import StoredRetriever, VectorRetriever
 from crossforge_train.collections.collection import Collection, judged_by_people, mostly_judged_by_people, positives
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
@@ -23,6 +23,7 @@ from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.moving import CERTAIN, dev_values, moved_on_dev
 from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.first_stage import MOST_SECONDS, vector_part
+from crossforge_train.mining.encoder_negatives import encoder_negatives
 from crossforge_train.models.base_model import find_base_model, model_hash, parameter_count
 from crossforge_train.reporting import Reporter
 from crossforge_train.stage_folders import MinedFolder
@@ -76,6 +77,7 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     examples = TuningSet(
         [collection.queries[query_id] for query_id in train],
         [positives(found) for found in train.values()],
+        encoder_negatives(_searched(context, collection, base, "base"), collection, train),
         lambda doc_id: collection.corpus[doc_id].full_text,
     )
     folder = _tuned(config, examples, reporter)
@@ -112,8 +114,8 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     """The folder of the tuned encoder, shared by all runs on the same queries."""
     base, prompts = find_base_model(config.base_model), base_prompts(config)
     read = hashlib.sha256()
-    for query, found in zip(examples.queries, examples.positives, strict=True):
-        read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found]]).encode())
+    for query, *found in zip(examples.queries, examples.positives, examples.negatives, strict=True):
+        read.update(json.dumps([query, *([examples.text(doc_id) for doc_id in some] for some in found)]).encode())
     prompted = [asdict(prompts)] if prompts else []
     identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest(), *prompted], sort_keys=True)
     folder = config.runs / SHARED_FOLDER / f"tuned-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
@@ -138,13 +140,19 @@ def _values(
     context: Context, collection: Collection, embeddings: Embeddings, name: str, *, with_map: bool
 ) -> NDArray[np.float64]:
     """What the encoder's vectors find for the dev queries, if wanted with the query map that dev calls for."""
-    config, documents = context.config, collection.corpus.values()
+    config, part = context.config, _searched(context, collection, embeddings, name)
     splits, metric = config.collection, config.evaluation.metric
-    retriever: StoredRetriever = embeddings.retriever(documents, search_by_shards(context, len(documents), name))
-    part = vector_part(retriever)
-    if part is None:
-        raise TypeError(f"{retriever.kind}: searches no vectors")
     if with_map:
         found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, config.seed)
         part = part.with_query_map(found.query_map)
     return dev_values(part, collection, splits.dev_split, metric)
+
+
+def _searched(context: Context, collection: Collection, embeddings: Embeddings, name: str) -> VectorRetriever:
+    """What searches the corpus by the vectors of an encoder, which the name tells from others."""
+    documents = collection.corpus.values()
+    retriever: StoredRetriever = embeddings.retriever(documents, search_by_shards(context, len(documents), name))
+    part = vector_part(retriever)
+    if part is None:
+        raise TypeError(f"{retriever.kind}: searches no vectors")
+    return part
