@@ -50,9 +50,10 @@ def nodes() -> Iterator[Any]:
         found.shutdown()
 
 
-# Of 8 + 8 + 16 + 16 results: while terms are counted, while counts are weighed, and in each of two searches.
+# Of 8 + 3 + 8 + 16 + 16 results: while terms are counted, while their frequencies are added up, while counts are
+# weighed, and in each of two searches.
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [3, 11, 20, 40])
+@pytest.mark.parametrize("after", [3, 9, 14, 23, 43])
 def test_a_lost_node_changes_no_bit(tmp_path: Path, nodes: Any, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "_TERM_QUERIES", 32)
     corpus = tmp_path / "corpus"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sharded_corpus import QUERIES, make_corpus
+from wrapped_engine import PretendedCluster
 
 from crossforge.documents import Document
 from crossforge.embedding.encoder import Encoder
@@ -28,6 +31,7 @@ from crossforge_train.sharding.fitting import fit_by_shards, vectors_by_shards
 from crossforge_train.sharding.opening import VECTORS, open_vectors
 from crossforge_train.sharding.searching import ShardedSearch, merged
 from crossforge_train.sharding.shards import cut
+from crossforge_train.sharding.terms import Vocabulary, frequencies, save_terms, save_vocabulary, terms_file
 
 SETTINGS = [
     {"weighting": "bm25"},
@@ -66,6 +70,54 @@ def require_equal(corpus: Path, settings: dict, engine: Engine, shards: int, fol
 @pytest.mark.parametrize("shards", [1, 2, 4, 8, pytest.param(299, marks=pytest.mark.slow)])  # 300 documents
 def test_shards_change_no_bit(corpus: Path, settings: dict, shards: int, tmp_path: Path) -> None:
     require_equal(corpus, settings, LocalEngine(), shards, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [2, 7, 100])
+def test_terms_that_workers_add_up_change_no_bit(corpus: Path, workers: int, tmp_path: Path) -> None:
+    for number, settings in enumerate(SETTINGS[:2]):
+        require_equal(corpus, settings, PretendedCluster(workers), 5, tmp_path / str(number))
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=3), st.integers(1, 2**40), max_size=9), min_size=1, max_size=6),
+    st.integers(1, 9),
+)
+def test_frequencies_are_summed_whatever_the_shards_and_parts(counted: list[dict[str, int]], parts: int) -> None:
+    expected = sum(map(Counter, counted), Counter())
+    shards = cut(len(counted), len(counted))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for shard, found in zip(shards, counted, strict=True):
+            terms = sorted(found)
+            frequency = np.array([found[term] for term in terms], dtype=np.int64)
+            save_terms(terms_file(shard, folder), terms, frequency, parts)
+        terms, added = frequencies(PretendedCluster(), shards, folder, parts)
+        assert terms == sorted(expected)
+        assert added.tolist() == [expected[term] for term in terms]
+        save_vocabulary(folder, terms, np.arange(len(terms), dtype=np.float32))
+        vocabulary = Vocabulary(folder)
+        for shard, found in zip(shards, counted, strict=True):
+            columns = vocabulary.columns(terms_file(shard, folder))
+            assert [terms[column] for column in columns] == sorted(found)
+            assert vocabulary.idf(columns).tolist() == columns.tolist()
+
+
+def test_the_calling_process_gets_each_term_once(corpus: Path, tmp_path: Path) -> None:
+    class Watching(PretendedCluster):
+        received = 0
+
+        def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterator[Batch]) -> Iterator[Found]:
+            for found in super().map(make_worker, batches):
+                self.received += len(pickle.dumps(found))
+                yield found
+
+    received = []
+    for shards in (3, 30):
+        engine = Watching()
+        fit_by_shards(corpus, {}, engine, tmp_path / str(shards), shards)
+        received.append(engine.received)
+        assert engine.batches == 2 * shards + engine.workers
+    assert received[1] - received[0] < 27 * 200  # of a shard, that it is done: its words would be ten times that
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ from crossforge_train.sharding.shards import Shard, cut
 
 # Documents that a shard holds at most, if the number of shards is not given.
 _MOST = 1_000_000
+# Into how many parts the terms of a shard are split at most: whoever adds up a part opens the file of every shard.
+_MOST_PARTS = 64
 # Queries that go to a shard at a time: of vectors many, since each block turns the shard's into float32 once.
 _TERM_QUERIES, _VECTOR_QUERIES = 512, 4096
 
@@ -45,7 +47,7 @@ def fit_by_shards(
     analyzer = analyzer or choose_analyzer(document.full_text for document in documents.values())
     folder = folder.absolute()
     parts = _parts(len(documents), engine, shards)
-    count = CountTerms(corpus.absolute(), folder, analyzer, title_weight)
+    count = CountTerms(corpus.absolute(), folder, analyzer, title_weight, min(engine.workers, _MOST_PARTS))
     terms, weights = index_shards(engine, parts, count, options.get("weighting", "tfidf"))
     if not terms:
         raise InputError(NO_WORD)
