@@ -21,7 +21,7 @@ class WrappedEngine:
         return self.engine.workers
 
     @property
-    def gpus(self) -> int:
+    def gpus(self) -> float:
         return self.engine.gpus
 
 
@@ -30,7 +30,7 @@ class PretendedCluster:
     """Pickles whatever workers are given, and reads batches ahead, as a cluster does."""
 
     workers: int = 3
-    gpus: int = 0
+    gpus: float = 0
     batches: int = 0
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:

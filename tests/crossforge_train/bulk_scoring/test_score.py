@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -169,6 +170,10 @@ def test_arguments_that_make_no_sense(tmp_path: Path, tiny_scorer: Path, crossfo
     assert "--workers: only with --engine ray" in error_line(
         crossforge("score", tiny_scorer, pairs, "-o", out, "--workers", "2")
     )
+    share = ("score", tiny_scorer, pairs, "-o", out, "--engine", "ray", "--gpus-per-worker")
+    assert "gpus_per_worker: expected 0, or a number from 0.01 to 1" in error_line(crossforge(*share, "0.001"))
+    for number in ("nan", "-0.5", "2"):  # versions of typer word it differently
+        assert re.search("gpus.per.worker", error_line(crossforge(*share, number)))
     empty = write_table(tmp_path / "empty.jsonl", [])
     assert "holds no pairs" in error_line(crossforge("score", tiny_scorer, empty, "-o", out))
     assert "no such file" in error_line(crossforge("score", tiny_scorer, tmp_path / "none.jsonl", "-o", out))

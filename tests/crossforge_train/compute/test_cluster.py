@@ -87,6 +87,31 @@ def test_more_than_the_cluster_has(cluster: Engine, tmp_path: Path) -> None:
     )
 
 
+def sized(monkeypatch: pytest.MonkeyPatch, cpus: float, gpus: float, **config: object) -> tuple[int, float]:
+    """Workers of a cluster that has as much, and GPUs of each."""
+    cluster = pytest.importorskip("crossforge_train.compute.cluster")
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
+    engine = cluster._sized(ComputeConfig(engine="ray", **config))
+    return engine.workers, engine.gpus
+
+
+@pytest.mark.parametrize(
+    ("share", "gpus", "workers"),
+    [(1, 3, 3), (0.5, 3, 6), (0.25, 1, 4), (1 / 3, 2, 6), (0.1, 1, 10), (0.07, 1, 14), (0.01, 1, 100),
+     (0.6, 2, 2), (0.4, 2, 4)],  # what two GPUs have left is no part of a third one
+)  # fmt: skip
+def test_workers_share_gpus(monkeypatch: pytest.MonkeyPatch, share: float, gpus: int, workers: int) -> None:
+    assert sized(monkeypatch, 100, gpus, gpus_per_worker=share) == (workers, share)
+    assert sized(monkeypatch, 100, gpus, gpus_per_worker=share, workers=1) == (1, share)
+    with pytest.raises(InputError, match=f"^compute.gpus_per_worker: {share:g} for {workers + 1} workers, and the"):
+        sized(monkeypatch, 100, gpus, gpus_per_worker=share, workers=workers + 1)
+
+
+def test_no_more_workers_than_processors_share_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sized(monkeypatch, 2, 1, gpus_per_worker=0.1) == (4, 0.1)  # half a CPU each
+    assert sized(monkeypatch, 8, 2) == (8, 0)
+
+
 @pytest.mark.slow
 def test_a_connection_that_the_caller_has_is_kept(cluster: Engine, tmp_path: Path) -> None:
     with opened_engine(ComputeConfig(engine="ray", workers=1), shared=tmp_path / "runs") as engine:

@@ -132,6 +132,32 @@ def test_the_wait_for_a_place_ends_unless_a_worker_has_one(monkeypatch: pytest.M
     )
 
 
+@pytest.mark.parametrize("gpus", [0, 0.25, 1])
+def test_an_actor_asks_for_its_share_of_a_gpu(monkeypatch: pytest.MonkeyPatch, gpus: float) -> None:
+    pytest.importorskip("ray")
+    from crossforge_train.compute import ray as module
+
+    asked: list[tuple[float, float]] = []
+
+    def options(num_gpus: float, **_: object) -> SimpleNamespace:
+        def actor(_threads: int, told: float) -> SimpleNamespace:
+            asked.append((num_gpus, told))
+            return SimpleNamespace(
+                work=SimpleNamespace(remote=lambda *_: "result"), has_place=SimpleNamespace(remote=lambda: "place")
+            )
+
+        return SimpleNamespace(remote=actor)
+
+    fake = SimpleNamespace(
+        wait=lambda references, timeout: (references[:1], []), put=lambda content: content, get=lambda found: found,
+        is_initialized=lambda: False, cloudpickle=module.ray.cloudpickle,
+        remote=lambda _: SimpleNamespace(options=options),
+    )  # fmt: skip
+    monkeypatch.setattr(module, "ray", fake)
+    assert list(module.RayEngine(1, gpus=gpus).map(ray_workers.squares, [1])) == ["result"]
+    assert asked == [(gpus, gpus)]
+
+
 @pytest.mark.slow
 def test_a_killed_workers_batch_is_done_again(cluster: Engine, tmp_path: Path) -> None:
     trace = tmp_path / "killed"

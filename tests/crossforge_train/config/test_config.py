@@ -310,6 +310,11 @@ def test_yaml_that_python_cannot_hold_is_told_in_one_short_line(tmp_path: Path, 
         (f"seed={'x' * 5000}", "xxx…)"),
         ("training.learning_rate=.inf", "training.learning_rate: Input should be a finite number"),
         ("training.weight_decay=.nan", "training.weight_decay: Input should be a finite number"),
+        ("compute.gpus_per_worker=-0.5", "compute.gpus_per_worker: Input should be greater than or equal to 0"),
+        ("compute.gpus_per_worker=2", "compute.gpus_per_worker: Input should be less than or equal to 1 (found 2)"),
+        ("compute.gpus_per_worker=.nan", "compute.gpus_per_worker: Input should be a finite number"),
+        ("compute.gpus_per_worker=true", "compute.gpus_per_worker: expected a number, not true"),
+        ("compute.gpus_per_worker=1e-9", "compute.gpus_per_worker: expected 0, or a number from 0.01 to 1"),
     ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path, override: str, complaint: str) -> None:

@@ -43,7 +43,9 @@ def score(
     workers: Annotated[
         int | None, typer.Option(help="With ray: processes that score at a time. Default: one a CPU, or a GPU.", min=1)
     ] = None,
-    gpus_per_worker: Annotated[int, typer.Option(help="With ray: 1 gives each worker a GPU.", min=0, max=1)] = 0,
+    gpus_per_worker: Annotated[
+        float, typer.Option(help="With ray: 1 gives each worker a GPU, 0.5 lets two share one.", min=0, max=1)
+    ] = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -24,8 +24,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def gpus(self) -> int:
-        """GPUs that each of them has for itself."""
+    def gpus(self) -> float:
+        """GPUs that each of them has for itself; below 1, that is a share of one."""
         ...
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:

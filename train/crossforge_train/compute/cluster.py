@@ -158,16 +158,17 @@ def _sized(config: ComputeConfig) -> RayEngine:
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 0.0), int(resources.get("GPU", 0))
     wanted = config.workers if isinstance(config.workers, int) else None
-    if config.gpus_per_worker and gpus < (wanted or 1):
+    beside_gpus = gpus * config.workers_per_gpu
+    if config.gpus_per_worker and beside_gpus < (wanted or 1):
         raise InputError(
-            f"compute.gpus_per_worker: 1 for {wanted or 'any'} workers, and the cluster has {gpus} GPUs; give it 0, or "
-            "have fewer workers"
+            f"compute.gpus_per_worker: {config.gpus_per_worker:g} for {wanted or 'any'} workers, and the cluster has "
+            f"{gpus} GPUs; give it 0, or have fewer workers"
         )
     most = int(cpus / CPUS_PER_WORKER)
     if most < (wanted or 1):
         raise InputError(
             f"compute.workers: {wanted or 1} with half a CPU each, and the cluster has {cpus:g} CPUs: {most} at most"
         )
-    usual = gpus if config.gpus_per_worker else max(1, int(cpus))
+    usual = beside_gpus if config.gpus_per_worker else max(1, int(cpus))
     workers = wanted or min(usual, most)
     return RayEngine(workers, config.gpus_per_worker, max(1, int(cpus) // workers))

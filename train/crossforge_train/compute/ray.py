@@ -45,13 +45,13 @@ class RayEngine:
 
     Attributes:
         workers: how many actors there are at most; they are started as batches come.
-        gpus: GPUs that each of them has for itself.
+        gpus: GPUs that each of them has for itself; below 1, a share of one.
         threads: with how many threads each of them may compute.
         idle: actors that have nothing to do. A worker that is asked for twice in a row is there already.
     """
 
     workers: int
-    gpus: int = 0
+    gpus: float = 0
     threads: int = 1
     idle: list[Any] = field(default_factory=list)
 
@@ -197,10 +197,10 @@ class _Worker:
 
     Args:
         threads: with how many threads it may compute.
-        gpus: GPUs that it has for itself.
+        gpus: GPUs that it has for itself; below 1, a share of one.
     """
 
-    def __init__(self, threads: int, gpus: int) -> None:
+    def __init__(self, threads: int, gpus: float) -> None:
         os.environ.update(limited_to(threads))
         if not gpus:  # Ray would leave it those of its node, and it is one of many there
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -224,7 +224,7 @@ class _Worker:
         return self._work(batch)
 
 
-def _no_place(gpus: int) -> str:
+def _no_place(gpus: float) -> str:
     in_all, free = (_amounts(found) for found in (ray.cluster_resources(), ray.available_resources()))
     return (
         f"compute.engine: Ray gave no worker a place in {_PLACE / 60:g} minutes; each takes "

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from crossforge_train.config.section import Section
 
 _Count = Annotated[int, Field(ge=1, le=100_000)]
+# Of a GPU; no more workers than a hundred share one.
+_LEAST_OF_GPU = 0.01
+# In a whole GPU, as Ray counts: whole numbers, or a third of one would not fit three times.
+_GPU_UNITS = 10_000
 
 
 class ComputeConfig(Section):
@@ -29,7 +33,22 @@ class ComputeConfig(Section):
     workers: _Count | Literal["auto"] = Field(
         "auto", description="processes that work at a time; `auto`: one a CPU of the cluster, or one a GPU"
     )
-    gpus_per_worker: Literal[0, 1] = Field(0, description="GPUs that a worker has for itself")
+    gpus_per_worker: float = Field(
+        0, ge=0, le=1, description="GPUs that a worker has for itself; with 0.5, two of them share one, and so on"
+    )
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _shares_are_not_tiny(cls, value: float) -> float:
+        if 0 < value < _LEAST_OF_GPU:
+            raise ValueError(f"expected 0, or a number from {_LEAST_OF_GPU} to 1 (found {value:g})")
+        return value
+
+    @property
+    def workers_per_gpu(self) -> int:
+        """How many workers share a GPU, each of them with no part of another; 0 if they have none."""
+        share = round(self.gpus_per_worker * _GPU_UNITS)
+        return _GPU_UNITS // share if share else 0
 
     @property
     def by_shards(self) -> bool:
