@@ -18,11 +18,10 @@ import pytest
 def quick_runs() -> Iterator[None]:
     """Until the end of the block, torch's former exporter is used, whose files have the same inputs and logits.
 
-    Nor does sentence-transformers describe the training data in a card of each checkpoint; they are deleted anyway.
+    Nor does sentence-transformers write a card of each checkpoint; they are deleted anyway.
     """
     import torch
     from sentence_transformers.base.model import BaseModel
-    from sentence_transformers.base.trainer import BaseTrainer
 
     export = torch.onnx.export
 
@@ -35,7 +34,6 @@ def quick_runs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", former)
-        patch.setattr(BaseTrainer, "add_model_card_callback", lambda self, arguments: None)
         patch.setattr(BaseModel, "_create_model_card", lambda self, *_, **__: None)
         yield
 

@@ -22,7 +22,14 @@ from crossforge_train.training.tracking import tensorboard_callback
 
 
 class CrossEncoderTrainer(sentence_transformers.cross_encoder.CrossEncoderTrainer):
-    """Loads checkpoints strictly: the parent class builds a new model from one and only logs mismatches."""
+    """Loads checkpoints strictly: the parent class builds a new model from one and only logs mismatches.
+
+    Nor does it describe the training data for a card of each checkpoint: those are deleted, and for that it would
+    need a tokenizer, which a decoder and a reranker of several modules do not have here.
+    """
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Add none."""
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
         load_weights(self.model, Path(checkpoint_path))
