@@ -6,7 +6,9 @@ product with the difference of the rows: an ordinary sequence classifier with on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from crossforge.tokenization import read_tokenizer
 
 _YES, _NO = "yes", "no"
 _QUERY, _DOCUMENT = "QUERYPLACEHOLDER", "DOCUMENTPLACEHOLDER"
+_UNKNOWN_ROLE = "ROLEPLACEHOLDER"
 # What a model may do to its logits after the output matrix, and no classifier of transformers does.
 _AFTERWARDS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 _SCORE = "score.weight"
@@ -66,16 +69,17 @@ class Decoder:
         from transformers import AutoModelForSequenceClassification
 
         try:
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                num_labels=1,
-                pad_token_id=_pad_id(folder),
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+            with _unreported():
+                model, loading = AutoModelForSequenceClassification.from_pretrained(
+                    folder,
+                    num_labels=1,
+                    pad_token_id=_pad_id(folder),
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                )
         except PackageError:
             raise
         except Exception as error:  # safetensors and transformers raise many types; all mean "cannot be loaded"
@@ -106,6 +110,18 @@ class Decoder:
         OneLabel.save(model, folder, max_length)
 
 
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Keep transformers from warning that the head is random: it is written right after the loading."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _template(folder: Path) -> PairTemplate:
     try:
         from transformers import AutoTokenizer
@@ -118,6 +134,12 @@ def _template(folder: Path) -> PairTemplate:
     if not tokenizer.chat_template:
         raise PackageError(
             "a causal language model without a chat template, so nothing says how it reads a query and a document"
+        )
+    if _logit_score(folder) is None and _is_for_any_chat(folder, tokenizer):
+        raise PackageError(
+            "its chat template is that of a chat model, which writes any role's name as it is, so nothing asks for yes "
+            'or no; give it one for the roles "query" and "document" (chat_template.jinja), as sentence-transformers '
+            "asks for, too"
         )
     settings = read_optional_json(folder / "config_sentence_transformers.json")
     prompt = (settings.get("prompts") or {}).get(settings.get("default_prompt_name"))
@@ -133,17 +155,19 @@ def _instructed(folder: Path, tokenizer: Any) -> tuple[str, str, str] | None:
     return texts if "".join(texts).count(INSTRUCTION) == 1 else None
 
 
+def _is_for_any_chat(folder: Path, tokenizer: Any) -> bool:
+    """Whether a chat template was not made for pairs: it lets a role that it cannot know speak, under its name."""
+    try:
+        rendered = _spoken(folder, tokenizer, [(_UNKNOWN_ROLE, _QUERY)])
+    except PackageError:
+        return False
+    return _UNKNOWN_ROLE in rendered
+
+
 def _rendered(folder: Path, tokenizer: Any, instruction: str | None) -> tuple[str, str, str]:
     """The texts before, between and after query and document, under an instruction."""
     texts = [("system", instruction)] if instruction else []
-    messages = [
-        {"role": role, "content": _content(folder, text)}
-        for role, text in (*texts, ("query", _QUERY), ("document", _DOCUMENT))
-    ]
-    try:
-        rendered = tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception as error:  # templates raise what they like
-        raise PackageError(f"its chat template cannot be rendered ({type(error).__name__})") from None
+    rendered = _spoken(folder, tokenizer, [*texts, ("query", _QUERY), ("document", _DOCUMENT)])
     before, found, rest = rendered.partition(_QUERY)
     between, found_too, after = rest.partition(_DOCUMENT)
     if not found or not found_too or _QUERY in after or _DOCUMENT in after:
@@ -152,6 +176,15 @@ def _rendered(folder: Path, tokenizer: Any, instruction: str | None) -> tuple[st
             "(chat_template.jinja), as sentence-transformers asks for, too"
         )
     return before, between, after
+
+
+def _spoken(folder: Path, tokenizer: Any, texts: Sequence[tuple[str, str]]) -> str:
+    """What a chat template makes of texts by their roles."""
+    messages = [{"role": role, "content": _content(folder, text)} for role, text in texts]
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except Exception as error:  # templates raise what they like
+        raise PackageError(f"its chat template cannot be rendered ({type(error).__name__})") from None
 
 
 def _content(folder: Path, text: str) -> Any:
@@ -163,17 +196,22 @@ def _content(folder: Path, text: str) -> Any:
 
 def _answers(folder: Path) -> list[int]:
     """Ids of the tokens that mean relevant and, if any does, not: those of a LogitScore module, else yes and no."""
-    path = folder / "modules.json"
-    modules = read_json(path) if path.is_file() else []
-    for entry in modules:
-        if str(entry.get("type", "")).endswith(".LogitScore"):
-            settings = read_package_json(folder / str(entry["path"]) / "config.json")
-            return [found for key in ("true_token_id", "false_token_id") if (found := settings.get(key)) is not None]
+    if (settings := _logit_score(folder)) is not None:
+        return [found for key in ("true_token_id", "false_token_id") if (found := settings.get(key)) is not None]
     ids = [_token_id(folder, word) for word in (_YES, _NO)]
     missing = [word for word, found in zip((_YES, _NO), ids, strict=True) if found is None]
     if missing:
         raise PackageError(f"{missing[0]!r} is no single token of its vocabulary, so it has no logit of its own")
     return [found for found in ids if found is not None]
+
+
+def _logit_score(folder: Path) -> Mapping[str, Any] | None:
+    """The settings of the LogitScore module with which sentence-transformers saves a reranker; None if it has none."""
+    path = folder / "modules.json"
+    for entry in read_json(path) if path.is_file() else []:
+        if str(entry.get("type", "")).endswith(".LogitScore"):
+            return dict(read_package_json(folder / str(entry["path"]) / "config.json"))
+    return None
 
 
 def _token_id(folder: Path, word: str) -> int | None:

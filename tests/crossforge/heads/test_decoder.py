@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import sys
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from crossforge_train.models.export import export_onnx, save_checkpoint
 
 PAIRS = [("bread oven", "flour and yeast"), ("bread oven", "a boat"), ("sail", "wind tide crew " * 6)]
 LONG = ("sail", "wind the tide " * 40)
+CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }} : {{ m.content }}\n{% endfor %}"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,25 @@ def test_logits_equal_those_of_the_causal_model(tmp_path: Path, kind: str, setti
     found = Reranker(folder).score_pairs(PAIRS).logits
     assert found == pytest.approx(causal_logits(folder), abs=1e-4)
     assert np.ptp(found) > 1e-2
+
+
+def test_a_chat_template_will_do_where_the_model_names_its_answers(tmp_path: Path) -> None:
+    folder = make_decoder(tmp_path / "model", template=CHAT_TEMPLATE)
+    yes, no = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(["yes", "no"])
+    (folder / "1_LogitScore").mkdir()
+    named = {"true_token_id": yes, "false_token_id": no}
+    (folder / "1_LogitScore" / "config.json").write_text(json.dumps(named))
+    module = {"type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore", "path": "1_LogitScore"}
+    (folder / "modules.json").write_text(json.dumps([module]))
+    assert Reranker(folder).score_pairs(PAIRS).logits == pytest.approx(causal_logits(folder), abs=1e-4)
+
+
+def test_transformers_does_not_warn_of_the_head_that_is_written(
+    decoder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    scoring_head(decoder).load(decoder)
+    assert "MISSING" not in caplog.text
 
 
 def test_it_is_a_base_model_and_no_bi_encoder(decoder: Path) -> None:
@@ -117,6 +138,7 @@ def without(name: str, key: str) -> Callable[[Path], None]:
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
     "no template": ({"template": None}, lambda folder: None, "without a chat template"),
     "no document": ({"template": "{{ messages[0].content }}"}, lambda folder: None, "no one place for each"),
+    "any role": ({"template": CHAT_TEMPLATE}, lambda folder: None, "that of a chat model"),
     "twice": ({"template": DECODER_TEMPLATE * 2}, lambda folder: None, "no one place for each"),
     "no padding": ({}, without("tokenizer_config.json", "pad_token"), "no padding token"),
     "no word": (
