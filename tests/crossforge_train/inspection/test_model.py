@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 from support import Command, error_line, make_decoder, make_modular
@@ -15,6 +17,14 @@ def test_an_encoder_and_a_bi_encoder(crossforge: Command, tiny_encoder: Path) ->
     assert facts["reads"].startswith("64 tokens")
     plain = crossforge("inspect", tiny_encoder.with_name("tiny-plain"), "--json").json
     assert (plain["is"], plain["as base"]) == ("an encoder", "training starts with a fresh head")
+
+
+def test_a_bi_encoder_that_cannot_be_built_in_says_why(crossforge: Command, tiny_encoder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path / "mpnet"))
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "model_type": "mpnet"}))
+    facts = crossforge("inspect", folder, "--json").json
+    assert facts["as base"].startswith("training starts with a fresh head: its architecture is mpnet")
 
 
 def test_rerankers_of_two_kinds(crossforge: Command, tiny_encoder: Path, tmp_path: Path) -> None:

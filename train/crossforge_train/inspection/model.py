@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crossforge.files import read_json
 from crossforge.heads.choice import named_head
 from crossforge.heads.one_label import OneLabel
 from crossforge.loading import token_limit
@@ -44,9 +45,13 @@ def holds_model(folder: Path) -> bool:
 def _as_base(folder: Path) -> str:
     if named_head(folder):
         return "trained further from its own scores"
-    if is_bi_encoder(folder):
-        return "training starts from its cosines where it can be grafted, else with a fresh head"
-    return "training starts with a fresh head"
+    fresh = "training starts with a fresh head"
+    if not is_bi_encoder(folder):
+        return fresh
+    from crossforge_train.grafting.as_bert import why_not_bert
+
+    why_not = why_not_bert(read_json(folder / "config.json"))
+    return f"{fresh}: {why_not}" if why_not else "training starts from its cosines where it can be grafted"
 
 
 def _as_teacher(folder: Path) -> str:
