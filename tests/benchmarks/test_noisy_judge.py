@@ -16,7 +16,7 @@ from crossforge_train.reporting import SilentReporter
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 QUICK = (
-    "first_stage.kind=lexical", "mining.negatives=3", "mining.teacher=null", "training.distillation_weight=0",
+    "mining.negatives=3", "mining.teacher=null", "training.distillation_weight=0",
     "training.epochs=1", "training.evaluations=1", "training.dev_queries=5", "training.max_length=48",
     "training.precision=fp32", "training.learning_rate=2e-3", "training.head_learning_rate=1e-2", "training.merge=[]",
     "evaluation.depth=10", "evaluation.depths=[5, 10]", "evaluation.permutations=1000",
