@@ -73,17 +73,18 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     if why_not := _why_not(config, collection, base):
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {why_not}")
         return None
+    untuned = _searched(context, collection, base, "base")
     train = judged_queries(collection.qrels(config.collection.train))
     examples = TuningSet(
         [collection.queries[query_id] for query_id in train],
         [positives(found) for found in train.values()],
-        encoder_negatives(_searched(context, collection, base, "base"), collection, train),
+        encoder_negatives(untuned, collection, train),
         lambda doc_id: collection.corpus[doc_id].full_text,
     )
     folder = _tuned(config, examples, reporter)
     tuned = _open(config, folder, reporter, sharing(config, context.engine))
-    before = _values(context, collection, base, "base", with_map=config.first_stage.query_map)
-    after = _values(context, collection, tuned, "tuned", with_map=False)
+    before = _values(config, collection, untuned, with_map=config.first_stage.query_map)
+    after = _values(config, collection, _searched(context, collection, tuned, "tuned"), with_map=False)
     figures = f"{config.evaluation.metric} of its vectors on dev {before.mean():.3f} before, {after.mean():.3f} after"
     if resamples_won(after, before, config.seed) < CERTAIN:
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {figures}")
@@ -137,15 +138,14 @@ def _open(config: Config, folder: Path, reporter: Reporter, engine: Engine | Non
 
 
 def _values(
-    context: Context, collection: Collection, embeddings: Embeddings, name: str, *, with_map: bool
+    config: Config, collection: Collection, searched: VectorRetriever, *, with_map: bool
 ) -> NDArray[np.float64]:
-    """What the encoder's vectors find for the dev queries, if wanted with the query map that dev calls for."""
-    config, part = context.config, _searched(context, collection, embeddings, name)
+    """What is found for the dev queries by vectors, if wanted with the query map that dev calls for."""
     splits, metric = config.collection, config.evaluation.metric
     if with_map:
-        found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, config.seed)
-        part = part.with_query_map(found.query_map)
-    return dev_values(part, collection, splits.dev_split, metric)
+        found = moved_on_dev(searched, collection, splits.train, splits.dev_split, metric, config.seed)
+        searched = searched.with_query_map(found.query_map)
+    return dev_values(searched, collection, splits.dev_split, metric)
 
 
 def _searched(context: Context, collection: Collection, embeddings: Embeddings, name: str) -> VectorRetriever:
