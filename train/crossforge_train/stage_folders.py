@@ -6,7 +6,7 @@ The folder that a stage writes has the same layout as the one that later stages 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -113,13 +113,13 @@ class MinedFolder:
         """The first-stage candidates of a split's queries."""
         return read_run(self._run(split))
 
-    def save_groups(self, groups: Sequence[Group]) -> None:
-        """Write the training groups."""
+    def save_groups(self, groups: Iterable[Group]) -> None:
+        """Write the training groups, of which few are in memory at a time."""
         write_groups(self._groups, groups)
 
     def groups(self) -> Iterator[Group]:
         """The training groups, one at a time."""
-        return stream_groups(self._groups)
+        return stream_groups(self._groups if self._groups.is_dir() else self._groups_of_earlier_versions)
 
     def save_report(self, report: MiningReport) -> None:
         """Write the mining report."""
@@ -144,6 +144,10 @@ class MinedFolder:
 
     @property
     def _groups(self) -> Path:
+        return self.path / "groups"
+
+    @property
+    def _groups_of_earlier_versions(self) -> Path:
         return self.path / "groups.jsonl"
 
     @property

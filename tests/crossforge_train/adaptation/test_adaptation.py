@@ -395,8 +395,8 @@ def test_a_cross_encoder_is_distilled(
     found = crossforge("adapt", docs, "--base", tiny_encoder, "--out", out, "--quiet",
                        *settings(f"mining.teacher={toy_package}", "evaluation.bm25=false"))  # fmt: skip
     assert found.status in (0, 2), found.err
-    group = json.loads((out / "mine" / "groups.jsonl").read_text().splitlines()[0])
-    assert len(group["teacher"]) == len(group["doc_ids"])
+    group = next(RunFolder(out).mined.groups())
+    assert len(group.teacher) == len(group.doc_ids)
     assert read_json(out / "finetune" / "history.json")["training"]["distillation_weight"] == 1
 
 

@@ -336,7 +336,7 @@ def test_mine_ends_after_mining(crossforge: Command, config: Path) -> None:
     found = crossforge("mine", config, "--json")
     folder = Path(found.json["folder"])
     assert found.status == 0
-    assert (folder / "groups.jsonl").is_file()
+    assert (folder / "groups").is_dir()
     assert not (folder.parent / "finetune").exists()
 
 
@@ -373,7 +373,7 @@ def test_a_stage_is_a_script_too(config: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "mine: " in done.stdout
-    assert (config.parent / "runs" / "toy" / "mine" / "groups.jsonl").is_file()
+    assert (config.parent / "runs" / "toy" / "mine" / "groups").is_dir()
 
 
 def test_the_installed_command_prints_one_line_and_no_traceback() -> None:

@@ -54,7 +54,7 @@ def test_the_next_run_honours_what_was_said(mined: Path, tmp_path: Path) -> None
     )  # fmt: skip
     config = load_config(tmp_path / "config.yaml")
     run_stages(config, STAGES[:2], SilentReporter())
-    groups = read_groups(mined / "mine" / "groups.jsonl")
+    groups = read_groups(mined / "mine" / "groups")
     assert any(group.query_id == relevant[0] and group.doc_ids[0] == relevant[1] for group in groups)
     for group in groups:
         if group.query_id == relevant[0]:

@@ -63,7 +63,7 @@ def test_each_share_holds_those_before_it_and_is_what_was_mined(path: Path, lear
         assert set(fewer.query_ids) < set(more.query_ids)
     folders = [*share_folders(config), whole]
     for share, folder in zip(shares, folders, strict=True):
-        groups = read_groups(folder.path / "mine" / "groups.jsonl")
+        groups = read_groups(folder.path / "mine" / "groups")
         assert {group.query_id for group in groups} == set(share.query_ids)
         assert folder.finetuned.history.groups == len(groups)
         kept = folder.collected
@@ -77,7 +77,8 @@ def test_documents_and_first_stage_are_shared(path: Path, learned: ct.LearningCu
     for folder in share_folders(config):
         for file in ("collect/collection/corpus.arrow", "mine/run.dev.trec"):
             assert (folder.path / file).samefile(config.folder / file)
-        assert not (folder.path / "mine" / "groups.jsonl").samefile(config.folder / "mine" / "groups.jsonl")
+        groups = Path("mine", "groups", "part-00000.parquet")
+        assert not (folder.path / groups).samefile(config.folder / groups)
 
 
 def test_everything_is_measured_on_dev_and_nothing_on_test(path: Path, learned: ct.LearningCurve) -> None:

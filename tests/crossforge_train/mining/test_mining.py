@@ -3,16 +3,22 @@
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+from weakref import ref
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
+from crossforge.files import write_jsonl
 from crossforge.runs import Candidate
 from crossforge_train.collections.beir import beir_files, write_beir
 from crossforge_train.collections.collection import Collection
@@ -22,10 +28,11 @@ from crossforge_train.config.mining import MiningConfig
 from crossforge_train.config.run import Config
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE
-from crossforge_train.mining.groups import Group, read_groups, write_groups
+from crossforge_train.mining.groups import Group, read_groups, stream_groups, write_groups
 from crossforge_train.mining.negatives import OWN, Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.teacher import TRUSTED
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.collect import STAGE as COLLECT
 from crossforge_train.stages.mine import STAGE as MINE
 from crossforge_train.stages.stage import Context
@@ -214,6 +221,10 @@ def test_what_was_judged_0_comes_first(case: Case, config: MiningConfig, seed: i
         assert {doc_id for doc_id, _ in first} <= usable
 
 
+def of_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 @settings(max_examples=30)
 @given(cases(), configs(), SEEDS)
 def test_the_same_seed_gives_the_same_file_to_the_byte(
@@ -222,7 +233,7 @@ def test_the_same_seed_gives_the_same_file_to_the_byte(
     folder = tmp_path_factory.mktemp("groups")
     for name in ("one", "two"):
         write_groups(folder / name, mine(*case, config, seed).groups)
-    assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
+    assert of_files(folder / "one") == of_files(folder / "two")
 
 
 @given(cases(), configs(), SEEDS, st.randoms(use_true_random=False))
@@ -254,7 +265,7 @@ def mined_from_files(folder: Path, mining: MiningConfig, seed: int) -> bytes:
                 stage.run(Context(config, SilentReporter(), config.folder / stage.name))
             except InputError as error:
                 return str(error).encode()
-        return (config.folder / "mine" / "groups.jsonl").read_bytes()
+        return b"".join(of_files(config.folder / "mine" / "groups").values())
 
 
 @settings(max_examples=30)
@@ -471,8 +482,80 @@ def test_groups_are_read_back_as_they_were_written(tmp_path: Path) -> None:
         Group("q", ["a", "b"], [2, 0], [1, 0], [0.5, 0.25], ["positive", "judged"]),
         Group("r", ["c"], [1], [3], [], []),
     ]
-    write_groups(tmp_path / "groups.jsonl", groups)
-    assert read_groups(tmp_path / "groups.jsonl") == groups
+    write_groups(tmp_path / "groups", groups)
+    assert read_groups(tmp_path / "groups") == groups
+
+
+FLOATS = st.floats(allow_nan=False)
+
+
+@st.composite
+def any_groups(draw: st.DrawFn) -> Group:
+    """A group with and without what may be left out, and with scores that are not known."""
+    number = draw(st.integers(0, 4))
+    some = partial(st.lists, min_size=number, max_size=number)
+    integers = some(st.integers(-(2**63), 2**63 - 1))
+    return Group(
+        draw(st.text()), draw(some(st.text())), draw(integers), draw(integers),
+        draw(st.just([]) | some(FLOATS | st.none())), draw(st.just([]) | some(st.text())),
+    )  # fmt: skip
+
+
+@given(st.lists(any_groups(), max_size=12), st.integers(1, 4), st.integers(1, 3))
+def test_any_groups_are_read_back_from_however_many_files(found: list[Group], batch: int, batches: int) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crossforge_train.mining.groups._BATCH", batch)
+        patch.setattr("crossforge_train.mining.groups._BATCHES", batches)
+        folder = Path(name) / "groups"
+        write_groups(folder, iter(found))
+        assert len(of_files(folder)) == -(-len(found) // (batch * batches))
+        assert read_groups(folder) == found
+
+
+def test_groups_are_written_and_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossforge_train.mining.groups._BATCH", 2)
+    monkeypatch.setattr("crossforge_train.mining.groups._BATCHES", 3)
+    given: list[ref[Group]] = []
+
+    def counted() -> Iterator[Group]:
+        for number in range(100):
+            group = Group(f"q{number}", ["a"], [1], [1])
+            given.append(ref(group))
+            assert sum(one() is not None for one in given) < 8
+            yield group
+
+    write_groups(tmp_path / "groups", counted())
+    (tmp_path / "groups" / "part-00001.parquet").write_bytes(b"nothing is read of it before its turn")
+    assert [group.query_id for group in islice(stream_groups(tmp_path / "groups"), 6)] == [f"q{n}" for n in range(6)]
+
+
+def test_a_file_that_holds_no_groups_is_named(tmp_path: Path) -> None:
+    write_groups(tmp_path / "groups", [Group("q", ["a"], [1], [1])])
+    path = tmp_path / "groups" / "part-00000.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"part-00000\.parquet: damaged \(") as told:
+        read_groups(path.parent)
+    assert "\n" not in str(told.value)
+    pq.write_table(pa.table({"query_id": ["q"]}), path)
+    with pytest.raises(InputError, match=r"part-00000\.parquet: holds no groups$"):
+        read_groups(path.parent)
+    with pytest.raises(InputError, match="no such file"):
+        read_groups(tmp_path / "none")
+
+
+def test_names_that_are_no_unicode_can_be_written(tmp_path: Path) -> None:
+    write_groups(tmp_path / "groups", [Group("q", ["a"], [1], [1], sources=["run caf\udce9"])])
+    assert read_groups(tmp_path / "groups")[0].sources == ["run caf?"]
+
+
+def test_groups_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    found = [Group("q", ["a", "b"], [2, 0], [1, 0], [0.1, -0.25], ["positive", "judged"]), Group("ü", ["c"], [1], [3])]
+    write_jsonl(tmp_path / "groups.jsonl", [asdict(group) for group in found])
+    assert [asdict(group) for group in MinedFolder(tmp_path).groups()] == [
+        {**asdict(group), "teacher": list(group.teacher), "sources": list(group.sources)} for group in found
+    ]
+    MinedFolder(tmp_path).save_groups(found[:1])
+    assert list(MinedFolder(tmp_path).groups()) == found[:1]
 
 
 def test_a_line_that_is_no_group_is_named(tmp_path: Path) -> None:

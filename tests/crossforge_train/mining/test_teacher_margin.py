@@ -132,7 +132,7 @@ def test_a_package_can_be_the_teacher(
 ) -> None:
     config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder, mining={"teacher": str(toy_package)}))
     run_stages(config, STAGES[: STAGES.index(MINE) + 1], SilentReporter())
-    groups = read_groups(config.folder / "mine" / "groups.jsonl")
+    groups = read_groups(config.folder / "mine" / "groups")
     assert all(len(group.teacher) == len(group.doc_ids) == 4 for group in groups)
     suspects = (config.folder / "mine" / "suspects.tsv").read_text().splitlines()
     assert suspects[0].split("\t")[:5] == ["query_id", "doc_id", "query", "title", "text"]
@@ -145,7 +145,7 @@ def test_a_hybrid_first_stage_gives_negatives_from_both_lists(
 ) -> None:
     config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder, first_stage={"kind": "hybrid"}))
     run_stages(config, STAGES[:2], SilentReporter())
-    groups = read_groups(config.folder / "mine" / "groups.jsonl")
+    groups = read_groups(config.folder / "mine" / "groups")
     assert {group.sources[1] for group in groups} == {"dense"}
     assert {group.sources[2] for group in groups} == {"first stage"}
 
@@ -159,7 +159,7 @@ def test_the_teachers_scores_are_the_cosines_of_the_base_model(
     run_stages(config, STAGES[:2], SilentReporter())
     collection = RunFolder(config.folder).collected.collection()
     model = SentenceTransformer(str(tiny_encoder), device="cpu")
-    for group in read_groups(config.folder / "mine" / "groups.jsonl")[:3]:
+    for group in read_groups(config.folder / "mine" / "groups")[:3]:
         query = model.encode_query(collection.queries[group.query_id])
         documents = model.encode_document([collection.corpus[doc_id].full_text for doc_id in group.doc_ids])
         assert group.teacher == pytest.approx(model.similarity(query, documents)[0].tolist(), abs=2e-3)
@@ -183,7 +183,7 @@ def test_sources_of_a_config_reach_the_groups(tmp_path: Path, toy_collection: Pa
     path = toy_config(tmp_path, toy_collection, tiny_encoder, mining={"sources": sources, "choice": "top"})
     config = load_config(path)
     run_stages(config, STAGES[:2], SilentReporter())
-    groups: list[Group] = read_groups(config.folder / "mine" / "groups.jsonl")
+    groups: list[Group] = read_groups(config.folder / "mine" / "groups")
     queries = RunFolder(config.folder).collected.collection().qrels("train")
     assert [group.query_id for group in groups] == sorted(queries)
     assert all(list(group.sources[1:]) == ["run other.trec", "dense tiny", "first stage"] for group in groups)

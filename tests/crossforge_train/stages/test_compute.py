@@ -45,7 +45,7 @@ def test_the_same_files(tmp_path: Path, toy_collection: Path, tiny_encoder: Path
         found = mined(tmp_path / "shared", toy_collection, tiny_encoder, settings, compute)
     assert list(found) == list(expected)  # no shard is left
     assert [name for name in found if found[name] != expected[name]] == []
-    assert "groups.jsonl" in found
+    assert "groups/part-00000.parquet" in found
 
 
 @pytest.fixture
@@ -77,7 +77,8 @@ def test_further_sources_of_vectors_are_searched_by_shards(
     assert opened == []
     found = mined(tmp_path / "shared", toy_collection, tiny_encoder, "first_stage.kind=lexical", sources, BY_SHARDS)
     assert found == expected
-    assert b"dense" in found["groups.jsonl"]
+    groups = RunFolder(load_config(tmp_path / "shared/config.yaml").folder).mined.groups()
+    assert any(f"dense {tiny_encoder.name}" in group.sources for group in groups)
     name = f"source dense {tiny_encoder.name}"
     assert set(opened) == {(name, 0, 24), (name, 24, 48), (name, 48, 72)}
 

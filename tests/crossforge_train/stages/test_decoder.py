@@ -38,7 +38,7 @@ def test_it_is_trained_measured_and_packaged(tmp_path: Path, toy_collection: Pat
     assert isinstance(reranker.tokenizer, TemplateTokenizer)
     assert reranker.tokenizer.template.before == "judge : old bread query : "
     assert "The instruction in its template: `old bread`." in (config.folder / "package" / "README.md").read_text()
-    (group, *_) = read_groups(config.folder / "mine" / "groups.jsonl")
+    (group, *_) = read_groups(config.folder / "mine" / "groups")
     collection = RunFolder(config.folder).collected.collection()
     texts = [collection.corpus[doc_id].full_text for doc_id in group.doc_ids]
     taught = Reranker(base, instruction="old bread").score(collection.queries[group.query_id], texts)

@@ -408,7 +408,10 @@ def test_the_same_config_gives_the_same_groups_and_the_same_metrics(
 ) -> None:
     config = load_config(config_file, [f"runs={tmp_path}"])
     same(trained(config), uninterrupted)
-    first, second = ((one.folder / "mine" / "groups.jsonl").read_bytes() for one in (load_config(config_file), config))
+    first, second = (
+        (one.folder / "mine" / "groups" / "part-00000.parquet").read_bytes()
+        for one in (load_config(config_file), config)
+    )
     assert first == second
 
 
@@ -574,7 +577,7 @@ def test_a_bi_encoder_is_its_own_teacher(prepared: Callable[..., Config], tiny_e
     SentenceTransformer(str(tiny_encoder)).save_pretrained(str(embeds))
     config = prepared(f"base_model={embeds}", "mining.teacher=auto")
     run_stages(config, (COLLECT, MINE), SilentReporter())
-    groups = read_groups(config.folder / "mine" / "groups.jsonl")
+    groups = read_groups(config.folder / "mine" / "groups")
     assert len(groups) > 20
     assert all(len(group.teacher) == len(group.doc_ids) for group in groups)
 

@@ -99,7 +99,11 @@ def trained_files(folder: Path, collection: Path, base: Path, **training: object
     )
     run_stages(load_config(path), [collect.STAGE, mine.STAGE, finetune.STAGE], SilentReporter())
     run = RunFolder(load_config(path).folder)
-    paths = [*run.mined.path.glob("*.trec"), run.mined.path / "groups.jsonl", run.finetuned.model / "model.safetensors"]
+    paths = [
+        *run.mined.path.glob("*.trec"),
+        run.mined.path / "groups" / "part-00000.parquet",
+        run.finetuned.model / "model.safetensors",
+    ]
     return {path.name: path.read_bytes() for path in paths}
 
 

@@ -45,7 +45,7 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, mo
     # The hard negatives are what the first model ranks highest among the candidates that may be negatives.
     collection = RunFolder(folder).collected.collection()
     first = Reranker(folder / "finetune" / "model")
-    groups = read_groups(folder / "mine-2" / "groups.jsonl")
+    groups = read_groups(folder / "mine-2" / "groups")
     group = next(group for group in groups if all(rank > 0 for rank in group.ranks[1:3]))
     assert list(group.sources) == ["positive", "first stage", "first stage", "random"]
     assert group.ranks[1] < group.ranks[2]
@@ -66,9 +66,9 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, mo
     assert curves["first_stage_dev"] == read_json(folder / "finetune-2" / "history.json")["first_stage_dev"]
 
     # Nothing is done twice.
-    before = (folder / "mine-2" / "groups.jsonl").stat().st_mtime_ns
+    before = (folder / "mine-2" / "groups").stat().st_mtime_ns
     run_stages(config, stages, SilentReporter())
-    assert (folder / "mine-2" / "groups.jsonl").stat().st_mtime_ns == before
+    assert (folder / "mine-2" / "groups").stat().st_mtime_ns == before
 
 
 def test_one_round_has_no_second_stages(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

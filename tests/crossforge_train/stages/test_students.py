@@ -67,7 +67,7 @@ def test_the_stages_of_students_stand_before_the_proof(finished: tuple[Config, R
 def test_a_student_is_the_trained_model_without_some_layers_taught_by_it(finished: tuple[Config, Recorder]) -> None:
     config, notes = finished
     run = RunFolder(config.folder)
-    mined, taught = (read_groups(config.folder / name / "groups.jsonl") for name in ("mine", "teach"))
+    mined, taught = (read_groups(config.folder / name / "groups") for name in ("mine", "teach"))
     assert [group.doc_ids for group in taught] == [group.doc_ids for group in mined]
     collection, whole = run.collected.collection(), Reranker(run.finetuned.model)
     texts = [collection.corpus[doc_id].full_text for doc_id in taught[0].doc_ids]

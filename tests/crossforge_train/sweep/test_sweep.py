@@ -138,10 +138,12 @@ def test_stages_that_do_not_differ_are_done_once(swept: Callable[..., Path]) -> 
     config = load_config(path)
     run_stages(config, STAGES[:2], SilentReporter())
     found = sweep(path)
-    groups = config.folder / "mine" / "groups.jsonl"
+    groups = config.folder / "mine" / "groups" / "part-00000.parquet"
     assert len(found.trials) == 2
     for trial in found.trials:
-        assert (Path(found.folder) / f"trial-{trial.number:03}" / "mine" / "groups.jsonl").samefile(groups)
+        assert (Path(found.folder) / f"trial-{trial.number:03}" / "mine" / "groups" / "part-00000.parquet").samefile(
+            groups
+        )
 
 
 def test_values_that_were_tried_before_are_not_trained_again(swept: Callable[..., Path]) -> None:

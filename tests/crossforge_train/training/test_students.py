@@ -58,7 +58,7 @@ def groups(lesson: Lesson) -> list[Group]:
 
 @pytest.fixture(scope="module")
 def taught(lesson: Lesson, groups: list[Group]) -> list[Group]:
-    return list(lesson.taught(groups, Recorder()))
+    return list(lesson.taught(lambda: iter(groups), Recorder()))
 
 
 def test_the_teacher_scores_what_training_reads(lesson: Lesson, model: Path, taught: list[Group]) -> None:
@@ -78,7 +78,7 @@ def test_the_teacher_scores_what_training_reads(lesson: Lesson, model: Path, tau
 def test_those_layers_stay_without_which_the_scores_would_change_most(
     lesson: Lesson, model: Path, taught: list[Group], layers: int, kept: tuple[int, ...], tmp_path: Path
 ) -> None:
-    shallower, found = lesson.shallower(model, layers, taught, seed=0)
+    shallower, found = lesson.shallower(model, layers, lambda: iter(taught), seed=0)
     assert (tuple(found.layers), found.of) == (kept, 4)
     assert 0.5 < found.correlation <= 1
     save_checkpoint(shallower, model, tmp_path / "student", 40)

@@ -158,9 +158,9 @@ def _spooled(documents: Iterable[Document]) -> pa.Table:
 
 def _as_batch(documents: list[Document]) -> pa.RecordBatch:
     columns = [
-        [_storable(found.doc_id) for found in documents],
-        [_storable(found.title) for found in documents],
-        [_storable(found.text) for found in documents],
+        [storable(found.doc_id) for found in documents],
+        [storable(found.title) for found in documents],
+        [storable(found.text) for found in documents],
         [_as_json(found.metadata) for found in documents],
     ]
     return pa.RecordBatch.from_arrays([pa.array(column, pa.large_string()) for column in columns], schema=_SCHEMA)
@@ -174,7 +174,7 @@ def _as_json(metadata: Mapping[str, Any]) -> str | None:
     return json.dumps(dict(metadata), default=str) if metadata else None
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Replace lone surrogates, which cannot be encoded in UTF-8, by "?"."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 

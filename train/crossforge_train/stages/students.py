@@ -51,8 +51,8 @@ def _teach(context: Context) -> None:
     quieten()
     teacher = _teacher(context)
     reranker = Reranker(teacher.model, backend=backend_for(AUTO))
-    groups = list(_groups(context).groups())
-    MinedFolder(context.folder).save_groups(list(_lesson(context, reranker).taught(groups, context.reporter)))
+    taught = _lesson(context, reranker).taught(_groups(context).groups, context.reporter)
+    MinedFolder(context.folder).save_groups(taught)
 
 
 def _learn(layers: int, context: Context) -> None:
@@ -80,7 +80,7 @@ def _shallower(context: Context, layers: int, folder: Path) -> None:
     whole = _teacher(context)
     lesson = _lesson(context, Reranker(whole.model, backend="torch"))
     with context.reporter.bar("choosing the layers that stay", 1) as advance:
-        model, kept = lesson.shallower(whole.model, layers, context.run.taught.groups(), context.config.seed)
+        model, kept = lesson.shallower(whole.model, layers, context.run.taught.groups, context.config.seed)
         advance()
     context.reporter.note(
         f"layers {', '.join(str(number + 1) for number in kept.layers)} of {kept.of} stay: without training, their "

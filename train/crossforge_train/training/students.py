@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,31 +47,37 @@ class Lesson:
         documents = [self.collection.corpus[doc_id] for doc_id in group.doc_ids]
         return [(query, passages[0]) for passages in self.pipeline.passages(query, documents)]
 
-    def taught(self, groups: Sequence[Group], reporter: Reporter) -> Iterator[Group]:
-        """The groups with the trained reranker's logits as teacher scores, without those whose query fills it."""
-        fits, queries = self.pipeline.reranker.tokenizer.fits, self.collection.queries
-        readable = [group for group in groups if fits(queries[group.query_id])]
-        with reporter.bar("scoring the groups with the trained reranker", len(readable)) as advance:
-            for block in blocks(readable, _BLOCK):
+    def taught(self, groups: Callable[[], Iterator[Group]], reporter: Reporter) -> Iterator[Group]:
+        """The groups with the trained reranker's logits as teacher scores, without those whose query fills it.
+
+        Args:
+            groups: starts a new iteration over the groups on each call, and there are two.
+            reporter: shows progress.
+        """
+        count = sum(1 for _ in self._readable(groups()))
+        with reporter.bar("scoring the groups with the trained reranker", count) as advance:
+            for block in blocks(self._readable(groups()), _BLOCK):
                 logits = iter(self._logits(self.pipeline.reranker, block))
                 for group in block:
                     yield replace(group, teacher=[round(float(next(logits)), SCORE_DIGITS) for _ in group.doc_ids])
                 advance(len(block))
 
-    def shallower(self, model: Path, layers: int, groups: Iterable[Group], seed: int) -> tuple[Any, Kept]:
+    def shallower(self, model: Path, layers: int, groups: Callable[[], Iterator[Group]], seed: int) -> tuple[Any, Kept]:
         """The trained reranker with so many of its layers, those whose scores are closest to its own.
 
         Args:
             model: its folder.
             layers: how many stay, fewer than it has.
-            groups: groups that were `taught`, to compare on 64 of them.
+            groups: starts a new iteration over groups that were `taught`, to compare on 64 of them.
             seed: seed of that draw.
 
         Returns:
             The model, and which layers stayed.
         """
-        by_query = {group.query_id: group for group in groups}
-        drawn = [by_query[query_id] for query_id in seeded_draw(list(by_query), _COMPARED, seed)]
+        query_ids = dict.fromkeys(group.query_id for group in groups())
+        chosen = dict.fromkeys(seeded_draw(list(query_ids), _COMPARED, seed))
+        by_query = {group.query_id: group for group in groups() if group.query_id in chosen}
+        drawn = [by_query[query_id] for query_id in chosen]
         count, place = depth_of(model), torch_device(AUTO_DEVICE)
 
         def without(way: Sequence[int]) -> Any:
@@ -85,6 +91,10 @@ class Lesson:
         measured = {way: closeness(way) for way in ways_to_keep(count, layers)}
         closest = max(measured, key=lambda way: measured[way])
         return without(closest), Kept(closest, count, measured[closest])
+
+    def _readable(self, groups: Iterable[Group]) -> Iterator[Group]:
+        fits, queries = self.pipeline.reranker.tokenizer.fits, self.collection.queries
+        return (group for group in groups if fits(queries[group.query_id]))
 
     def _around(self, model: Any) -> Reranker:
         whole = self.pipeline.reranker
