@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from crossforge.documents import Document
 from crossforge.embedding.encoder import moved
 from crossforge.retrievers.vectors import nearest
 from crossforge.runs import Candidate
-from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
+from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection
 from crossforge_train.encoders import query_map
 from crossforge_train.encoders.query_map import fit_query_map, shrunk
 from crossforge_train.evaluation.moving import Moved, moved_on_dev
@@ -102,13 +103,13 @@ class Searcher:
         return self.queries[[int(query) for query in queries]]
 
 
-def chosen(documents: Vectors, queries: Vectors, dev: range, *, pseudo: bool = False) -> Moved:
+def chosen(documents: Vectors, queries: Vectors, dev: range, said: Mapping[str, str] | None = None) -> Moved:
     corpus = {f"d{row}": Document(f"d{row}", "text") for row in range(DOCUMENTS)}
     qrels = {
         split: {f"q{row}": {f"d{row}": 1} for row in rows} for split, rows in (("train", range(150)), ("dev", dev))
     }
     queries_asked = {f"q{row}": str(row) for row in range(DOCUMENTS)}
-    fields = {query_id: {PSEUDO_QUERY: "title"} for query_id in queries_asked} if pseudo else {}
+    fields = dict.fromkeys(queries_asked, said or {})
     collection = Collection("any", corpus, queries_asked, qrels, query_fields=fields)
     searcher: Any = Searcher(documents, queries)
     return moved_on_dev(searcher, collection, "train", "dev", "nDCG@10", 0)
@@ -118,7 +119,11 @@ def test_dev_says_how_far(documents: Vectors, turn: Vectors) -> None:
     away = documents @ turn.T
     share = chosen(documents, away, range(150, DOCUMENTS)).share
     assert share > 0.5
-    assert chosen(documents, away, range(150, DOCUMENTS), pseudo=True).share == pytest.approx(share / 2, abs=0.01)
+    pseudo, judged = (
+        chosen(documents, away, range(150, DOCUMENTS), said) for said in ({PSEUDO_QUERY: "title"}, {JUDGED_BY: "x"})
+    )
+    assert pseudo.share == pytest.approx(share / 2, abs=0.01)
+    assert judged.share == share, "it is people's wording, whoever judged"
     half_away = np.concatenate([away[:150], documents[150:]])  # dev asks where nothing is to be moved
     assert chosen(documents, half_away, range(150, DOCUMENTS)) == Moved(None, 0.0)
 

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from crossforge_train.collections.collection import Collection, judged_by_people, judges, mostly_judged_by_people
+from crossforge_train.collections.collection import (
+    Collection,
+    judged_by_people,
+    judges,
+    mostly_asked_by_people,
+    mostly_judged_by_people,
+)
 from crossforge_train.collections.counts import Counts
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.packaging.card import _judges
@@ -62,6 +68,7 @@ def test_clicks_are_of_people_and_a_models_labels_are_not() -> None:
     splits = {f"of {key}": {key: {"d": 1}} for key in "abcd"} | {"whole": {}}
     found = Collection("any", {"d": None}, queries, splits, fields)  # type: ignore[dict-item]
     assert [judged_by_people(found, f"of {key}") for key in "abcd"] == [True, False, False, True]
+    assert [mostly_asked_by_people(found, f"of {key}") for key in "abcd"] == [True, True, False, True]
     assert [judges(found, f"of {key}") for key in "abcd"] == [
         {"clicks": 1},
         {MODEL: 1},
@@ -80,3 +87,4 @@ def test_a_mixture_is_peoples_if_most_of_its_queries_are(people: int, machines: 
     splits = {"dev": {key: {"d": 1} for key in queries}}
     found = Collection("any", {"d": None}, queries, splits, fields)  # type: ignore[dict-item]
     assert (judged_by_people(found, "dev"), mostly_judged_by_people(found, "dev")) == (some, most)
+    assert mostly_asked_by_people(found, "dev") == most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from support import Recorder, toy_config
 
+from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY
+from crossforge_train.collections.storage import save_judged
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.encoders import tuning
@@ -90,6 +92,32 @@ def test_what_dev_does_not_gain_from_is_left_out(
     assert told(notes).startswith("the encoder stays as it is; nDCG@10 of its vectors on dev 0.")
     assert not run.mined.choice.tuned
     assert not run.mined.tuned_encoder.exists()
+
+
+def test_a_machine_may_have_judged_what_people_asked(mined: Callable[..., tuple[Config, Recorder]]) -> None:
+    with_fields(mined, "judged", {split: {JUDGED_BY: "the language model x"} for split in ("train", "dev")})
+    config, notes = mined("name=judged")
+    assert told(notes).startswith("trained on the training queries; ")
+    assert told(notes).endswith(" after, where the language model x judged, not people")
+    assert RunFolder(config.folder).mined.choice.tuned
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_pseudo_queries_neither_teach_nor_decide(mined: Callable[..., tuple[Config, Recorder]], split: str) -> None:
+    with_fields(mined, split, {split: {PSEUDO_QUERY: "title"}})
+    _, notes = mined(f"name={split}")
+    assert told(notes) == f"the encoder stays as it is; most queries of {split} were not asked by people"
+
+
+def with_fields(
+    mined: Callable[..., tuple[Config, Recorder]], name: str, fields: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Let a run's collection say the same of all queries of a split."""
+    config, _ = mined("first_stage.tune_encoder=false", f"name={name}")
+    folder = RunFolder(config.folder).collected
+    collection = folder.collection()
+    said = {query_id: dict(found) for split, found in fields.items() for query_id in collection.qrels(split)}
+    save_judged(folder.path / "collection", replace(collection, query_fields=said))
 
 
 def test_too_few_queries_another_encoder_and_a_large_corpus_are_told(

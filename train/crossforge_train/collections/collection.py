@@ -115,6 +115,12 @@ def _judged_by_people(collection: Collection, split: str) -> int:
     return sum(PSEUDO_QUERY not in found and found.get(JUDGED_BY, CLICKS) == CLICKS for found in fields)
 
 
+def mostly_asked_by_people(collection: Collection, split: str) -> bool:
+    """Whether people asked most queries of the split, whoever judged them: their wording is then that of people."""
+    qrels = collection.qrels(split)
+    return 2 * sum(PSEUDO_QUERY not in collection.query_fields.get(key, {}) for key in qrels) > len(qrels)
+
+
 def judges(collection: Collection, split: str) -> dict[str, int]:
     """Who says what is relevant to the queries of a split -> how many queries; the most first."""
     found = (collection.query_fields.get(key, {}) for key in collection.qrels(split))

@@ -12,7 +12,7 @@ from crossforge.embedding.encoder import moved
 from crossforge.retrievers.base import VectorRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import best, retrieve
-from crossforge_train.collections.collection import Collection, mostly_judged_by_people, positives
+from crossforge_train.collections.collection import Collection, mostly_asked_by_people, positives
 from crossforge_train.encoders.query_map import fit_query_map, shrunk
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
@@ -39,6 +39,7 @@ def moved_on_dev(
     new queries does harm, and a few dev queries would choose some share of it by chance.
 
     Pseudo-queries on dev share the wording of those of training and flatter the map; half the share is taken then.
+    Queries of people are worded by people, whoever judged them.
 
     Args:
         retriever: searches vectors.
@@ -63,7 +64,7 @@ def moved_on_dev(
     tried = int(np.abs(np.array(FUSION_WEIGHTS) - share).argmin())
     if resamples_won(values[tried], values[0], seed) < CERTAIN:
         return Moved()
-    share = share if mostly_judged_by_people(collection, dev) else round(share / 2, 2)
+    share = share if mostly_asked_by_people(collection, dev) else round(share / 2, 2)
     return Moved(shrunk(found, share), share) if share else Moved()
 
 

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.retrievers.base import StoredRetriever, VectorRetriever
-from crossforge_train.collections.collection import Collection, judged_by_people, mostly_judged_by_people, positives
+from crossforge_train.collections.collection import (
+    Collection,
+    judges,
+    mostly_asked_by_people,
+    mostly_judged_by_people,
+    positives,
+)
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import base_prompts
@@ -58,8 +64,10 @@ def tuned_embeddings(config: Config, mined: MinedFolder, reporter: Reporter) -> 
 def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> Embeddings | None:
     """Tune the encoder on the training queries, and keep it in the stage's folder if dev gains from it.
 
-    It is kept where it finds more than the encoder as it is, with the query map that dev gives that one, on nine
-    resamples of the dev queries of ten. What was tuned is kept for all runs of the folder: a killed run goes on.
+    People have to have asked most queries of both, since pseudo-queries teach and favour their own wording; a machine
+    may have judged them. It is kept where it finds more than the encoder as it is, with the query map that dev gives
+    that one, on nine resamples of the dev queries of ten. What was tuned is kept for all runs of the folder: a killed
+    run goes on.
 
     Args:
         context: of the stage `mine`.
@@ -86,6 +94,7 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     before = _values(config, collection, untuned, with_map=config.first_stage.query_map)
     after = _values(config, collection, _searched(context, collection, tuned, "tuned"), with_map=False)
     figures = f"{config.evaluation.metric} of its vectors on dev {before.mean():.3f} before, {after.mean():.3f} after"
+    figures += _judged_by(collection, config.collection.dev_split)
     if resamples_won(after, before, config.seed) < CERTAIN:
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {figures}")
         return None
@@ -100,8 +109,8 @@ def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
     train, judged = (len(judged_queries(collection.qrels(name))) for name in (split, dev))
     if config.other_encoder:
         return "first_stage.encoder is another model than the base model"
-    if not (judged_by_people(collection, split) and mostly_judged_by_people(collection, dev)):
-        return "most of the queries were not asked by people"
+    if other := next((name for name in (split, dev) if not mostly_asked_by_people(collection, name)), None):
+        return f"most queries of {other} were not asked by people"
     if train < _LEAST_TRAINING_QUERIES or judged < LEAST_QUERIES:
         return f"{train:,} training and {judged:,} dev queries are too few ({_LEAST_TRAINING_QUERIES}, {LEAST_QUERIES})"
     if parameter_count(find_base_model(config.base_model)) > _MOST_PARAMETERS:
@@ -109,6 +118,13 @@ def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
     if base.seconds_anew(collection.corpus.values()) > MOST_SECONDS:
         return f"embedding the documents again would take more than {MOST_SECONDS / 60:.0f} minutes"
     return ""
+
+
+def _judged_by(collection: Collection, dev: str) -> str:
+    """Who else than people judged dev, for the note; empty if it is people."""
+    if mostly_judged_by_people(collection, dev):
+        return ""
+    return f", where {' and '.join(judges(collection, dev))} judged, not people"
 
 
 def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:

@@ -20,7 +20,7 @@ from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.tokenization import PairTokenizer
-from crossforge_train.collections.collection import mostly_judged_by_people
+from crossforge_train.collections.collection import mostly_asked_by_people, mostly_judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import PickedTraining, TrainingConfig
@@ -88,7 +88,8 @@ def prepare(task: TrainingTask) -> Work:
     config = config.model_copy(update={"training": config.training.model_copy(update={"lora": lora})})
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
-    by_people, dev_queries = mostly_judged_by_people(collection, dev), len(collection.qrels(dev))
+    dev_queries = len(collection.qrels(dev))
+    asked, judged = (by_people(collection, dev) for by_people in (mostly_asked_by_people, mostly_judged_by_people))
     reader = partial(_pipeline, task, start.folder, model, max_length, bf16)
 
     def evaluator_of(read: LongDocuments) -> DevEvaluator:
@@ -96,7 +97,7 @@ def prepare(task: TrainingTask) -> Work:
 
     read = picker.pick(
         "long_documents",
-        lambda: pick_long_documents(start.head, asked_by_people=by_people, evaluator_of=evaluator_of),
+        lambda: pick_long_documents(start.head, judged_by_people=judged, evaluator_of=evaluator_of),
     )
     pipeline = reader(read)
     rows = make_rows(
@@ -105,7 +106,7 @@ def prepare(task: TrainingTask) -> Work:
     if rows.cut:
         part = "the beginning" if read == FIRST_WINDOW else "the best-matching window"
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {part} is read")
-    shares = picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=by_people))
+    shares = picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=asked))
     merges = len(tried_shares(shares)) if start.head != "fresh" else 0
     training = _pick_distillation(picker, config.training, rows.dataset)
     collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")

@@ -14,21 +14,22 @@ MEASURED_QUERIES, MEASURED_DEPTH = 100, 20
 
 
 def pick_long_documents(
-    head: Head, *, asked_by_people: bool, evaluator_of: Callable[[LongDocuments], DevEvaluator]
+    head: Head, *, judged_by_people: bool, evaluator_of: Callable[[LongDocuments], DevEvaluator]
 ) -> tuple[LongDocuments, str]:
     """The beginning, unless the window that matches best suits the starting model better on dev.
 
-    Pseudo-queries are made from a part of their document, and a fresh head ranks nothing, so neither can tell.
+    Pseudo-queries are made from a part of their document, a machine that judges reads a part of it, and a fresh head
+    ranks nothing, so none of them can tell.
 
     Args:
         head: the starting model's.
-        asked_by_people: whether dev holds people's queries.
+        judged_by_people: whether people asked and judged most of dev.
         evaluator_of: measures the starting model on dev, reading one or the other.
     """
     if head == "fresh":
         return BEST_WINDOW, "because the head is fresh, so that dev cannot tell"
-    if not asked_by_people:
-        return BEST_WINDOW, "because pseudo-queries cannot tell what people look for"
+    if not judged_by_people:
+        return BEST_WINDOW, "because dev cannot tell what people look for: they did not judge most of it"
     first = evaluator_of(FIRST_WINDOW)(None)
     if not first[DEV_CUT]:
         return BEST_WINDOW, "because every candidate on dev is read in full"
