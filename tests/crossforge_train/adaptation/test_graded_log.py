@@ -1,6 +1,7 @@
 """A query log whose labels come from a language model."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 import pytest
 from fake_endpoint import Endpoint, Failure, serving
-from support import Recorder, make_decoder, write_lines
+from support import Command, Recorder, make_decoder, write_lines
 
 from crossforge.errors import InputError
+from crossforge_train.adaptation.log_labels import fused_documents
 from crossforge_train.adaptation.people import JudgedPair, drawn_pairs
-from crossforge_train.adaptation.reader import depends_on, read_adapted
+from crossforge_train.adaptation.proposing import judges_rows, proposed_queries
+from crossforge_train.adaptation.query_log import read_query_log
+from crossforge_train.adaptation.reader import depends_on, read_adapted, read_corpus
 from crossforge_train.asking import endpoint
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
 from crossforge_train.collections.readers.workplace import Workplace
@@ -187,7 +191,7 @@ def test_people_decide_whether_the_judge_goes_on(server: Endpoint, source: Sourc
     for right in (True, False):
         asked = len(server.requests)
         said = replace(workplace, judgements=judged(trusted, right))
-        found = read_adapted(source(model=f"judge-{right}"), said)
+        found = read_adapted(source(model=f"judge-{right}", compared=200), said)
         assert found.agreement is not None
         assert (found.agreement.pairs, found.agreement.kappa) == (200, 1 if right else pytest.approx(-0.6, abs=0.1))
         assert found.agreement.used == right
@@ -200,7 +204,7 @@ def test_people_decide_whether_the_judge_goes_on(server: Endpoint, source: Sourc
     assert note.startswith("documents.judge: the language model judge-False agrees with people on 200 pairs of ")
     assert note.endswith("try another judge.model or judge.prompt, or lower judge.least_kappa")
     assert next(iter(judges(found, "dev"))).startswith("first stage and ")
-    anyway = read_adapted(source(model="judge-False", least_kappa=None), said)
+    anyway = read_adapted(source(model="judge-False", least_kappa=None, compared=200), said)
     assert set(judges(anyway, "dev")) == {"the language model judge-False"}
 
 
@@ -227,6 +231,51 @@ def test_no_more_is_compared_than_wanted_and_whole_queries_first() -> None:
     assert len({pair.query for pair in drawn}) == 2
     assert drawn_pairs(dict(reversed(pairs.items())), 8, 0) == drawn
     assert drawn_pairs(pairs, 8, 1) != drawn
+
+
+def test_people_are_asked_what_the_judge_grades(source: Source, workplace: Workplace) -> None:
+    given = source()
+    corpus = read_corpus(given)
+    asked = proposed_queries(corpus, given, 10)
+    assert len(asked) == 10
+    assert given.log is not None
+    assert set(asked.values()) < {query.text for query in read_query_log(given.log, Counter())}
+    rows = judges_rows(corpus, asked, given, workplace)
+    graded = fused_documents(asked, corpus, 4, given.log.model, workplace)
+    assert [(row["query_id"], row["doc_id"]) for row in rows] == [
+        (query_id, doc_id) for query_id in dict.fromkeys(row["query_id"] for row in rows) for doc_id in graded[query_id]
+    ]
+    assert {row["query_id"] for row in rows} == set(asked)
+    assert judges_rows(corpus, asked, given.model_copy(update={"judge": None}), workplace) == []
+
+
+def test_the_command_asks_about_the_judges_candidates_first(
+    crossforge: Command, docs: Path, log: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    given = {"log": {"file": str(log), "model": str(tiny_encoder)}, "judge": {"url": "http://x", "model": "m"}}
+    settings = [f"--set=collection.documents.{key}={json.dumps(value)}" for key, value in given.items()]
+    out = tmp_path / "runs" / "asked"
+    found = crossforge("judge", docs, "--out", out, "--proposed", 3, *settings, stdin="y\n" * 10 + "n\nq\n")
+    assert "11 judged" in found.out
+    judged = (out / "judged" / "qrels" / "judged.tsv").read_text().splitlines()[1:]
+    labels = [line.split("\t") for line in judged]
+    assert len({query_id for query_id, _, label in labels if label == "1"}) == 1, "ten of the first query"
+    assert len({query_id for query_id, *_ in labels}) == 2
+
+
+def test_logged_queries_of_dev_join_train_where_people_judged_dev(
+    source: Source, workplace: Workplace, docs: Path, tmp_path: Path
+) -> None:
+    folder, rows = tmp_path / "judged", [json.loads(line) for line in docs.read_text().splitlines()[:20]]
+    (folder / "qrels").mkdir(parents=True)
+    write_lines(
+        folder / "queries.jsonl",
+        [{"_id": f"q{n}", "text": f"{row['title'].split()[0]} {n}"} for n, row in enumerate(rows)],
+    )
+    (folder / "qrels" / "judged.tsv").write_text("".join(f"q{n}\t{row['_id']}\t1\n" for n, row in enumerate(rows)))
+    found = read_adapted(source().model_copy(update={"judged": folder}), workplace)
+    assert set(found.qrels("dev")) == {f"q{n}" for n in range(20)}
+    assert len(of_the_log(found.qrels("train"))) == QUERIES
 
 
 def test_a_model_on_this_machine_may_judge(

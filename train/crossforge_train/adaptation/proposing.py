@@ -1,13 +1,14 @@
 """Proposes queries for documents that have none, and the documents that a person should judge for them.
 
 The documents are chosen by depth pooling: the top documents of every system are judged, so that no system is measured
-on unjudged documents. Source: Sparck Jones and van Rijsbergen, "Report on the need for and provision of an 'ideal'
-information retrieval test collection", 1975.
+on unjudged documents. Where a judge is to be measured by people, what it grades comes first. Source: Sparck Jones and
+van Rijsbergen, "Report on the need for and provision of an 'ideal' information retrieval test collection", 1975.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crossforge.documents import Document
@@ -16,8 +17,12 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.adaptation.drawing import draw_queries
+from crossforge_train.adaptation.log_labels import fused_documents
+from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.adaptation.reader import makers
-from crossforge_train.collections.splits import fingerprint, normalized
+from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.collections.readers.workplace import Workplace
+from crossforge_train.collections.splits import drawn_shares, fingerprint, normalized
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.judging import JUDGING_COLUMNS
 
@@ -27,7 +32,14 @@ _RERANKED = 30  # first-stage candidates that the reranker orders
 
 
 def proposed_queries(corpus: Mapping[str, Document], source: DocumentsSource, count: int) -> dict[str, str]:
-    """Query id -> text: keywords and questions from drawn documents that retrieval finds again with them."""
+    """Query id -> text: keywords and questions from drawn documents that retrieval finds again with them.
+
+    Where a judge is to grade documents for logged queries, some of these, by a seeded draw: a judge's kappa on queries
+    of another kind is another kappa.
+    """
+    if source.judge is not None and source.log is not None:
+        logged = [query.text for query in read_query_log(source.log, Counter())]
+        return _with_ids(seeded_draw(logged, count, source.seed))
     settings = source.model_copy(update={"quotas": source.quotas.model_copy(update=_QUOTAS), "queries": count})
     drawn = draw_queries(corpus, makers(corpus, settings), settings)
     return {query.query_id: query.text for found in drawn.splits.values() for query in found}
@@ -40,7 +52,39 @@ def written_queries(path: Path) -> dict[str, str]:
         InputError: the file cannot be read.
     """
     lines = (" ".join(line.split()) for line in read_lines(path))
-    return {f"query-{fingerprint(normalized(line))[:16]}": line for line in lines if line}
+    return _with_ids(line for line in lines if line)
+
+
+def _with_ids(texts: Iterable[str]) -> dict[str, str]:
+    return {f"query-{fingerprint(normalized(text))[:16]}": text for text in texts}
+
+
+def judges_rows(
+    corpus: Mapping[str, Document], queries: Mapping[str, str], source: DocumentsSource, workplace: Workplace
+) -> list[dict[str, str]]:
+    """All documents that the judge grades for each query, in a seeded order of the queries; none without a judge.
+
+    Kappa depends on how many of the documents are relevant, and more of the first ones are. So people judge as deep as
+    the judge does, and whoever stops early leaves out whole queries, drawn by chance.
+
+    Args:
+        corpus: document id -> document.
+        queries: query id -> text.
+        source: has a log, if there is a judge.
+        workplace: where documents are embedded.
+
+    Raises:
+        InputError: `log.model` is no bi-encoder.
+    """
+    if source.judge is None or source.log is None:
+        return []
+    found = fused_documents(queries, corpus, source.judge.depth, source.log.model, workplace)
+    shares = drawn_shares({query_id: query_id for query_id in queries}, f"{source.seed}:judge")
+    return [
+        _row(query_id, queries[query_id], corpus[doc_id])
+        for query_id in sorted(found, key=lambda query_id: (shares[query_id], query_id))
+        for doc_id in found[query_id]
+    ]
 
 
 def rows_to_judge(
@@ -63,16 +107,15 @@ def rows_to_judge(
             both.append([one.doc_id for one in pipeline.rerank(queries[query_id], found[query_id])])
     agreement = {query_id: _agreement(both, depth) for query_id, both in orders.items()}
     return [
-        dict(
-            zip(
-                JUDGING_COLUMNS,
-                (query_id, doc_id, queries[query_id], corpus[doc_id].title, corpus[doc_id].text),
-                strict=True,
-            )
-        )
+        _row(query_id, queries[query_id], corpus[doc_id])
         for query_id in sorted(orders, key=lambda query_id: (agreement[query_id], query_id))
         for doc_id in _pooled(orders[query_id], depth)
     ]
+
+
+def _row(query_id: str, query: str, document: Document) -> dict[str, str]:
+    values = (query_id, document.doc_id, query, document.title, document.text)
+    return dict(zip(JUDGING_COLUMNS, values, strict=True))
 
 
 def _agreement(orders: Sequence[Sequence[str]], depth: int) -> int:

@@ -11,7 +11,7 @@ from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
-from crossforge_train.adaptation.drawing import DEV, Drawn, draw_queries, lifted_corpus
+from crossforge_train.adaptation.drawing import DEV, TRAIN, Drawn, draw_queries, lifted_corpus
 from crossforge_train.adaptation.logged_queries import with_log
 from crossforge_train.adaptation.makers.generator import ModelQueries
 from crossforge_train.adaptation.people import JUDGED
@@ -37,7 +37,7 @@ def read_adapted(source: DocumentsSource, workplace: Workplace = NOWHERE) -> Col
     """The documents with the queries' words lifted out, pseudo-queries in train, dev and test, and the documents whole.
 
     Logged queries join train, and those that are drawn for it replace the pseudo-queries of dev. Where people judged
-    queries, and enough of them, these are dev.
+    queries, and enough of them, these are dev, and those of the log join train as well.
 
     Raises:
         InputError: the documents cannot be read, or give too few queries.
@@ -131,11 +131,16 @@ def _with_judged(collection: Collection, folder: Path) -> Collection:
     known = {query_id: found for query_id, found in judged.qrels(JUDGED).items() if any(found.values())}
     if len(known) < ENOUGH_JUDGED:
         return collection
+    logged = {key: labels for key, labels in collection.qrels(DEV).items() if not _is_pseudo(collection, key)}
     return replace(
         collection,
         queries={**collection.queries, **{query_id: judged.queries[query_id] for query_id in known}},
-        splits={**collection.splits, DEV: known},
+        splits={**collection.splits, TRAIN: {**collection.qrels(TRAIN), **logged}, DEV: known},
     )
+
+
+def _is_pseudo(collection: Collection, query_id: str) -> bool:
+    return PSEUDO_QUERY in collection.query_fields.get(query_id, {})
 
 
 READER = Reader(read_adapted, depends_on, takes_workplace=True)

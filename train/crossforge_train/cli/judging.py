@@ -13,11 +13,12 @@ from rich.panel import Panel
 from crossforge.errors import InputError
 from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.cli.adapting import OutOption, RecipeOption, taken_keys
-from crossforge_train.cli.display import console
+from crossforge_train.cli.display import RichReporter, console
 from crossforge_train.cli.options import SetOption, refuse, refuse_overrides
 
 if TYPE_CHECKING:
     from crossforge_train.config.documents import DocumentsSource
+    from crossforge_train.config.run import Config
 
 _ANSWERS = {"r": 1, "relevant": 1, "y": 1, "yes": 1, "n": 0, "no": 0, "not": 0, "not relevant": 0}
 _OTHERS = {"s": "s", "skip": "s", "q": "q", "quit": "q"}
@@ -45,8 +46,13 @@ def judge(
     queries: Annotated[
         Path | None, typer.Option(help="For documents: file of queries, one per line, in place of proposed ones.")
     ] = None,
-    proposed: Annotated[int, typer.Option(help="For documents: number of queries to propose.", min=1)] = 40,
-    depth: Annotated[int, typer.Option(help="For documents: results of each system to judge.", min=1)] = 5,
+    proposed: Annotated[
+        int, typer.Option(help="For documents: number of queries to propose; of the log, if it has a judge.", min=1)
+    ] = 40,
+    depth: Annotated[
+        int,
+        typer.Option(help="For documents: results of each system to judge, after those that a judge grades.", min=1),
+    ] = 5,
     out: OutOption = None,
     config: RecipeOption = RECIPE,
     overrides: SetOption = None,
@@ -66,8 +72,8 @@ def judge(
             refuse(context, "not with --queries, which takes the place of proposed queries", "proposed")
         refuse_overrides(overrides, taken_keys(out))
         run = run_path(place, out)
-        source = documents_source(config, [*corpus_values(place, run), *(overrides or [])])
-        _judge_corpus(source, run, queries, proposed, depth, limit)
+        settings, source = documents_source(config, [*corpus_values(place, run), *(overrides or [])])
+        _judge_corpus(settings, source, run, queries, proposed, depth, limit)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {"judge": judge}
@@ -80,32 +86,43 @@ def _judge_run(run: Path, file: Path | None, limit: int | None) -> None:
     _judge_rows(read_table(file or found.mined.suspects_file), found.judgements, limit)
 
 
-def documents_source(recipe: Path, values: list[str]) -> DocumentsSource:
-    """How a recipe reads its documents.
+def documents_source(recipe: Path, values: list[str]) -> tuple[Config, DocumentsSource]:
+    """A recipe, and how it reads its documents.
 
     Raises:
         InputError: it is no recipe for documents alone.
     """
     from crossforge_train.config.loading import load_config
 
-    source = load_config(recipe, values).collection.documents
+    config = load_config(recipe, values)
+    source = config.collection.documents
     if source is None:
         raise InputError(f"{recipe}: collection.documents is missing; see configs/adapt.yaml")
-    return source
+    return config, source
 
 
 def _judge_corpus(
-    source: DocumentsSource, run: Path, written: Path | None, proposed: int, depth: int, limit: int | None
+    config: Config,
+    source: DocumentsSource,
+    run: Path,
+    written: Path | None,
+    proposed: int,
+    depth: int,
+    limit: int | None,
 ) -> None:
-    """Judge what first stage and reranker find first for proposed or given queries, into a folder in BEIR layout."""
+    """Judge what the source's judge grades, then what first stage and reranker find first.
+
+    That is done for proposed or given queries. The judgements are written into a folder in BEIR layout.
+    """
     from crossforge.reranker import Reranker
     from crossforge_train.adaptation.people import JUDGED
-    from crossforge_train.adaptation.proposing import proposed_queries, rows_to_judge, written_queries
+    from crossforge_train.adaptation.proposing import judges_rows, proposed_queries, rows_to_judge, written_queries
     from crossforge_train.adaptation.reader import ENOUGH_JUDGED, read_corpus
     from crossforge_train.collections.beir import write_beir
     from crossforge_train.collections.collection import Collection
     from crossforge_train.collections.judgements import read_judgements
     from crossforge_train.run_folder import RunFolder
+    from crossforge_train.stages.collect import workplace_of
 
     documents = read_corpus(source)
     found = RunFolder(run)
@@ -116,7 +133,8 @@ def _judge_corpus(
     write_beir(folder, Collection(folder.name, documents, {**known, **asked}, {}))
     reranker = Reranker(package) if package.is_dir() else None
     target = folder / "qrels" / f"{JUDGED}.tsv"
-    _judge_rows(rows_to_judge(documents, asked, reranker, depth), target, limit)
+    rows = judges_rows(documents, asked, source, workplace_of(config, RichReporter()))
+    _judge_rows(_distinct([*rows, *rows_to_judge(documents, asked, reranker, depth)]), target, limit)
     answered = sum(any(judged.values()) for judged in read_judgements(target).values())
     console.print(
         f"{answered} queries with a relevant document; `crossforge adapt` chooses on them from {ENOUGH_JUDGED} on"
@@ -127,6 +145,13 @@ def _judge_corpus(
             markup=False,
             soft_wrap=True,
         )
+
+
+def _distinct(rows: Iterable[Mapping[str, str]]) -> Iterable[Mapping[str, str]]:
+    found: dict[tuple[str, str], Mapping[str, str]] = {}
+    for row in rows:
+        found.setdefault((row["query_id"], row["doc_id"]), row)
+    return found.values()
 
 
 def _queries_of(folder: Path) -> dict[str, str]:
