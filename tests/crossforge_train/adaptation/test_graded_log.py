@@ -150,13 +150,54 @@ def test_a_judge_that_finds_nothing_is_told(server: Endpoint, source: Source, wo
         read_adapted(source(), workplace)
 
 
-def test_the_stage_asks_and_depends_on_the_prompt(
-    server: Endpoint, source: Source, tmp_path: Path, tiny_encoder: Path
-) -> None:
-    def config(**judge: Any) -> Config:
+@pytest.fixture
+def config(source: Source, tmp_path: Path, tiny_encoder: Path) -> Callable[..., Config]:
+    def made(**judge: Any) -> Config:
         values = source(**judge).model_dump(mode="json", exclude_none=True)
         return Config(name="x", runs=tmp_path / "runs", base_model=str(tiny_encoder), collection={"documents": values})
 
+    return made
+
+
+def collected(config: Config) -> Recorder:
+    reporter = Recorder()
+    run_stages(config, [collect.STAGE], reporter)
+    return reporter
+
+
+ELSEWHERE = {"url": "http://127.0.0.1:9/v1", "price": 1.0, "concurrency": 2, "timeout": 5, "compared": 100}
+
+
+def test_how_a_judge_is_asked_redoes_nothing(config: Callable[..., Config], server: Endpoint) -> None:
+    collected(config())
+    fingerprint = collect.STAGE.depends_on(config())
+    assert collect.STAGE.depends_on(config(max_calls=PAIRS, max_tokens=10**7, **ELSEWHERE)) == fingerprint
+    for key, value in {"depth": 3, "relevant": 1, "model": "another", "temperature": 0.5}.items():
+        assert collect.STAGE.depends_on(config(**{key: value}, **ELSEWHERE)) != fingerprint
+    assert collected(config(**ELSEWHERE)).stages_that("skipped") == ["collect"]
+    record = RunFolder(config().folder).record("collect")
+    record.write_text(record.read_text().replace('"finished": true', '"finished": false'))
+    assert collect.STAGE.depends_on(config(**ELSEWHERE)) != fingerprint, "nothing is finished"
+
+
+def test_a_larger_budget_is_used_where_the_smaller_was_spent(config: Callable[..., Config], server: Endpoint) -> None:
+    small = {"max_calls": 100, "concurrency": 1}
+    assert "pairs not graded: 128" in collected(config(**small)).notes
+    assert collected(config(max_calls=100, url=server.url + "/")).stages_that("skipped") == ["collect"]
+    assert collected(config(max_calls=1000)).stages_that("started") == ["collect"]
+    assert len(server.requests) == PAIRS
+    for calls in (1000, 5000, 100):
+        assert collected(config(max_calls=calls)).stages_that("skipped") == ["collect"]
+
+
+def test_what_was_refused_is_asked_elsewhere(config: Callable[..., Config], server: Endpoint) -> None:
+    server.failures = [Failure(400, b"content filter")]
+    assert "pairs refused: 1" in collected(config(concurrency=1)).notes
+    assert collected(config(concurrency=1)).stages_that("skipped") == ["collect"]
+    assert collected(config(concurrency=1, url=server.url + "/")).stages_that("started") == ["collect"]
+
+
+def test_the_stage_asks_and_depends_on_the_prompt(server: Endpoint, config: Callable[..., Config]) -> None:
     server.failures = [Failure(500, b"")]
     reporter = Recorder()
     run_stages(config(), [collect.STAGE], reporter)

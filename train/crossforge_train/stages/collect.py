@@ -26,6 +26,7 @@ from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import COLLECT, RunFolder
 from crossforge_train.stage_folders import CollectedFolder
 from crossforge_train.stages.embedding import sharing
+from crossforge_train.stages.judging import as_collected
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
@@ -130,7 +131,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     settings, judged = config.collection, RunFolder(config.folder).judgements
     shares = isinstance(settings.dev, float) or settings.dev == AUTO or isinstance(settings.test, float)
     draws = shares or bool(settings.mix or settings.replay)
-    return {
+    found = {
         "collection": _settings(settings),
         "crossforge": versions("crossforge"),
         "seed": config.seed if draws else None,
@@ -139,6 +140,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "replay": [source_depends_on(part) for part in settings.replay],
         **_embedding(config),
     }
+    return as_collected(config, found)
 
 
 def _embedding(config: Config) -> Mapping[str, Any]:
