@@ -34,6 +34,7 @@ class Rules:
     Attributes:
         batch: pairs of a step; the other pairs' documents, hard negatives among them, are a query's negatives.
         negatives: hard negatives of each query in a step.
+        most_with_negatives: most queries that have any; of more, the batch's documents teach as much in less time.
         rate: the highest learning rate, reached after the warm-up; it falls to 0.
         scale: logit units per unit of cosine: that with which sentence-transformers trains bi-encoders.
         tokens: most tokens read of a text.
@@ -46,6 +47,7 @@ class Rules:
 
     batch: int = 64
     negatives: int = 1
+    most_with_negatives: int = 4000
     rate: float = 5e-5
     scale: float = 20.0
     tokens: int = 96

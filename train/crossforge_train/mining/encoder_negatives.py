@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from crossforge.retrievers.base import VectorRetriever
 from crossforge_train.collections.candidates import retrieve
-from crossforge_train.collections.collection import Collection, positives
+from crossforge_train.collections.collection import Collection, Qrels, positives
 
 _DEPTH = 50
 _KEPT = 20
 _NEAREST = 0.95
 
 
-def encoder_negatives(
-    retriever: VectorRetriever, collection: Collection, judged: Mapping[str, Mapping[str, int]]
-) -> list[list[str]]:
+def encoder_negatives(retriever: VectorRetriever, collection: Collection, judged: Qrels) -> list[list[str]]:
     """Up to twenty documents for each query, those nearest to it, in the order of their ids.
 
     What is nearer than .95 of the cosine of the query's nearest relevant document may be relevant as well, without

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crossforge.retrievers.base import StoredRetriever, VectorRetriever
 from crossforge_train.collections.collection import (
     Collection,
+    Qrels,
     judges,
     mostly_asked_by_people,
     mostly_judged_by_people,
@@ -86,7 +87,7 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     examples = TuningSet(
         [collection.queries[query_id] for query_id in train],
         [positives(found) for found in train.values()],
-        encoder_negatives(untuned, collection, train),
+        _hard_negatives(untuned, collection, train),
         lambda doc_id: collection.corpus[doc_id].full_text,
     )
     folder = _tuned(config, examples, reporter)
@@ -125,6 +126,11 @@ def _judged_by(collection: Collection, dev: str) -> str:
     if mostly_judged_by_people(collection, dev):
         return ""
     return f", where {' and '.join(judges(collection, dev))} judged, not people"
+
+
+def _hard_negatives(searched: VectorRetriever, collection: Collection, judged: Qrels) -> list[list[str]]:
+    few = len(judged) <= RULES.most_with_negatives
+    return encoder_negatives(searched, collection, judged) if few else [[] for _ in judged]
 
 
 def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
