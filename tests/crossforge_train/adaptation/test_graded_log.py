@@ -249,6 +249,22 @@ def test_people_decide_whether_the_judge_goes_on(server: Endpoint, source: Sourc
     assert set(judges(anyway, "dev")) == {"the language model judge-False"}
 
 
+def test_labels_that_are_probably_wrong_are_left_out_and_counted(source: Source, workplace: Workplace) -> None:
+    trusted = read_adapted(source(), workplace)
+    said = judged(trusted, True)
+    doubted = {key: {**labels, best(labels): 0} for key, labels in list(said.items())[::2]}
+    found = read_adapted(source(least_kappa=-1), replace(workplace, judgements={**said, **doubted}))
+    assert found.counted["labels left out as probably wrong"] > 0
+    note = (
+        f"documents.judge: labels left out as probably wrong: {found.counted['labels left out as probably wrong']} of "
+    )
+    assert any(said.startswith(note) for said in workplace.reporter.notes)  # type: ignore[attr-defined]
+
+
+def best(labels: dict[str, int]) -> str:
+    return max(labels, key=lambda doc_id: labels[doc_id])
+
+
 def test_what_was_judged_beforehand_and_typed_is_compared(
     source: Source, workplace: Workplace, tmp_path: Path, docs: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
+from crossforge_train.adaptation.graded_labels import graded_pairs, label_of, labels_of
 from crossforge_train.adaptation.log_labels import fused_documents
 from crossforge_train.adaptation.people import JudgedPair
 from crossforge_train.collections.agreement import Agreement, JudgedTwice
@@ -29,8 +30,8 @@ class GradedLog(NamedTuple):
     """What a judge says of a log.
 
     Attributes:
-        labels: query id -> document id -> grade, 0 for those below `judge.relevant`; only queries with a relevant
-            document, and none at all if the judge agrees too little with people.
+        labels: query id -> document id -> grade, 0 for those below `judge.relevant`, without those that are probably
+            wrong; only queries with a relevant document, and none at all if the judge agrees too little with people.
         agreement: how far it agrees with people.
         judged_twice: the pairs that this was measured on.
     """
@@ -72,14 +73,21 @@ def graded_log(
     of_both = judge.grade(compared)
     both = _judged_twice(people, of_both)
     found = agreement(judge_name(config), both, config.relevant, config.least_kappa)
-    kept = [replace(pair, people=max(0, pair.people), machine=_label(pair.machine, config)) for pair in both]
+    kept = [replace(pair, people=max(0, pair.people), machine=label_of(pair.machine, config)) for pair in both]
     workplace.reporter.note(f"documents.judge: {in_words(found)}")
     if not found.used:
         counted[NOT_GRADED] += sum(not grade.asked for grade in of_both)
         return GradedLog({}, found, kept)
     grades = judge.grade(read)
     _count(grades, judge, workplace, counted)
-    labels = _labels(pairs, grades, config)
+    graded = list(graded_pairs(pairs, [grade for grade, _ in grades]))
+    kept_labels = labels_of(graded, both, config)
+    if kept_labels.left_out:
+        counted["labels left out as probably wrong"] = kept_labels.left_out
+        workplace.reporter.note(
+            f"documents.judge: labels left out as probably wrong: {kept_labels.left_out:,} of {len(graded):,}"
+        )
+    labels = {query_id: judged for query_id, judged in kept_labels.labels.items() if any(judged.values())}
     counted["queries dropped: no relevant document among those graded"] += len(texts) - len(labels)
     return GradedLog(labels, found, kept)
 
@@ -95,20 +103,6 @@ def _judged_twice(people: Mapping[JudgedPair, int], grades: Sequence[Grade]) -> 
         for (pair, label), found in zip(people.items(), grades, strict=True)
         if found.grade is not None
     ]
-
-
-def _labels(
-    pairs: Sequence[tuple[str, str]], grades: Sequence[Grade], config: JudgeConfig
-) -> dict[str, dict[str, int]]:
-    labels: dict[str, dict[str, int]] = {}
-    for (query_id, doc_id), (grade, _) in zip(pairs, grades, strict=True):
-        if grade is not None:
-            labels.setdefault(query_id, {})[doc_id] = _label(grade, config)
-    return {query_id: judged for query_id, judged in labels.items() if any(judged.values())}
-
-
-def _label(grade: int, config: JudgeConfig) -> int:
-    return grade if grade >= config.relevant else 0
 
 
 def _as_read(query: str, document: Document, config: JudgeConfig) -> Pair:

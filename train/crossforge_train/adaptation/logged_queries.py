@@ -54,7 +54,7 @@ def with_log(
         people = {pair: judged[pair] for pair in drawn_pairs(judged, judge.compared, source.seed)}
         graded = graded_log(texts, corpus, log, judge, people, workplace, counted)
     if judge is not None and graded is not None and graded.agreement.used:
-        way_out = "give a longer log, or lower documents.judge.relevant"
+        way_out = "give a longer log, or lower documents.judge.relevant or documents.judge.least_posterior"
         found, test = _Labelled(graded.labels, judge_name(judge), way_out), judge.test
     else:
         found, test = _agreed(texts, corpus, log, workplace, counted), 0.0

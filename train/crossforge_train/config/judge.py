@@ -87,6 +87,13 @@ class JudgeConfig(ChatConfig):
         description="weighted kappa with people, over 30 pairs or more, below which the grades are not trained on; "
         "`null`: they always are",
     )
+    least_posterior: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="where least_kappa decides: how probably a document must be relevant, by grade and "
+        "rank, to count as relevant, and less probably to count as judged 0; other labels are left out; 0: none are",
+    )
     max_calls: int = Field(
         10_000, ge=1, description="most requests in all, tries and those of a killed run for the same pairs included"
     )

@@ -10,6 +10,7 @@ from crossforge_train.adaptation.graded_log import NOT_GRADED, REFUSED
 from crossforge_train.collections.counts import Counts
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.config.run import Config
+from crossforge_train.labels.agreement import ENOUGH_PAIRS
 from crossforge_train.run_folder import COLLECT, RunFolder
 from crossforge_train.stages.records import StageRecord, read_record
 
@@ -50,6 +51,8 @@ def _idle(judge: JudgeConfig, had: Mapping[str, Any], counts: Counts) -> frozens
     compared = counts.agreement.pairs if counts.agreement else 0
     if compared < min(had.get("compared", 0), judge.compared):
         idle |= {"compared"}
+    if compared < ENOUGH_PAIRS or judge.least_kappa is None:
+        idle |= {"least_posterior"}
     return idle
 
 
