@@ -117,8 +117,13 @@ def _judged_by_people(collection: Collection, split: str) -> int:
 
 def mostly_asked_by_people(collection: Collection, split: str) -> bool:
     """Whether people asked most queries of the split, whoever judged them: their wording is then that of people."""
-    qrels = collection.qrels(split)
-    return 2 * sum(PSEUDO_QUERY not in collection.query_fields.get(key, {}) for key in qrels) > len(qrels)
+    return 2 * len(asked_by_people(collection, split)) > len(collection.qrels(split))
+
+
+def asked_by_people(collection: Collection, split: str) -> Qrels:
+    """The queries of the split that people asked, with their judgements."""
+    fields, qrels = collection.query_fields, collection.qrels(split)
+    return {key: judgements for key, judgements in qrels.items() if PSEUDO_QUERY not in fields.get(key, {})}
 
 
 def judges(collection: Collection, split: str) -> dict[str, int]:

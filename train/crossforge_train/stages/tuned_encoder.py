@@ -15,6 +15,7 @@ from crossforge.retrievers.base import StoredRetriever, VectorRetriever
 from crossforge_train.collections.collection import (
     Collection,
     Qrels,
+    asked_by_people,
     judges,
     mostly_asked_by_people,
     mostly_judged_by_people,
@@ -63,10 +64,10 @@ def tuned_embeddings(config: Config, mined: MinedFolder, reporter: Reporter) -> 
 
 
 def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> Embeddings | None:
-    """Tune the encoder on the training queries, and keep it in the stage's folder if dev gains from it.
+    """Tune the encoder on the training queries that people asked, and keep it if dev gains from it.
 
-    People have to have asked most queries of both, since pseudo-queries teach and favour their own wording; a machine
-    may have judged them. It is kept where it finds more than the encoder as it is, with the query map that dev gives
+    Pseudo-queries teach and favour their own wording, so that people have to have asked most of dev, too; a machine
+    may have judged both. It is kept where it finds more than the encoder as it is, with the query map that dev gives
     that one, on nine resamples of the dev queries of ten. What was tuned is kept for all runs of the folder: a killed
     run goes on.
 
@@ -83,7 +84,7 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {why_not}")
         return None
     untuned = _searched(context, collection, base, "base")
-    train = judged_queries(collection.qrels(config.collection.train))
+    train = judged_queries(asked_by_people(collection, config.collection.train))
     examples = TuningSet(
         [collection.queries[query_id] for query_id in train],
         [positives(found) for found in train.values()],
@@ -107,13 +108,16 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
 def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
     """Why the encoder is not to be tuned; empty if it is."""
     split, dev = config.collection.train, config.collection.dev_split
-    train, judged = (len(judged_queries(collection.qrels(name))) for name in (split, dev))
+    train, judged = (len(judged_queries(asked_by_people(collection, name))) for name in (split, dev))
     if config.other_encoder:
         return "first_stage.encoder is another model than the base model"
-    if other := next((name for name in (split, dev) if not mostly_asked_by_people(collection, name)), None):
-        return f"most queries of {other} were not asked by people"
+    if not mostly_asked_by_people(collection, dev):
+        return f"most queries of {dev} were not asked by people"
     if train < _LEAST_TRAINING_QUERIES or judged < LEAST_QUERIES:
-        return f"{train:,} training and {judged:,} dev queries are too few ({_LEAST_TRAINING_QUERIES}, {LEAST_QUERIES})"
+        return (
+            f"{train:,} training and {judged:,} dev queries that people asked are too few "
+            f"({_LEAST_TRAINING_QUERIES}, {LEAST_QUERIES})"
+        )
     if parameter_count(find_base_model(config.base_model)) > _MOST_PARAMETERS:
         return f"it has more than {_MOST_PARAMETERS / 1e6:.0f} million parameters"
     if base.seconds_anew(collection.corpus.values()) > MOST_SECONDS:
