@@ -63,7 +63,7 @@ def test_its_endpoint_says_the_same(noisy_judge: Any, simulated: Any, port: int,
     assert [one.grade for one in found] == [simulated.grade(pair) for pair in pairs]
 
 
-def test_kappa_is_the_librarys(noisy_judge: Any, simulated: Any) -> None:
+def test_kappa_is_that_of_the_library(noisy_judge: Any, simulated: Any) -> None:
     from sklearn.metrics import cohen_kappa_score
 
     graded = [noisy_judge.Graded(*pair, simulated.truth(pair), simulated.grade(pair)) for pair in PAIRS]

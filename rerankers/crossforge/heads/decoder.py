@@ -161,7 +161,7 @@ def _is_for_any_chat(folder: Path, tokenizer: Any) -> bool:
         rendered = _spoken(folder, tokenizer, [(_UNKNOWN_ROLE, _QUERY)])
     except PackageError:
         return False
-    return _UNKNOWN_ROLE in rendered
+    return _UNKNOWN_ROLE.casefold() in rendered.casefold()  # templates also capitalize it
 
 
 def _rendered(folder: Path, tokenizer: Any, instruction: str | None) -> tuple[str, str, str]:

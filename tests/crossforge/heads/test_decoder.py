@@ -15,7 +15,7 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder
 from support import DECODER_TEMPLATE, make_decoder
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from crossforge import Reranker
 from crossforge.errors import InputError, PackageError
@@ -77,6 +77,8 @@ def test_transformers_does_not_warn_of_the_head_that_is_written(
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     scoring_head(decoder).load(decoder)
     assert "MISSING" not in caplog.text
+    AutoModelForSequenceClassification.from_pretrained(decoder, num_labels=1)
+    assert "MISSING" in caplog.text, "what it keeps quiet about is worded otherwise now"
 
 
 def test_it_is_a_base_model_and_no_bi_encoder(decoder: Path) -> None:
@@ -140,6 +142,11 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
     "no document": ({"template": "{{ messages[0].content }}"}, lambda folder: None, "no one place for each"),
     "any role": ({"template": CHAT_TEMPLATE}, lambda folder: None, "that of a chat model"),
     "twice": ({"template": DECODER_TEMPLATE * 2}, lambda folder: None, "no one place for each"),
+    "any role, capitalized": (
+        {"template": CHAT_TEMPLATE.replace("m.role", "m.role | capitalize")},
+        lambda folder: None,
+        "that of a chat model",
+    ),
     "no padding": ({}, without("tokenizer_config.json", "pad_token"), "no padding token"),
     "no word": (
         {},

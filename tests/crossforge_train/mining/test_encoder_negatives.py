@@ -32,10 +32,12 @@ class Searcher:
         return {query_id: np.array([self.cosines[doc_id] for doc_id in doc_ids[query_id]]) for query_id in queries}
 
 
-def negatives(cosines: Sequence[float], relevant: Sequence[str], own: Mapping[str, str] | None = None) -> list[str]:
+def negatives(
+    cosines: Sequence[float], relevant: Sequence[str], own: Mapping[str, str] | None = None, others: Sequence[str] = ()
+) -> list[str]:
     searcher: Any = Searcher(cosines)
     corpus = {doc_id: Document(doc_id, "text") for doc_id in searcher.cosines}
-    judged = {"q": dict.fromkeys(relevant, 1)}
+    judged = {"q": {**dict.fromkeys(relevant, 1), **dict.fromkeys(others, 0)}}
     (found,) = encoder_negatives(searcher, Collection("any", corpus, {"q": "?"}, {"train": judged}, own_documents=own),
                                  judged)  # fmt: skip
     return found
@@ -45,6 +47,16 @@ def test_the_nearest_are_taken_but_for_what_may_be_relevant() -> None:
     cosines = [0.9 - 0.01 * row for row in range(DOCUMENTS)]
     found = negatives(cosines, ["d02", "d30"])  # .88 is the cosine of the nearest relevant one, and .836 the limit
     assert found == [f"d{row:02}" for row in range(7, 27)]
+
+
+def test_what_was_judged_not_relevant_may_be_as_near_as_it_is() -> None:
+    cosines = [0.9 - 0.01 * row for row in range(DOCUMENTS)]
+    assert negatives(cosines, ["d02"], others=["d00", "d04"])[:3] == ["d00", "d04", "d07"]
+
+
+def test_the_limit_of_a_negative_cosine_is_below_it() -> None:
+    cosines = [-0.1, -0.102, *([-0.2] * (DOCUMENTS - 2))]
+    assert "d01" not in negatives(cosines, ["d00"])
 
 
 def test_a_querys_own_document_is_left_out() -> None:
@@ -66,4 +78,5 @@ def test_none_is_relevant_or_nearer_than_the_limit(cosines: list[float], relevan
     found = negatives(cosines, ids)
     assert len(found) <= 20
     assert found == sorted(set(found) - set(ids))
-    assert all(cosines[int(doc_id[1:])] <= 0.95 * max(cosines[row] for row in relevant) for doc_id in found)
+    nearest = max(cosines[row] for row in relevant)
+    assert all(cosines[int(doc_id[1:])] <= nearest - 0.05 * abs(nearest) + 1e-12 for doc_id in found)

@@ -544,8 +544,8 @@ def test_a_file_that_holds_no_groups_is_named(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_unicode_can_be_written(tmp_path: Path) -> None:
-    write_groups(tmp_path / "groups", [Group("q", ["a"], [1], [1], sources=["run caf\udce9"])])
-    assert read_groups(tmp_path / "groups")[0].sources == ["run caf?"]
+    write_groups(tmp_path / "groups", [Group("q", ["a"], [1], [1], sources=["run \udce9"])])
+    assert read_groups(tmp_path / "groups")[0].sources == ["run ?"]
 
 
 def test_groups_of_earlier_versions_are_read(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def labels_of(pairs: Sequence[GradedPair], both: Sequence[JudgedTwice], config: 
 
     They decide nothing if `judge.least_kappa` is None.
 
-    A document that is called relevant, but less probably is than `judge.least_posterior`, is no positive, and one that
-    is called not relevant, but is at least as probably, no negative: nobody has judged it.
+    A label of relevant is left out where the probability of that is below `judge.least_posterior`, one of not relevant
+    where it is not: nobody has judged these documents.
 
     Args:
         pairs: those that have a grade.

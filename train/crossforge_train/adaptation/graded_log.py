@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
@@ -20,10 +20,6 @@ from crossforge_train.config.query_log import QueryLogConfig
 from crossforge_train.labels.agreement import agreement, in_words
 from crossforge_train.labels.grading import Pair
 from crossforge_train.labels.judge import Grade, Judge
-
-# In what is counted: the budget did not reach for them; the place where the judge is did not take them.
-NOT_GRADED: Final = "pairs not graded"
-REFUSED: Final = "pairs refused"
 
 
 class GradedLog(NamedTuple):
@@ -70,13 +66,11 @@ def graded_log(
     compared = [_as_read(query, corpus[doc_id], config) for query, doc_id in people]
     read = [_as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
     judge.announce([*compared, *read])
-    of_both = judge.grade(compared)
-    both = _judged_twice(people, of_both)
+    both = _judged_twice(people, judge.grade(compared))
     found = agreement(judge_name(config), both, config.relevant, config.least_kappa)
     kept = [replace(pair, people=max(0, pair.people), machine=label_of(pair.machine, config)) for pair in both]
     workplace.reporter.note(f"documents.judge: {in_words(found)}")
     if not found.used:
-        counted[NOT_GRADED] += sum(not grade.asked for grade in of_both)
         return GradedLog({}, found, kept)
     grades = judge.grade(read)
     _count(grades, judge, workplace, counted)
@@ -120,9 +114,8 @@ def _count(grades: Sequence[Grade], judge: Judge, workplace: Workplace, counted:
     counted["pairs graded"] += sum(grade.grade is not None for grade in asked)
     counted["pairs for which the judge's answer holds no grade"] += sum(grade.grade is None for grade in asked)
     counted["requests to the judge"] += judge.spent
-    counted[REFUSED] += judge.refused
     if left := len(grades) - len(asked):
-        counted[NOT_GRADED] += left
+        counted["pairs not graded"] += left
         if workplace.may_ask:
             workplace.reporter.note(
                 f"documents.judge: the budget is spent, and {left:,} of {len(grades):,} pairs are not graded; raise "

@@ -65,7 +65,7 @@ def with_log(
             f"dev{' and test' if test else ''}; {found.way_out}"
         )
     for split, qrels in splits.items():
-        counted[f"queries of the log in {split}"] = len(qrels)
+        counted[in_split(split)] = len(qrels)
     return replace(
         collection,
         queries={**collection.queries, **{query_id: texts[query_id] for query_id in found.qrels}},
@@ -76,6 +76,11 @@ def with_log(
         agreement=graded and graded.agreement,
         judged_twice=graded.judged_twice if graded else (),
     )  # fmt: skip
+
+
+def in_split(split: str) -> str:
+    """Under which words the logged queries of a split are counted."""
+    return f"queries of the log in {split}"
 
 
 def _agreed(

@@ -12,17 +12,18 @@ from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
 from crossforge_train.adaptation.drawing import DEV, TRAIN, Drawn, draw_queries, lifted_corpus
-from crossforge_train.adaptation.logged_queries import with_log
+from crossforge_train.adaptation.logged_queries import in_split, with_log
 from crossforge_train.adaptation.makers.generator import ModelQueries
 from crossforge_train.adaptation.people import JUDGED
 from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
 from crossforge_train.collections.beir import beir_files, read_judged
-from crossforge_train.collections.collection import PSEUDO_QUERY, Collection
+from crossforge_train.collections.collection import PSEUDO_QUERY, Collection, asked_by_people
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.texts import corpus_files, corpus_name, read_placed
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
+from crossforge_train.collections.splits import normalized
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.labels.local_grader import local_model_hash
@@ -37,7 +38,7 @@ def read_adapted(source: DocumentsSource, workplace: Workplace = NOWHERE) -> Col
     """The documents with the queries' words lifted out, pseudo-queries in train, dev and test, and the documents whole.
 
     Logged queries join train, and those that are drawn for it replace the pseudo-queries of dev. Where people judged
-    queries, and enough of them, these are dev, and those of the log join train as well.
+    queries, and enough of them, these are dev, and all others of the log join train as well.
 
     Raises:
         InputError: the documents cannot be read, or give too few queries.
@@ -131,16 +132,19 @@ def _with_judged(collection: Collection, folder: Path) -> Collection:
     known = {query_id: found for query_id, found in judged.qrels(JUDGED).items() if any(found.values())}
     if len(known) < ENOUGH_JUDGED:
         return collection
-    logged = {key: labels for key, labels in collection.qrels(DEV).items() if not _is_pseudo(collection, key)}
+    asked = {normalized(judged.queries[query_id]) for query_id in known}
+    logged = {key: labels for split in (TRAIN, DEV) for key, labels in asked_by_people(collection, split).items()}
+    train = {**collection.qrels(TRAIN), **logged}
+    kept = {key: labels for key, labels in train.items() if normalized(collection.queries[key]) not in asked}
+    counted = {what: count for what, count in collection.counted.items() if what != in_split(DEV)}
+    if logged:
+        counted[in_split(TRAIN)] = len(kept.keys() & logged.keys())
     return replace(
         collection,
         queries={**collection.queries, **{query_id: judged.queries[query_id] for query_id in known}},
-        splits={**collection.splits, TRAIN: {**collection.qrels(TRAIN), **logged}, DEV: known},
+        splits={**collection.splits, TRAIN: kept, DEV: known},
+        counted=counted,
     )
-
-
-def _is_pseudo(collection: Collection, query_id: str) -> bool:
-    return PSEUDO_QUERY in collection.query_fields.get(query_id, {})
 
 
 READER = Reader(read_adapted, depends_on, takes_workplace=True)

@@ -59,6 +59,7 @@ def judge(
 ) -> None:
     """Judge documents one at a time; the next run of the same config uses the answers."""
     from crossforge_train.api.adapting import corpus_values, run_path
+    from crossforge_train.config.loading import load_config
     from crossforge_train.run_folder import RunFolder
 
     if RunFolder(place).is_run:
@@ -72,8 +73,8 @@ def judge(
             refuse(context, "not with --queries, which takes the place of proposed queries", "proposed")
         refuse_overrides(overrides, taken_keys(out))
         run = run_path(place, out)
-        settings, source = documents_source(config, [*corpus_values(place, run), *(overrides or [])])
-        _judge_corpus(settings, source, run, queries, proposed, depth, limit)
+        recipe = load_config(config, [*corpus_values(place, run), *(overrides or [])])
+        _judge_corpus(recipe, documents_source(recipe, config), run, queries, proposed, depth, limit)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {"judge": judge}
@@ -86,19 +87,16 @@ def _judge_run(run: Path, file: Path | None, limit: int | None) -> None:
     _judge_rows(read_table(file or found.mined.suspects_file), found.judgements, limit)
 
 
-def documents_source(recipe: Path, values: list[str]) -> tuple[Config, DocumentsSource]:
-    """A recipe, and how it reads its documents.
+def documents_source(config: Config, recipe: Path) -> DocumentsSource:
+    """How a config reads its documents.
 
     Raises:
-        InputError: it is no recipe for documents alone.
+        InputError: the recipe that it was loaded from is none for documents alone.
     """
-    from crossforge_train.config.loading import load_config
-
-    config = load_config(recipe, values)
     source = config.collection.documents
     if source is None:
         raise InputError(f"{recipe}: collection.documents is missing; see configs/adapt.yaml")
-    return config, source
+    return source
 
 
 def _judge_corpus(

@@ -41,7 +41,11 @@ def score(
         str, typer.Option(help="With ray: HOST:PORT; auto is RAY_ADDRESS, or a cluster that is started here.")
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(help="With ray: processes that score at a time. Default: one a CPU, or a GPU.", min=1)
+        int | None,
+        typer.Option(
+            help="With ray: processes that score at a time. Default: one a CPU, or as many as GPUs have place for.",
+            min=1,
+        ),
     ] = None,
     gpus_per_worker: Annotated[
         float, typer.Option(help="With ray: 1 gives each worker a GPU, 0.5 lets two share one.", min=0, max=1)

@@ -9,10 +9,8 @@ from pydantic import Field, field_validator
 from crossforge_train.config.section import Section
 
 _Count = Annotated[int, Field(ge=1, le=100_000)]
-# Of a GPU; no more workers than a hundred share one.
 _LEAST_OF_GPU = 0.01
-# In a whole GPU, as Ray counts: whole numbers, or a third of one would not fit three times.
-_GPU_UNITS = 10_000
+_GPU_UNITS = 10_000  # Ray counts GPUs in ten-thousandths
 
 
 class ComputeConfig(Section):
@@ -31,10 +29,14 @@ class ComputeConfig(Section):
         "worker, of at most a million documents, or with `engine: local` none",
     )
     workers: _Count | Literal["auto"] = Field(
-        "auto", description="processes that work at a time; `auto`: one a CPU of the cluster, or one a GPU"
+        "auto",
+        description="processes that work at a time; `auto`: one a CPU of the cluster, or what its GPUs have place for",
     )
     gpus_per_worker: float = Field(
-        0, ge=0, le=1, description="GPUs that a worker has for itself; with 0.5, two of them share one, and so on"
+        0,
+        ge=0,
+        le=1,
+        description="GPUs of a worker: 1, or the share of one that it takes; with 0.5, two workers share a GPU",
     )
 
     @field_validator("gpus_per_worker")

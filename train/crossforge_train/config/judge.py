@@ -91,8 +91,8 @@ class JudgeConfig(ChatConfig):
         0.3,
         ge=0,
         lt=1,
-        description="where least_kappa decides: how probably a document must be relevant, by grade and "
-        "rank, to count as relevant, and less probably to count as judged 0; other labels are left out; 0: none are",
+        description="where least_kappa decides: least probability, given grade and rank, for a label of relevant, "
+        "below which one of not relevant has to be; labels on the wrong side of it are left out; 0: none are",
     )
     max_calls: int = Field(
         10_000, ge=1, description="most requests in all, tries and those of a killed run for the same pairs included"

@@ -60,12 +60,6 @@ class Judge:
         )
         self._answers = AnswerFile(file_for(config.cache, self._grader.decided_by))
         self._counted: set[str] = set()
-        self._refused: set[str] = set()
-
-    @property
-    def refused(self) -> int:
-        """Pairs that were refused, which another place may grade."""
-        return len(self._refused)
 
     @property
     def spent(self) -> int:
@@ -98,9 +92,8 @@ class Judge:
         self._count_known(keys)
         new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._answers}
         answers_well = any(self._known(key).grade is not None for key in keys)
-        if new and self._may_ask:
-            self._refused = self._refused - new.keys() | self._ask(new, answers_well)
-        return [Grade(None) if key in self._refused else self._known(key) for key in keys]
+        refused = self._ask(new, answers_well) if new and self._may_ask else set()
+        return [Grade(None) if key in refused else self._known(key) for key in keys]
 
     def _ask(self, new: Mapping[str, Pair], answers_well: bool) -> set[str]:
         """Ask about pairs, keep their answers, and tell which were refused."""

@@ -14,8 +14,8 @@ _NEAREST = 0.95
 def encoder_negatives(retriever: VectorRetriever, collection: Collection, judged: Qrels) -> list[list[str]]:
     """Up to twenty documents for each query, those nearest to it, in the order of their ids.
 
-    What is nearer than .95 of the cosine of the query's nearest relevant document may be relevant as well, without
-    anybody having judged it, and is left out.
+    What is nearer than .95 of the cosine of the query's nearest relevant document may be relevant as well, and is left
+    out unless it was judged.
 
     Args:
         retriever: searches the vectors of the bi-encoder.
@@ -30,8 +30,13 @@ def encoder_negatives(retriever: VectorRetriever, collection: Collection, judged
     cosines = retriever.scores(asked, relevant)
     found = retrieve(collection, retriever, asked, _DEPTH)
     negatives = []
-    for query_id, doc_ids in relevant.items():
-        limit = _NEAREST * float(cosines[query_id].max())
-        near = [one.doc_id for one in found[query_id] if one.score <= limit and one.doc_id not in set(doc_ids)]
+    for query_id, grades in judged.items():
+        limit = _below(float(cosines[query_id].max()))
+        near = [one.doc_id for one in found[query_id]
+                if grades.get(one.doc_id, 0) <= 0 and (one.score <= limit or one.doc_id in grades)]  # fmt: skip
         negatives.append(sorted(near[:_KEPT]))
     return negatives
+
+
+def _below(cosine: float) -> float:
+    return cosine - (1 - _NEAREST) * abs(cosine)

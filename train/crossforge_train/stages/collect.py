@@ -26,7 +26,6 @@ from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import COLLECT, RunFolder
 from crossforge_train.stage_folders import CollectedFolder
 from crossforge_train.stages.embedding import sharing
-from crossforge_train.stages.judging import as_collected
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.versions import versions
 
@@ -127,11 +126,15 @@ def _weighted(config: CollectionConfig, collection: Collection, seed: int) -> Co
     return weighted(collection, config.train, {TARGET: 1.0, **weights} if config.replay else weights, seed)
 
 
+# They say where a judge is and how it is asked, and none of them is among what its grades are kept by.
+_ASKING = frozenset({"url", "key_variable", "concurrency", "timeout", "retries", "price", "batch"})
+
+
 def _depends_on(config: Config) -> Mapping[str, Any]:
     settings, judged = config.collection, RunFolder(config.folder).judgements
     shares = isinstance(settings.dev, float) or settings.dev == AUTO or isinstance(settings.test, float)
     draws = shares or bool(settings.mix or settings.replay)
-    found = {
+    return {
         "collection": _settings(settings),
         "crossforge": versions("crossforge"),
         "seed": config.seed if draws else None,
@@ -140,7 +143,6 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "replay": [source_depends_on(part) for part in settings.replay],
         **_embedding(config),
     }
-    return as_collected(config, found)
 
 
 def _embedding(config: Config) -> Mapping[str, Any]:
@@ -155,6 +157,9 @@ def _settings(config: CollectionConfig) -> Mapping[str, Any]:
     found = config.model_dump(mode="json", exclude_none=True)
     if found["ignore_identical_ids"] == "auto":
         del found["ignore_identical_ids"]  # version 0.1 had no such key, and its stages still count as finished
+    for part in (found, *found.get("mix", ()), *found["replay"]):
+        if judge := (part.get("documents") or {}).get("judge"):
+            part["documents"]["judge"] = {key: value for key, value in judge.items() if key not in _ASKING}
     return found
 
 

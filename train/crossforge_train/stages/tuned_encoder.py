@@ -83,17 +83,18 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     if why_not := _why_not(config, collection, base):
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {why_not}")
         return None
-    untuned = _searched(context, collection, base, "base")
     train = judged_queries(asked_by_people(collection, config.collection.train))
+    untuned = _searched(context, collection, base, "base")
+    before = _values(config, collection, untuned, with_map=config.first_stage.query_map)
     examples = TuningSet(
         [collection.queries[query_id] for query_id in train],
         [positives(found) for found in train.values()],
         _hard_negatives(untuned, collection, train),
         lambda doc_id: collection.corpus[doc_id].full_text,
     )
+    del untuned  # its vectors; those of the tuned encoder take their place
     folder = _tuned(config, examples, reporter)
     tuned = _open(config, folder, reporter, sharing(config, context.engine))
-    before = _values(config, collection, untuned, with_map=config.first_stage.query_map)
     after = _values(config, collection, _searched(context, collection, tuned, "tuned"), with_map=False)
     figures = f"{config.evaluation.metric} of its vectors on dev {before.mean():.3f} before, {after.mean():.3f} after"
     figures += _judged_by(collection, config.collection.dev_split)
@@ -138,7 +139,7 @@ def _hard_negatives(searched: VectorRetriever, collection: Collection, judged: Q
 
 
 def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
-    """The folder of the tuned encoder, shared by all runs on the same queries."""
+    """The folder of the tuned encoder, shared by all runs that tune it on the same queries and documents."""
     base, prompts = find_base_model(config.base_model), base_prompts(config)
     read = hashlib.sha256()
     for query, *found in zip(examples.queries, examples.positives, examples.negatives, strict=True):
