@@ -12,6 +12,7 @@ import pyarrow as pa
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.tokenization import PairTokenizer
+from crossforge_train.collections.corpus import storable
 from crossforge_train.collections.readers.tables import Row, read_rows, text_cell, title_cell
 
 QUERY, TEXT, TITLE = "query", "text", "title"
@@ -48,7 +49,8 @@ class PairTable:
     def pairs(self) -> Iterator[Pair]:
         """The rows in order."""
         for row in read_rows(self.path):
-            others = {name: _storable(row.values.get(name)) for name in self.kept}
+            kept = {name: row.values.get(name) for name in self.kept}
+            others = {name: storable(value) if isinstance(value, str) else value for name, value in kept.items()}
             yield Pair(text_cell(row, QUERY), _text(row), others)
 
     @property
@@ -117,8 +119,3 @@ def _kind(name: str, value: Any, known: type | None, where: str) -> type | None:
     raise InputError(
         f"{where}: column {name!r} holds {value!r:.40}, and rows before it other kinds of values; make all texts"
     )
-
-
-def _storable(value: Any) -> Any:
-    """Lone surrogates, which Parquet cannot hold, become "?"."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
