@@ -75,6 +75,7 @@ def test_transformers_does_not_warn_of_the_head_that_is_written(
     decoder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    caplog.set_level(logging.WARNING, "transformers")  # other tests want to hear less of it
     scoring_head(decoder).load(decoder)
     assert "MISSING" not in caplog.text
     AutoModelForSequenceClassification.from_pretrained(decoder, num_labels=1)
