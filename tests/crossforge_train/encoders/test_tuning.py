@@ -19,9 +19,7 @@ from crossforge_train.models.base_texts import own_prompts
 
 TEXTS = {row["_id"]: row["text"] for row in make_documents()}
 QUERIES = make_queries(make_documents(), 60, seed=5)
-EXAMPLES = TuningSet(
-    [text for text, _ in QUERIES], [[doc_id] for _, doc_id in QUERIES], [[]] * len(QUERIES), TEXTS.__getitem__
-)
+EXAMPLES = TuningSet([text for text, _ in QUERIES], [[doc_id] for _, doc_id in QUERIES], TEXTS.__getitem__)
 
 
 @pytest.fixture(autouse=True)
@@ -70,39 +68,7 @@ def test_half_of_the_starting_weights_is_mixed_in_again(
 
 def test_another_relevant_document_of_the_batch_is_no_negative(tiny_encoder: Path, tmp_path: Path) -> None:
     doc_ids = list(TEXTS)[:20]
-    everything = TuningSet([f"query {number}" for number in range(20)], [doc_ids] * 20, [[]] * 20, TEXTS.__getitem__)
-    tune_encoder(tiny_encoder, tmp_path / "tuned", everything, "tiny", 0)
-    assert cosines(tmp_path / "tuned") == pytest.approx(cosines(tiny_encoder), abs=1e-2)  # weight decay alone
-
-
-def test_a_hard_negative_moves_away(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "RULES", replace(tuning.RULES, most_epochs=20, pairs=600, start_share=0.0))
-    asked = [(text, doc_id) for text, doc_id in QUERIES if int(doc_id.split("-")[1]) < 6]
-    topics = [doc_id.split("-")[0] for _, doc_id in asked]
-    hard = [[f"{topic}-{number}" for number in range(6, 12)] for topic in topics]  # nobody asks for these
-    examples = TuningSet(
-        [text for text, _ in asked], [[doc_id] for _, doc_id in asked], [[]] * len(asked), TEXTS.__getitem__
-    )
-
-    def cosine(folder: Path) -> float:
-        model = SentenceTransformer(str(folder), device="cpu")
-        queries, others = (
-            model.encode(texts, normalize_embeddings=True)
-            for texts in (examples.queries, [TEXTS[found[0]] for found in hard])
-        )
-        return float((others * queries).sum(axis=1).mean())
-
-    tune_encoder(tiny_encoder, tmp_path / "without", examples, "tiny", 0)
-    tune_encoder(tiny_encoder, tmp_path / "with", replace(examples, negatives=hard), "tiny", 0)
-    assert cosine(tmp_path / "with") < cosine(tmp_path / "without") - 0.05
-
-
-def test_a_hard_negative_of_one_query_that_is_relevant_to_another_is_none_to_it(
-    tiny_encoder: Path, tmp_path: Path
-) -> None:
-    doc_ids = list(TEXTS)[:20]
-    texts = [f"query {number}" for number in range(20)]
-    everything = TuningSet(texts, [doc_ids] * 20, [doc_ids] * 20, TEXTS.__getitem__)
+    everything = TuningSet([f"query {number}" for number in range(20)], [doc_ids] * 20, TEXTS.__getitem__)
     tune_encoder(tiny_encoder, tmp_path / "tuned", everything, "tiny", 0)
     assert cosines(tmp_path / "tuned") == pytest.approx(cosines(tiny_encoder), abs=1e-2)  # weight decay alone
 

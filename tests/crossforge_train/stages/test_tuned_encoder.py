@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.encoders import tuning
 from crossforge_train.encoders.base import base_embeddings
-from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
+from crossforge_train.encoders.tuning import RULES
 from crossforge_train.evaluation.free_retrievers import as_it_was
 from crossforge_train.first_stage import vector_part
 from crossforge_train.run_folder import RunFolder
@@ -82,25 +81,6 @@ def test_shards_are_searched_for_the_same_choice(mined: Callable[..., tuple[Conf
     assert told(notes) == by_one
     assert RunFolder(config.folder).mined.choice.tuned
     assert not RunFolder(config.folder).mined.shards.exists()
-
-
-@pytest.mark.parametrize(("most", "have"), [(1000, True), (2, False)])
-def test_few_queries_have_hard_negatives(
-    mined: Callable[..., tuple[Config, Recorder]], monkeypatch: pytest.MonkeyPatch, most: int, have: bool
-) -> None:
-    seen: list[TuningSet] = []
-
-    def tune(*arguments: Any) -> int:
-        seen.append(arguments[2])
-        return tune_encoder(*arguments)
-
-    monkeypatch.setattr(tuned_encoder, "RULES", replace(RULES, most_with_negatives=most))
-    monkeypatch.setattr(tuned_encoder, "tune_encoder", tune)
-    mined()
-    (examples,) = seen
-    assert any(examples.negatives) == have
-    for relevant, negatives in zip(examples.positives, examples.negatives, strict=True):
-        assert not {*relevant} & {*negatives}
 
 
 def test_what_dev_does_not_gain_from_is_left_out(

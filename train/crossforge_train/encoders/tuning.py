@@ -1,4 +1,4 @@
-"""Trains a bi-encoder on judged queries: a relevant document against those of the batch, and against hard negatives.
+"""Trains a bi-encoder on judged queries: a relevant document against those of the other queries in the batch.
 
 Every text is read once a step and serves all queries of its batch, so that a pair costs a fraction of what the groups
 of a cross-encoder cost. What the encoder learns there, the first stage, the teacher and the starting model have.
@@ -32,9 +32,7 @@ class Rules:
     """How an encoder is tuned.
 
     Attributes:
-        batch: pairs of a step; the other pairs' documents, hard negatives among them, are a query's negatives.
-        negatives: hard negatives of each query in a step.
-        most_with_negatives: most queries that have any; of more, the batch's documents teach as much in less time.
+        batch: pairs of a step; the other pairs' documents are a query's negatives.
         rate: the highest learning rate, reached after the warm-up; it falls to 0.
         scale: logit units per unit of cosine: that with which sentence-transformers trains bi-encoders.
         tokens: most tokens read of a text.
@@ -46,8 +44,6 @@ class Rules:
     """
 
     batch: int = 64
-    negatives: int = 1
-    most_with_negatives: int = 4000
     rate: float = 5e-5
     scale: float = 20.0
     tokens: int = 96
@@ -69,13 +65,11 @@ class TuningSet:
     Attributes:
         queries: texts of the queries.
         positives: ids of each query's relevant documents.
-        negatives: ids of each query's hard negatives; empty where there are none.
         text: the text of a document.
     """
 
     queries: Sequence[str]
     positives: Sequence[Sequence[str]]
-    negatives: Sequence[Sequence[str]]
     text: Callable[[str], str]
 
 
@@ -85,7 +79,7 @@ def tune_encoder(
     """Train a copy of a bi-encoder for at most `RULES.minutes`, and save it; returns the number of pairs read.
 
     The loss is the softmax of a relevant document's cosine over those of all documents of the batch, without the
-    query's other relevant ones: a relevant document of each of its queries, and hard negatives. Dropout is off.
+    query's other relevant ones. Dropout is off.
 
     Args:
         bi_encoder: folder of the model.
@@ -170,22 +164,16 @@ def _loss(read: _Reader, examples: TuningSet, batch: Sequence[int], seed: int) -
     draw = random.Random(seed)  # noqa: S311 - a seeded draw, not a secret
     positives = [examples.positives[number] for number in batch]
     wanted = [draw.choice(found) for found in positives]
-    hard = [_drawn(examples.negatives[number], draw) for number in batch]
-    documents = [*wanted, *(doc_id for found in hard for doc_id in found)]
     cosines = (
         read([examples.queries[number] for number in batch], "query")
-        @ read([examples.text(doc_id) for doc_id in documents], "document").T
+        @ read([examples.text(doc_id) for doc_id in wanted], "document").T
     )
     others = [
-        [doc_id in found and column != row for column, doc_id in enumerate(documents)]
+        [doc_id in found and column != row for column, doc_id in enumerate(wanted)]
         for row, found in enumerate(map(set, positives))
     ]
     logits = (RULES.scale * cosines).masked_fill(torch.tensor(others, device=cosines.device), -torch.inf)
     return torch.nn.functional.cross_entropy(logits, torch.arange(len(batch), device=logits.device))
-
-
-def _drawn(negatives: Sequence[str], draw: random.Random) -> list[str]:
-    return draw.sample(negatives, min(RULES.negatives, len(negatives)))
 
 
 def _batches(queries: int, draw: random.Random) -> Iterator[list[int]]:

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge.retrievers.base import StoredRetriever, VectorRetriever
+from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import (
     Collection,
-    Qrels,
     asked_by_people,
     judges,
     mostly_asked_by_people,
@@ -31,7 +30,6 @@ from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.moving import CERTAIN, dev_values, moved_on_dev
 from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.first_stage import MOST_SECONDS, vector_part
-from crossforge_train.mining.encoder_negatives import encoder_negatives
 from crossforge_train.models.base_model import find_base_model, model_hash, parameter_count
 from crossforge_train.reporting import Reporter
 from crossforge_train.stage_folders import MinedFolder
@@ -84,18 +82,15 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {why_not}")
         return None
     train = judged_queries(asked_by_people(collection, config.collection.train))
-    untuned = _searched(context, collection, base, "base")
-    before = _values(config, collection, untuned, with_map=config.first_stage.query_map)
     examples = TuningSet(
         [collection.queries[query_id] for query_id in train],
         [positives(found) for found in train.values()],
-        _hard_negatives(untuned, collection, train),
         lambda doc_id: collection.corpus[doc_id].full_text,
     )
-    del untuned  # its vectors; those of the tuned encoder take their place
     folder = _tuned(config, examples, reporter)
     tuned = _open(config, folder, reporter, sharing(config, context.engine))
-    after = _values(config, collection, _searched(context, collection, tuned, "tuned"), with_map=False)
+    before = _values(context, collection, base, "base", with_map=config.first_stage.query_map)
+    after = _values(context, collection, tuned, "tuned", with_map=False)
     figures = f"{config.evaluation.metric} of its vectors on dev {before.mean():.3f} before, {after.mean():.3f} after"
     figures += _judged_by(collection, config.collection.dev_split)
     if resamples_won(after, before, config.seed) < CERTAIN:
@@ -133,17 +128,12 @@ def _judged_by(collection: Collection, dev: str) -> str:
     return f", where {' and '.join(judges(collection, dev))} judged, not people"
 
 
-def _hard_negatives(searched: VectorRetriever, collection: Collection, judged: Qrels) -> list[list[str]]:
-    few = len(judged) <= RULES.most_with_negatives
-    return encoder_negatives(searched, collection, judged) if few else [[] for _ in judged]
-
-
 def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
-    """The folder of the tuned encoder, shared by all runs that tune it on the same queries and documents."""
+    """The folder of the tuned encoder, shared by all runs on the same queries."""
     base, prompts = find_base_model(config.base_model), base_prompts(config)
     read = hashlib.sha256()
-    for query, *found in zip(examples.queries, examples.positives, examples.negatives, strict=True):
-        read.update(json.dumps([query, *([examples.text(doc_id) for doc_id in some] for some in found)]).encode())
+    for query, found in zip(examples.queries, examples.positives, strict=True):
+        read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found]]).encode())
     prompted = [asdict(prompts)] if prompts else []
     identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest(), *prompted], sort_keys=True)
     folder = config.runs / SHARED_FOLDER / f"tuned-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
@@ -165,21 +155,16 @@ def _open(config: Config, folder: Path, reporter: Reporter, engine: Engine | Non
 
 
 def _values(
-    config: Config, collection: Collection, searched: VectorRetriever, *, with_map: bool
+    context: Context, collection: Collection, embeddings: Embeddings, name: str, *, with_map: bool
 ) -> NDArray[np.float64]:
-    """What is found for the dev queries by vectors, if wanted with the query map that dev calls for."""
+    """What the encoder's vectors find for the dev queries, if wanted with the query map that dev calls for."""
+    config, documents = context.config, collection.corpus.values()
     splits, metric = config.collection, config.evaluation.metric
-    if with_map:
-        found = moved_on_dev(searched, collection, splits.train, splits.dev_split, metric, config.seed)
-        searched = searched.with_query_map(found.query_map)
-    return dev_values(searched, collection, splits.dev_split, metric)
-
-
-def _searched(context: Context, collection: Collection, embeddings: Embeddings, name: str) -> VectorRetriever:
-    """What searches the corpus by the vectors of an encoder, which the name tells from others."""
-    documents = collection.corpus.values()
     retriever: StoredRetriever = embeddings.retriever(documents, search_by_shards(context, len(documents), name))
     part = vector_part(retriever)
     if part is None:
         raise TypeError(f"{retriever.kind}: searches no vectors")
-    return part
+    if with_map:
+        found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, config.seed)
+        part = part.with_query_map(found.query_map)
+    return dev_values(part, collection, splits.dev_split, metric)
