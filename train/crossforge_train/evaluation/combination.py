@@ -8,11 +8,14 @@ from crossforge.retrievers.base import CombinedRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels, mostly_judged_by_people
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.fusion_weight import best_over_resamples, values_by_weight
 from crossforge_train.evaluation.metrics import Rankings, judged_queries
 
 # With fewer queries than these, ranks alone are as good a guess as a weight.
 LEAST_QUERIES = 20
+# More than these, of which a seeded draw is taken, would move no weight and take minutes.
+_MOST_QUERIES = 2000
 
 
 def choose_combination(
@@ -35,12 +38,13 @@ def choose_combination(
         qrels: their judgements.
         depth: candidates of each part.
         metric: measure to maximise.
-        seed: seed of the resampling.
+        seed: seed of the resampling, and of the draw where there are thousands of queries.
         pseudo: whether the queries are pseudo-queries, which flatter the lexical part; see `choose_fusion_weight`.
     """
     judged = {query_id: found for query_id, found in judged_queries(qrels).items() if query_id in queries}
     if len(judged) < LEAST_QUERIES:
         return None
+    judged = {query_id: judged[query_id] for query_id in seeded_draw(list(judged), _MOST_QUERIES, seed)}
     asked = {query_id: queries[query_id] for query_id in judged}
     runs = [retrieve(collection, part, asked, depth) for part in retriever.parts]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crossforge.calibration import Calibrator
@@ -33,9 +33,12 @@ class Tuned:
         log_losses: held-out log loss on dev by calibration method.
         threshold: if the best candidate's probability is below this, nothing relevant was found; None if dev has no
             relevant candidate.
-        dev: mean metric on dev by system.
+        dev: mean metric on dev by system, over the queries that the reranker was measured on.
         best_free: the free alternative that did best on dev; None if there is none.
         free_fusion_weight: share of the first stage in the fused order of the base as a bi-encoder; None if it is none.
+        free_dev: mean metric by free alternative over all queries of dev, by which the best one was chosen; empty if
+            it was chosen by `dev`.
+        free_queries: how many queries these are.
     """
 
     fusion_weight: float
@@ -45,6 +48,8 @@ class Tuned:
     dev: Mapping[str, float]
     best_free: str | None = None
     free_fusion_weight: float | None = None
+    free_dev: Mapping[str, float] = field(default_factory=dict)
+    free_queries: int = 0
 
 
 class OnDev(NamedTuple):
@@ -59,19 +64,24 @@ class OnDev(NamedTuple):
     values: Mapping[str, Mapping[str, float]]
 
 
-def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = ()) -> Tuned:
+def tune(
+    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), whole: Bench | None = None
+) -> Tuned:
     """Choose what ships on a dev split; see `tuned_with_values`."""
-    return tuned_with_values(bench, alone, free, others).tuned
+    return tuned_with_values(bench, alone, free, others, whole).tuned
 
 
-def tuned_with_values(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = ()) -> OnDev:
+def tuned_with_values(
+    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), whole: Bench | None = None
+) -> OnDev:
     """Choose the fusion weight, calibrator and threshold to ship, and the alternative to beat, on a dev split.
 
     Args:
-        bench: the dev split.
+        bench: the dev split, or those of its queries that there is time to rerank.
         alone: the reranker that ships, without the first stage's score.
         free: the free alternatives.
         others: further systems that need no training, such as the base model as it is.
+        whole: all queries of the dev split, for the choices that rerank nothing; None if `bench` has them.
     """
     metric = bench.config.metric
     pseudo = bench.flatters
@@ -80,18 +90,31 @@ def tuned_with_values(bench: Bench, alone: RerankerSystem, free: Free, others: S
     )
     read = that_were_read(alone.scored)
     fitted = fit_calibrator(read, bench.qrels, bench.config.calibration)
-    free_weight = bi_encoder_fusion(bench, free, pseudo=pseudo)
-    rivals = [*free_systems(bench, free.fused(free_weight)), *others]
+    judge = bench if whole is None or free.candidates_alone else whole
+    free_weight = bi_encoder_fusion(judge, free, pseudo=pseudo)
+    free = free.fused(free_weight)
+    rivals = [*free_systems(bench, free), *others]
     systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))
-    values = {system.name: measure_rankings([metric], bench.qrels, system.rankings)[metric] for system in systems}
+    values = _values(bench, systems)
     dev = {name: mean(found) for name, found in values.items()}
+    # A reranker among the rivals has scores of the bench's queries alone, and then these choose among all.
+    free_values = {} if judge is bench or others else _values(judge, free_systems(judge, free))
+    free_dev = {name: mean(found) for name, found in free_values.items()}
     tuned = Tuned(
         fusion_weight=weight,
         calibrator=fitted.calibrator,
         log_losses=fitted.log_losses,
         threshold=choose_threshold(read, bench.qrels, fitted.calibrator),
         dev=dev,
-        best_free=best_of(dev, [system.name for system in rivals]),
+        best_free=best_of(free_dev or dev, [system.name for system in rivals]),
         free_fusion_weight=free_weight,
+        free_dev=free_dev,
+        free_queries=len(judge.queries) if free_dev else 0,
     )
     return OnDev(tuned, values)
+
+
+def _values(bench: Bench, systems: Iterable[System]) -> dict[str, dict[str, float]]:
+    """System -> query id -> metric."""
+    metric = bench.config.metric
+    return {system.name: measure_rankings([metric], bench.qrels, system.rankings)[metric] for system in systems}

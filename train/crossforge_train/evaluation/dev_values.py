@@ -20,7 +20,7 @@ class DevValues:
         metric: the measure.
         depth: how many candidates were reranked.
         fusion_weight: share of the first stage in the shipped order, chosen on the same queries.
-        best_free: the free alternative with the highest mean; None if there is none.
+        best_free: the free alternative that did best on dev; None if there is none.
         values: system -> query id -> metric; every system has the same queries.
     """
 

@@ -30,6 +30,7 @@ class Free:
         hybrid: a combination of words and vectors, unless the first stage is one and has learned nothing.
         beside: what the bi-encoder is fused with where the first stage has learned from labels, and so is not free:
             its lexical part; None if the first stage's own score is free.
+        candidates_alone: whether the bi-encoder has vectors of the measured candidates alone.
         fusion_weight: share of that score in the bi-encoder's fused order, from dev.
     """
 
@@ -38,6 +39,7 @@ class Free:
     whole: bool = False
     hybrid: CombinedRetriever | None = None
     beside: ScoringRetriever | None = None
+    candidates_alone: bool = False
     fusion_weight: float = 0.5
 
     def with_bi_encoder(
@@ -48,8 +50,12 @@ class Free:
         hybrid: CombinedRetriever | None = None,
         beside: ScoringRetriever | None = None,
     ) -> Free:
-        """The same with a bi-encoder."""
+        """The same with a bi-encoder that has vectors of the whole corpus."""
         return replace(self, bi_encoder=bi_encoder, whole=whole, hybrid=hybrid, beside=beside)
+
+    def with_bi_encoder_of_candidates(self, bi_encoder: ScoringRetriever) -> Free:
+        """The same with a bi-encoder that has vectors of the measured candidates alone."""
+        return replace(self, bi_encoder=bi_encoder, candidates_alone=True)
 
     def fused(self, weight: float | None) -> Free:
         """The same with a fusion weight; None keeps it."""

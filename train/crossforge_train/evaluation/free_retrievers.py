@@ -44,7 +44,7 @@ def free_retrievers(
         runs: the candidates of all queries that are measured.
         embeddings: of the base model; None if it is no bi-encoder.
         bm25: whether BM25 is wanted.
-        dev: the dev split, which chooses the hybrid's weight; None joins by rank.
+        dev: of the dev split, all of whose queries choose the hybrid's weight; None joins by rank.
         tuned: whether the first stage's encoder is the base model as tuned on labels.
     """
     found = Free(bm25=bm25_retriever(collection, first_stage) if bm25 else None)
@@ -62,7 +62,7 @@ def free_retrievers(
         return found.with_bi_encoder(own, whole=True, hybrid=_weighted(untrained, dev), beside=untrained.parts[0])
     documents = collection.corpus.values()
     if embeddings.seconds(documents) > MOST_SECONDS:
-        return found.with_bi_encoder(encoder_of_candidates(collection, runs, embeddings), whole=False)
+        return found.with_bi_encoder_of_candidates(encoder_of_candidates(collection, runs, embeddings))
     hybrid = fit_first_stage(documents, FirstStageConfig(kind=HYBRID), embeddings)
     if not isinstance(hybrid, CombinedRetriever):
         raise TypeError(f"{hybrid.kind}: a hybrid combines several retrievers")
@@ -99,5 +99,6 @@ def _weighted(hybrid: CombinedRetriever, dev: Bench | None) -> CombinedRetriever
     if dev is None:
         return hybrid
     depth = max(max(map(len, dev.run.values()), default=1), 1)
-    metric, seed = dev.config.metric, dev.seed
-    return combined_on_dev(hybrid, dev.collection, dev.split, dev.queries, dev.qrels, depth, metric, seed)
+    # All queries of the split, as for the first stage's own weight, however few a reranker has time for.
+    queries, qrels = dev.collection.split_queries(dev.split), dev.collection.qrels(dev.split)
+    return combined_on_dev(hybrid, dev.collection, dev.split, queries, qrels, depth, dev.config.metric, dev.seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.evaluation.systems import Bench, set_up_bench
@@ -18,6 +20,14 @@ def dev_bench(
 ) -> Bench:
     """The bench for making choices; see `split_bench`."""
     return split_bench(context, collection, retriever, context.config.collection.dev_split, depth, passages, limit)
+
+
+def with_all_queries(context: Context, drawn: Bench) -> Bench:
+    """A bench of a draw of a split's queries, with all of them."""
+    whole = split_bench(context, drawn.collection, drawn.retriever, drawn.split, drawn.depth, None, None)
+    if len(whole.queries) == len(drawn.queries):
+        return drawn
+    return replace(drawn, queries=whole.queries, qrels=whole.qrels, run=whole.run)
 
 
 def split_bench(
