@@ -252,6 +252,8 @@ def test_labels_that_are_probably_wrong_are_left_out_and_counted(source: Source,
     doubted = {key: {**labels, best(labels): 0} for key, labels in list(said.items())[::2]}
     found = read_adapted(source(least_kappa=-1), replace(workplace, judgements={**said, **doubted}))
     assert found.counted["labels left out as probably wrong"] > 0
+    assert found.agreement
+    assert found.agreement.left_out == found.counted["labels left out as probably wrong"]
     note = (
         f"documents.judge: labels left out as probably wrong: {found.counted['labels left out as probably wrong']} of "
     )

@@ -118,4 +118,7 @@ def test_the_table_has_a_row_for_what_people_said() -> None:
     one = found(*[(0, 0), (0, 3), (1, 3)] * 20)
     assert agreement_header(one) == ["people / model", "not relevant", "relevant"]
     assert agreement_rows(one) == [["not relevant", "20", "20"], ["relevant", "0", "20"]]
-    assert agreement_line(one).startswith("The model agrees with people on 60 pairs of 10 queries to a weighted kappa ")
+    line = agreement_line(one)
+    assert line.startswith("The model agrees with people on 60 pairs of 10 queries to a weighted kappa ")
+    left_out = agreement_line(replace(one, graded=1200, left_out=31))
+    assert left_out == f"{line}; 31 of its 1,200 labels are probably wrong by this table, and left out"

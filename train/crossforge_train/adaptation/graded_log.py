@@ -83,7 +83,7 @@ def graded_log(
         )
     labels = {query_id: judged for query_id, judged in kept_labels.labels.items() if any(judged.values())}
     counted["queries dropped: no relevant document among those graded"] += len(texts) - len(labels)
-    return GradedLog(labels, found, kept)
+    return GradedLog(labels, replace(found, graded=len(graded), left_out=kept_labels.left_out), kept)
 
 
 def judge_name(config: JudgeConfig) -> str:

@@ -37,6 +37,8 @@ class Agreement:
         confusion: pairs by the people's level and, within it, by the machine's; shape (levels, levels).
         least: the kappa below which the machine's labels are not used; None: they always are.
         used: whether they are.
+        graded: how many pairs of the log it graded, if they are.
+        left_out: how many of their labels are left out, since they are probably wrong by this table.
     """
 
     judge: str
@@ -48,3 +50,5 @@ class Agreement:
     confusion: Sequence[Sequence[int]]
     least: float | None
     used: bool
+    graded: int = 0
+    left_out: int = 0

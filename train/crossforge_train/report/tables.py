@@ -179,6 +179,8 @@ def _layers(budget: Budget, cell: str) -> list[str]:
 def agreement_line(found: Agreement) -> str:
     """How far a judge of queries agrees with people, in one sentence."""
     said = in_words(found)
+    if found.left_out:
+        said += f"; {found.left_out:,} of its {found.graded:,} labels are probably wrong by this table, and left out"
     return said[0].upper() + said[1:]
 
 
