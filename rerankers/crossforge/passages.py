@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossforge.documents import Document, join_title
 from crossforge.tokenization import PairTokenizer
 
+# Tokens that a window gives up at either end, so that it cuts no word; longer words are cut.
+_WORD = 8
+
 
 @dataclass(frozen=True, slots=True)
 class PassageWindows:
-    """Splits documents into overlapping token windows, each preceded by the title.
+    """Splits documents into overlapping token windows of whole words, each preceded by the title.
 
     Args:
         tokenizer: the reranker's own tokenizer, so that windows fit the model's input.
@@ -45,10 +49,11 @@ class PassageWindows:
             title_spans = title_spans[: room // 2]
             title = title[: title_spans[-1][1]]
         size = max(room - len(title_spans), 1)
-        return [
-            join_title(title, document.text[spans[first][0] : spans[last - 1][1]])
-            for first, last in window_bounds(len(spans), size, self.overlap)[:most]
-        ]
+        bounds = window_bounds(len(spans), size, self.overlap)[:most]
+        # Two windows that overlap give up no more than they share, so that every word stays in one of them.
+        given_up = min(_WORD, int(size * self.overlap) // 2)
+        kept = [whole_words(document.text, spans, first, last, given_up) for first, last in bounds]
+        return [join_title(title, document.text[start:end]) for start, end in kept]
 
 
 def window_bounds(length: int, size: int, overlap: float) -> list[tuple[int, int]]:
@@ -58,3 +63,26 @@ def window_bounds(length: int, size: int, overlap: float) -> list[tuple[int, int
     step = max(1, int(size * (1 - overlap)))
     starts = list(range(0, length - size, step))
     return [(start, start + size) for start in starts] + [(length - size, length)]
+
+
+def whole_words(text: str, spans: Sequence[tuple[int, int]], first: int, last: int, given_up: int) -> tuple[int, int]:
+    """The (start, end) characters of the tokens `first` to `last`, less what they have of words that they cut.
+
+    Args:
+        text: the text.
+        spans: (start, end) characters of its tokens.
+        first: the first token.
+        last: the one after the last token.
+        given_up: how many tokens may be given up at either end; what has no end of a word among them is cut.
+    """
+    starts = (token for token in range(first, first + given_up + 1) if _begins_word(text, spans, token))
+    ends = (token for token in range(last, last - given_up - 1, -1) if _begins_word(text, spans, token))
+    return spans[next(starts, first)][0], spans[next(ends, last) - 1][1]
+
+
+def _begins_word(text: str, spans: Sequence[tuple[int, int]], token: int) -> bool:
+    """Whether no word reaches into this token from the one before; true of what follows the last token."""
+    if token in (0, len(spans)):
+        return True
+    start = spans[token][0]
+    return spans[token - 1][1] < start or not (text[start - 1 : start].isalnum() and text[start : start + 1].isalnum())

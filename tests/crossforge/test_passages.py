@@ -1,5 +1,6 @@
 """Windows over documents that are longer than the model reads."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossforge.documents import Document
-from crossforge.passages import PassageWindows, window_bounds
+from crossforge.passages import PassageWindows, whole_words, window_bounds
 from crossforge.tokenization import PairTokenizer
 
 WORDS = ["bread", "dough", "oven", "flour", "yeast", "crust", "loaf", "knead", "butter", "pastry"]
@@ -21,6 +22,11 @@ OVERLAPS = st.floats(0, 0.95)
 @pytest.fixture(scope="module")
 def tokenizer(tiny_encoder):
     return PairTokenizer(tiny_encoder / "tokenizer.json", 32)
+
+
+@pytest.fixture(scope="module")
+def wide(tiny_encoder):
+    return PairTokenizer(tiny_encoder / "tokenizer.json", 96)
 
 
 @given(st.integers(0, 400), SIZES, OVERLAPS)
@@ -108,3 +114,20 @@ def test_the_text_under_a_very_long_title_is_still_read(tokenizer):
     read = {tuple(pair.ids) for pair in tokenizer.encode([(QUERY, passage) for passage in passages])}
     alone = tuple(tokenizer.encode([(QUERY, LONG)])[0].ids)
     assert read != {alone}, "every window is cut down to the same piece of the title"
+
+
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from(["zx9qv7", "breads", "loaf", "naïvely", "oven.", "don't"]), min_size=40, max_size=150))
+def test_windows_cut_no_word_and_lose_none(wide, words):
+    passages = PassageWindows(wide).split(QUERY, Document("1", " ".join(words)))
+    pieces = [re.findall(r"\w+", passage) for passage in passages]
+    known = {piece for word in words for piece in re.findall(r"\w+", word)}
+    assert {piece for found in pieces for piece in found} == known
+
+
+def test_a_word_of_many_tokens_is_cut():
+    text = "a" * 6 + " b"
+    spans = [(position, position + 1) for position in range(6)] + [(7, 8)]
+    assert whole_words(text, spans, 1, 7, 5) == (7, 8)
+    assert whole_words(text, spans, 1, 7, 4) == (1, 8)
+    assert whole_words(text, spans, 0, 3, 2) == (0, 3)
