@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from crossforge.errors import InputError
 from crossforge.files import read_text
 from crossforge_train.config.run import Config
+from crossforge_train.config.section import Section
 from crossforge_train.config.wording import explain
 
 
@@ -44,13 +45,18 @@ def make_config(values: Mapping[str, Any], overrides: Sequence[str] = (), *, whe
         InputError: a key is unknown or holds a wrong value.
     """
     # A copy, for overrides to go into; a section may be named with nothing in it.
-    found = {key: {} if value is None else copy.deepcopy(value) for key, value in values.items()}
+    found = {key: {} if value is None and _is_section(key) else copy.deepcopy(value) for key, value in values.items()}
     for override in overrides:
         _apply(found, override)
     try:
         return Config.model_validate(found)
     except ValidationError as error:
         raise InputError(f"{where}: {explain(error)}") from None
+
+
+def _is_section(key: str) -> bool:
+    kind = Config.value_type(key)
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
