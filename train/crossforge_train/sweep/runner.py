@@ -87,7 +87,7 @@ def _run_trial(
     path: Path, overrides: Sequence[str], base: Config, values: Mapping[str, Any], number: int, reporter: Reporter
 ) -> Trial:
     try:
-        config = load_config(path, overrides).model_copy(update={"runs": _folder(base), "name": _name(number)})
+        config = _config_of(load_config(path, overrides), base, number)
         stages = stages_until(config, FINETUNE)
         _copy_judgements(base, config)
         reuse(config, stages, [base.folder, *(_folder(base) / _name(earlier) for earlier in range(1, number))])
@@ -97,6 +97,11 @@ def _run_trial(
         return Trial(number, values, reason=str(error))
     history = RunFolder(config.folder).last_finetuned(config.mining.rounds).history
     return Trial(number, values, history.best_dev, history.first_stage_dev)
+
+
+def _config_of(config: Config, base: Config, number: int) -> Config:
+    """The config of a trial's run, which is named by its path within `runs`: so is its place in a store."""
+    return config.model_copy(update={"name": (_folder(base) / _name(number)).relative_to(base.runs).as_posix()})
 
 
 def _copy_judgements(base: Config, config: Config) -> None:
