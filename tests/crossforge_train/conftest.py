@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from object_stores import CREDENTIALS, s3_server
 from ray_workers import importable_by_workers
 
 from crossforge_train.compute.base import Engine
@@ -34,3 +35,21 @@ def tiny_scorer(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) ->
     BertForSequenceClassification(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(plain).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """An S3 server with the bucket `bucket`: what a URI says after its `?`."""
+    with s3_server() as where:
+        yield where
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an empty store: a folder, and a bucket."""
+    if request.param == "file":
+        return f"file://{tmp_path}/store"
+    where = request.getfixturevalue("s3")
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://bucket/{tmp_path.name}?{where}"

@@ -27,7 +27,7 @@ MINE_AGAIN, FINETUNE_AGAIN = "mine-2", "finetune-2"
 TEACH = "teach"
 DEV_VALUES = "dev-values"
 
-_MARKER = {"kind": "crossforge-run"}
+MARKER = {"kind": "crossforge-run"}
 
 
 def student_stage(layers: int) -> str:
@@ -152,9 +152,14 @@ class RunFolder:
         return self.path / "learning-curve"
 
     @property
+    def marker(self) -> Path:
+        """The file that says that the folder is a run; it holds `MARKER`."""
+        return self.path / RUN_FILE
+
+    @property
     def is_run(self) -> bool:
         """Whether the folder is a run."""
-        return self._marker.is_file() and read_json(self._marker) == _MARKER
+        return self.marker.is_file() and read_json(self.marker) == MARKER
 
     def claim(self) -> None:
         """Mark a new or empty folder as a run; does nothing if it is one already.
@@ -165,12 +170,8 @@ class RunFolder:
         if file := next((path for path in (self.path, *self.path.parents) if path.is_file()), None):
             raise InputError(f"{file}: is a file; choose another name or another runs folder")
         if not self.path.is_dir() or all(path.name.endswith(".writing") for path in self.path.iterdir()):
-            write_json(self._marker, _MARKER)
+            write_json(self.marker, MARKER)
         elif not self.is_run:
             raise InputError(
                 f"{self.path}: holds something other than a crossforge run; choose another name or runs folder"
             )
-
-    @property
-    def _marker(self) -> Path:
-        return self.path / RUN_FILE

@@ -115,6 +115,30 @@ def test_a_name_that_is_no_plain_folder_name_is_refused(tmp_path: Path, name: st
     assert "name" in problem(written(tmp_path, {**MINIMAL, "name": name}))
 
 
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("s3://key:se/cret@bucket/folder", "holds credentials, which whoever reads the config would see"),
+        ("gs://:secret@bucket", "holds credentials"),
+        (
+            "ftp://host/folder",
+            "expected a URI that starts with s3://, gs://, hdfs:// or file:// (found 'ftp://host/folder')",
+        ),
+        ("bucket/folder", "expected a URI"),
+        ("", "expected a URI"),
+    ],
+)
+def test_a_store_is_a_uri_without_credentials(tmp_path: Path, store: str, told: str) -> None:
+    path = written(tmp_path, {**MINIMAL, "store": store})
+    assert problem(path).startswith(f"{path}: store: {told}")
+    assert "cret" not in problem(path)
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/a?endpoint_override=host:9000", "hdfs://user@host:9000/a", None])
+def test_a_run_may_have_a_store(tmp_path: Path, store: str | None) -> None:
+    assert load_config(written(tmp_path, {**MINIMAL, "store": store})).store == store
+
+
 def test_a_missing_name_is_said_to_be_missing(tmp_path: Path) -> None:
     assert "name is missing" in problem(written(tmp_path, {"collection": {"builtin": "pydocs"}}))
 

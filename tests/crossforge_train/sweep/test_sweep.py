@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Command, error_line, toy_config
+from support import Command, Recorder, error_line, toy_config
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
@@ -150,6 +150,15 @@ def test_values_that_were_tried_before_are_not_trained_again(swept: Callable[...
     found = sweep(swept({"training.loss": ["mse"]}))
     weights = [Path(found.folder) / f"trial-{n:03}" / "finetune" / "model" / "model.safetensors" for n in (1, 2)]
     assert weights[1].samefile(weights[0])
+
+
+def test_another_machine_takes_the_trials_from_the_store(swept: Callable[..., Path], tmp_path: Path) -> None:
+    store, notes = f"file://{tmp_path}/store", Recorder()
+    found = sweep(swept({"training.loss": ["mse"]}, store=store))
+    again = run_sweep(swept({"training.loss": ["mse"]}, "two", store=store), (), None, notes)
+    assert facts(again) == facts(found)
+    assert notes.stages_that("started") == []
+    assert (tmp_path / "store" / "toy" / "sweep" / "trial-002" / "stages" / "finetune.json").is_file()
 
 
 @pytest.mark.slow

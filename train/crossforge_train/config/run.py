@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crossforge_train.config.collection import CollectionConfig
 from crossforge_train.config.compute import ComputeConfig
@@ -17,6 +18,8 @@ from crossforge_train.config.section import Section, Seed
 from crossforge_train.config.sweep import SweepConfig
 from crossforge_train.config.training import TrainingConfig
 
+_STORES = ("s3", "gs", "hdfs", "file")
+_PASSWORD = re.compile(r"://[^@?]*:[^@?]*@")
 _NOT_SEARCHED = {"training.dev_queries", "training.dev_depth", "training.report_to"}
 
 
@@ -27,6 +30,11 @@ class Config(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run, and of its folder under `runs`"
     )
     runs: Path = Field(Path("runs"), description="folder of all runs")
+    store: str | None = Field(
+        None,
+        description="folder of an object store that keeps what the run has finished, such as `s3://BUCKET/FOLDER`; "
+        "[scale.md](scale.md#a-run-in-an-object-store) says what",
+    )
     seed: Seed = Field(42, description="seed of every draw")
     base_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2",
@@ -40,6 +48,20 @@ class Config(Section):
     package: PackageConfig = Field(PackageConfig(), description="the reranker package")
     sweep: SweepConfig = Field(SweepConfig(), description="search over settings")
     compute: ComputeConfig = Field(ComputeConfig(), description="one machine or a cluster")
+
+    @field_validator("store")
+    @classmethod
+    def _is_a_store(cls, value: str | None) -> str | None:
+        if value and _PASSWORD.search(value):
+            raise ValueError(
+                "holds credentials, which whoever reads the config would see; leave them to the environment"
+            )
+        if value is not None and value.partition("://")[0] not in _STORES:
+            known = ", ".join(f"{scheme}://" for scheme in _STORES)
+            raise ValueError(
+                f"expected a URI that starts with {known.rpartition(', ')[0]} or {_STORES[-1]}:// (found {value!r})"
+            )
+        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Config:

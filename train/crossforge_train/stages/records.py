@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -23,12 +24,15 @@ class StageRecord:
         depends_on: the hashed values, for people to read.
         finished: whether the stage's folder is complete.
         seconds: duration of the stage; None until it is finished.
+        made: drawn when the stage is finished, so that it can be told from what another machine made of the same
+            inputs; None until then, and in records of version 0.1.
     """
 
     fingerprint: str
     depends_on: Mapping[str, Any]
     finished: bool = False
     seconds: float | None = None
+    made: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def write_record(run: RunFolder, stage: str, record: StageRecord) -> None:
 
 def finished_in(seconds: float, record: StageRecord) -> StageRecord:
     """The record marked as finished, with the stage's duration."""
-    return replace(record, finished=True, seconds=seconds)
+    return replace(record, finished=True, seconds=seconds, made=uuid.uuid4().hex)
 
 
 def is_finished(run: RunFolder, stage: str, wanted: Wanted) -> bool:

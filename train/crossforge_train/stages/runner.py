@@ -2,7 +2,8 @@
 
 A stage reads the folders of earlier stages and writes its own. It works in a temporary folder, which is renamed once
 it is complete. A record states what the folder was made from and is marked finished last, so a killed stage never
-looks finished. The run is locked meanwhile, by the main process if there are several.
+looks finished. The run is locked meanwhile, by the main process if there are several. If the config names a store, each
+finished stage is copied there, and fetched from there where it is missing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from crossforge.errors import InputError
@@ -33,6 +35,7 @@ from crossforge_train.stages.records import (
     wanted_records,
     write_record,
 )
+from crossforge_train.stages.run_store import RunStore
 from crossforge_train.stages.stage import Context, Stage
 
 
@@ -46,15 +49,18 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
         fresh: repeat finished stages, too.
 
     Raises:
-        InputError: the run's folder holds something other than a run, another process works in it, or the cluster that
-            the config names cannot be used.
+        InputError: the run's folder holds something other than a run, another process works in it, or the cluster or
+            the store that the config names cannot be used.
     """
-    run = RunFolder(config.folder)
+    run, store = RunFolder(config.folder), RunStore(config, reporter)
     trust_first_stage(config.first_stage)
     with ExitStack() as lock, ExitStack() as cluster:
         processes.from_main(lambda: lock.enter_context(run.taken()))
+        processes.from_main(store.open)
         # All records are made before any stage runs, so that a bad base model fails now and not after hours of mining.
         records = processes.from_main(lambda: wanted_records(config, stages))
+        if not fresh:
+            processes.from_main(lambda: store.fetch(stages, records))
         processes.from_main(lambda: _check_those_to_run(config, stages, records, fresh))
         computing = [
             stage.name
@@ -67,6 +73,7 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
                 reporter.skipped(stage.name)
             else:
                 _run(stage, config, reporter, wanted, fresh, engine)
+            processes.from_main(partial(store.keep, stage.name))
             if stage.name in computing[-1:]:
                 cluster.close()  # training needs the memory
 

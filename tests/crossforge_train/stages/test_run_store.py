@@ -1,0 +1,252 @@
+"""A run in a store: what one machine has finished, another takes over. Machines are folders of all runs here."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Recorder, toy_config
+
+from crossforge.errors import InputError
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.object_store import Place, digests, open_place
+from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.recipe import stages_until
+from crossforge_train.stages.records import wanted_records
+from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.stage import Context, Stage
+
+NAMES = ("one", "two", "three")
+
+
+@dataclass
+class Machine:
+    """Runs three stages, each of which copies what the one before has written, and adds a line of its own."""
+
+    runs: Path
+    store: str | None
+    inputs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NAMES, 1))
+    notes: Recorder = field(default_factory=Recorder)
+
+    @property
+    def config(self) -> Config:
+        return Config(name="run", runs=self.runs, store=self.store, collection={"builtin": "pydocs"})
+
+    @property
+    def run(self) -> RunFolder:
+        return RunFolder(self.config.folder)
+
+    def go(self, until: str = "three", **options: Any) -> list[str]:
+        """Run the stages; the names of those that ran."""
+        self.notes = Recorder()
+        run_stages(self.config, self.stages()[: NAMES.index(until) + 1], self.notes, **options)
+        return self.notes.stages_that("started")
+
+    def stages(self) -> list[Stage]:
+        return [self._stage(number) for number in range(len(NAMES))]
+
+    def lines(self, name: str) -> list[str]:
+        return (self.run.stage(name) / "below" / "lines").read_text().split()
+
+    def _stage(self, number: int) -> Stage:
+        name = NAMES[number]
+
+        def run(context: Context) -> None:
+            before = self.lines(NAMES[number - 1]) if number else []
+            (context.folder / "below").mkdir()
+            (context.folder / "below" / "lines").write_text("\n".join([*before, uuid.uuid4().hex]))
+            (context.folder / f"{name}-{self.inputs[name]}").write_text("the same each time")
+
+        return Stage(name, lambda _: {"input": self.inputs[name]}, run)
+
+
+Machines = Callable[..., Machine]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, store: str) -> Machines:
+    """Makes machines with one store."""
+    return lambda name, **options: Machine(tmp_path / name, **{"store": store, **options})
+
+
+def in_store(machine: Machine, name: str) -> Any:
+    return open_place(machine.store or "", "run").read_json(name)
+
+
+def fail_in(monkeypatch: pytest.MonkeyPatch, method: str, when: Callable[[str], bool]) -> None:
+    """From now on, a method of the store fails where this holds for what it is called with."""
+    works = getattr(Place, method)
+
+    def failing(place: Place, *arguments: Any) -> Any:
+        if when(" ".join(map(str, arguments))):
+            raise InputError("the store is gone")
+        return works(place, *arguments)
+
+    monkeypatch.setattr(Place, method, failing)
+
+
+def test_a_fresh_machine_takes_over_what_another_has_finished(machine: Machines) -> None:
+    first, second = machine("first"), machine("second")
+    assert first.go() == list(NAMES)
+    assert second.go() == []
+    assert second.notes.stages_that("skipped") == list(NAMES)
+    assert digests(second.run.path) == {
+        **digests(first.run.path),
+        "stages/lock.json": digests(second.run.path)["stages/lock.json"],
+    }
+
+
+def test_a_machine_goes_on_where_another_was_ended(machine: Machines) -> None:
+    first, second, third = (machine(name) for name in ("first", "second", "third"))
+    first.go("two")
+    assert second.go() == ["three"]
+    assert second.lines("three")[:2] == first.lines("two")
+    assert third.go() == first.go() == []
+    assert third.lines("three") == first.lines("three") == second.lines("three")
+
+
+def test_other_inputs_are_not_taken_and_replace_what_was_kept(machine: Machines) -> None:
+    first, second, third = (machine(name) for name in ("first", "second", "third"))
+    first.go()
+    second.inputs["two"] = third.inputs["two"] = 2
+    assert second.go() == ["two", "three"]
+    assert third.go() == []
+    assert third.lines("three") == second.lines("three")
+    assert open_place(third.store or "", "run").read_json("two/two-1") is None
+    assert set(in_store(third, "stages/two.json")["files"]) == {"below/lines", "two-2"}
+    assert first.go() == []  # its own are finished, and kept again
+    assert machine("fourth").go() == []
+
+
+def test_stages_are_not_fetched_where_they_are_to_be_repeated(machine: Machines) -> None:
+    first, second, third = (machine(name) for name in ("first", "second", "third"))
+    first.go()
+    assert second.go(fresh=True) == list(NAMES)
+    assert third.go() == []
+    assert third.lines("three") == second.lines("three") != first.lines("three")
+
+
+@pytest.mark.parametrize(
+    ("method", "when"), [("send", lambda to: "/two two" in to), ("write_json", lambda to: "stages/two.json" in to)]
+)
+def test_a_copy_that_was_not_ended_is_not_taken_and_is_repaired(
+    machine: Machines, monkeypatch: pytest.MonkeyPatch, method: str, when: Callable[[str], bool]
+) -> None:
+    first, second, third = (machine(name) for name in ("first", "second", "third"))
+    with monkeypatch.context() as patch:
+        fail_in(patch, method, when)
+        assert first.go() == list(NAMES)
+    assert any("two is on this machine alone, until the same command runs again" in note for note in first.notes.notes)
+    assert second.go("one") == []
+    assert in_store(second, "stages/two.json") is in_store(second, "stages/three.json") is None
+    assert second.go("two") == ["two"]
+    assert first.go() == []  # and keeps its own, which differ
+    assert third.go() == []
+    assert third.lines("three") == first.lines("three")
+
+
+@pytest.mark.parametrize("left", [b"", b"something else"])
+def test_a_file_that_is_not_what_was_kept_is_not_taken_and_is_repaired(
+    machine: Machines, left: bytes, tmp_path: Path
+) -> None:
+    first, second, third = (machine(name) for name in ("first", "second", "third"))
+    first.go()
+    place = open_place(first.store or "", "run")
+    (tmp_path / "two-1").write_bytes(left)
+    place.send(tmp_path, "two", ["two-1"], lambda: None)
+    assert second.go() == ["two", "three"]
+    assert any("run/two: incomplete, or changed meanwhile; two is not taken" in note for note in second.notes.notes)
+    assert third.go() == []
+    assert third.lines("three") == second.lines("three")
+
+
+def test_no_stage_is_taken_with_another_result_before_it(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (machine(name) for name in ("first", "second", "third"))
+    with monkeypatch.context() as patch:
+        fail_in(patch, "send", lambda to: "/two two" in to)
+        first.go("two")
+    second.go()
+    assert first.go() == ["three"]  # the second machine's is of its own "two"
+    assert first.lines("three")[:2] == first.lines("two") != second.lines("two")
+    assert third.go() == []
+    assert third.lines("three") == first.lines("three")
+
+
+def test_a_store_that_is_gone_in_the_middle_costs_nothing_but_a_line(
+    machine: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = machine("first")
+    with monkeypatch.context() as patch:
+        fail_in(patch, "send", lambda to: "/two two" in to)
+        first.go()
+    assert len([note for note in first.notes.notes if "the store is gone" in note]) == 1
+    first.go()
+    assert machine("second").go() == []
+
+
+def test_what_is_kept_is_not_copied_again(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = machine("first")
+    first.go()
+    fail_in(monkeypatch, "send", lambda _: True)
+    assert first.go() == machine("second").go() == []
+    assert not first.notes.notes
+
+
+def test_a_place_that_holds_something_else_is_refused(machine: Machines) -> None:
+    first = machine("first")
+    open_place(first.store or "", "run").write_json("thesis.json", "precious")
+    with pytest.raises(InputError, match=r"/run: holds something other than a crossforge run; choose another name or"):
+        first.go()
+    assert in_store(first, "run.json") is None
+
+
+def test_a_marker_that_was_half_written_is_written_again(tmp_path: Path) -> None:
+    first = Machine(tmp_path / "first", f"file://{tmp_path}/store")
+    (tmp_path / "store" / "run").mkdir(parents=True)
+    (tmp_path / "store" / "run" / "run.json").write_text("")
+    assert first.go() == list(NAMES)
+
+
+def test_a_store_that_cannot_be_reached_ends_the_run_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    first = Machine(tmp_path, "s3://bucket/folder?scheme=http&endpoint_override=127.0.0.1:9")
+    with pytest.raises(InputError, match=r"^s3://bucket/folder/run: .*Could not connect to server.*leave out `store`$"):
+        first.go()
+    assert first.notes.stages == []
+
+
+def test_nothing_depends_on_the_store(tmp_path: Path) -> None:
+    without, having = Machine(tmp_path, None), Machine(tmp_path, f"file://{tmp_path}/store")
+    assert wanted_records(without.config, without.stages()) == wanted_records(having.config, having.stages())
+
+
+def test_a_run_on_a_collection_is_the_same_on_the_other_machine(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path
+) -> None:
+    def config(machine: str) -> Config:
+        (tmp_path / machine).mkdir()
+        return load_config(
+            toy_config(tmp_path / machine, toy_collection, tiny_encoder, store=f"file://{tmp_path}/store")
+        )
+
+    first, second, notes = config("first"), config("second"), Recorder()
+    run_stages(first, stages_until(first, "mine"), Recorder())
+    run_stages(second, stages_until(second, "mine"), notes)
+    assert notes.stages_that("skipped") == ["collect", "mine"]
+    for stage in ("collect", "mine"):
+        assert digests(second.folder / stage) == digests(first.folder / stage)
+    assert len(list(RunFolder(second.folder).mined.groups())) > 20
+    plain = first.model_copy(update={"store": None})
+    assert wanted_records(plain, stages_until(plain, "package")) == wanted_records(
+        first, stages_until(first, "package")
+    )
+    shutil.rmtree(tmp_path / "store")
