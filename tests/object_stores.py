@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+# For tests with the fixture `store`.
+IN_A_FOLDER_AND_A_BUCKET = pytest.mark.parametrize("store", ["file", "s3"], indirect=True)
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from object_stores import CREDENTIALS, IN_A_FOLDER_AND_A_BUCKET
 
 from crossforge.errors import InputError
 from crossforge_train.object_store import IncompleteError, Place, digests, open_place
@@ -27,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "here"
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 def test_a_folder_comes_back_as_it_was(place: Place, folder: Path, tmp_path: Path) -> None:
     assert place.names() == set()
     found = digests(folder)
@@ -37,6 +39,7 @@ def test_a_folder_comes_back_as_it_was(place: Place, folder: Path, tmp_path: Pat
     assert digests(tmp_path / "back") == found
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 def test_a_file_that_is_missing_or_other_is_not_taken(place: Place, folder: Path, tmp_path: Path) -> None:
     place.send(folder, "stage", ["empty"], advance)
     for wanted in ({"empty": "0" * 64}, {"missing": "0" * 64}):
@@ -52,6 +55,7 @@ def test_no_file_is_written_outside_the_folder(place: Place, folder: Path, tmp_p
     assert not (tmp_path / "outside").exists()
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 def test_json_is_read_if_it_was_written_to_its_end(place: Place, tmp_path: Path) -> None:
     assert place.read_json("stages/one.json") is None
     place.write_json("stages/one.json", {"a": "ü\ud800"})
@@ -61,6 +65,7 @@ def test_json_is_read_if_it_was_written_to_its_end(place: Place, tmp_path: Path)
     assert place.read_json("stages/half") is None
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 def test_what_is_deleted_is_gone_and_may_be_gone_already(place: Place) -> None:
     place.write_json("one.json", 1)
     place.delete(["one.json", "two.json"])
@@ -82,11 +87,27 @@ def test_a_uri_that_nobody_can_read_is_refused(uri: str, reason: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_bucket_that_is_not_there_is_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+@pytest.fixture
+def with_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_bucket_that_is_not_there_is_told(s3: str, with_credentials: None) -> None:
     with pytest.raises(InputError, match=r"^s3://elsewhere/name: the store cannot be used .*NO_SUCH_BUCKET"):
         open_place(f"s3://elsewhere?{s3}", "name").write_json("run.json", 1)
+
+
+def test_credentials_that_nobody_knows_are_told(s3: str, with_credentials: None) -> None:
+    from moto.core import set_initial_no_auth_action_count
+
+    place = open_place(f"s3://bucket?{s3}", "name")
+    with pytest.raises(
+        InputError, match=r"^s3://bucket/name: .*ACCESS_DENIED.* the credentials in the environment may"
+    ):
+        set_initial_no_auth_action_count(0)(place.read_json)("run.json")
+    with pytest.raises(InputError, match=r"^s3://bucket/name: .*The AWS Access Key Id you provided does not exist"):
+        set_initial_no_auth_action_count(0)(place.write_json)("run.json", 1)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -157,9 +157,15 @@ def open_place(store: str, name: str) -> Place:
     return Place(files, f"{path.rstrip('/')}/{name}", f"{said}/{name}")
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """The sha256 of each file in a folder on this machine, by its path relative to the folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+def digests(folder: Path, parts: Iterable[Path] | None = None) -> dict[str, str]:
+    """The sha256 of each file in a folder on this machine, by its path relative to the folder.
+
+    Args:
+        folder: the folder.
+        parts: files and folders in it that are wanted; all if None.
+    """
+    found = (path for part in parts or [folder] for path in (part, *part.rglob("*")))
+    paths = sorted(path for path in found if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in paths]
     return dict(zip(names, _at_a_time(sha256, paths), strict=True))
 
@@ -181,6 +187,6 @@ def _in_one_line(uri: str) -> Iterator[None]:
         yield
     except (OSError, ArrowException) as error:
         raise InputError(
-            f"{uri}: the store cannot be used ({first_line(error):.{_LONGEST_REASON}}); see whether it is there, and "
-            "whether the credentials in the environment may list, read, write and delete, or leave out `store`"
+            f"{uri}: the store cannot be used ({first_line(error):.{_LONGEST_REASON}}); check that it exists, and "
+            "that the credentials in the environment may list, read, write and delete there, or leave out `store`"
         ) from None

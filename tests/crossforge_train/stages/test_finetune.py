@@ -158,6 +158,24 @@ def test_a_killed_run_goes_on_to_the_same_model(
     same(found, uninterrupted)
 
 
+@pytest.mark.parametrize("checkpoints", [1, 3])
+def test_another_machine_goes_on_from_the_checkpoint_in_the_store(
+    prepared: Callable[..., Config],
+    uninterrupted: tuple,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    checkpoints: int,
+) -> None:
+    first, second = (prepared(f"store=file://{tmp_path}/store", name=name) for name in ("first", "second"))
+    newest = by_age(interrupt_after(checkpoints, first, monkeypatch))[-1].name
+    shutil.rmtree(first.runs)
+    told = resumed_from(monkeypatch)
+    found = trained(second)
+    assert told == ([newest] if checkpoints < 3 else [])  # after its last step, it trains no more
+    same(found, uninterrupted)
+    assert not list((tmp_path / "store" / "toy").rglob("checkpoint-*/*"))
+
+
 def test_a_run_killed_after_its_last_step_trains_no_more(
     prepared: Callable[..., Config], uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:

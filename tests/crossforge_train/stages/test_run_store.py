@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from object_stores import IN_A_FOLDER_AND_A_BUCKET
 from support import Recorder, toy_config
 
 from crossforge.errors import InputError
+from crossforge.files import remove
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.object_store import Place, digests, open_place
@@ -33,6 +35,9 @@ class Machine:
     store: str | None
     inputs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NAMES, 1))
     notes: Recorder = field(default_factory=Recorder)
+    resumes: str = ""
+    killed_after: int | None = None
+    seen: list[str | None] = field(default_factory=list)
 
     @property
     def config(self) -> Config:
@@ -59,11 +64,29 @@ class Machine:
 
         def run(context: Context) -> None:
             before = self.lines(NAMES[number - 1]) if number else []
+            if name == self.resumes:
+                self._work(context)
             (context.folder / "below").mkdir()
             (context.folder / "below" / "lines").write_text("\n".join([*before, uuid.uuid4().hex]))
             (context.folder / f"{name}-{self.inputs[name]}").write_text("the same each time")
 
-        return Stage(name, lambda _: {"input": self.inputs[name]}, run)
+        return Stage(name, lambda _: {"input": self.inputs[name]}, run, resumes=name == self.resumes)
+
+    def _work(self, context: Context) -> None:
+        """Three steps, each with a checkpoint that replaces the one before; it may be killed after one of them."""
+        constant, checkpoints = context.folder / "constant", context.folder / "checkpoint"
+        left = [path.name for path in checkpoints.glob("*")]
+        self.seen.append(left[0] if left else None)
+        constant.write_text("the same each time")
+        (context.folder / "log").write_text(uuid.uuid4().hex)
+        for step in range(int(left[0]) + 1 if left else 1, 4):
+            remove(checkpoints)
+            checkpoints.mkdir()
+            (checkpoints / str(step)).write_text(f"{step}")
+            context.keep([constant, checkpoints])
+            if step == self.killed_after:
+                raise KeyboardInterrupt
+        remove(checkpoints)
 
 
 Machines = Callable[..., Machine]
@@ -91,6 +114,7 @@ def fail_in(monkeypatch: pytest.MonkeyPatch, method: str, when: Callable[[str], 
     monkeypatch.setattr(Place, method, failing)
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 def test_a_fresh_machine_takes_over_what_another_has_finished(machine: Machines) -> None:
     first, second = machine("first"), machine("second")
     assert first.go() == list(NAMES)
@@ -111,11 +135,13 @@ def test_a_machine_goes_on_where_another_was_ended(machine: Machines) -> None:
     assert third.lines("three") == first.lines("three") == second.lines("three")
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 def test_other_inputs_are_not_taken_and_replace_what_was_kept(machine: Machines) -> None:
     first, second, third = (machine(name) for name in ("first", "second", "third"))
     first.go()
     second.inputs["two"] = third.inputs["two"] = 2
     assert second.go() == ["two", "three"]
+    assert any("/run: holds two of other inputs (input), which this run will" in note for note in second.notes.notes)
     assert third.go() == []
     assert third.lines("three") == second.lines("three")
     assert open_place(third.store or "", "run").read_json("two/two-1") is None
@@ -132,6 +158,7 @@ def test_stages_are_not_fetched_where_they_are_to_be_repeated(machine: Machines)
     assert third.lines("three") == second.lines("three") != first.lines("three")
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 @pytest.mark.parametrize(
     ("method", "when"), [("send", lambda to: "/two two" in to), ("write_json", lambda to: "stages/two.json" in to)]
 )
@@ -142,7 +169,7 @@ def test_a_copy_that_was_not_ended_is_not_taken_and_is_repaired(
     with monkeypatch.context() as patch:
         fail_in(patch, method, when)
         assert first.go() == list(NAMES)
-    assert any("two is on this machine alone, until the same command runs again" in note for note in first.notes.notes)
+    assert any("two is on this machine alone until the store can be used again" in note for note in first.notes.notes)
     assert second.go("one") == []
     assert in_store(second, "stages/two.json") is in_store(second, "stages/three.json") is None
     assert second.go("two") == ["two"]
@@ -166,6 +193,56 @@ def test_a_file_that_is_not_what_was_kept_is_not_taken_and_is_repaired(
     assert third.lines("three") == second.lines("three")
 
 
+@IN_A_FOLDER_AND_A_BUCKET
+def test_a_stage_that_resumes_goes_on_elsewhere(machine: Machines) -> None:
+    first, second, third = (machine(name, resumes="two") for name in ("first", "second", "third"))
+    first.killed_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        first.go()
+    assert second.go() == ["two", "three"]
+    assert second.seen == ["1"]
+    assert in_store(second, "stages/two.partial.json") is in_store(second, "two.partial/done") is None
+    assert third.go() == []
+    first.killed_after = None
+    assert first.go() == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"inputs": {"one": 1, "two": 2, "three": 1}}, {"inputs": {**dict.fromkeys(NAMES, 2)}}]
+)
+def test_what_is_kept_of_other_inputs_is_not_resumed(machine: Machines, change: dict[str, Any]) -> None:
+    first, second = machine("first", resumes="two"), machine("second", resumes="two", **change)
+    first.killed_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        first.go()
+    second.go()
+    assert second.seen == [None]
+
+
+def test_a_later_checkpoint_replaces_an_earlier_one_of_which_only_what_is_new_is_copied(
+    machine: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (machine(name, resumes="two") for name in ("first", "second"))
+    sent: list[str] = []
+    fail_in(monkeypatch, "send", lambda to: sent.append(to) or False)  # type: ignore[func-returns-value]
+    first.killed_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        first.go()
+    assert sorted(in_store(first, "stages/two.partial.json")["files"]) == ["checkpoint/3", "constant"]
+    assert len([to for to in sent if "'constant'" in to]) == 1
+    assert second.go("two") == ["two"]
+    assert second.seen == ["3"]
+
+
+def test_a_run_that_begins_anew_does_not_resume(machine: Machines) -> None:
+    first, second = (machine(name, resumes="two") for name in ("first", "second"))
+    first.killed_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        first.go()
+    second.go(fresh=True)
+    assert second.seen == [None]
+
+
 def test_no_stage_is_taken_with_another_result_before_it(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (machine(name) for name in ("first", "second", "third"))
     with monkeypatch.context() as patch:
@@ -178,15 +255,25 @@ def test_no_stage_is_taken_with_another_result_before_it(machine: Machines, monk
     assert third.lines("three") == first.lines("three")
 
 
-def test_a_store_that_is_gone_in_the_middle_costs_nothing_but_a_line(
+def test_a_store_that_is_gone_costs_a_line_for_each_stage_and_gets_them_the_next_time(
     machine: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = machine("first")
+    first, second = machine("first"), machine("second")
     with monkeypatch.context() as patch:
-        fail_in(patch, "send", lambda to: "/two two" in to)
+        fail_in(patch, "send", lambda to: "/one one" not in to)
         first.go()
-    assert len([note for note in first.notes.notes if "the store is gone" in note]) == 1
-    first.go()
+    alone = "the store is gone; {} is on this machine alone until the store can be used again"
+    assert first.notes.notes == [alone.format("two"), alone.format("three")]
+    assert second.go("one") == first.go() == []
+    assert second.go() == []
+
+
+def test_a_store_that_works_again_gets_what_it_missed(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, gone = machine("first"), iter([True])
+    with monkeypatch.context() as patch:
+        fail_in(patch, "send", lambda to: "/two two" in to and next(gone, False))
+        first.go()
+    assert len(first.notes.notes) == 1
     assert machine("second").go() == []
 
 
@@ -198,6 +285,7 @@ def test_what_is_kept_is_not_copied_again(machine: Machines, monkeypatch: pytest
     assert not first.notes.notes
 
 
+@IN_A_FOLDER_AND_A_BUCKET
 def test_a_place_that_holds_something_else_is_refused(machine: Machines) -> None:
     first = machine("first")
     open_place(first.store or "", "run").write_json("thesis.json", "precious")

@@ -32,7 +32,7 @@ class Config(Section):
     runs: Path = Field(Path("runs"), description="folder of all runs")
     store: str | None = Field(
         None,
-        description="folder of an object store that keeps what the run has finished, such as `s3://BUCKET/FOLDER`; "
+        description="object store that keeps finished stages and checkpoints, such as `s3://BUCKET/FOLDER`; "
         "[scale.md](scale.md#a-run-in-an-object-store) says what",
     )
     seed: Seed = Field(42, description="seed of every draw")

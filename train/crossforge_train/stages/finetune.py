@@ -173,7 +173,7 @@ def finetune(context: Context, base_model: Path, mined: MinedFolder, if_constant
 def training_task(context: Context, base_model: Path, mined: MinedFolder) -> TrainingTask:
     """The inputs of a training in the stage's folder."""
     config, run, written = context.config, context.run, FinetunedFolder(context.folder)
-    retriever = run.mined.retriever()
+    retriever, files = run.mined.retriever(), written.working_files
     return TrainingTask(
         config=config,
         reporter=context.reporter,
@@ -183,8 +183,9 @@ def training_task(context: Context, base_model: Path, mined: MinedFolder) -> Tra
         retriever=retriever,
         query_map=base_query_map(config, retriever),
         dev_run=run.mined.run(config.collection.dev_split),
-        files=written.working_files,
+        files=files,
         tensorboard=written.tensorboard,
+        keep=lambda: context.keep(asdict(files).values()),
     )
 
 

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge.files import remove, written_atomically
+from crossforge.files import written_atomically
 from crossforge_train.object_store import IncompleteError, Place, digests
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import MARKER, RunFolder
-from crossforge_train.stages.records import StageRecord, write_record
+from crossforge_train.stages.records import StageRecord
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class KeptFolders:
         except (KeyError, TypeError):  # of a version that keeps something else
             return None
 
-    def send(self, name: str, record: StageRecord, before: str) -> Kept:
-        """Copy a stage's folder into the store, except for files that are there, and delete what it lacks."""
+    def send(self, name: str, record: StageRecord, before: str, parts: Iterable[Path] | None = None) -> Kept:
+        """Copy a stage's folder, or parts of it, except for files that are there, and delete there what it lacks."""
         folder, held = self.run.stage(name), self.kept(name)
-        kept, had = Kept(record, digests(folder), before), held.files if held else {}
+        kept, had = Kept(record, digests(folder, parts), before), held.files if held else {}
         changed = [path for path, digest in kept.files.items() if had.get(path) != digest]
         if not had.keys().isdisjoint(changed):
             self.place.delete([self._record(name)])
@@ -99,12 +99,10 @@ class KeptFolders:
             ):
                 beside.mkdir()
                 self.place.fetch(self._named(folder), beside, kept.files, advance)
-                remove(self.run.record(name))  # of what is replaced now
         except IncompleteError as error:
             self.reporter.note(f"{error}; {name} is not taken")
             self.place.delete([self._record(name)])  # so that all its files are copied again
             return False
-        write_record(self.run, name, kept.record)
         return True
 
     def drop(self, name: str) -> None:

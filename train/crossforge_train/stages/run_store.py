@@ -6,7 +6,8 @@ was made from, and not with what another machine made of the same inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge.files import remove
@@ -15,8 +16,10 @@ from crossforge_train.object_store import open_place
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.kept_folders import Kept, KeptFolders
-from crossforge_train.stages.records import Wanted, is_finished, read_record
+from crossforge_train.stages.records import Wanted, is_finished, read_record, write_record
 from crossforge_train.stages.stage import Stage
+
+_HERE_ALONE = "is on this machine alone until the store can be used again"
 
 
 class RunStore:
@@ -30,7 +33,8 @@ class RunStore:
     def __init__(self, config: Config, reporter: Reporter) -> None:
         self._config, self._run, self._reporter = config, RunFolder(config.folder), reporter
         self._folders: KeptFolders | None = None
-        self._before = ""  # identity of what is kept of the stage before
+        self._before = ""  # identity of what is kept of the last stage
+        self._waiting: list[Stage] = []  # finished, and not kept yet
 
     def open(self) -> None:
         """Find out whether the store can be used.
@@ -53,40 +57,87 @@ class RunStore:
         """
         before = ""
         for stage, wanted in zip(stages, records, strict=True):
-            kept = self._fitting(stage.name, wanted, before)
+            kept = self._folders.kept(stage.name) if self._folders else None
             if kept is None or self._folders is None:
                 return
-            if is_finished(self._run, stage.name, wanted):
-                if read_record(self._run, stage.name) != kept.record:
-                    return
-            elif self._folders.take(stage.name, kept):
-                remove(self._run.partial(stage.name))
-            else:
+            if not wanted.fits(kept.record):
+                self._reporter.note(_of_other_inputs(stage.name, self._folders.place.uri, kept, wanted))
+                return
+            if kept.before != before or not self._has(self._folders, stage.name, wanted, kept):
                 return
             before = kept.identity
 
-    def keep(self, stage: str) -> None:
+    def keep(self, stage: Stage) -> None:
         """Copy a finished stage into the store, unless it is there; called for the stages in their order."""
+        self._waiting.append(stage)
+        self._try(self._catch_up, f"{stage.name} {_HERE_ALONE}")
 
-        def copied(folders: KeptFolders) -> None:
-            record, kept = read_record(self._run, stage), folders.kept(stage)
+    def keep_unfinished(self, stage: Stage, wanted: Wanted, paths: Iterable[Path]) -> None:
+        """Copy the files from which a stage can resume into the store.
+
+        Args:
+            stage: the stage that is at work.
+            wanted: its record.
+            paths: files and folders in its working folder.
+        """
+
+        def copy(folders: KeptFolders) -> None:
+            self._catch_up(folders)
+            folders.send(self._unfinished(stage), wanted.record, self._before, list(paths))
+
+        self._try(copy, f"the checkpoint of {stage.name} {_HERE_ALONE}")
+
+    def fetch_unfinished(self, stage: Stage, wanted: Wanted) -> bool:
+        """Fetch the files from which a stage can resume; False if none are kept for the same inputs."""
+        taken = False
+
+        def take(folders: KeptFolders) -> None:
+            nonlocal taken
+            self._catch_up(folders)
+            kept = folders.kept(self._unfinished(stage))
+            if kept and wanted.fits(kept.record) and kept.before == self._before:
+                taken = folders.take(self._unfinished(stage), kept)
+
+        self._try(take, f"{stage.name} starts from its beginning")
+        return taken
+
+    def _has(self, folders: KeptFolders, stage: str, wanted: Wanted, kept: Kept) -> bool:
+        """Whether this machine has what is kept of a stage, after fetching it where it has nothing that fits."""
+        if is_finished(self._run, stage, wanted):
+            return read_record(self._run, stage) == kept.record
+        remove(self._run.record(stage))  # of other inputs: a kill must not leave it beside what is fetched
+        if not folders.take(stage, kept):
+            return False
+        remove(self._run.partial(stage))
+        write_record(self._run, stage, kept.record)
+        return True
+
+    def _catch_up(self, folders: KeptFolders) -> None:
+        """Copy what waits, in order: what is kept of a stage names what is kept of the stage before."""
+        while self._waiting:
+            stage = self._waiting[0]
+            record, kept = read_record(self._run, stage.name), folders.kept(stage.name)
             if record and (kept is None or (kept.record, kept.before) != (record, self._before)):
-                kept = folders.send(stage, record, self._before)
+                kept = folders.send(stage.name, record, self._before)
+            if stage.resumes:
+                folders.drop(self._unfinished(stage))
             self._before = kept.identity if kept else ""
+            del self._waiting[0]
 
-        self._try(copied, f"{stage} is on this machine alone")
-
-    def _fitting(self, name: str, wanted: Wanted, before: str) -> Kept | None:
-        """What is kept of a stage, if it has the same inputs, and was made from what is kept of the stage before."""
-        kept = self._folders.kept(name) if self._folders else None
-        return kept if kept and wanted.fits(kept.record) and kept.before == before else None
+    def _unfinished(self, stage: Stage) -> str:
+        """As what the working folder of a stage is kept."""
+        return self._run.partial(stage.name).name
 
     def _try(self, work: Callable[[KeptFolders], None], otherwise: str) -> None:
-        """Work with the store; if that fails, say so and do without it, until the same command runs again."""
-        if self._folders is None:
-            return
+        """Work with the store; if that fails, only say so: what this machine has done stays."""
         try:
-            work(self._folders)
+            if self._folders is not None:
+                work(self._folders)
         except InputError as error:
-            self._folders = None
-            self._reporter.note(f"{error}; {otherwise}, until the same command runs again")
+            self._reporter.note(f"{error}; {otherwise}")
+
+
+def _of_other_inputs(stage: str, uri: str, kept: Kept, wanted: Wanted) -> str:
+    theirs, ours = kept.record.depends_on, wanted.record.depends_on
+    differing = sorted(key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key))
+    return f"{uri}: holds {stage} of other inputs ({', '.join(differing)}), which this run will replace"

@@ -72,8 +72,8 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
             if _is_done(run, stage.name, wanted, fresh):
                 reporter.skipped(stage.name)
             else:
-                _run(stage, config, reporter, wanted, fresh, engine)
-            processes.from_main(partial(store.keep, stage.name))
+                _run(stage, config, reporter, wanted, fresh, engine, store)
+            processes.from_main(partial(store.keep, stage))
             if stage.name in computing[-1:]:
                 cluster.close()  # training needs the memory
 
@@ -120,11 +120,14 @@ def _is_done(run: RunFolder, stage: str, wanted: Wanted, fresh: bool) -> bool:
     return processes.from_main(lambda: not fresh and is_finished(run, stage, wanted))
 
 
-def _run(stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh: bool, engine: Engine) -> None:
+def _run(
+    stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh: bool, engine: Engine, store: RunStore
+) -> None:
     started, run = time.monotonic(), RunFolder(config.folder)
-    processes.from_main(lambda: _open(stage, run, wanted, fresh))
+    processes.from_main(lambda: _open(stage, run, wanted, fresh, store))
     reporter.started(stage.name)
-    context = Context(config, reporter, run.partial(stage.name), engine)
+    keep = partial(store.keep_unfinished, stage, wanted)
+    context = Context(config, reporter, run.partial(stage.name), engine, keep)
     with _kept(context.folder) if processes.is_main() else nullcontext():
         if stage.parallel:
             stage.run(context)
@@ -135,11 +138,11 @@ def _run(stage: Stage, config: Config, reporter: Reporter, wanted: Wanted, fresh
     reporter.finished(stage.name, seconds)
 
 
-def _open(stage: Stage, run: RunFolder, wanted: Wanted, fresh: bool) -> None:
+def _open(stage: Stage, run: RunFolder, wanted: Wanted, fresh: bool, store: RunStore) -> None:
     """Make the stage's working folder; if the stage resumes a killed attempt, keep the files of that attempt."""
     left = read_record(run, stage.name)
-    goes_on = stage.resumes and not fresh and left is not None and not left.finished and wanted.fits(left)
-    if not goes_on:
+    was_left = left is not None and not left.finished and wanted.fits(left)
+    if not (stage.resumes and not fresh and (was_left or store.fetch_unfinished(stage, wanted))):
         remove(run.partial(stage.name))
     write_record(run, stage.name, wanted.record)
     run.partial(stage.name).mkdir(parents=True, exist_ok=True)

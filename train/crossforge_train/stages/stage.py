@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,12 +26,14 @@ class Context:
         reporter: shows progress.
         folder: output folder; on resume, it holds the killed attempt's files.
         engine: does what can be shared out, if the stage says that it `computes`.
+        keep: called by the main process with files and folders in `folder` from which the stage could resume elsewhere.
     """
 
     config: Config
     reporter: Reporter
     folder: Path
     engine: Engine = field(default_factory=LocalEngine)
+    keep: Callable[[Iterable[Path]], None] = lambda paths: None
 
     @cached_property
     def run(self) -> RunFolder:

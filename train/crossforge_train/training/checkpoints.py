@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
-from transformers import TrainerState
+from transformers import TrainerCallback, TrainerState
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, remove
+from crossforge_train import processes
 from crossforge_train.training.stopping import Patience
 
 
@@ -27,6 +29,23 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
         except InputError:
             remove(checkpoint)
     return None
+
+
+class KeepCheckpoints(TrainerCallback):
+    """Says when a checkpoint is complete: each process writes a part of it.
+
+    Args:
+        keep: called by the main process.
+    """
+
+    def __init__(self, keep: Callable[[], None]) -> None:
+        self._keep = keep
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Wait for the other processes, and say so."""
+        processes.wait_for_all()
+        if processes.is_main():
+            self._keep()
 
 
 def state_at_the_end(checkpoint: Path, steps: int, patience: Patience) -> Any:

@@ -50,7 +50,8 @@ class TrainingTask:
         query_map: moves the base model's query vectors, shape (dimension, dimension); None if they stay.
         dev_run: first-stage candidates of the dev split.
         files: working files.
-        tensorboard: folder for TensorBoard logs, if enabled; it is kept.
+        tensorboard: folder for TensorBoard logs, if enabled; it stays.
+        keep: called by the main process when a checkpoint is complete.
     """
 
     config: Config
@@ -63,3 +64,4 @@ class TrainingTask:
     dev_run: Run
     files: WorkingFiles
     tensorboard: Path
+    keep: Callable[[], None] = lambda: None

@@ -12,7 +12,7 @@ from transformers import PrinterCallback, ProgressCallback
 from crossforge_train import processes
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.arguments import arguments
-from crossforge_train.training.checkpoints import last_whole_checkpoint, load_weights, state_at_the_end
+from crossforge_train.training.checkpoints import KeepCheckpoints, last_whole_checkpoint, load_weights, state_at_the_end
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.history import DEV_CUT, History
 from crossforge_train.training.preparation import Work
@@ -54,7 +54,13 @@ def train(work: Work) -> History:
         trainer.remove_callback(printing)
     progress = TrainingProgress(task.reporter, work.evaluator, work.model)
     patience = Patience(training.patience)
-    for callback in (progress, patience, StopIfStuck(work.evaluator.chance(), work.evaluator.first_stage)):
+    # The first of these comes first, or the progress would count the time that it takes.
+    for callback in (
+        KeepCheckpoints(task.keep),
+        progress,
+        patience,
+        StopIfStuck(work.evaluator.chance(), work.evaluator.first_stage),
+    ):
         trainer.add_callback(callback)
     if "tensorboard" in training.report_to and processes.is_main():
         trainer.add_callback(tensorboard_callback(task.tensorboard))
