@@ -103,7 +103,7 @@ def test_credentials_that_nobody_knows_are_told(s3: str, with_credentials: None)
 
     place = open_place(f"s3://bucket?{s3}", "name")
     with pytest.raises(
-        InputError, match=r"^s3://bucket/name: .*ACCESS_DENIED.* the credentials in the environment may"
+        InputError, match=r"^s3://bucket/name: .*ACCESS_DENIED.* the credentials in the environment allow"
     ):
         set_initial_no_auth_action_count(0)(place.read_json)("run.json")
     with pytest.raises(InputError, match=r"^s3://bucket/name: .*The AWS Access Key Id you provided does not exist"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,8 +18,9 @@ from pyarrow import ArrowException, fs
 from crossforge.errors import InputError, first_line
 from crossforge.files import sha256
 
-# Google's library would try for a quarter of an hour to reach a store; S3's gives up after some seconds.
-_PATIENCE = {"gs": "retry_limit_seconds=10", "gcs": "retry_limit_seconds=10"}
+# Google's library would try for a quarter of an hour to reach its store; S3's gives up after some seconds.
+_PATIENCE = "retry_limit_seconds"
+_SECONDS = 10
 _WITHOUT_FOLDERS = {"s3", "gcs"}
 _AT_A_TIME = 8
 _LONGEST_REASON = 300  # characters: Google's library tells all that it has tried
@@ -46,10 +47,9 @@ class Place:
 
     def names(self) -> set[str]:
         """The names of what is in the folder; none if there is no such folder."""
+        inside = fs.FileSelector(self.path, allow_not_found=True)
         with self._reached():
-            return {
-                found.base_name for found in self.files.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
-            }
+            return {found.base_name for found in self.files.get_file_info(inside)}
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file; None if it is not there, or was not written to its end."""
@@ -132,10 +132,8 @@ class Place:
             for folder in sorted({PurePosixPath(self.path, name).parent for name in names}):
                 self.files.create_dir(str(folder), recursive=True)
 
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
-        with _in_one_line(self.uri):
-            yield
+    def _reached(self) -> AbstractContextManager[None]:
+        return _in_one_line(self.uri)
 
 
 def open_place(store: str, name: str) -> Place:
@@ -148,10 +146,9 @@ def open_place(store: str, name: str) -> Place:
     Raises:
         InputError: the URI is none that pyarrow can read, or a library is missing.
     """
-    scheme, said = store.partition("://")[0], store.partition("?")[0].rstrip("/")
-    patience = _PATIENCE.get(scheme)
-    if patience and "retry_limit_seconds" not in store:
-        store += ("&" if "?" in store else "?") + patience
+    said = store.partition("?")[0].rstrip("/")
+    if store.startswith("gs:") and _PATIENCE not in store:
+        store += f"{'&' if '?' in store else '?'}{_PATIENCE}={_SECONDS}"
     with _in_one_line(said):
         files, path = fs.FileSystem.from_uri(store)
     return Place(files, f"{path.rstrip('/')}/{name}", f"{said}/{name}")
@@ -188,5 +185,6 @@ def _in_one_line(uri: str) -> Iterator[None]:
     except (OSError, ArrowException) as error:
         raise InputError(
             f"{uri}: the store cannot be used ({first_line(error):.{_LONGEST_REASON}}); check that it exists, and "
-            "that the credentials in the environment may list, read, write and delete there, or leave out `store`"
+            "that the credentials in the environment allow listing, reading, writing and deleting there, or leave out "
+            "`store`"
         ) from None

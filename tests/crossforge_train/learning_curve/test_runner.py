@@ -72,6 +72,22 @@ def test_each_share_holds_those_before_it_and_is_what_was_mined(path: Path, lear
         assert dict(kept.collection().qrels("dev")) == dict(whole.collected.collection().qrels("dev"))
 
 
+def test_another_machine_takes_the_trainings_from_the_store(
+    tmp_path: Path, collection: Path, tiny_encoder: Path
+) -> None:
+    def config(machine: str) -> Config:
+        (tmp_path / machine).mkdir()
+        sections: dict[str, Any] = {"evaluation": {"latency_queries": 0}, "training": {"evaluations": 1}}
+        return load_config(
+            toy_config(tmp_path / machine, collection, tiny_encoder, store=f"file://{tmp_path}/store", **sections)
+        )
+
+    notes = Recorder()
+    first, second = run_learning_curve(config("first"), Recorder()), run_learning_curve(config("second"), notes)
+    assert notes.stages_that("started") == []
+    assert second.points == first.points
+
+
 def test_documents_and_first_stage_are_shared(path: Path, learned: ct.LearningCurve) -> None:
     config = load_config(path)
     for folder in share_folders(config):
