@@ -19,30 +19,30 @@ _DEV_SHARE = 0.15
 
 
 class CollectionConfig(AnySource):
-    """Where documents, queries and judgements come from, and which split serves for what."""
+    """Where documents, queries and judgements come from, and what each split is used for."""
 
     train: Split = Field("train", description="split to train on")
     dev: Split | float = Field(
         AUTO,
-        description="split that choices are made on, or the share of training queries to set aside for it; "
+        description="split to make choices on, or the share of training queries to set aside for it; "
         f"`auto`: the split `{_DEV}` if there is one, otherwise a share of {_DEV_SHARE}",
     )
     test: tuple[Split, ...] | float = Field(
-        ("test",), description="splits that prove the result and serve nothing else, or a share of the training queries"
+        ("test",), description="splits for the proof alone, or the share of training queries to set aside for it"
     )
     group_by: str | None = Field(
         None, description="query field (entity, thread, customer) whose values no two splits may share"
     )
     leaks: Policy = Field(
-        "drop", description="what to do with train and dev queries that also stand in a held-out split"
+        "drop", description="what to do with train and dev queries that also occur in a held-out split"
     )
     ignore_identical_ids: IgnoreIdenticalIds = Field(
         "auto",
-        description="leave the document with a query's id out of the query's candidates, unless it is judged relevant; "
-        "`auto`: if such queries are the texts of these documents",
+        description="leave the document that has a query's id out of the query's candidates, unless it is judged "
+        "relevant; `auto`: if such queries repeat the texts of these documents",
     )
     replay: tuple[MixedSource, ...] = Field(
-        (), description="labelled collections of other domains to mix training queries from, each with a weight"
+        (), description="labelled collections of other domains that add training queries, each with a weight"
     )
 
     @model_validator(mode="after")

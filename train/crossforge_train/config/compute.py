@@ -14,29 +14,29 @@ _GPU_UNITS = 10_000  # Ray counts GPUs in ten-thousandths
 
 
 class ComputeConfig(Section):
-    """Where mining is done and language models work; stages that are finished count as finished, wherever they were."""
+    """Where mining and language models run. A finished stage counts as finished wherever it ran."""
 
     engine: Literal["local", "ray"] = Field("local", description="this machine alone, or the workers of a Ray cluster")
     address: str = Field(
         "auto",
         min_length=1,
-        description="of the Ray cluster, `HOST:PORT`; `auto`: the one that RAY_ADDRESS names, or "
+        description="address of the Ray cluster, `HOST:PORT`; `auto`: the cluster that RAY_ADDRESS names, or "
         "one on this machine that starts and ends with the run",
     )
     shards: _Count | Literal["auto"] = Field(
         "auto",
-        description="parts that the documents are cut into for search by words and by vectors; `auto`: one a "
-        "worker, of at most a million documents, or with `engine: local` none",
+        description="number of parts that the documents are cut into for search by words and by vectors; `auto`: one "
+        "per worker, or more to hold at most a million documents each; none with `engine: local`",
     )
     workers: _Count | Literal["auto"] = Field(
         "auto",
-        description="processes that work at a time; `auto`: one a CPU of the cluster, or what its GPUs have place for",
+        description="number of worker processes; `auto`: one per CPU of the cluster, or as many as fit on its GPUs",
     )
     gpus_per_worker: float = Field(
         0,
         ge=0,
         le=1,
-        description="GPUs of a worker: 1, or the share of one that it takes; with 0.5, two workers share a GPU",
+        description="GPUs per worker: 1, or a share of one; with 0.5, two workers share a GPU",
     )
 
     @field_validator("gpus_per_worker")

@@ -34,11 +34,11 @@ class GeneratorConfig(Section):
         description="prompt; `{text}` stands for the document",
     )
     queries: int = Field(1, ge=1, le=10, description="queries per document")
-    max_document_tokens: int = Field(256, ge=16, description="document tokens in the prompt")
+    max_document_tokens: int = Field(256, ge=16, description="maximum document tokens in the prompt")
     max_new_tokens: int = Field(32, ge=4, le=256, description="longest query, in tokens")
     temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature; 0 takes the likeliest query")
-    batch: int = Field(8, ge=1, description="documents generated for at a time")
-    cache: Path = Field(Path("runs/generated"), description="folder that keeps what was generated")
+    batch: int = Field(8, ge=1, description="documents per batch")
+    cache: Path = Field(Path("runs/generated"), description="folder where generated queries are kept")
 
     @model_validator(mode="after")
     def _prompts(self) -> GeneratorConfig:
@@ -47,7 +47,7 @@ class GeneratorConfig(Section):
 
 
 class EndpointConfig(ChatConfig):
-    """An endpoint that speaks OpenAI's chat completions."""
+    """An OpenAI-compatible endpoint that writes queries."""
 
     prompt: str = Field(
         "Write a short search query that the following text answers. Answer with the query alone.\n\n{text}",
@@ -55,7 +55,7 @@ class EndpointConfig(ChatConfig):
     )
     queries: int = Field(1, ge=1, le=10, description="queries per document")
     temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
-    cache: Path = Field(Path("runs/generated"), description="folder that keeps what was generated")
+    cache: Path = Field(Path("runs/generated"), description="folder where generated queries are kept")
 
     @model_validator(mode="after")
     def _prompts(self) -> EndpointConfig:
@@ -75,9 +75,9 @@ def _what_it_makes(kind: str) -> str:
 
 
 class Quotas(OpenSection):
-    """Each kind of pseudo-query's share of all; a kind that yields fewer leaves its places to the others.
+    """Share of each kind of pseudo-query; a kind that falls short leaves its places to the others.
 
-    The name of a third party's maker is a key like the others.
+    The name of a third party's maker is also a key.
     """
 
     plugins = MAKERS
@@ -104,34 +104,34 @@ def _path_alone(value: Any) -> Any:
 
 
 class DocumentsSource(Section):
-    """Documents only: queries are made from them."""
+    """Documents alone; queries are generated from them."""
 
     corpus: Path = Field(description="a table, a text file, a BEIR folder, or a folder of `.md` and `.txt` files")
     columns: DocumentColumns = Field(DocumentColumns(), description="columns of the table")
-    queries: int = Field(4000, ge=10, description="most pseudo-queries in all")
-    per_document: int = Field(2, ge=1, le=10, description="most pseudo-queries of one kind per document")
-    quotas: Quotas = Field(Quotas(), description="shares of the kinds of pseudo-queries")
+    queries: int = Field(4000, ge=10, description="maximum number of pseudo-queries")
+    per_document: int = Field(2, ge=1, le=10, description="maximum number of pseudo-queries of one kind per document")
+    quotas: Quotas = Field(Quotas(), description="share of each kind of pseudo-query")
     kept_in: float = Field(
-        0.25, ge=0, le=1, description="share of the training queries whose words stay in their documents"
+        0.25, ge=0, le=1, description="share of the training queries whose words are not removed from their documents"
     )
     consistency: int | None = Field(
         20, ge=1, description="rank within which a pseudo-query must retrieve its own document; `null`: no check"
     )
     consistency_model: str | None = Field(
-        None, description="SentenceTransformer that may retrieve it where the first stage does not"
+        None, description="SentenceTransformer that is asked when TF-IDF does not retrieve that document"
     )
     dev: float = Field(0.05, gt=0, lt=0.5, description="share of the documents whose queries go to dev")
     test: float = Field(0.1, gt=0, lt=0.5, description="share of the documents whose queries go to test")
     log: Annotated[QueryLogConfig | None, BeforeValidator(_file_alone)] = Field(
-        None, description="queries that people asked, without judgements; they join train and become dev"
+        None, description="queries that people asked, without judgements; some become dev, the others join train"
     )
     judge: JudgeConfig | None = Field(
-        None, description="language model that says which documents are relevant to the queries of `log`"
+        None, description="language model that judges which documents are relevant to the queries of `log`"
     )
     judged: Path | None = Field(
-        None, description="folder that `crossforge judge` wrote; 20 judged queries or more become dev"
+        None, description="folder that `crossforge judge` wrote; 20 or more judged queries become dev"
     )
-    seed: Seed = Field(0, description="seed of the draws of pseudo-queries")
+    seed: Seed = Field(0, description="seed for drawing pseudo-queries")
     generator: GeneratorConfig | None = Field(None, description="model for `quotas.generator`")
     endpoint: EndpointConfig | None = Field(None, description="endpoint for `quotas.endpoint`")
 

@@ -19,67 +19,71 @@ _MOST_DEV_QUERIES = 500
 
 
 class GuardConfig(Section):
-    """A general collection on which the reranker may not forget what its base model could do."""
+    """A general collection that shows whether the reranker has forgotten what its base model could do."""
 
     beir: Path = Field(description="folder of the collection, in BEIR layout")
     split: str = Field("test", description="split to measure")
-    margin: float = Field(0.01, gt=0, lt=1, description="loss of the deciding measure that is accepted")
+    margin: float = Field(0.01, gt=0, lt=1, description="accepted loss in the deciding measure")
     max_queries: int | None = Field(
-        200, ge=1, description="most queries to measure, by a seeded draw; `null`: all of them"
+        200, ge=1, description="maximum number of queries to measure, by a seeded draw; `null`: all"
     )
 
 
 class EvaluationConfig(Section):
     """The proof on held-out queries."""
 
-    metric: str = Field("nDCG@10", description="measure that decides, by its ir_measures name")
+    metric: str = Field("nDCG@10", description="deciding measure, by its ir_measures name")
     measures: tuple[str, ...] = Field(("nDCG@10", "RR@10", "R@10"), description="measures to report")
     backend: Annotated[str, OneOf(BACKENDS, AUTO)] = Field(
-        AUTO, description="backend to measure with; `auto`: torch on a GPU, else what apps use by default"
+        AUTO, description="backend to measure with; `auto`: torch on a GPU, otherwise the default of apps"
     )
     depth: Annotated[int, Field(ge=2)] | Literal["auto"] = Field(
         "auto",
-        description="first-stage candidates to rerank; `auto`: the smallest of 20 to 200, by dev, beyond which a "
-        "perfect reranker gains less than 0.005, or fewer where what ships gains nothing from more",
+        description="number of first-stage candidates to rerank; `auto`: on dev, the smallest of 20 to 200 beyond "
+        "which a perfect reranker gains less than 0.005, or fewer if the shipped order gains nothing from more",
     )
-    depths: tuple[int, ...] = Field((10, 20, 50, 100, 200), description="rerank depths of the quality curve")
+    depths: tuple[int, ...] = Field((10, 20, 50, 100, 200), description="rerank depths of the depth curve")
     deep_queries: int = Field(
         50,
         ge=0,
-        description="most queries, by a seeded draw, for the part of the curve that is deeper than `depth`; 0: none",
+        description="maximum number of queries, by a seeded draw, for the part of the curve beyond `depth`; 0: none",
     )
-    latency_queries: int = Field(10, ge=0, description="queries to time; 0: no latency figures")
+    latency_queries: int = Field(10, ge=0, description="number of queries to time; 0: no latency figures")
     bm25: bool = Field(True, description="also measure BM25")
     incumbent: str | None = Field(
         None,
-        description="reranker in use (package, cross-encoder folder, hub id) or its TREC run; it must not be better",
+        description="reranker in use (package, cross-encoder folder, hub id) or its TREC run; the new one must not be "
+        "worse",
     )
     guard: GuardConfig | None = Field(
-        None, description="general collection to see on what was forgotten; it warns and blocks nothing"
+        None, description="general collection that shows what was forgotten; it warns, and blocks nothing"
     )
     calibration: Literal["auto", "platt", "isotonic"] = Field(
         "auto",
-        description="how logits become probabilities; `platt` can be folded into the model, so that every client shows "
-        "them, and `isotonic` cannot; `auto`: `platt`, unless `isotonic` is at least 2% better in held-out log loss",
+        description="how logits become probabilities: `platt` can be folded into the model, so that every client shows "
+        "them, `isotonic` cannot; `auto`: `platt`, unless `isotonic` is at least 2% better in held-out log loss",
     )
-    passages: int = Field(1, ge=1, description="passages to read of a long document")
+    passages: int = Field(1, ge=1, description="number of passages to read of a long document")
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         MINUTES,
-        description="most minutes that reranking dev and test queries may take where their numbers are `auto`, by a "
-        "timed sample on this machine; 50 dev queries and 100 of a test split are always measured; `null`: no limit",
+        description="maximum minutes for reranking dev and test queries where their number is `auto`, estimated from a "
+        "timed sample on this machine; at least 50 dev queries and 100 of each test split are measured; "
+        "`null`: no limit",
     )
     max_queries: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         "auto",
-        description="most queries to measure per split, by a seeded draw; `auto`: all that `minutes` allow; "
-        "`null`: all",
+        description="maximum number of queries to measure per split, by a seeded draw; `auto`: all that `minutes` "
+        "allow; `null`: all",
     )
     max_dev_queries: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         "auto",
-        description="most dev queries to make choices on, by a seeded draw; `auto`: 500, or what `minutes` allow; "
-        "`null`: all",
+        description="maximum number of dev queries to make choices on, by a seeded draw; `auto`: 500, or fewer if "
+        "`minutes` allow only these; `null`: all",
     )
-    significance: float = Field(0.05, gt=0, lt=1, description="p-value below which a difference counts")
-    permutations: int = Field(20_000, ge=1000, description="draws of the randomization test and the bootstrap")
+    significance: float = Field(0.05, gt=0, lt=1, description="p value below which a difference counts")
+    permutations: int = Field(
+        20_000, ge=1000, description="number of draws of the randomization test and the bootstrap"
+    )
 
     @property
     def most_queries(self) -> int | None:

@@ -27,45 +27,47 @@ _SETTINGS: Final = {
 
 
 class FirstStageConfig(Section):
-    """Retrieval of the candidates."""
+    """Retrieval of candidates."""
 
     kind: Annotated[str, OneOf(RETRIEVERS, AUTO)] = Field(
         AUTO,
-        description="what retrieves the candidates; `auto`: `hybrid` if the base model is a bi-encoder that embeds the "
-        "corpus in ten minutes, by a timed sample, else `lexical`",
+        description="kind of retriever; `auto`: `hybrid` if the base model is a bi-encoder that embeds the corpus "
+        "within ten minutes, estimated from a timed sample, otherwise `lexical`",
     )
     analyzer: Literal["auto", "word", "char"] = Field(
-        "auto", description="stemmed words, character n-grams, or whichever suits the corpus"
+        "auto", description="stemmed words (`word`), character n-grams (`char`), or whichever suits the corpus (`auto`)"
     )
-    language: str = Field("english", description="Snowball language of `analyzer: word`, or `none`")
+    language: str = Field("english", description="Snowball language for `analyzer: word`, or `none`")
     weighting: Weighting | Literal["auto"] = Field(
-        AUTO, description="cosine of sublinear TF-IDF vectors, or BM25; `auto`: `bm25` within `hybrid`, else `tfidf`"
+        AUTO,
+        description="cosine of sublinear TF-IDF vectors, or BM25; `auto`: `bm25` within `hybrid`, otherwise `tfidf`",
     )
-    title_weight: float = Field(1.0, ge=0, le=100, description="how often a word of a title counts")
+    title_weight: float = Field(1.0, ge=0, le=100, description="how many times a word of the title counts")
     encoder: str | None = Field(
         None,
-        description="bi-encoder of the kinds `dense` and `hybrid`: a folder or hub id; `null`: the base model",
+        description="bi-encoder for the kinds `dense` and `hybrid`: a folder or hub id; `null`: the base model",
     )
     encoder_max_length: int | None = Field(
         None,
         ge=8,
         le=8192,
-        description="tokens that a bi-encoder reads of a text, here, as teacher and in the proof; `null`: all it can",
+        description="tokens of a text that a bi-encoder reads, here, as the teacher and in the proof; `null`: as many "
+        "as it can",
     )
     tune_encoder: bool = Field(
         True,
-        description="train the base model as a bi-encoder on the training queries first, for ten minutes at most, and "
-        "use it if dev gains from it; kinds `dense` and `hybrid`",
+        description="first train the base model as a bi-encoder on the training queries, for at most ten minutes, and "
+        "use it if dev gains from it (kinds `dense` and `hybrid`)",
     )
     query_map: bool = Field(
         True,
-        description="learn from the training queries a linear map of the queries' vectors, and use it as far as dev "
-        "gains from it; kinds `dense` and `hybrid`",
+        description="learn a linear map of the query vectors from the training queries, and use it as far as dev gains "
+        "from it (kinds `dense` and `hybrid`)",
     )
     approximate: bool | Literal["auto"] = Field(
         AUTO,
-        description="search vectors approximately where they are served; `auto`: if there are more than 64 million "
-        "numbers, 166,000 documents of 384 dimensions; kinds `dense` and `hybrid`",
+        description="search vectors approximately when serving; `auto`: beyond 64 million numbers, which are 166,000 "
+        "documents of 384 dimensions (kinds `dense` and `hybrid`)",
     )
     options: dict[str, Any] = Field({}, description="settings of any other `kind`")
     depth: int = Field(200, ge=1, le=10_000, description="candidates per query")

@@ -46,13 +46,13 @@ _ENDPOINTS_OWN = (
 
 
 class JudgeConfig(ChatConfig):
-    """A language model that grades documents from 0 to 3, behind an endpoint of OpenAI's kind or on this machine."""
+    """A language model that grades documents from 0 to 3, behind an OpenAI-compatible endpoint or on this machine."""
 
     url: str = Field(
         "",
         pattern=r"^(https?://.*)?$",
-        description="base URL of an endpoint, without `/chat/completions`; if there is none, `transformers` runs the "
-        "model here",
+        description="base URL of the endpoint, without `/chat/completions`; if empty, `transformers` runs the model on "
+        "this machine",
     )
     model: str = Field(
         description="model name, as the endpoint knows it; without `url`, a causal model: a folder, or a hub id in "
@@ -60,50 +60,52 @@ class JudgeConfig(ChatConfig):
     )
     prompt: str = Field(PROMPT, description="prompt; `{query}` and `{text}` stand for query and document")
     format: Literal["json_schema", "json_object"] | None = Field(
-        "json_schema", description="how the endpoint is made to answer in JSON; `null`: by the prompt alone"
+        "json_schema", description="how to make the endpoint answer in JSON; `null`: by the prompt alone"
     )
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
-    max_document_characters: int = Field(4000, ge=100, description="document characters in the prompt")
+    max_document_characters: int = Field(4000, ge=100, description="maximum document characters in the prompt")
     retries: int = Field(5, ge=0, le=10, description="retries of a failed request")
-    batch: int | None = Field(None, ge=1, description="pairs that a model on this machine reads at a time; `null`: 8")
-    depth: int = Field(10, ge=1, le=100, description="candidates of each query that are graded")
-    relevant: int = Field(2, ge=1, le=3, description="lowest grade that is relevant; what is below counts as judged 0")
+    batch: int | None = Field(None, ge=1, description="pairs per batch of a model on this machine; `null`: 8")
+    depth: int = Field(10, ge=1, le=100, description="candidates to grade for each query")
+    relevant: int = Field(2, ge=1, le=3, description="lowest grade that is relevant; lower grades count as judged 0")
     test: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the queries that become test, in place of the pseudo-queries there; 0: what a machine "
-        "judged proves nothing",
+        description="share of the queries of `log` that become test, in place of its pseudo-queries; 0: none, because "
+        "a machine's judgements prove nothing",
     )
     # Of 200 pairs, kappa has a standard deviation of .07; of 800, it is within .05 of the true one in 82 to 91% of
     # draws (benchmarks/noisy_judge.py). Only what people judged is asked about, and their time is the larger cost.
     compared: int = Field(
-        800, ge=0, description="most pairs that people judged which are graded as well, to see how far the two agree"
+        800, ge=0, description="maximum number of pairs judged by people that are graded as well, to measure agreement"
     )
     least_kappa: float | None = Field(
         0.3,
         ge=-1,
         le=1,
-        description="weighted kappa with people, over 30 pairs or more, below which the grades are not trained on; "
+        description="weighted kappa with people, over 30 or more pairs, below which the grades are not trained on; "
         "`null`: they always are",
     )
     least_posterior: float = Field(
         0.3,
         ge=0,
         lt=1,
-        description="where least_kappa decides: least probability, given grade and rank, for a label of relevant, "
-        "below which one of not relevant has to be; labels on the wrong side of it are left out; 0: none are",
+        description="where `least_kappa` decides: probability of relevance, given grade and rank, below which a label "
+        "of relevant is left out, and from which on a label of not relevant is; 0: no label is left out",
     )
     max_calls: int = Field(
-        10_000, ge=1, description="most requests in all, tries and those of a killed run for the same pairs included"
+        10_000,
+        ge=1,
+        description="maximum number of requests, including retries and those of a killed run for the same pairs",
     )
     max_tokens: int | None = Field(
-        None, ge=1, description="most tokens in all, of requests and answers; `null`: no limit"
+        None, ge=1, description="maximum number of tokens in requests and answers; `null`: no limit"
     )
     price: float | None = Field(
-        None, ge=0, description="price of a million tokens, in any currency, for the estimate that is told beforehand"
+        None, ge=0, description="price of a million tokens, in any currency, for the estimate shown beforehand"
     )
-    cache: Path = Field(Path("runs/graded"), description="folder that keeps the grades")
+    cache: Path = Field(Path("runs/graded"), description="folder where grades are kept")
 
     @model_validator(mode="after")
     def _places(self) -> JudgeConfig:

@@ -8,7 +8,7 @@ from crossforge_train.config.section import Section
 
 
 class LoraConfig(Section):
-    """Low-rank adapters on all linear layers except the head, which is trained whole."""
+    """Low-rank adapters on all linear layers except the head, which is trained in full."""
 
     rank: int = Field(16, ge=1, description="rank of the adapters")
     alpha: float = Field(32, gt=0, description="adapters are scaled by `alpha / rank`")

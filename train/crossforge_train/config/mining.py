@@ -12,7 +12,7 @@ from crossforge_train.config.section import Section
 
 
 class Band(Section):
-    """First-stage ranks, and how many negatives per group come from them."""
+    """A band of first-stage ranks, and how many negatives per group come from it."""
 
     first: int = Field(ge=1, description="first rank of the band")
     last: int = Field(ge=1, description="last rank of the band")
@@ -20,7 +20,7 @@ class Band(Section):
 
 
 class MiningSource(Section):
-    """Candidates from somewhere other than the first stage."""
+    """A source of candidates other than the first stage."""
 
     run: Path | None = Field(None, description="TREC run file that covers training queries")
     dense: str | None = Field(None, description="SentenceTransformer: a folder, or a hub id in the local cache")
@@ -39,10 +39,10 @@ class MiningSource(Section):
 
 
 class WeightedTeacher(Section):
-    """One of several teachers, by its name alone or with a weight."""
+    """One of several teachers: a name, with or without a weight."""
 
-    name: str = Field(description="what `mining.teacher` calls it if it is the only one, but not `auto`")
-    weight: float = Field(1.0, gt=0, description="weight of its scores among those of all")
+    name: str = Field(description="name of the teacher, as in `mining.teacher`, except `auto`")
+    weight: float = Field(1.0, gt=0, description="weight of its scores in the average")
 
 
 def _each_with_a_name(value: Any) -> Any:
@@ -60,50 +60,53 @@ class MiningConfig(Section):
     """Hard negatives, and the teacher that scores them."""
 
     negatives: int = Field(5, ge=1, description="negatives per group")
-    random_negatives: int = Field(0, ge=0, description="how many of them are drawn from the whole corpus")
+    random_negatives: int = Field(
+        0, ge=0, description="how many of `negatives` are drawn at random from the whole corpus"
+    )
     choice: Literal["top", "sample", "stratified"] = Field(
         "sample",
-        description="take the highest-ranked candidates, a seeded draw from the window, or a draw from each band",
+        description="take the highest-ranked candidates (`top`), a seeded draw from the window (`sample`), or a draw "
+        "from each band (`stratified`)",
     )
     bands: tuple[Band, ...] = Field((), description="bands of ranks for `choice: stratified`")
     sources: tuple[MiningSource, ...] = Field((), description="further sources of candidates")
     dense_negatives: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="negatives per group that a hybrid first stage found by vectors; `auto`: half of those that are "
-        "neither drawn at random nor come from `sources`",
+        description="negatives per group that a hybrid first stage finds by vectors; `auto`: half of those that are "
+        "neither random nor from `sources`",
     )
-    skip_top: int = Field(0, ge=0, description="top ranks to leave out")
+    skip_top: int = Field(0, ge=0, description="number of top ranks to leave out")
     window: int = Field(50, ge=1, description="last rank to choose from")
     near_copy: float | None = Field(
         0.8, gt=0, le=1, description="word 3-gram overlap at which a text counts as a copy of a positive; `null`: never"
     )
     max_queries: int | None = Field(
-        None, ge=1, description="most training queries to mine, by a seeded draw; `null`: all"
+        None, ge=1, description="maximum number of training queries to mine, by a seeded draw; `null`: all"
     )
     rounds: Literal[1, 2] = Field(
-        1, description="`1`, or `2`: train, mine that reranker's mistakes among the candidates, and train on"
+        1, description="`1`, or `2`: train, mine that reranker's mistakes among the candidates, and continue training"
     )
     teacher: Annotated[SeveralTeachers | str | None, BeforeValidator(_each_with_a_name)] = Field(
         "auto",
-        description="what scores the groups. `base`: cosines of the base model, used as a bi-encoder; "
+        description="teacher that scores the groups. `base`: cosines of the base model, used as a bi-encoder; "
         "`scores`: scores that were computed elsewhere; `rerank_api`: a rerank API; "
-        "the name of a plug-in; a folder or hub id: that reranker; `auto`: `base` if the base model "
-        "is a bi-encoder; `null`: nothing; a list of these names: their average",
+        "the name of a plug-in: that plug-in; a folder or hub id: that reranker; `auto`: `base` if the base model "
+        "is a bi-encoder; `null`: none; a list of these names: their average",
     )
     teacher_scores: Path | None = Field(
         None,
-        description="table of `query-id`, `corpus-id` and `score` for `teacher: scores`; `null`: the scores that the "
-        "collection's files bring along",
+        description="table of `query-id`, `corpus-id` and `score` for `teacher: scores`; `null`: the scores in the "
+        "collection's own files",
     )
     rerank_api: RerankApiConfig | None = Field(None, description="the API for `teacher: rerank_api`")
     teacher_margin: float | None = Field(
         0.95,
         gt=0,
-        description="share of the positive's probability, by a cross-encoder or rerank API as teacher, that a negative "
-        "may reach; `null`: any",
+        description="with a cross-encoder or rerank API as the teacher, the share of the positive's probability that a "
+        "negative may reach; `null`: no limit",
     )
     above_margin: Literal["drop", "relabel"] = Field(
-        "drop", description="drop candidates above the margin, or train on them as relevant"
+        "drop", description="`drop` candidates above the margin, or `relabel` them and train on them as relevant"
     )
 
     @model_validator(mode="after")

@@ -14,34 +14,36 @@ from crossforge_train.config.section import Section
 class FlagEmbeddingSource(Section):
     """Training rows of FlagEmbedding: `query`, `pos`, `neg`."""
 
-    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+    files: SplitFiles = Field(description="JSON Lines file, or one for each split")
 
 
 class CohereSource(Section):
     """Rows for fine-tuning Cohere's reranker: `query`, `relevant_passages`, `hard_negatives`."""
 
-    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+    files: SplitFiles = Field(description="JSON Lines file, or one for each split")
 
 
 class MsSwiftSource(Section):
-    """Rows for rerankers and embeddings of ms-swift, in messages or as `query`, `response`, `rejected_response`."""
+    """Rows for rerankers and embeddings of ms-swift: messages, or `query`, `response`, `rejected_response`."""
 
-    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+    files: SplitFiles = Field(description="JSON Lines file, or one for each split")
 
 
 class TevatronSource(Section):
-    """Training rows of Tevatron, which hold passages or, with `corpus`, ids of documents."""
+    """Training rows of Tevatron, with passages or, if `corpus` is given, with document ids."""
 
-    files: SplitFiles = Field(description="JSON Lines, or one file for each split")
+    files: SplitFiles = Field(description="JSON Lines file, or one for each split")
     corpus: Path | None = Field(None, description="table of `docid`, `title`, `text`, if rows hold document ids")
 
 
 class SentenceTransformersSource(Section):
-    """A table as sentence-transformers trains on it: the order of columns counts, except for labels and scores."""
+    """A table as sentence-transformers trains on it: columns count by order, except for labels and scores."""
 
-    files: SplitFiles = Field(description="JSON Lines, CSV, TSV or Parquet, or one file for each split")
+    files: SplitFiles = Field(description="JSON Lines, CSV, TSV or Parquet file, or one for each split")
     thresholds: tuple[float, ...] = Field(
-        (), description="rising labels from which a document has grade 1, 2, …; without them, labels are whole numbers"
+        (),
+        description="labels from which a document has grade 1, 2, …, in rising order; if empty, labels are whole "
+        "numbers",
     )
 
     @field_validator("thresholds")
@@ -55,16 +57,16 @@ class SentenceTransformersSource(Section):
 class LlamaIndexSource(Section):
     """`EmbeddingQAFinetuneDataset.save_json` of LlamaIndex: `queries`, `corpus`, `relevant_docs`."""
 
-    files: SplitFiles = Field(description="JSON, or one file for each split")
+    files: SplitFiles = Field(description="JSON file, or one for each split")
 
 
 class LangChainSource(Section):
-    """Documents of LangChain, and queries with the ids of what is relevant to them."""
+    """Documents of LangChain, and queries with the ids of relevant documents."""
 
     documents: Path = Field(
         description="documents as JSON, one per line or in a list: `page_content`, `id`, `metadata`"
     )
     id_key: str | None = Field(None, description="metadata key that holds the id; `null`: `id`")
-    queries: SplitFiles = Field(description="JSON object of query → ids, or rows of both, or one file for each split")
-    query_key: str = Field("query", description="key of a row's query, also within `inputs`")
-    ids_key: str = Field("ids", description="key of a row's ids, also within `outputs`")
+    queries: SplitFiles = Field(description="JSON object of query → ids, or rows of both; or one file for each split")
+    query_key: str = Field("query", description="key of the query in a row or in its `inputs`")
+    ids_key: str = Field("ids", description="key of the ids in a row or in its `outputs`")

@@ -12,19 +12,19 @@ from crossforge_train.config.section import Section
 class PackageConfig(Section):
     """The reranker package."""
 
-    allow_regression: bool = Field(False, description="package the reranker even if it is worse than the first stage")
+    allow_regression: bool = Field(False, description="package the reranker even if the verdict is REGRESSION")
     budget_ms: float | None = Field(
         None,
         gt=0,
-        description="milliseconds that one query may take on this machine; depth, passages and backend are picked "
-        "on dev to stay within them",
+        description="maximum milliseconds per query on this machine; dev picks depth, passages and backend within this "
+        "budget",
     )
     layers: tuple[Annotated[int, Field(ge=2)], ...] = Field(
         (),
-        description="numbers of transformer layers, each fewer than the trained model has: a student of so many is "
-        "distilled from it, and dev picks among all of them within `budget_ms`",
+        description="numbers of transformer layers, each smaller than the trained model's; for each, a student with "
+        "that many layers is distilled, and dev picks among all these models within `budget_ms`",
     )
-    int8: bool = Field(False, description="add an int8 model if it costs at most 0.002 of the metric on dev")
+    int8: bool = Field(False, description="add an int8 model if it loses at most 0.002 of the metric on dev")
     include_corpus: bool = Field(False, description="include corpus and index, for `crossforge search`")
 
     @field_validator("layers", mode="after")

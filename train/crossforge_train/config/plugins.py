@@ -37,7 +37,7 @@ class OneOf:
 
 
 class OpenSection(Section):
-    """A section in which the names of plug-ins are keys, too: of third parties, and of crossforge without a field."""
+    """A section whose keys include the names of plug-ins: third parties', and crossforge's own that have no field."""
 
     model_config = ConfigDict(extra="allow")
     plugins: ClassVar[Registry[Any]]

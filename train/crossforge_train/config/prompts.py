@@ -9,7 +9,7 @@ from crossforge_train.config.section import Section
 
 
 class PromptsConfig(Section):
-    """Texts before query and document, for encoders that were trained with them."""
+    """Texts before query and document, for encoders trained with them."""
 
     query: str = Field("", description="text before each query, such as `query: `, for encoders trained with one")
     document: str = Field("", description="text before each document, such as `passage: `")

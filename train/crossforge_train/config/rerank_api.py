@@ -11,29 +11,31 @@ from crossforge_train.config.asking import AskingConfig
 
 
 class RerankApiConfig(AskingConfig):
-    """A rerank API, which scores documents for a query."""
+    """A rerank API that scores documents for a query."""
 
-    url: str = Field(pattern=r"^https?://", description="the whole URL, such as `https://api.jina.ai/v1/rerank`")
+    url: str = Field(pattern=r"^https?://", description="full URL, such as `https://api.jina.ai/v1/rerank`")
     dialect: Literal["cohere", "tei"] = Field(
         "cohere",
-        description="how it is asked: `cohere` as Cohere, Jina, vLLM and most others are, "
-        "`tei` as Text Embeddings Inference is",
+        description="request format: `cohere` for Cohere, Jina, vLLM and most others, "
+        "`tei` for Text Embeddings Inference",
     )
     model: str | None = Field(None, description="model name, as the API knows it; `null` only with `dialect: tei`")
     scale: Literal["probability", "logit", "unknown"] = Field(
         "probability",
-        description="what its scores are; of the scale `unknown`, none is above `teacher_margin`",
+        description="scale of its scores; on the scale `unknown`, none is above `teacher_margin`",
     )
     key_variable: str = Field(
         "RERANK_API_KEY", description="environment variable that holds the API key, if one is needed"
     )
     retries: int = Field(5, ge=0, le=10, description="retries of a failed request")
-    batch: int = Field(32, ge=1, le=1000, description="most documents in a request")
-    max_document_characters: int = Field(4000, ge=100, description="characters that are sent of a document")
+    batch: int = Field(32, ge=1, le=1000, description="maximum number of documents per request")
+    max_document_characters: int = Field(4000, ge=100, description="maximum document characters to send")
     max_calls: int = Field(
-        10_000, ge=1, description="most requests in all, tries and those of a killed run for the same pairs included"
+        10_000,
+        ge=1,
+        description="maximum number of requests, including retries and those of a killed run for the same pairs",
     )
-    cache: Path = Field(Path("runs/reranked"), description="folder that keeps the scores")
+    cache: Path = Field(Path("runs/reranked"), description="folder where scores are kept")
 
     @model_validator(mode="after")
     def _knows_its_model(self) -> RerankApiConfig:

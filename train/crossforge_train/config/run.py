@@ -40,7 +40,7 @@ class Config(Section):
         "sentence-transformers/all-MiniLM-L6-v2",
         description="folder or hub id of an encoder, or of a reranker to start from",
     )
-    collection: CollectionConfig = Field(description="documents, queries and judgements, and what the splits are for")
+    collection: CollectionConfig = Field(description="documents, queries and judgements, and the role of each split")
     first_stage: FirstStageConfig = Field(FirstStageConfig(), description="retrieval of candidates")
     mining: MiningConfig = Field(MiningConfig(), description="hard negatives and the teacher")
     training: TrainingConfig = Field(TrainingConfig(), description="fine-tuning")

@@ -12,7 +12,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 
 class Section(BaseModel):
-    """Settings that cannot change; a key that is not among them is an error, and so is a number that is not finite."""
+    """Immutable settings. Unknown keys and numbers that are not finite are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

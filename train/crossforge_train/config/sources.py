@@ -51,7 +51,9 @@ class QrelsColumns(Section):
 
     query: str = Field("query-id", description="query id")
     document: str = Field("corpus-id", description="document id")
-    label: str = Field("score", description="whole number, 0 for not relevant; without the column every row is 1")
+    label: str = Field(
+        "score", description="whole number, 0 for not relevant; without the column, every row counts as 1"
+    )
 
 
 class PairColumns(Section):
@@ -65,7 +67,7 @@ class PairColumns(Section):
 class TripleColumns(PairColumns):
     """Columns of (query, text, label) triples."""
 
-    label: str = Field("label", description="whole number, 0 for judged and not relevant")
+    label: str = Field("label", description="whole number, 0 for judged not relevant")
 
 
 class FilesSource(Section):
@@ -80,14 +82,14 @@ class FilesSource(Section):
 
 
 class PairsSource(Section):
-    """Rows of a query and a text that is relevant to it."""
+    """Rows of a query and a relevant text."""
 
     files: SplitFiles = Field(description="table of pairs, or one for each split")
     columns: PairColumns = Field(PairColumns(), description="columns of the pairs")
 
 
 class TriplesSource(Section):
-    """Rows of a query, a text, and how relevant it is."""
+    """Rows of a query, a text and its relevance."""
 
     files: SplitFiles = Field(description="table of triples, or one for each split")
     columns: TripleColumns = Field(TripleColumns(), description="columns of the triples")
@@ -100,12 +102,12 @@ class TrecSource(Section):
     topics: SeveralFiles = Field(description="file of topics, or several")
     qrels: SplitFiles = Field(description="file of judgements, or one for each split")
     topic_field: Literal["title", "description", "narrative"] = Field(
-        "title", description="the part of a topic to take as the query"
+        "title", description="part of a topic to use as the query"
     )
 
 
 class DatasetsSource(Section):
-    """A data set of the `datasets` library: rows are pairs or triples, or three configurations hold a collection."""
+    """A dataset of the `datasets` library: pairs, triples, or a collection in three configurations."""
 
     path: str = Field(description="folder or hub id")
     config: str | None = Field(None, description="configuration of pairs or triples")
@@ -133,7 +135,7 @@ def _what_it_is(kind: str) -> str:
 
 
 class Source(OpenSection):
-    """Exactly one of the kinds of source: a built-in one, or the name of a third party's reader."""
+    """Exactly one kind of source: a built-in one, or a third party's reader by its name."""
 
     plugins = READERS
     no_keys = frozenset({"mix"})  # a field of `AnySource`: a part of a mix is no mix
@@ -200,7 +202,7 @@ class Source(OpenSection):
 
 
 class MixedSource(Source):
-    """One source of several."""
+    """One of several sources."""
 
     name: str | None = Field(
         None,
@@ -218,7 +220,7 @@ class MixedSource(Source):
 
 
 class AnySource(Source):
-    """Exactly one of the kinds of source, or several of them mixed."""
+    """Exactly one kind of source, or a mix of several."""
 
     mix: Annotated[tuple[MixedSource, ...], Field(min_length=2)] | None = Field(None, description=_what_it_is("mix"))
 

@@ -48,5 +48,5 @@ Candidates = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("
 class SweepConfig(Section):
     """Search over settings, by `crossforge sweep`."""
 
-    trials: int = Field(20, ge=1, description="how many trainings to run")
+    trials: int = Field(20, ge=1, description="number of trainings to run")
     space: dict[str, Candidates] = Field({}, description="keys to search, each with a range or a list of values")

@@ -27,33 +27,33 @@ Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class TrainingConfig(Section):
-    """Fine-tuning. `auto` lets training choose, by the rules in `crossforge_train.training.picks`."""
+    """Fine-tuning. `auto` leaves the choice to the rules in `crossforge_train.training.picks`."""
 
     start: Start = Field(
         AUTO,
-        description="how to start from a bi-encoder: `bi_encoder` builds its cosines in, with two more layers, "
+        description="how to start from a bi-encoder: `bi_encoder` builds its cosines in, with two more layers; "
         "`fresh_head` ignores them; `auto`: `bi_encoder` if the architecture allows it",
     )
     instruction: Text | None = Field(
         None,
-        description="what the template of a decoder says in place of its default instruction, in training, proof and "
-        "package, and to a teacher that has a template; `null`: the default one",
+        description="text that replaces the default instruction in a decoder's template, in training, proof and "
+        "package, and for a teacher that has a template; `null`: the default instruction",
     )
     prompts: PromptsConfig = Field(
         PromptsConfig(),
-        description="texts before query and document, in training, proof, package and what the base model embeds; "
-        "empty: those of a bi-encoder that training starts from",
+        description="texts before query and document, in training, proof and package, and when the base model embeds; "
+        "if empty, those of the bi-encoder that training starts from",
     )
     loss: Annotated[str, OneOf(LOSSES)] = Field("group_softmax", description="loss on the labels")
     label_weight: float = Field(
         1.0, ge=0, description="weight of the loss on the labels; 0 trains on the teacher's scores alone"
     )
     in_batch_negatives: int = Field(
-        0, ge=0, description="documents of other queries in the batch that each group takes as negatives"
+        0, ge=0, description="number of documents of the batch's other queries that each group takes as negatives"
     )
     distillation: Annotated[str, OneOf(DISTILLATIONS)] = Field("kl", description="loss on the teacher's scores")
     distillation_weight: Annotated[float, Field(ge=0)] | Auto = Field(
-        AUTO, description="weight of the distillation loss; `auto`: 1 if there is a teacher, else 0"
+        AUTO, description="weight of the distillation loss; `auto`: 1 if there is a teacher, otherwise 0"
     )
     distillation_temperature: float = Field(0.05, gt=0, description="divisor of the teacher's scores")
     learning_rate: Positive | Auto = Field(
@@ -62,52 +62,53 @@ class TrainingConfig(Section):
     head_learning_rate: Positive | Auto = Field(
         AUTO,
         description="peak learning rate of the head (pooler and classifier); "
-        "`auto`: up to ten times the body's for a fresh one",
+        "`auto`: up to ten times the body's for a fresh head",
     )
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the whole model; 0 trains faster")
     epochs: Positive | Auto = Field(
-        AUTO, description="how often each group is seen; `auto`: by how many there are, within `minutes`"
+        AUTO, description="passes over the groups; `auto`: by the number of groups, within `minutes`"
     )
     minutes: Positive | None = Field(
         MINUTES,
-        description="most minutes that training may take, as far as `epochs`, `evaluations` and `dev_queries` are "
-        "`auto`, by a timed sample on this machine; `null`: no limit",
+        description="maximum minutes of training, estimated from a timed sample on this machine; limits `epochs`, "
+        "`evaluations` and `dev_queries` where they are `auto`; `null`: no limit",
     )
-    groups_per_batch: int = Field(8, ge=1, description="groups (queries) per step, over all processes")
-    accumulation: int = Field(1, ge=1, description="parts that a step is split into, one after the other")
+    groups_per_batch: int = Field(8, ge=1, description="groups (queries) per step, across all processes")
+    accumulation: int = Field(1, ge=1, description="number of parts of a step that are processed one after another")
     mini_batch: int | None = Field(
         None,
         ge=128,
-        description="padded tokens whose activations are held at a time, at the price of a second forward pass; "
+        description="padded tokens whose activations are in memory at a time, at the cost of a second forward pass; "
         "`null`: all",
     )
     gradient_checkpointing: bool = Field(
-        False, description="keep only the activations between layers, at the price of a second forward pass"
+        False, description="keep only the activations between layers, at the cost of a second forward pass"
     )
     lora: LoraConfig | Auto | None = Field(
         AUTO,
-        description="train low-rank adapters in place of all weights; `null`: never; `auto`: with a base model of more "
+        description="train low-rank adapters instead of all weights; `null`: never; `auto`: if the base model has more "
         "than 300 million parameters",
     )
     merge: Share | tuple[TriedShare, ...] | Auto = Field(
         AUTO,
-        description="share of the starting weights to mix in at the end, or several shares for dev to choose from; "
-        "`[]`: none; `auto`: 0.5 and 1, the start itself, for a start from a reranker or bi-encoder, 0.5 alone if "
-        "dev holds pseudo-queries",
+        description="share of the starting weights to mix back in at the end, or several shares for dev to choose "
+        "from; `[]`: none; `auto`: 0.5 and 1 (the start itself) if training starts from a reranker or bi-encoder, only "
+        "0.5 if dev holds pseudo-queries",
     )
     freeze_embeddings: bool = Field(False, description="do not train the token embeddings")
     frozen_layers: int = Field(
-        0, ge=0, description="lowest layers that are not trained, nor the token embeddings below them; trains faster"
+        0, ge=0, description="number of lowest layers to freeze, together with the token embeddings; trains faster"
     )
     max_length: Annotated[int, Field(ge=16)] | Auto = Field(
-        AUTO, description="tokens of query and document together; `auto`: what the texts need, at most 256"
+        AUTO, description="tokens of query and document together; `auto`: as many as the texts need, at most 256"
     )
     long_documents: LongDocuments | Auto = Field(
         BEST_WINDOW,
         description="part of a longer document to read, in training, proof and package: the window that shares most "
-        "with the query, or the beginning; `auto`: the one that suits the starting model better on dev",
+        "with the query (`best_window`), or the beginning (`first_window`); `auto`: the part that suits the starting "
+        "model better on dev",
     )
     precision: Precision = Field(
         "auto", description="number format of training; `auto`: the faster one on this machine"
@@ -119,9 +120,9 @@ class TrainingConfig(Section):
         None, ge=1, description="stop after this many dev measurements without a gain; `null`: never"
     )
     dev_queries: Annotated[int, Field(ge=1)] | Auto = Field(
-        AUTO, description="dev queries to measure each time; `auto`: 100, down to 30 if time is short"
+        AUTO, description="dev queries per measurement; `auto`: 100, down to 30 if time is short"
     )
-    dev_depth: int = Field(30, ge=2, description="first-stage candidates to rerank for each dev query")
+    dev_depth: int = Field(30, ge=2, description="first-stage candidates to rerank per dev query")
     report_to: tuple[Tracker, ...] = Field((), description="trackers to report the run to")
 
     @model_validator(mode="after")
@@ -150,7 +151,7 @@ class TrainingConfig(Section):
 
 
 class PickedTraining(TrainingConfig):
-    """The section with a value in place of every `auto`: what a model is trained with."""
+    """The section with every `auto` resolved: the values that a model is trained with."""
 
     precision: Literal["fp32", "bf16"]
     distillation_weight: float
