@@ -97,7 +97,8 @@ class JudgeConfig(ChatConfig):
     max_calls: int = Field(
         10_000,
         ge=1,
-        description="maximum number of requests, including retries and those of a killed run for the same pairs",
+        description="maximum number of requests, including retries and those of a killed run for the same pairs; "
+        "with a model on this machine, of pairs",
     )
     max_tokens: int | None = Field(
         None, ge=1, description="maximum number of tokens in requests and answers; `null`: no limit"

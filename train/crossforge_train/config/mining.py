@@ -73,7 +73,7 @@ class MiningConfig(Section):
     dense_negatives: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="negatives per group that a hybrid first stage finds by vectors; `auto`: half of those that are "
-        "neither random nor from `sources`",
+        "neither random nor from `sources`; 0 with `bands`",
     )
     skip_top: int = Field(0, ge=0, description="number of top ranks to leave out")
     window: int = Field(50, ge=1, description="last rank to choose from")

@@ -95,7 +95,7 @@ class TrainingConfig(Section):
         AUTO,
         description="share of the starting weights to mix back in at the end, or several shares for dev to choose "
         "from; `[]`: none; `auto`: 0.5 and 1 (the start itself) if training starts from a reranker or bi-encoder, only "
-        "0.5 if dev holds pseudo-queries",
+        "0.5 if most of dev are pseudo-queries",
     )
     freeze_embeddings: bool = Field(False, description="do not train the token embeddings")
     frozen_layers: int = Field(
