@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,4 +86,9 @@ def _begins_word(text: str, spans: Sequence[tuple[int, int]], token: int) -> boo
     if token in (0, len(spans)):
         return True
     start = spans[token][0]
-    return spans[token - 1][1] < start or not (text[start - 1 : start].isalnum() and text[start : start + 1].isalnum())
+    return spans[token - 1][1] < start or not (_is_of_word(text[start - 1]) and _is_of_word(text[start : start + 1]))
+
+
+def _is_of_word(character: str) -> bool:
+    # Vowel signs and accents that are characters of their own stand within words.
+    return bool(character) and (character.isalnum() or unicodedata.category(character).startswith("M"))

@@ -131,3 +131,10 @@ def test_a_word_of_many_tokens_is_cut():
     assert whole_words(text, spans, 1, 7, 5) == (7, 8)
     assert whole_words(text, spans, 1, 7, 4) == (1, 8)
     assert whole_words(text, spans, 0, 3, 2) == (0, 3)
+
+
+@pytest.mark.parametrize("text", ["a हिन्दी b", "a re\u0301sume\u0301 b"])
+def test_marks_belong_to_the_word_that_they_stand_in(text):
+    spans = [(position, position + 1) for position, character in enumerate(text) if character != " "]
+    kept = {whole_words(text, spans, first, len(spans), 8)[0] for first in range(len(spans))}
+    assert {text[start:] for start in kept} == {text, text[2:], "b"}

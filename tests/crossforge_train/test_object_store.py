@@ -65,6 +65,14 @@ def test_json_is_read_if_it_was_written_to_its_end(place: Place, tmp_path: Path)
     assert place.read_json("stages/half") is None
 
 
+def test_nothing_is_deleted_outside_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    place = open_place(f"file://{tmp_path}/store", "run")
+    place.write_json("one.json", 1)
+    place.delete(["../../precious", str(tmp_path / "precious")])
+    assert (tmp_path / "precious").is_file()
+
+
 @IN_A_FOLDER_AND_A_BUCKET
 def test_what_is_deleted_is_gone_and_may_be_gone_already(place: Place) -> None:
     place.write_json("one.json", 1)

@@ -120,9 +120,17 @@ class Place:
             for _ in _at_a_time(self._delete, names):
                 pass
 
+    def overlaps(self, folder: Path) -> bool:
+        """Whether the place is a folder on this machine that is the same as `folder`, or one lies within the other."""
+        if self.files.type_name != _HERE.type_name:
+            return False
+        one, other = Path(self.path).resolve(), folder.resolve()
+        return one.is_relative_to(other) or other.is_relative_to(one)
+
     def _delete(self, name: str) -> None:
         try:
-            self.files.delete_file(f"{self.path}/{name}")
+            if _stays_within(name):
+                self.files.delete_file(f"{self.path}/{name}")
         except FileNotFoundError:
             return
 

@@ -177,6 +177,11 @@ class FinetunedFolder:
         names = ("picked.json", "rows.arrow", "start", "checkpoints", "base")
         return WorkingFiles(*(self.path / name for name in names))
 
+    @property
+    def resumable(self) -> list[Path]:
+        """All that a training that goes on elsewhere needs: what is here, except for the logs."""
+        return [path for path in self.path.iterdir() if path != self.tensorboard]
+
     def save_history(self, history: History) -> None:
         """Write the training history."""
         write_history(self._history, history)

@@ -134,7 +134,9 @@ def test_a_store_is_a_uri_without_credentials(tmp_path: Path, store: str, told: 
     assert "cret" not in problem(path)
 
 
-@pytest.mark.parametrize("store", ["s3://bucket/a?endpoint_override=host:9000", "hdfs://user@host:9000/a", None])
+@pytest.mark.parametrize(
+    "store", ["s3://bucket/a?endpoint_override=host:9000", "hdfs://user@host:9000/a", "hdfs://host:9000/a@b", None]
+)
 def test_a_run_may_have_a_store(tmp_path: Path, store: str | None) -> None:
     assert load_config(written(tmp_path, {**MINIMAL, "store": store})).store == store
 

@@ -121,4 +121,4 @@ def test_the_table_has_a_row_for_what_people_said() -> None:
     line = agreement_line(one)
     assert line.startswith("The model agrees with people on 60 pairs of 10 queries to a weighted kappa ")
     left_out = agreement_line(replace(one, graded=1200, left_out=31))
-    assert left_out == f"{line}; 31 of its 1,200 labels are probably wrong by this table, and left out"
+    assert left_out == f"{line}; 31 of its 1,200 labels are probably wrong by these pairs, and left out"

@@ -19,6 +19,7 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
 from crossforge_train.object_store import Place, digests, open_place
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages import kept_folders
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.records import wanted_records
 from crossforge_train.stages.runner import run_stages
@@ -241,6 +242,52 @@ def test_a_run_that_begins_anew_does_not_resume(machine: Machines) -> None:
         first.go()
     second.go(fresh=True)
     assert second.seen == [None]
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_what_cannot_be_fetched_costs_no_checkpoint_of_this_machine(
+    machine: Machines, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    first, second = (machine(name, resumes="two") for name in ("first", "second"))
+    first.killed_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        first.go()
+    second.go()
+    first.killed_after = None
+    if damaged:
+        (Path(str(first.store).removeprefix("file://")) / "run" / "two" / "two-1").write_text("damaged")
+    else:
+        with monkeypatch.context() as patch:
+            fail_in(patch, "fetch", lambda _: True)
+            with pytest.raises(InputError, match="the store is gone"):
+                first.go()
+        first.store = None
+    assert first.go() == ["two", "three"]
+    assert first.seen[1:] == ["1"]
+
+
+def test_files_of_this_machine_that_cannot_be_read_cost_a_line(
+    machine: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = machine("first")
+
+    def locked(*_: Any) -> Any:
+        raise PermissionError(13, "Permission denied", "two-1")
+
+    monkeypatch.setattr(kept_folders, "digests", locked)
+    assert first.go() == list(NAMES)
+    assert all(note.startswith("[Errno 13] Permission denied: 'two-1'; ") for note in first.notes.notes)
+
+
+@pytest.mark.parametrize("store", ["file://{runs}", "file://{runs}/run/kept", "file://{runs}/../.."])
+def test_the_run_s_own_folder_is_no_store(tmp_path: Path, store: str) -> None:
+    runs = tmp_path / "run" / "runs"
+    alone = Machine(runs, None)
+    alone.go()
+    before = digests(alone.run.path)
+    with pytest.raises(InputError, match=r"overlaps with .*, the run itself; name another store$"):
+        Machine(runs, store.format(runs=runs)).go()
+    assert digests(alone.run.path) == before
 
 
 def test_no_stage_is_taken_with_another_result_before_it(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:

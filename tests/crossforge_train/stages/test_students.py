@@ -21,6 +21,7 @@ from crossforge_train.evaluation.budget import Point
 from crossforge_train.mining.groups import read_groups
 from crossforge_train.report.tables import budget_rows
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.stage_folders import StudentFolder
 from crossforge_train.stages import package, students
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
@@ -137,6 +138,8 @@ def test_a_killed_student_keeps_the_layers_that_were_chosen(
         students.student(3).run(Context(config, notes, tmp_path))
     assert begun == [0, 0]
     assert len([note for note in notes.notes if "stay" in note]) == 1
+    (tmp_path / "tensorboard").mkdir()
+    assert {path.name for path in StudentFolder(tmp_path).resumable} == {"start", "kept.json"}
 
 
 @pytest.mark.slow

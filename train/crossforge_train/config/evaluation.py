@@ -77,8 +77,8 @@ class EvaluationConfig(Section):
     )
     max_dev_queries: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         "auto",
-        description="maximum number of dev queries to make choices on, by a seeded draw; `auto`: 500, or fewer if "
-        "`minutes` allow only these; `null`: all",
+        description="maximum number of dev queries to rerank, for choices, by a seeded draw; `auto`: 500, or fewer if "
+        "`minutes` allow only these; `null`: all. Choices that rerank nothing are made on up to 2,000",
     )
     significance: float = Field(0.05, gt=0, lt=1, description="p value below which a difference counts")
     permutations: int = Field(

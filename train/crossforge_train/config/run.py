@@ -19,7 +19,7 @@ from crossforge_train.config.sweep import SweepConfig
 from crossforge_train.config.training import TrainingConfig
 
 _STORES = ("s3", "gs", "hdfs", "file")
-_PASSWORD = re.compile(r"://[^@?]*:[^@?]*@")
+_PASSWORD = re.compile(r"://[^@/?]*:(?!\d+/)[^@?]*@")  # a secret may hold slashes; a port ends at one
 _NOT_SEARCHED = {"training.dev_queries", "training.dev_depth", "training.report_to"}
 
 

@@ -15,7 +15,7 @@ from crossforge_train.evaluation.metrics import Rankings, judged_queries
 # With fewer queries than these, ranks alone are as good a guess as a weight.
 LEAST_QUERIES = 20
 # More than these, of which a seeded draw is taken, would move no weight and take minutes.
-_MOST_QUERIES = 2000
+MOST_QUERIES = 2000
 
 
 def choose_combination(
@@ -44,7 +44,7 @@ def choose_combination(
     judged = {query_id: found for query_id, found in judged_queries(qrels).items() if query_id in queries}
     if len(judged) < LEAST_QUERIES:
         return None
-    judged = {query_id: judged[query_id] for query_id in seeded_draw(list(judged), _MOST_QUERIES, seed)}
+    judged = {query_id: judged[query_id] for query_id in seeded_draw(list(judged), MOST_QUERIES, seed)}
     asked = {query_id: queries[query_id] for query_id in judged}
     runs = [retrieve(collection, part, asked, depth) for part in retriever.parts]
 

@@ -36,7 +36,7 @@ class Tuned:
         dev: mean metric on dev by system, over the queries that the reranker was measured on.
         best_free: the free alternative that did best on dev; None if there is none.
         free_fusion_weight: share of the first stage in the fused order of the base as a bi-encoder; None if it is none.
-        free_dev: mean metric by free alternative over all queries of dev, by which the best one was chosen; empty if
+        free_dev: mean metric by free alternative over more queries of dev, by which the best one was chosen; empty if
             it was chosen by `dev`.
         free_queries: how many queries these are.
     """
@@ -65,14 +65,14 @@ class OnDev(NamedTuple):
 
 
 def tune(
-    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), whole: Bench | None = None
+    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), chooser: Bench | None = None
 ) -> Tuned:
     """Choose what ships on a dev split; see `tuned_with_values`."""
-    return tuned_with_values(bench, alone, free, others, whole).tuned
+    return tuned_with_values(bench, alone, free, others, chooser).tuned
 
 
 def tuned_with_values(
-    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), whole: Bench | None = None
+    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), chooser: Bench | None = None
 ) -> OnDev:
     """Choose the fusion weight, calibrator and threshold to ship, and the alternative to beat, on a dev split.
 
@@ -81,7 +81,7 @@ def tuned_with_values(
         alone: the reranker that ships, without the first stage's score.
         free: the free alternatives.
         others: further systems that need no training, such as the base model as it is.
-        whole: all queries of the dev split, for the choices that rerank nothing; None if `bench` has them.
+        chooser: the dev split with more queries, for the choices that rerank nothing; None if there are none.
     """
     metric = bench.config.metric
     pseudo = bench.flatters
@@ -90,7 +90,7 @@ def tuned_with_values(
     )
     read = that_were_read(alone.scored)
     fitted = fit_calibrator(read, bench.qrels, bench.config.calibration)
-    judge = bench if whole is None or free.candidates_alone else whole
+    judge = bench if chooser is None or free.candidates_alone else chooser
     free_weight = bi_encoder_fusion(judge, free, pseudo=pseudo)
     free = free.fused(free_weight)
     rivals = [*free_systems(bench, free), *others]

@@ -44,7 +44,7 @@ def free_retrievers(
         runs: the candidates of all queries that are measured.
         embeddings: of the base model; None if it is no bi-encoder.
         bm25: whether BM25 is wanted.
-        dev: of the dev split, all of whose queries choose the hybrid's weight; None joins by rank.
+        dev: chooses the hybrid's weight; None joins by rank.
         tuned: whether the first stage's encoder is the base model as tuned on labels.
     """
     found = Free(bm25=bm25_retriever(collection, first_stage) if bm25 else None)
@@ -99,6 +99,5 @@ def _weighted(hybrid: CombinedRetriever, dev: Bench | None) -> CombinedRetriever
     if dev is None:
         return hybrid
     depth = max(max(map(len, dev.run.values()), default=1), 1)
-    # All queries of the split, as for the first stage's own weight, however few a reranker has time for.
-    queries, qrels = dev.collection.split_queries(dev.split), dev.collection.qrels(dev.split)
-    return combined_on_dev(hybrid, dev.collection, dev.split, queries, qrels, depth, dev.config.metric, dev.seed)
+    metric, seed = dev.config.metric, dev.seed
+    return combined_on_dev(hybrid, dev.collection, dev.split, dev.queries, dev.qrels, depth, metric, seed)

@@ -17,7 +17,7 @@ from crossforge_train.first_stage import approximated
 from crossforge_train.models.base_model import find_base_model, model_hash
 from crossforge_train.run_folder import DEV_VALUES
 from crossforge_train.stage_folders import DevValuesFolder
-from crossforge_train.stages.benches import with_all_queries
+from crossforge_train.stages.benches import with_more_queries
 from crossforge_train.stages.rivals import free_of_run, measured_rivals, open_base_model
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.subject import opened_subject
@@ -41,9 +41,10 @@ def _run(context: Context) -> None:
     finetuned = run.last_finetuned(config.mining.rounds)
     with opened_subject(context, collection, retriever, finetuned.model, at_one_depth=True) as subject:
         dev = subject.dev
-        free = free_of_run(context, collection, approximated(retriever, None), dev, [])
-        others, whole = measured_rivals(dev, open_base_model(config)), with_all_queries(context, dev)
-        found = tuned_with_values(dev, subject.alone, free, others, whole)
+        chooser = with_more_queries(context, dev)
+        free = free_of_run(context, collection, approximated(retriever, None), chooser, [dev])
+        others = measured_rivals(dev, open_base_model(config))
+        found = tuned_with_values(dev, subject.alone, free, others, chooser)
     DevValuesFolder(context.folder).save(_kept(found, dev.config.metric, dev.depth))
 
 

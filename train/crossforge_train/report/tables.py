@@ -180,7 +180,7 @@ def agreement_line(found: Agreement) -> str:
     """How far a judge of queries agrees with people, in one sentence."""
     said = in_words(found)
     if found.left_out:
-        said += f"; {found.left_out:,} of its {found.graded:,} labels are probably wrong by this table, and left out"
+        said += f"; {found.left_out:,} of its {found.graded:,} labels are probably wrong by these pairs, and left out"
     return said[0].upper() + said[1:]
 
 

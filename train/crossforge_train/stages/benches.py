@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from crossforge.retrievers.base import Retriever
 from crossforge_train.collections.collection import Collection
+from crossforge_train.evaluation.combination import MOST_QUERIES
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.stages.stage import Context
 
@@ -22,10 +23,10 @@ def dev_bench(
     return split_bench(context, collection, retriever, context.config.collection.dev_split, depth, passages, limit)
 
 
-def with_all_queries(context: Context, drawn: Bench) -> Bench:
-    """A bench of a draw of a split's queries, with all of them."""
-    whole = split_bench(context, drawn.collection, drawn.retriever, drawn.split, drawn.depth, None, None)
-    if len(whole.queries) == len(drawn.queries):
+def with_more_queries(context: Context, drawn: Bench) -> Bench:
+    """A bench of a draw of a split's queries with all of them, or 2000, for choices that rerank nothing."""
+    whole = split_bench(context, drawn.collection, drawn.retriever, drawn.split, drawn.depth, None, MOST_QUERIES)
+    if len(whole.queries) <= len(drawn.queries):
         return drawn
     return replace(drawn, queries=whole.queries, qrels=whole.qrels, run=whole.run)
 

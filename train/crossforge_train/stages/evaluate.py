@@ -32,7 +32,7 @@ from crossforge_train.first_stage import approximated, in_words
 from crossforge_train.models.base_model import find_base_model, model_hash
 from crossforge_train.run_folder import EVALUATE
 from crossforge_train.stage_folders import EvaluatedFolder
-from crossforge_train.stages.benches import split_bench, with_all_queries
+from crossforge_train.stages.benches import split_bench, with_more_queries
 from crossforge_train.stages.orders import bench_of_both, measured_orders
 from crossforge_train.stages.rivals import free_of_run, measured_rivals, open_rivals, untrained
 from crossforge_train.stages.stage import Context, Stage
@@ -134,9 +134,9 @@ def _measure(
     labels = both_labels(collection.judged_twice)
     both = bench_of_both(config, collection, retriever, labels, dev)
     measured_on = [*benches, *([both] if both else [])]
-    free = free_of_run(context, collection, approximated(retriever, None), dev, measured_on)
-    others = measured_rivals(dev, untrained(rivals))
-    tuned = tune(dev, subject.alone, free, others, with_all_queries(context, dev))
+    chooser = with_more_queries(context, dev)
+    free = free_of_run(context, collection, approximated(retriever, None), chooser, [dev, *measured_on])
+    tuned = tune(dev, subject.alone, free, measured_rivals(dev, untrained(rivals)), chooser)
     shipped = Shipped(tuned.fusion_weight, tuned.calibrator, tuned.threshold)
     splits, counts = [], context.run.collected.counts
     for on in benches:

@@ -173,7 +173,7 @@ def finetune(context: Context, base_model: Path, mined: MinedFolder, if_constant
 def training_task(context: Context, base_model: Path, mined: MinedFolder) -> TrainingTask:
     """The inputs of a training in the stage's folder."""
     config, run, written = context.config, context.run, FinetunedFolder(context.folder)
-    retriever, files = run.mined.retriever(), written.working_files
+    retriever = run.mined.retriever()
     return TrainingTask(
         config=config,
         reporter=context.reporter,
@@ -183,9 +183,9 @@ def training_task(context: Context, base_model: Path, mined: MinedFolder) -> Tra
         retriever=retriever,
         query_map=base_query_map(config, retriever),
         dev_run=run.mined.run(config.collection.dev_split),
-        files=files,
+        files=written.working_files,
         tensorboard=written.tensorboard,
-        keep=lambda: context.keep(asdict(files).values()),
+        keep=lambda: context.keep(written.resumable),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge.files import written_atomically
+from crossforge.files import remove, written_atomically
 from crossforge_train.object_store import IncompleteError, Place, digests
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import MARKER, RunFolder
@@ -99,9 +99,11 @@ class KeptFolders:
             ):
                 beside.mkdir()
                 self.place.fetch(self._named(folder), beside, kept.files, advance)
+                remove(self.run.record(name))  # a kill must not leave it beside what is fetched
         except IncompleteError as error:
             self.reporter.note(f"{error}; {name} is not taken")
-            self.place.delete([self._record(name)])  # so that all its files are copied again
+            if self.kept(name) == kept:  # and not what another machine has copied meanwhile
+                self.place.delete([self._record(name)])  # so that all its files are copied again
             return False
         return True
 

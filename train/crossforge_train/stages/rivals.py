@@ -29,10 +29,18 @@ from crossforge_train.stages.stage import Context
 
 
 def free_of_run(
-    context: Context, collection: Collection, retriever: StoredRetriever, dev: Bench, tests: Sequence[Bench]
+    context: Context, collection: Collection, retriever: StoredRetriever, dev: Bench, measured: Sequence[Bench]
 ) -> Free:
-    """The free alternatives of this run."""
-    config, runs = context.config, [bench.run for bench in (dev, *tests)]
+    """The free alternatives of this run.
+
+    Args:
+        context: of the stage.
+        collection: of the run.
+        retriever: the first stage.
+        dev: chooses the hybrid's weight.
+        measured: the benches that the alternatives are measured on.
+    """
+    config, runs = context.config, [bench.run for bench in measured]
     embeddings = base_embeddings(config, context.reporter)
     bm25 = config.evaluation.bm25 and retriever.name != BM25  # the first stage may be BM25 itself
     tuned = context.run.mined.choice.tuned

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from crossforge.errors import InputError
+from crossforge.errors import InputError, first_line
 from crossforge.files import remove
 from crossforge_train.config.run import Config
 from crossforge_train.object_store import open_place
@@ -40,10 +40,13 @@ class RunStore:
         """Find out whether the store can be used.
 
         Raises:
-            InputError: it cannot, or the run's place in it holds something else.
+            InputError: it cannot, the run's place in it holds something else, or it is the run's own folder.
         """
         if self._config.store is not None:
-            folders = KeptFolders(self._run, open_place(self._config.store, self._config.name), self._reporter)
+            place = open_place(self._config.store, self._config.name)
+            if place.overlaps(self._run.path):
+                raise InputError(f"{place.uri}: overlaps with {self._run.path}, the run itself; name another store")
+            folders = KeptFolders(self._run, place, self._reporter)
             folders.claim()
             self._folders = folders
 
@@ -105,7 +108,6 @@ class RunStore:
         """Whether this machine has what is kept of a stage, after fetching it where it has nothing that fits."""
         if is_finished(self._run, stage, wanted):
             return read_record(self._run, stage) == kept.record
-        remove(self._run.record(stage))  # of other inputs: a kill must not leave it beside what is fetched
         if not folders.take(stage, kept):
             return False
         remove(self._run.partial(stage))
@@ -133,8 +135,8 @@ class RunStore:
         try:
             if self._folders is not None:
                 work(self._folders)
-        except InputError as error:
-            self._reporter.note(f"{error}; {otherwise}")
+        except (InputError, OSError) as error:  # of the store, or of a file on this machine
+            self._reporter.note(f"{first_line(error)}; {otherwise}")
 
 
 def _of_other_inputs(stage: str, uri: str, kept: Kept, wanted: Wanted) -> str:
