@@ -11,7 +11,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 from crossforge.errors import InputError
@@ -178,6 +178,12 @@ def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[Mapping[str
     with written_atomically(path) as beside, beside.open("w", encoding="utf-8", errors="replace") as lines:
         for row in rows:
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def stays_within(name: str) -> bool:
+    """Whether a path that somebody else wrote down, relative to a folder, stays within that folder."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 def sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError, PackageError
-from crossforge.files import read_json, sha256, write_json
+from crossforge.files import read_json, sha256, stays_within, write_json
 from crossforge.long_documents import BEST_WINDOW, LONG_DOCUMENTS, LongDocuments
 
 MANIFEST_FILE = "reranker.json"
@@ -235,12 +235,11 @@ def _digest_once(path: Path, *_identity: int) -> str:
 
 
 def _check_file(folder: Path, name: str, expected: Mapping[str, Any], verify: Verify) -> None:
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+    if not stays_within(name):
         raise PackageError(f"{folder / MANIFEST_FILE}: {name!r} points outside the package")
     if verify == "off":
         return
-    path = folder / parts
+    path = folder / name
     try:
         is_there = path.is_file()
     except OSError as error:  # a name that no file can have

@@ -16,7 +16,7 @@ from typing import Any
 from pyarrow import ArrowException, fs
 
 from crossforge.errors import InputError, first_line
-from crossforge.files import sha256
+from crossforge.files import sha256, stays_within
 
 # Google's library would try for a quarter of an hour to reach its store; S3's gives up after some seconds.
 _PATIENCE = "retry_limit_seconds"
@@ -98,7 +98,7 @@ class Place:
         """
 
         def intact(name: str) -> bool:
-            if not _stays_within(name):
+            if not stays_within(name):
                 return False
             here = target / name
             here.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ class Place:
 
     def _delete(self, name: str) -> None:
         try:
-            if _stays_within(name):
+            if stays_within(name):
                 self.files.delete_file(f"{self.path}/{name}")
         except FileNotFoundError:
             return
@@ -179,11 +179,6 @@ def _at_a_time(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any
     """The results for all items, in order; after an error, what has not begun is left."""
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
         yield from threads.map(work, items)
-
-
-def _stays_within(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 @contextmanager

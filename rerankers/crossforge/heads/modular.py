@@ -6,11 +6,11 @@ Its folder holds the encoder; `modules.json` lists what follows, each module in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError, PackageError
-from crossforge.files import read_json, write_json
+from crossforge.files import read_json, stays_within, write_json
 from crossforge.heads.one_label import SIGMOID, architecture, cannot_load
 from crossforge.package_files import read_optional_json, read_package_json
 from crossforge.templates import PairTemplate
@@ -169,7 +169,7 @@ def _paths(folder: Path) -> list[str]:
     """Folders of the modules behind the encoder, relative to the model's."""
     paths = [str(entry.get("path", "")) for entry in _listed(folder)[1:]]
     for path in paths:
-        if not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
+        if not path or not stays_within(path):
             raise PackageError(f"{folder / MODULES_FILE}: {path!r} points outside the model's folder")
     return paths
 

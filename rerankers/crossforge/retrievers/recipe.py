@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from crossforge.documents import Document
 from crossforge.errors import PackageError
-from crossforge.files import write_json
+from crossforge.files import stays_within, write_json
 from crossforge.package_files import read_package_json
 from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
@@ -73,7 +73,6 @@ def _unpacked(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
+    if not stays_within(name):
         raise PackageError(f"{folder / _FILE}: {name!r} points outside the package")
-    return folder / path
+    return folder / name

@@ -64,15 +64,13 @@ class OnDev(NamedTuple):
     values: Mapping[str, Mapping[str, float]]
 
 
-def tune(
-    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), chooser: Bench | None = None
-) -> Tuned:
+def tune(bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System], chooser: Bench) -> Tuned:
     """Choose what ships on a dev split; see `tuned_with_values`."""
     return tuned_with_values(bench, alone, free, others, chooser).tuned
 
 
 def tuned_with_values(
-    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System] = (), chooser: Bench | None = None
+    bench: Bench, alone: RerankerSystem, free: Free, others: Sequence[System], chooser: Bench
 ) -> OnDev:
     """Choose the fusion weight, calibrator and threshold to ship, and the alternative to beat, on a dev split.
 
@@ -81,7 +79,7 @@ def tuned_with_values(
         alone: the reranker that ships, without the first stage's score.
         free: the free alternatives.
         others: further systems that need no training, such as the base model as it is.
-        chooser: the dev split with more queries, for the choices that rerank nothing; None if there are none.
+        chooser: the dev split with more queries, for the choices that rerank nothing; `bench` itself if it has all.
     """
     metric = bench.config.metric
     pseudo = bench.flatters
@@ -90,7 +88,7 @@ def tuned_with_values(
     )
     read = that_were_read(alone.scored)
     fitted = fit_calibrator(read, bench.qrels, bench.config.calibration)
-    judge = bench if chooser is None or free.candidates_alone else chooser
+    judge = bench if free.candidates_alone else chooser
     free_weight = bi_encoder_fusion(judge, free, pseudo=pseudo)
     free = free.fused(free_weight)
     rivals = [*free_systems(bench, free), *others]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from crossforge.errors import InputError, first_line
 from crossforge.files import remove
@@ -19,6 +20,7 @@ from crossforge_train.stages.kept_folders import Kept, KeptFolders
 from crossforge_train.stages.records import Wanted, is_finished, read_record, write_record
 from crossforge_train.stages.stage import Stage
 
+Found = TypeVar("Found")
 _HERE_ALONE = "is on this machine alone until the store can be used again"
 
 
@@ -58,15 +60,17 @@ class RunStore:
         Raises:
             InputError: the store cannot be used.
         """
-        before = ""
+        folders, before = self._folders, ""
+        if folders is None:
+            return
         for stage, wanted in zip(stages, records, strict=True):
-            kept = self._folders.kept(stage.name) if self._folders else None
-            if kept is None or self._folders is None:
+            kept = folders.kept(stage.name)
+            if kept is None:
                 return
             if not wanted.fits(kept.record):
-                self._reporter.note(_of_other_inputs(stage.name, self._folders.place.uri, kept, wanted))
+                self._reporter.note(_of_other_inputs(stage.name, folders.place.uri, kept, wanted))
                 return
-            if kept.before != before or not self._has(self._folders, stage.name, wanted, kept):
+            if kept.before != before or not self._has(folders, stage.name, wanted, kept):
                 return
             before = kept.identity
 
@@ -92,17 +96,16 @@ class RunStore:
 
     def fetch_unfinished(self, stage: Stage, wanted: Wanted) -> bool:
         """Fetch the files from which a stage can resume; False if none are kept for the same inputs."""
-        taken = False
+        name = self._unfinished(stage)
 
-        def take(folders: KeptFolders) -> None:
-            nonlocal taken
+        def take(folders: KeptFolders) -> bool:
             self._catch_up(folders)
-            kept = folders.kept(self._unfinished(stage))
-            if kept and wanted.fits(kept.record) and kept.before == self._before:
-                taken = folders.take(self._unfinished(stage), kept)
+            kept = folders.kept(name)
+            if kept is None or not wanted.fits(kept.record) or kept.before != self._before:
+                return False
+            return folders.take(name, kept)
 
-        self._try(take, f"{stage.name} starts from its beginning")
-        return taken
+        return bool(self._try(take, f"{stage.name} starts from its beginning"))
 
     def _has(self, folders: KeptFolders, stage: str, wanted: Wanted, kept: Kept) -> bool:
         """Whether this machine has what is kept of a stage, after fetching it where it has nothing that fits."""
@@ -130,13 +133,13 @@ class RunStore:
         """As what the working folder of a stage is kept."""
         return self._run.partial(stage.name).name
 
-    def _try(self, work: Callable[[KeptFolders], None], otherwise: str) -> None:
-        """Work with the store; if that fails, only say so: what this machine has done stays."""
+    def _try(self, work: Callable[[KeptFolders], Found], otherwise: str) -> Found | None:
+        """What comes of work with the store; if it fails, only say so: what this machine has done stays."""
         try:
-            if self._folders is not None:
-                work(self._folders)
+            return work(self._folders) if self._folders is not None else None
         except (InputError, OSError) as error:  # of the store, or of a file on this machine
             self._reporter.note(f"{first_line(error)}; {otherwise}")
+            return None
 
 
 def _of_other_inputs(stage: str, uri: str, kept: Kept, wanted: Wanted) -> str:
