@@ -36,10 +36,12 @@ from crossforge_train.stages import finetune as finetune_module
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.training import lora, picks, preparation, start, trial
+from crossforge_train.training import lora, picks, preparation, schedule, start, trial
+from crossforge_train.training.history import read_history
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.reading import pick_long_documents
 from crossforge_train.training.rows import make_rows
+from crossforge_train.training.timing import Pace
 
 COLLECT, MINE, FINETUNE, *_ = STAGES
 
@@ -202,6 +204,45 @@ def test_patience_ends_a_run_and_is_not_forgotten_when_it_is_killed(
     config = prepared(*PATIENT, name="killed")
     interrupt_after(len(measured) if last else 1, config, monkeypatch)
     same(trained(config), whole)
+
+
+# Time for 15 and a half of 32 steps, after the four that are timed.
+IN_TIME = ("training.epochs=auto", "training.minutes=13", "training.evaluations=4")
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that does one and a half steps a minute, which training notices only on its way."""
+    monkeypatch.setattr(schedule, "_LEAST_SECONDS", 0)
+    monkeypatch.setattr(trial, "measure_pace", lambda *_, **__: Pace(1e6, 1e6))
+    monkeypatch.setattr(TrainingProgress, "pace", lambda self: Pace(1.5 * self._training.groups_per_batch, 1e6))
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_training_that_is_slower_than_planned_ends_in_time(prepared: Callable[..., Config]) -> None:
+    reporter = Recorder()
+    config = prepared(*IN_TIME)
+    run_stages(config, (COLLECT, MINE, FINETUNE), reporter)
+    history = read_history(config.folder / "finetune" / "history.json")
+    assert history.steps == 15
+    assert history.training.epochs == pytest.approx(15 * history.training.groups_per_batch / history.groups, rel=0.05)
+    assert history.dev_metrics()[-1][0] == 15
+    assert any("slower than planned, so about 15 steps" in note for note in reporter.notes)
+    rates = {entry["step"]: entry["learning_rate"] for entry in history.log if "learning_rate" in entry}
+    assert 0 < rates[15] < 0.2 * history.training.learning_rate
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("checkpoints", [1, 2])
+def test_a_shortened_training_goes_on_to_the_same_model(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, checkpoints: int
+) -> None:
+    whole = trained(prepared(*IN_TIME, name="whole"))
+    config = prepared(*IN_TIME, name="killed")
+    newest = by_age(interrupt_after(checkpoints, config, monkeypatch))[-1].name
+    told = resumed_from(monkeypatch)
+    same(trained(config), whole)
+    assert told == ([newest] if checkpoints < 2 else [])
 
 
 AUTO = tuple(

@@ -31,7 +31,8 @@ def test_the_line_names_the_measure_and_counts_pairs_truly(clock: SimpleNamespac
     screen, model = Recorder(), Model()
     evaluator: Any = SimpleNamespace(metric="nDCG@10", first_stage=0.48)
     state = SimpleNamespace(global_step=10, max_steps=30)
-    with TrainingProgress(screen, evaluator, model) as shown:
+    training: Any = SimpleNamespace(groups_per_batch=4, dev_depth=30)
+    with TrainingProgress(screen, evaluator, model, training) as shown:
         shown.on_train_begin(None, state, None)
         for pairs in (7, 3):  # groups differ in size, so micro-batches do
             with torch.no_grad():
@@ -50,4 +51,7 @@ def test_the_line_names_the_measure_and_counts_pairs_truly(clock: SimpleNamespac
     assert [text for _, text in screen.advances] == ["loss 1.500, 4 pairs/s", "loss 1.500, 2 pairs/s", measured]
     assert [done for done, _ in screen.advances] == [1, 1, 0]
     assert shown.pairs_per_second == pytest.approx(10 / 4)
+    # Two steps of four groups, ten pairs, in four seconds; a forward pass is a third of a step.
+    assert shown.pace().groups == pytest.approx(2 * 4 * 15)
+    assert shown.pace().dev_queries == pytest.approx(10 * 15 * 3 / 30)
     assert screen.notes == ["step 12 of 30: loss 1.500, dev nDCG@10 0.520 (first stage 0.480), 2 pairs/s, 36 s left"]

@@ -57,6 +57,12 @@ def test_what_came_before_takes_from_the_time() -> None:
     assert TimeLimit(30, lambda: Pace(40, 1000), spent=40).groups(0) == 15 * 40
 
 
+def test_another_pace_changes_what_fits() -> None:
+    limit = TimeLimit(30, lambda: Pace(40, 1000), tried=160, spent=2.5)
+    assert limit.groups_at(Pace(40, 1000), 100) == limit.groups(100)
+    assert limit.groups_at(Pace(20, 500), 100) == pytest.approx((27.5 - 8 - 0.2) * 20)
+
+
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.1, 600), st.integers(1, 500), st.integers(0, 5))
 def test_half_of_the_time_is_for_steps_whatever_dev_takes(
     groups: float, dev: float, minutes: float, queries: int, merges: int

@@ -11,6 +11,7 @@ from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 from support import make_decoder, make_modular
 
 from crossforge.heads.choice import scoring_head
+from crossforge_train.training.schedule import LinearSchedule
 from crossforge_train.training.scoring import scoring_cross_encoder
 from crossforge_train.training.trainer import CrossEncoderTrainer
 
@@ -21,5 +22,11 @@ def test_it_needs_no_tokenizer_of_the_model(tiny_encoder: Path, tmp_path: Path, 
     model = scoring_cross_encoder(scoring_head(base).load(base))
     rows = Dataset.from_dict({"query": ["bread"], "documents": ["flour and yeast"], "label": [1.0]})
     arguments = CrossEncoderTrainingArguments(output_dir=str(tmp_path / "checkpoints"), report_to=[], use_cpu=True)
-    trainer = CrossEncoderTrainer(model, arguments, train_dataset=rows, loss=BinaryCrossEntropyLoss(model))
+    trainer = CrossEncoderTrainer(
+        schedule=LinearSchedule(0, 1),
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        loss=BinaryCrossEntropyLoss(model),
+    )
     assert trainer.model is model

@@ -103,21 +103,21 @@ def learning_rate_by_size(parameters: int, *, head: Head, adapters: bool = False
     rate = float(np.exp(np.interp(math.log(parameters), sizes, rates)))
     if head == "grafted":
         rate = min(rate, _MOST_OF_GRAFT)
-    return _two_digits(rate * (_ADAPTER_FACTOR if adapters else 1))
+    return two_digits(rate * (_ADAPTER_FACTOR if adapters else 1))
 
 
 def pick_learning_rate(by_size: float, multiple: float) -> Pick:
     """The rate for the model's size, times the multiple that a range test found safe (1: the full rate)."""
     if multiple == 1:
         return by_size, "by model size; a range test on training rows stayed stable"
-    return _two_digits(by_size * multiple), f"as {multiple:g} times the rate for the model size: a range test diverged"
+    return two_digits(by_size * multiple), f"as {multiple:g} times the rate for the model size: a range test diverged"
 
 
 def pick_head_learning_rate(body: float, head: Head) -> Pick:
     """Ten times the body's rate for a fresh head, at most 2e-3; the body's rate for any other head."""
     if head != "fresh":
         return body, f"to match the body's rate, because the head is {head}"
-    return min(_MOST_OF_HEAD, _two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
+    return min(_MOST_OF_HEAD, two_digits(_HEAD_FACTOR * body)), f"as {_HEAD_FACTOR} times the body's, for a fresh head"
 
 
 def pick_precision(times_as_fast: float) -> tuple[str, str]:
@@ -142,7 +142,7 @@ def pick_epochs(groups: int, in_time: float) -> Pick:
     if in_time >= wanted * groups:
         return wanted, f"for {groups:,} groups"
     why = f"instead of {wanted:g}: training.minutes are enough for {in_time:,.0f} groups, and there are {groups:,}"
-    return _two_digits(in_time / groups), why
+    return two_digits(in_time / groups), why
 
 
 def pick_merge(head: Head, *, asked_by_people: bool) -> tuple[float | list[float], str]:
@@ -204,5 +204,6 @@ def _shown(value: float | str | list[float] | dict[str, Any] | None) -> str:
     return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
-def _two_digits(value: float) -> float:
+def two_digits(value: float) -> float:
+    """Rounded to two significant digits, as picked values are."""
     return float(f"{value:.1e}")

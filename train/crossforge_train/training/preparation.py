@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,7 @@ from crossforge_train.training.reading import MEASURED_DEPTH, MEASURED_QUERIES, 
 from crossforge_train.training.rows import Rows, make_rows
 from crossforge_train.training.start import StartingModel, fitting_pairs, starting_model
 from crossforge_train.training.task import TrainingTask
+from crossforge_train.training.timing import Pace
 from crossforge_train.training.trial import Trial, pick_by_trial, trial_batches
 
 _TIMED_LENGTH = 128
@@ -52,7 +53,18 @@ _TIMED_LENGTH = 128
 
 @dataclass(frozen=True)
 class Work:
-    """A prepared training run."""
+    """A prepared training run.
+
+    Attributes:
+        task: the inputs.
+        start: the model that training starts from.
+        model: the model in training.
+        pipeline: the pipeline around it.
+        rows: the training rows.
+        evaluator: measures dev.
+        training: the config section, with every `auto` resolved.
+        groups_in_time: at a given pace, how many groups fit into `training.minutes`; None: all, however long it takes.
+    """
 
     task: TrainingTask
     start: StartingModel
@@ -61,6 +73,7 @@ class Work:
     rows: Rows
     evaluator: DevEvaluator
     training: PickedTraining
+    groups_in_time: Callable[[Pace], float] | None
 
 
 def prepare(task: TrainingTask) -> Work:
@@ -112,7 +125,7 @@ def prepare(task: TrainingTask) -> Work:
     collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
     batches = trial_batches(rows.dataset, collate, training.groups_per_batch, config.seed)
     trial = Trial(training, GroupLoss(model, training), batches, bf16)
-    pick_by_trial(
+    groups_in_time = pick_by_trial(
         picker,
         trial,
         start.head,
@@ -123,7 +136,7 @@ def prepare(task: TrainingTask) -> Work:
     )
     picked = picker.training()
     evaluator = DevEvaluator(pipeline, _dev_set(task, picked.dev_queries, picked.dev_depth), reporter)
-    return Work(task, start, model, pipeline, rows, evaluator, picked)
+    return Work(task, start, model, pipeline, rows, evaluator, picked, groups_in_time)
 
 
 def _require_readable(tokenizer: PairTokenizer, splits: Mapping[str, Mapping[str, str]]) -> None:

@@ -14,9 +14,11 @@ from transformers import TrainerCallback
 
 from crossforge.errors import InputError
 from crossforge_train import processes
+from crossforge_train.config.training import PickedTraining
 from crossforge_train.reporting import Reporter
 from crossforge_train.training.dev_evaluator import DevEvaluator
 from crossforge_train.training.history import DEV_METRIC
+from crossforge_train.training.timing import Pace, pace_of
 
 
 class TrainingProgress(TrainerCallback):
@@ -26,17 +28,21 @@ class TrainingProgress(TrainerCallback):
         reporter: shows progress.
         evaluator: holds the first stage's dev metric.
         model: the model in training; its forward passes with a gradient count the pairs.
+        training: the config section.
     """
 
-    def __init__(self, reporter: Reporter, evaluator: DevEvaluator, model: torch.nn.Module) -> None:
+    def __init__(
+        self, reporter: Reporter, evaluator: DevEvaluator, model: torch.nn.Module, training: PickedTraining
+    ) -> None:
         self._reporter = reporter
         self._evaluator = evaluator
+        self._training = training
         self._stack = ExitStack()
         self._stack.callback(model.register_forward_pre_hook(self._count).remove)
         self._advance: Callable[..., None] | None = None
         self._loss = self._dev = math.nan
         self._pairs, self._steps = 0, 0
-        self._seconds, self._since = 0.0, 0.0  # training time, without dev measurements and checkpoints
+        self.seconds, self._since = 0.0, 0.0  # training time, without dev measurements and checkpoints
 
     def __enter__(self) -> TrainingProgress:
         return self
@@ -53,7 +59,12 @@ class TrainingProgress(TrainerCallback):
     @property
     def pairs_per_second(self) -> float:
         """Training pairs per second of training time, over all processes."""
-        return processes.count() * self._pairs / max(self._seconds, 1e-9)
+        return processes.count() * self._pairs / max(self.seconds, 1e-9)
+
+    def pace(self) -> Pace:
+        """How much is done in a minute, on average since training began or resumed."""
+        groups = self._steps * self._training.groups_per_batch / processes.count()
+        return pace_of(groups, self._pairs, max(self.seconds, 1e-9) / 60, self._training.dev_depth)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar over the remaining steps: counting those before a kill would inflate the speed."""
@@ -65,7 +76,7 @@ class TrainingProgress(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Advance the bar."""
-        self._seconds += time.monotonic() - self._since
+        self.seconds += time.monotonic() - self._since
         self._since = time.monotonic()
         self._steps += 1
         self._show(done=1)
@@ -74,7 +85,7 @@ class TrainingProgress(TrainerCallback):
         """Show the dev metric, also as a note that stays in a log."""
         self._since = time.monotonic()
         self._show(done=0)
-        left = (state.max_steps - state.global_step) * self._seconds / max(1, self._steps)
+        left = (state.max_steps - state.global_step) * self.seconds / max(1, self._steps)
         self._reporter.note(f"step {state.global_step} of {state.max_steps}: {self._line()}, {_duration(left)} left")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crossforge_train.training.timing import Pace
 
@@ -60,6 +60,10 @@ class TimeLimit:
         pace = self.pace()
         left = self.minutes - self.spent - measured_queries / pace.dev_queries - self.tried / pace.groups
         return max(left, self.minutes / 2) * pace.groups
+
+    def groups_at(self, pace: Pace, measured_queries: int) -> float:
+        """The same at another pace than that of the timed steps."""
+        return replace(self, pace=lambda: pace).groups(measured_queries)
 
     def _dev_queries_in_time(self) -> float:
         return _DEV_SHARE * (self.minutes or math.inf) * self.pace().dev_queries

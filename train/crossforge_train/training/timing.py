@@ -44,6 +44,18 @@ def measure_pace(loss: nn.Module, batches: Sequence[dict[str, Any]], dev_depth: 
         _seconds(loss, batches[0], device, bf16)
         minutes = sum(_seconds(loss, batch, device, bf16) for batch in batches) / 60
     groups, pairs = (sum(count(batch) for batch in batches) for count in (_groups, _pairs))
+    return pace_of(groups, pairs, minutes, dev_depth)
+
+
+def pace_of(groups: float, pairs: int, minutes: float, dev_depth: int) -> Pace:
+    """The pace of all processes, where one of them trained on so many groups and pairs in so many minutes.
+
+    Args:
+        groups: groups of one process.
+        pairs: their pairs.
+        minutes: what they took, forward and backward.
+        dev_depth: candidates of a dev query, taken to be as long as the pairs.
+    """
     return Pace(processes.count() * groups / minutes, pairs / (minutes * FORWARD * dev_depth))
 
 

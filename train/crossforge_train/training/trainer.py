@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import sentence_transformers.cross_encoder
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, ProgressCallback
 
 from crossforge_train import processes
+from crossforge_train.config.training import PickedTraining
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.training.arguments import arguments
+from crossforge_train.training.arguments import arguments, step_count
 from crossforge_train.training.checkpoints import KeepCheckpoints, last_whole_checkpoint, load_weights, state_at_the_end
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.history import DEV_CUT, History
+from crossforge_train.training.picks import two_digits
 from crossforge_train.training.preparation import Work
 from crossforge_train.training.progress import TrainingProgress
+from crossforge_train.training.schedule import KeepToTime, LinearSchedule
 from crossforge_train.training.stopping import Patience, StopIfStuck
 from crossforge_train.training.tracking import tensorboard_callback
 
@@ -26,7 +31,20 @@ class CrossEncoderTrainer(sentence_transformers.cross_encoder.CrossEncoderTraine
 
     Nor does it describe the training data for a card of each checkpoint: those are deleted, and for that it would
     need a tokenizer, which a decoder and a reranker of several modules do not have here.
+
+    Args:
+        schedule: of the learning rate.
+        **options: the parent's.
     """
+
+    def __init__(self, *, schedule: LinearSchedule, **options: Any) -> None:
+        super().__init__(**options)
+        self._schedule = schedule
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
+        """Follow the schedule, which may be shortened on the way."""
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self._schedule)
+        return self.lr_scheduler
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Add none."""
@@ -42,7 +60,9 @@ def train(work: Work) -> History:
     folder = task.files.checkpoints
     last = processes.from_main(lambda: last_whole_checkpoint(folder))
     settings = arguments(training, task.config.name, task.config.seed, folder, len(work.rows.dataset), cpu=cpu)
+    schedule = LinearSchedule(settings.get_warmup_steps(settings.max_steps), settings.max_steps)
     trainer = CrossEncoderTrainer(
+        schedule=schedule,
         model=work.model,
         args=settings,
         train_dataset=work.rows.dataset,
@@ -52,11 +72,12 @@ def train(work: Work) -> History:
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    progress = TrainingProgress(task.reporter, work.evaluator, work.model)
+    progress = TrainingProgress(task.reporter, work.evaluator, work.model, training)
     patience = Patience(training.patience)
     # The first of these comes first, or the progress would count the time that it takes.
     for callback in (
         KeepCheckpoints(task.keep),
+        *_keeping_to_time(work, schedule, progress),
         progress,
         patience,
         StopIfStuck(work.evaluator.chance(), work.evaluator.first_stage),
@@ -77,9 +98,23 @@ def train(work: Work) -> History:
     return _history(work, state)
 
 
+def _keeping_to_time(work: Work, schedule: LinearSchedule, progress: TrainingProgress) -> list[KeepToTime]:
+    if work.groups_in_time is None:
+        return []
+    return [KeepToTime(work.groups_in_time, work.training.groups_per_batch, schedule, progress, work.task.reporter)]
+
+
+def _as_trained(work: Work, state: Any) -> PickedTraining:
+    """The config section, with the epochs to which a training that was slower than planned came."""
+    training, groups = work.training, len(work.rows.dataset)
+    if state.max_steps >= step_count(training.epochs, groups, training.groups_per_batch):
+        return training
+    return training.model_copy(update={"epochs": two_digits(state.max_steps * training.groups_per_batch / groups)})
+
+
 def _history(work: Work, state: Any) -> History:
     history = History(
-        training=work.training,
+        training=_as_trained(work, state),
         first_stage_dev=work.evaluator.first_stage,
         best_dev=state.best_metric,
         best_step=state.best_global_step,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from datasets import Dataset
@@ -24,7 +24,7 @@ from crossforge_train.training.picks import (
 )
 from crossforge_train.training.range_test import BATCHES, PASSES, drawn_batches, losses_by_rate, safe_multiple
 from crossforge_train.training.time_limit import TimeLimit
-from crossforge_train.training.timing import measure_pace
+from crossforge_train.training.timing import Pace, measure_pace
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def trial_batches(
 
 def pick_by_trial(
     picker: Picker, trial: Trial, head: Head, *, groups: int, dev_queries: int, merges: int, spent: float
-) -> None:
+) -> Callable[[Pace], float] | None:
     """Pick evaluations, dev queries, epochs and learning rates.
 
     Args:
@@ -64,6 +64,10 @@ def pick_by_trial(
         dev_queries: queries of the dev split.
         merges: mixtures with the starting weights that are measured at the end.
         spent: minutes that preparing the training has taken so far.
+
+    Returns:
+        At a given pace, how many groups fit into `training.minutes`; None if all epochs are to be trained, however long
+        it takes.
     """
     training = trial.training
     # Measuring the pace takes a pass as well. The main process tries alone, while a pace is that of all processes.
@@ -79,6 +83,9 @@ def pick_by_trial(
     picker.pick("epochs", lambda: pick_epochs(groups, limit.groups(measurements * measured)))
     rate = picker.pick("learning_rate", lambda: _rate_that_holds(trial, head))
     picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, head))
+    if training.minutes is None or training.epochs != AUTO:
+        return None
+    return partial(limit.groups_at, measured_queries=measurements * measured)
 
 
 def _rate_that_holds(trial: Trial, head: Head) -> Pick:

@@ -1,0 +1,87 @@
+"""The learning rate over the steps of a training, and the callback that ends both within `training.minutes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import TrainerCallback
+
+from crossforge_train import processes
+from crossforge_train.reporting import Reporter
+from crossforge_train.training.progress import TrainingProgress
+from crossforge_train.training.timing import Pace
+
+_LEAST_SECONDS = 60.0  # a shorter time says little about a machine
+_WORTH_CHANGING = 0.05  # share of the planned steps
+
+
+@dataclass
+class LinearSchedule:
+    """Rises to the learning rate over `warmup` steps and falls to zero at `steps`, which may change on the way.
+
+    A `LambdaLR` writes such an object's attributes into its checkpoints and reads them back, unlike a function's.
+    """
+
+    warmup: int
+    steps: int
+
+    def __call__(self, step: int) -> float:
+        """The share of the learning rate at a step."""
+        if step < self.warmup:
+            return step / max(1, self.warmup)
+        return max(0.0, (self.steps - step) / max(1, self.steps - self.warmup))
+
+
+class KeepToTime(TrainerCallback):
+    """Lets a training that is slower than planned take fewer steps, and more again, up to the plan, if it catches up.
+
+    The plan is made from a few steps. A machine on which other work begins later would overrun it without end.
+
+    Args:
+        groups_in_time: at a given pace, how many groups fit into `training.minutes`.
+        groups_per_batch: groups of a step.
+        schedule: of the learning rate; it ends where training ends.
+        progress: knows the pace.
+        reporter: is told of the first change.
+    """
+
+    def __init__(
+        self,
+        groups_in_time: Callable[[Pace], float],
+        groups_per_batch: int,
+        schedule: LinearSchedule,
+        progress: TrainingProgress,
+        reporter: Reporter,
+    ) -> None:
+        self._groups_in_time = groups_in_time
+        self._groups_per_batch = groups_per_batch
+        self._schedule = schedule
+        self._progress = progress
+        self._reporter = reporter
+        self._planned = schedule.steps  # a checkpoint's schedule may be shorter
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Go on with as many steps as when the checkpoint was written."""
+        state.max_steps = self._schedule.steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the number of steps anew; the trainer ends with the last one, after measuring dev and saving."""
+        if state.global_step % args.logging_steps:
+            return
+        steps = processes.from_main(lambda: self._steps(state.global_step))
+        if steps != self._planned and abs(steps - state.max_steps) < _WORTH_CHANGING * self._planned:
+            return
+        if self._schedule.steps == self._planned > steps:
+            self._reporter.note(
+                f"training.minutes: slower than planned, so about {steps:,} steps instead of {self._planned:,}"
+            )
+        self._schedule.steps = state.max_steps = steps
+
+    def _steps(self, done: int) -> int:
+        """How many steps are in time at the pace so far: at most those planned, and one more than are done at least."""
+        if self._progress.seconds < _LEAST_SECONDS:
+            return self._schedule.steps
+        in_time = self._groups_in_time(self._progress.pace()) / self._groups_per_batch
+        return min(self._planned, max(int(in_time), done + 1))
