@@ -38,12 +38,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run that has been mined")
     parser.add_argument("--base", default=BASE, help="the run's base model")
+    parser.add_argument("--tokens", type=int, help="the run's first_stage.encoder_max_length, if it sets one")
     arguments = parser.parse_args()
     run = RunFolder(arguments.run)
     collection, first_stage = run.collected.collection(), run.mined.retriever()
     found = systems(collection, first_stage)
     if run.mined.choice.tuned:
-        embeddings = open_embeddings(arguments.base, None, arguments.run.parent, SilentReporter())
+        embeddings = open_embeddings(arguments.base, arguments.tokens, arguments.run.parent, SilentReporter())
         assert embeddings
         untuned = systems(collection, as_it_was(first_stage, collection, embeddings))
         found |= {f"{name}, untuned": untuned[name] for name in untuned if name.startswith(("dense", "hybrid"))}

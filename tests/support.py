@@ -267,7 +267,7 @@ class Recorder(SilentReporter):
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         self.bars.append((title, total))
-        yield lambda done=1, text="": self.advances.append((done, text))
+        yield lambda done=1, text="", total=None: self.advances.append((done, text))
 
     def stages_that(self, event: str) -> list[str]:
         """The stages that were "started", "finished" or "skipped", in order."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-# Called with the number of items done and, optionally, a short text such as the current loss.
+# Called with the number of items done and, optionally, a short text such as the current loss, and the total if that may
+# have changed.
 Advance = Callable[..., None]
 
 
@@ -49,4 +50,4 @@ class SilentReporter:
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         """See `Reporter`."""
-        yield lambda done=1, text="": None
+        yield lambda done=1, text="", total=None: None

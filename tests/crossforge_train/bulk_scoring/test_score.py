@@ -216,7 +216,7 @@ def test_a_killed_worker_changes_no_row(tmp_path: Path, tiny_scorer: Path, clust
     class Killing(SilentReporter):
         @contextmanager
         def bar(self, title: str, total: int) -> Iterator[Advance]:
-            def advance(done: int = 1, text: str = "") -> None:
+            def advance(done: int = 1, text: str = "", total: int | None = None) -> None:
                 if not killed:  # they are on the next parts
                     killed.extend(workers)
                     for process in workers:

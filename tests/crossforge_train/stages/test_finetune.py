@@ -4,7 +4,9 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +38,7 @@ from crossforge_train.stages import finetune as finetune_module
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.training import lora, picks, preparation, schedule, start, trial
+from crossforge_train.training import lora, picks, preparation, progress, schedule, start, trial
 from crossforge_train.training.history import read_history
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.reading import pick_long_documents
@@ -216,6 +218,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "_LEAST_SECONDS", 0)
     monkeypatch.setattr(trial, "measure_pace", lambda *_, **__: Pace(1e6, 1e6))
     monkeypatch.setattr(TrainingProgress, "pace", lambda self: Pace(1.5 * self._training.groups_per_batch, 1e6))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=count(0, 40).__next__))  # asked once a step
 
 
 @pytest.mark.usefixtures("slow")

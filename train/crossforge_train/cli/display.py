@@ -81,7 +81,7 @@ class RichReporter:
             error_console.print(f"  {escape(title)} …", soft_wrap=True)
             last = ""
 
-            def remember(done: int = 1, text: str = "") -> None:
+            def remember(done: int = 1, text: str = "", total: int | None = None) -> None:
                 nonlocal last
                 last = text or last
 
@@ -96,9 +96,9 @@ class RichReporter:
         with Progress(*columns, console=error_console, transient=True) as progress:
             task = progress.add_task(escape(title), total=total, text="")
 
-            def advance(done: int = 1, text: str = "") -> None:
+            def advance(done: int = 1, text: str = "", total: int | None = None) -> None:
                 shown = escape(text) or progress.tasks[task].fields["text"]
-                progress.update(task, advance=done, text=shown)
+                progress.update(task, advance=done, text=shown, total=total)
 
             yield advance
 

@@ -72,8 +72,9 @@ class TrainingConfig(Section):
     )
     minutes: Positive | None = Field(
         MINUTES,
-        description="maximum minutes of training, planned by a timed sample on this machine, and kept; limits "
-        "`epochs`, `evaluations` and `dev_queries` where they are `auto`; `null`: no limit",
+        description="maximum minutes of training, planned from a timed sample on this machine; limits `epochs`, "
+        "`evaluations` and `dev_queries` where they are `auto`, and shortens a training that turns out slower; `null`: "
+        "no limit",
     )
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) per step, across all processes")
     accumulation: int = Field(1, ge=1, description="number of parts of a step that are processed one after another")

@@ -20,7 +20,7 @@ class History:
     """The record of a training.
 
     Attributes:
-        training: the config section, with every `auto` resolved.
+        training: the config section, with every `auto` resolved; a shortened training has the epochs that it took.
         first_stage_dev: the first stage's metric on dev.
         best_dev: dev metric of the kept weights.
         best_step: step of the best checkpoint; None if none was measured.

@@ -41,7 +41,7 @@ class TrainingProgress(TrainerCallback):
         self._stack.callback(model.register_forward_pre_hook(self._count).remove)
         self._advance: Callable[..., None] | None = None
         self._loss = self._dev = math.nan
-        self._pairs, self._steps = 0, 0
+        self._pairs, self._steps, self._first = 0, 0, 0
         self.seconds, self._since = 0.0, 0.0  # training time, without dev measurements and checkpoints
 
     def __enter__(self) -> TrainingProgress:
@@ -68,10 +68,9 @@ class TrainingProgress(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar over the remaining steps: counting those before a kill would inflate the speed."""
-        done = f" from step {state.global_step}" if state.global_step else ""
-        self._advance = self._stack.enter_context(
-            self._reporter.bar(f"fine-tuning{done}", state.max_steps - state.global_step)
-        )
+        self._first = state.global_step
+        done = f" from step {self._first}" if self._first else ""
+        self._advance = self._stack.enter_context(self._reporter.bar(f"fine-tuning{done}", self._total(state)))
         self._since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -79,12 +78,12 @@ class TrainingProgress(TrainerCallback):
         self.seconds += time.monotonic() - self._since
         self._since = time.monotonic()
         self._steps += 1
-        self._show(done=1)
+        self._show(1, state)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Show the dev metric, also as a note that stays in a log."""
         self._since = time.monotonic()
-        self._show(done=0)
+        self._show(0, state)
         left = (state.max_steps - state.global_step) * self.seconds / max(1, self._steps)
         self._reporter.note(f"step {state.global_step} of {state.max_steps}: {self._line()}, {_duration(left)} left")
 
@@ -107,9 +106,13 @@ class TrainingProgress(TrainerCallback):
                 "training.learning_rate and training.head_learning_rate, or set training.precision to fp32"
             )
 
-    def _show(self, done: int) -> None:
+    def _total(self, state: Any) -> int:
+        """The steps from where training began or resumed; a training that is slower than planned takes fewer."""
+        return int(state.max_steps - self._first)
+
+    def _show(self, done: int, state: Any) -> None:
         if self._advance is not None:
-            self._advance(done, self._line())
+            self._advance(done, self._line(), self._total(state))
 
     def _line(self) -> str:
         shown = [] if math.isnan(self._loss) else [f"loss {self._loss:.3f}"]

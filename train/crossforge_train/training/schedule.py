@@ -14,7 +14,7 @@ from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.timing import Pace
 
 _LEAST_SECONDS = 60.0  # a shorter time says little about a machine
-_WORTH_CHANGING = 0.05  # share of the planned steps
+_TOLERANCE = 0.05  # share of the planned steps that may be out of time
 
 
 @dataclass
@@ -22,10 +22,16 @@ class LinearSchedule:
     """Rises to the learning rate over `warmup` steps and falls to zero at `steps`, which may change on the way.
 
     A `LambdaLR` writes such an object's attributes into its checkpoints and reads them back, unlike a function's.
+
+    Attributes:
+        warmup: steps until the whole rate is reached.
+        steps: steps of the training.
+        seconds: time that the steps so far took, before a kill as well.
     """
 
     warmup: int
     steps: int
+    seconds: float = 0.0
 
     def __call__(self, step: int) -> float:
         """The share of the learning rate at a step."""
@@ -44,7 +50,7 @@ class KeepToTime(TrainerCallback):
         groups_per_batch: groups of a step.
         schedule: of the learning rate; it ends where training ends.
         progress: knows the pace.
-        reporter: is told of the first change.
+        reporter: is told when training leaves the plan.
     """
 
     def __init__(
@@ -61,27 +67,32 @@ class KeepToTime(TrainerCallback):
         self._progress = progress
         self._reporter = reporter
         self._planned = schedule.steps  # a checkpoint's schedule may be shorter
+        self._seconds_before = 0.0  # a kill
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Go on with as many steps as when the checkpoint was written."""
-        state.max_steps = self._schedule.steps
+        state.max_steps, self._seconds_before = self._schedule.steps, self._schedule.seconds
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Set the number of steps anew; the trainer ends with the last one, after measuring dev and saving."""
-        if state.global_step % args.logging_steps:
+        schedule = self._schedule
+        schedule.seconds = self._seconds_before + self._progress.seconds
+        if state.global_step >= state.max_steps or state.global_step % args.logging_steps:
             return
         steps = processes.from_main(lambda: self._steps(state.global_step))
-        if steps != self._planned and abs(steps - state.max_steps) < _WORTH_CHANGING * self._planned:
-            return
-        if self._schedule.steps == self._planned > steps:
+        if schedule.steps == self._planned:
+            if steps > (1 - _TOLERANCE) * self._planned:
+                return
             self._reporter.note(
                 f"training.minutes: slower than planned, so about {steps:,} steps instead of {self._planned:,}"
             )
-        self._schedule.steps = state.max_steps = steps
+        schedule.steps = state.max_steps = steps
 
     def _steps(self, done: int) -> int:
         """How many steps are in time at the pace so far: at most those planned, and one more than are done at least."""
         if self._progress.seconds < _LEAST_SECONDS:
             return self._schedule.steps
-        in_time = self._groups_in_time(self._progress.pace()) / self._groups_per_batch
+        pace = self._progress.pace()
+        minutes_left = self._groups_in_time(pace) / pace.groups - self._schedule.seconds / 60
+        in_time = done + minutes_left * pace.groups / self._groups_per_batch
         return min(self._planned, max(int(in_time), done + 1))

@@ -77,8 +77,8 @@ def train(work: Work) -> History:
     # The first of these comes first, or the progress would count the time that it takes.
     for callback in (
         KeepCheckpoints(task.keep),
-        *_keeping_to_time(work, schedule, progress),
         progress,
+        *_keeping_to_time(work, schedule, progress),
         patience,
         StopIfStuck(work.evaluator.chance(), work.evaluator.first_stage),
     ):
@@ -105,7 +105,7 @@ def _keeping_to_time(work: Work, schedule: LinearSchedule, progress: TrainingPro
 
 
 def _as_trained(work: Work, state: Any) -> PickedTraining:
-    """The config section, with the epochs to which a training that was slower than planned came."""
+    """The config section, with the epochs that a shortened training took."""
     training, groups = work.training, len(work.rows.dataset)
     if state.max_steps >= step_count(training.epochs, groups, training.groups_per_batch):
         return training
