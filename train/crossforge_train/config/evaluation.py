@@ -48,7 +48,7 @@ class EvaluationConfig(Section):
         ge=0,
         description="maximum number of queries, by a seeded draw, for the part of the curve beyond `depth`; 0: none",
     )
-    latency_queries: int = Field(10, ge=0, description="number of queries to time; 0: no latency figures")
+    latency_queries: int = Field(10, ge=0, description="maximum number of queries to time; 0: no latency figures")
     bm25: bool = Field(True, description="also measure BM25")
     incumbent: str | None = Field(
         None,
