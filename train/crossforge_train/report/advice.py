@@ -21,7 +21,8 @@ _HOW: Mapping[str, str] = {
     BM25_RETRIEVAL: "set first_stage.weighting: bm25, and take its order as it is",
     BASE_MODEL: "rerank with the base model as it is",
     BI_ENCODER: "order the candidates by the base model's cosines",
-    BI_ENCODER_FUSED: "order the candidates by the base model's cosines, fused with the first stage",
+    BI_ENCODER_FUSED: "order the candidates by the base model's cosines, fused with the first stage, or with its "
+    "lexical part if it has learned from labels",
     DENSE_RETRIEVAL: f"set first_stage.kind: dense{_UNTRAINED}, and take its order as it is",
     HYBRID_RETRIEVAL: f"set first_stage.kind: hybrid{_UNTRAINED}, and take its order as it is",
     INCUMBENT: "keep it",
