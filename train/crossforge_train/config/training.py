@@ -73,8 +73,8 @@ class TrainingConfig(Section):
     minutes: Positive | None = Field(
         MINUTES,
         description="maximum minutes of training, planned from a timed sample on this machine; limits `epochs`, "
-        "`evaluations` and `dev_queries` where they are `auto`, and shortens a training that turns out slower; `null`: "
-        "no limit",
+        "`evaluations` and `dev_queries` where they are `auto`; with `epochs: auto`, also shortens a training that "
+        "turns out slower; `null`: no limit",
     )
     groups_per_batch: int = Field(8, ge=1, description="groups (queries) per step, across all processes")
     accumulation: int = Field(1, ge=1, description="number of parts of a step that are processed one after another")

@@ -43,7 +43,7 @@ class LinearSchedule:
 class KeepToTime(TrainerCallback):
     """Lets a training that is slower than planned take fewer steps, and more again, up to the plan, if it catches up.
 
-    The plan is made from a few steps. A machine on which other work begins later would overrun it without end.
+    The plan is made from a few steps. If other work begins later, training would overrun it.
 
     Args:
         groups_in_time: at a given pace, how many groups fit into `training.minutes`.
@@ -89,7 +89,7 @@ class KeepToTime(TrainerCallback):
         schedule.steps = state.max_steps = steps
 
     def _steps(self, done: int) -> int:
-        """How many steps are in time at the pace so far: at most those planned, and one more than are done at least."""
+        """How many steps fit at the pace so far: at most those planned, at least one more than are done."""
         if self._progress.seconds < _LEAST_SECONDS:
             return self._schedule.steps
         pace = self._progress.pace()
