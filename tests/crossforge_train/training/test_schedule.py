@@ -43,7 +43,7 @@ class Pacer:
         self.progress: Any = SimpleNamespace(seconds=0.0, pace=self._pace)
         self.state: Any = SimpleNamespace(global_step=done, max_steps=PLANNED)
         self._done = done
-        self.callback = KeepToTime(_groups_in_time, 2, self.schedule, self.progress, self.screen)
+        self.callback = KeepToTime(_step_minutes, 2, self.schedule, self.progress, self.screen)
         vars(self.schedule).update(vars(schedule))  # as the trainer reads it from the checkpoint
         self.callback.on_train_begin(None, self.state, None)
 
@@ -61,8 +61,8 @@ class Pacer:
             assert self.schedule.steps == self.state.max_steps <= PLANNED
 
 
-def _groups_in_time(pace: Pace) -> float:
-    return 1000 / 60 * pace.groups
+def _step_minutes(pace: Pace) -> float:
+    return 1000 / 60
 
 
 def fresh() -> Pacer:

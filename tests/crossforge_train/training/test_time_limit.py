@@ -59,8 +59,8 @@ def test_what_came_before_takes_from_the_time() -> None:
 
 def test_another_pace_changes_what_fits() -> None:
     limit = TimeLimit(30, lambda: Pace(40, 1000), tried=160, spent=2.5)
-    assert limit.groups_at(Pace(40, 1000), 100) == limit.groups(100)
-    assert limit.groups_at(Pace(20, 500), 100) == pytest.approx((27.5 - 8 - 0.2) * 20)
+    assert limit.step_minutes(Pace(40, 1000), 100) * 40 == limit.groups(100)
+    assert limit.step_minutes(Pace(20, 500), 100) * 20 == pytest.approx((27.5 - 8 - 0.2) * 20)
 
 
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.1, 600), st.integers(1, 500), st.integers(0, 5))

@@ -48,15 +48,13 @@ class KeepCheckpoints(TrainerCallback):
             self._keep()
 
 
-def state_at_the_end(checkpoint: Path, steps: int, patience: Patience) -> Any:
+def state_at_the_end(checkpoint: Path, patience: Patience) -> Any:
     """The `TrainerState` of a checkpoint if its training is already over, else None.
 
     The trainer does not check this: it would take one more step, or forget that patience had run out.
     """
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    # A training that was slower than planned ends before that (`KeepToTime`).
-    is_over = state.global_step >= min(steps, state.max_steps) or patience.is_over(state.log_history)
-    return state if is_over else None
+    return state if state.global_step >= state.max_steps or patience.is_over(state.log_history) else None
 
 
 def load_weights(model: CrossEncoder, checkpoint: Path) -> None:

@@ -63,7 +63,7 @@ class Work:
         rows: the training rows.
         evaluator: measures dev.
         training: the config section, with every `auto` resolved.
-        groups_in_time: at a given pace, how many groups fit into `training.minutes`; None: all, however long it takes.
+        step_minutes: at a given pace, how many minutes the steps may take; None: as many as they need.
     """
 
     task: TrainingTask
@@ -73,7 +73,7 @@ class Work:
     rows: Rows
     evaluator: DevEvaluator
     training: PickedTraining
-    groups_in_time: Callable[[Pace], float] | None
+    step_minutes: Callable[[Pace], float] | None
 
 
 def prepare(task: TrainingTask) -> Work:
@@ -125,7 +125,7 @@ def prepare(task: TrainingTask) -> Work:
     collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
     batches = trial_batches(rows.dataset, collate, training.groups_per_batch, config.seed)
     trial = Trial(training, GroupLoss(model, training), batches, bf16)
-    groups_in_time = pick_by_trial(
+    step_minutes = pick_by_trial(
         picker,
         trial,
         start.head,
@@ -136,7 +136,7 @@ def prepare(task: TrainingTask) -> Work:
     )
     picked = picker.training()
     evaluator = DevEvaluator(pipeline, _dev_set(task, picked.dev_queries, picked.dev_depth), reporter)
-    return Work(task, start, model, pipeline, rows, evaluator, picked, groups_in_time)
+    return Work(task, start, model, pipeline, rows, evaluator, picked, step_minutes)
 
 
 def _require_readable(tokenizer: PairTokenizer, splits: Mapping[str, Mapping[str, str]]) -> None:

@@ -46,7 +46,7 @@ class KeepToTime(TrainerCallback):
     The plan is made from a few steps. If other work begins later, training would overrun it.
 
     Args:
-        groups_in_time: at a given pace, how many groups fit into `training.minutes`.
+        step_minutes: at a given pace, how many of `training.minutes` are for steps.
         groups_per_batch: groups of a step.
         schedule: of the learning rate; it ends where training ends.
         progress: knows the pace.
@@ -55,13 +55,13 @@ class KeepToTime(TrainerCallback):
 
     def __init__(
         self,
-        groups_in_time: Callable[[Pace], float],
+        step_minutes: Callable[[Pace], float],
         groups_per_batch: int,
         schedule: LinearSchedule,
         progress: TrainingProgress,
         reporter: Reporter,
     ) -> None:
-        self._groups_in_time = groups_in_time
+        self._step_minutes = step_minutes
         self._groups_per_batch = groups_per_batch
         self._schedule = schedule
         self._progress = progress
@@ -93,6 +93,6 @@ class KeepToTime(TrainerCallback):
         if self._progress.seconds < _LEAST_SECONDS:
             return self._schedule.steps
         pace = self._progress.pace()
-        minutes_left = self._groups_in_time(pace) / pace.groups - self._schedule.seconds / 60
+        minutes_left = self._step_minutes(pace) - self._schedule.seconds / 60
         in_time = done + minutes_left * pace.groups / self._groups_per_batch
         return min(self._planned, max(int(in_time), done + 1))

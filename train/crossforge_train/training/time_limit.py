@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from crossforge_train.training.timing import Pace
 
@@ -58,12 +58,13 @@ class TimeLimit:
         if self.minutes is None:
             return math.inf
         pace = self.pace()
-        left = self.minutes - self.spent - measured_queries / pace.dev_queries - self.tried / pace.groups
-        return max(left, self.minutes / 2) * pace.groups
+        return self.step_minutes(pace, measured_queries) * pace.groups
 
-    def groups_at(self, pace: Pace, measured_queries: int) -> float:
-        """The same at another pace than that of the timed steps."""
-        return replace(self, pace=lambda: pace).groups(measured_queries)
+    def step_minutes(self, pace: Pace, measured_queries: int) -> float:
+        """How many minutes are left for steps at a pace, which may be another than that of the timed steps."""
+        minutes = self.minutes or math.inf
+        left = minutes - self.spent - measured_queries / pace.dev_queries - self.tried / pace.groups
+        return max(left, minutes / 2)
 
     def _dev_queries_in_time(self) -> float:
         return _DEV_SHARE * (self.minutes or math.inf) * self.pace().dev_queries

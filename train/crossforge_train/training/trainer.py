@@ -14,7 +14,7 @@ from transformers import PrinterCallback, ProgressCallback
 from crossforge_train import processes
 from crossforge_train.config.training import PickedTraining
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.training.arguments import arguments, step_count
+from crossforge_train.training.arguments import arguments
 from crossforge_train.training.checkpoints import KeepCheckpoints, last_whole_checkpoint, load_weights, state_at_the_end
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.history import DEV_CUT, History
@@ -87,7 +87,7 @@ def train(work: Work) -> History:
         trainer.add_callback(tensorboard_callback(task.tensorboard))
     if last:
         task.reporter.note(f"resuming from {last.name}")
-    state = state_at_the_end(last, settings.max_steps, patience) if last else None
+    state = state_at_the_end(last, patience) if last else None
     if state:
         load_weights(work.model, folder / Path(state.best_model_checkpoint).name)
     else:
@@ -95,26 +95,27 @@ def train(work: Work) -> History:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         state = trainer.state
     processes.wait_for_all()  # all of them read the best checkpoint
-    return _history(work, state)
+    return _history(work, state, settings.max_steps)
 
 
 def _keeping_to_time(work: Work, schedule: LinearSchedule, progress: TrainingProgress) -> list[KeepToTime]:
-    if work.groups_in_time is None:
+    if work.step_minutes is None:
         return []
-    return [KeepToTime(work.groups_in_time, work.training.groups_per_batch, schedule, progress, work.task.reporter)]
+    return [KeepToTime(work.step_minutes, work.training.groups_per_batch, schedule, progress, work.task.reporter)]
 
 
-def _as_trained(work: Work, state: Any) -> PickedTraining:
+def _as_trained(work: Work, steps: int, planned: int) -> PickedTraining:
     """The config section, with the epochs that a shortened training took."""
-    training, groups = work.training, len(work.rows.dataset)
-    if state.max_steps >= step_count(training.epochs, groups, training.groups_per_batch):
+    training = work.training
+    if steps == planned:
         return training
-    return training.model_copy(update={"epochs": two_digits(state.max_steps * training.groups_per_batch / groups)})
+    epochs = two_digits(steps * training.groups_per_batch / len(work.rows.dataset))
+    return training.model_copy(update={"epochs": epochs})
 
 
-def _history(work: Work, state: Any) -> History:
+def _history(work: Work, state: Any, planned: int) -> History:
     history = History(
-        training=_as_trained(work, state),
+        training=_as_trained(work, state.max_steps, planned),
         first_stage_dev=work.evaluator.first_stage,
         best_dev=state.best_metric,
         best_step=state.best_global_step,

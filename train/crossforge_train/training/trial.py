@@ -66,8 +66,8 @@ def pick_by_trial(
         spent: minutes that preparing the training has taken so far.
 
     Returns:
-        At a given pace, how many groups fit into `training.minutes`; None if all epochs are to be trained, however long
-        it takes.
+        At a given pace, how many of `training.minutes` are for steps; None if all epochs are to be trained, however
+        long it takes.
     """
     training = trial.training
     # Measuring the pace takes a pass as well. The main process tries alone, while a pace is that of all processes.
@@ -85,7 +85,7 @@ def pick_by_trial(
     picker.pick("head_learning_rate", lambda: pick_head_learning_rate(rate, head))
     if training.minutes is None or training.epochs != AUTO:
         return None
-    return partial(limit.groups_at, measured_queries=measurements * measured)
+    return partial(limit.step_minutes, measured_queries=measurements * measured)
 
 
 def _rate_that_holds(trial: Trial, head: Head) -> Pick:
