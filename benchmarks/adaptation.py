@@ -41,6 +41,7 @@ from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.embedding import run_embeddings
+from crossforge_train.stages.encoder_length import with_encoder_length
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.stages.subject import backend_for
@@ -155,7 +156,8 @@ def _bench(config: Config, collection: Collection, split: str, limit: int | None
     if split == config.collection.dev_split:
         retriever = mined.retriever()
     else:
-        embeddings = run_embeddings(config, SilentReporter()) if config.first_stage.embeds else None
+        read = with_encoder_length(config, RunFolder(config.folder).mined)
+        embeddings = run_embeddings(read, SilentReporter()) if config.first_stage.embeds else None
         first_stage = config.first_stage.of_kind(mined.choice.kind)
         retriever = fit_first_stage(collection.corpus.values(), first_stage, embeddings, mined.choice.weight)
     run: Run = retriever.search(collection.split_queries(split), config.first_stage.depth)

@@ -3,7 +3,7 @@
     python benchmarks/first_stage_quality.py runs/quickstart
 
 Prints the nDCG@10 of each part and of the whole on every split that the run measures, and that of a perfect reranker of
-the first 50, 60, 75, 100 and 200 candidates. The weight of a hybrid is chosen on dev, as in a run. Where the run has
+the first 50, 60, 75, 100 and 200 candidates. The weight of a hybrid is chosen as in a run. Where the run has
 tuned its encoder, the same is printed for the base model as it was.
 """
 
@@ -16,7 +16,7 @@ from crossforge.retrievers.base import CombinedRetriever, Retriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import Collection, Qrels, of_people
 from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.encoders.query_map import shrunk
 from crossforge_train.evaluation.combination import combined_on_dev
@@ -38,15 +38,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run that has been mined")
     parser.add_argument("--base", default=BASE, help="the run's base model")
-    parser.add_argument("--tokens", type=int, help="the run's first_stage.encoder_max_length, if it sets one")
     arguments = parser.parse_args()
     run = RunFolder(arguments.run)
     collection, first_stage = run.collected.collection(), run.mined.retriever()
-    found = systems(collection, first_stage)
+    more = {} if run.mined.choice.tuned else of_people(collection, TRAIN)
+    found = systems(collection, first_stage, more)
     if run.mined.choice.tuned:
-        embeddings = open_embeddings(arguments.base, arguments.tokens, arguments.run.parent, SilentReporter())
+        tokens = run.mined.choice.encoder_tokens
+        embeddings = open_embeddings(arguments.base, tokens, arguments.run.parent, SilentReporter())
         assert embeddings
-        untuned = systems(collection, as_it_was(first_stage, collection, embeddings))
+        untuned = systems(collection, as_it_was(first_stage, collection, embeddings), of_people(collection, TRAIN))
         found |= {f"{name}, untuned": untuned[name] for name in untuned if name.startswith(("dense", "hybrid"))}
     splits = [split for split in collection.splits if split != TRAIN]
     for name, retriever in found.items():
@@ -54,7 +55,7 @@ def main() -> None:
         print(f"{name}: {figures}", flush=True)
 
 
-def systems(collection: Collection, first_stage: Retriever) -> dict[str, Retriever]:
+def systems(collection: Collection, first_stage: Retriever, more: Qrels) -> dict[str, Retriever]:
     """The first stage, its parts, and the same with nothing, half and all of the query map."""
     found: dict[str, Retriever] = {"TF-IDF": fit_retriever(collection.corpus.values())}
     part = vector_part(first_stage)
@@ -68,9 +69,8 @@ def systems(collection: Collection, first_stage: Retriever) -> dict[str, Retriev
         found["dense, as the run has it"] = part
         if isinstance(first_stage, CombinedRetriever):
             plain = with_query_map(first_stage, None)
-            queries, qrels = collection.split_queries(DEV), collection.qrels(DEV)
             assert isinstance(plain, CombinedRetriever)
-            weighted = combined_on_dev(plain, collection, DEV, queries, qrels, DEPTH, METRIC, SEED)
+            weighted = combined_on_dev(plain, collection, DEV, more, DEPTH, METRIC, SEED)
             found[f"hybrid, weight {weighted.weight}"] = weighted
             found["hybrid, by rank"] = weighted.with_weight(None)
     found[f"as the run has it: {first_stage.name}"] = first_stage

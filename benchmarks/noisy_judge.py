@@ -253,7 +253,7 @@ def _graded(
     """For each query of the log, the candidates that the judge grades."""
     corpus = sample.collection.corpus
     texts = {found.text: found.text for found in read_query_log(log, Counter())}
-    place = Workplace(config.runs, config.first_stage.encoder_max_length, RichReporter())
+    place = Workplace(config.runs, config.first_stage.encoder_tokens, RichReporter())
     found = fused_documents(texts, corpus, judge.depth, log.model, place)
 
     def graded(query: str, doc_id: str) -> Graded:

@@ -44,6 +44,7 @@ class Choice:
         moved: how far a map moves the queries' vectors, chosen on dev; 0 is not at all.
         tuned: whether the encoder was trained on the training queries.
         approximation: how vectors are searched where they are served; None: exactly.
+        encoder_tokens: tokens that the encoder reads of a text; None: all that it can.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class Choice:
     moved: float = 0.0
     tuned: bool = False
     approximation: Mapping[str, float] | None = None
+    encoder_tokens: int | None = None
 
 
 def choose_kind(documents: Collection[Document], config: FirstStageConfig, embeddings: Embeddings | None) -> Choice:

@@ -21,7 +21,7 @@ from crossforge.package_files import read_package_json, require_package_file
 from crossforge.tokenization import TextTokenizer
 
 MODEL_FILE = "onnx/model.onnx"
-_TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_FILE = "tokenizer.json"
 _MAP_FILE = "query_map.npy"
 OUTPUT = "unit_vector"
 _SETTINGS_FILE = "encoder.json"
@@ -94,7 +94,7 @@ class Encoder:
     def __init__(self, folder: Path, *, bf16: bool = False) -> None:
         self.folder = folder
         self.settings = read_settings(folder)
-        self._tokenizer = TextTokenizer(folder / _TOKENIZER_FILE, self.settings.max_length, pad_id=self.settings.pad_id)
+        self._tokenizer = TextTokenizer(folder / TOKENIZER_FILE, self.settings.max_length, pad_id=self.settings.pad_id)
         self.query_map = _read_map(folder / _MAP_FILE, self.dimension) if self.settings.query_map else None
         require_package_file(folder / MODEL_FILE)
         self._compute = _in_bf16(folder / MODEL_FILE) if bf16 else _in_fp32(folder / MODEL_FILE)
@@ -126,7 +126,7 @@ class Encoder:
     def save(self, folder: Path) -> None:
         """Write the encoder's folder."""
         (folder / MODEL_FILE).parent.mkdir(parents=True)
-        for name in (_TOKENIZER_FILE, MODEL_FILE):
+        for name in (TOKENIZER_FILE, MODEL_FILE):
             shutil.copyfile(self.folder / name, folder / name)
         if self.query_map is not None:
             np.save(folder / _MAP_FILE, self.query_map, allow_pickle=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.loading import load_config
 from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
-from crossforge_train.evaluation import combination, free_retrievers
-from crossforge_train.evaluation.combination import choose_combination
+from crossforge_train.evaluation import free_retrievers
 from crossforge_train.evaluation.depth import choose_depth
 from crossforge_train.evaluation.free_alternatives import best_of, free_systems
 from crossforge_train.evaluation.significance import smallest_detectable
@@ -143,37 +141,6 @@ def test_a_corpus_that_is_embedded_takes_no_time(collection: Collection, embeddi
     fit_first_stage(collection.corpus.values(), FirstStageConfig(kind="dense"), embeddings)
     assert embeddings.seconds(collection.corpus.values()) == 0
     assert embeddings.seconds([Document("new", "bread and boats, never seen before")]) > 0
-
-
-class Parts:
-    """A combined retriever whose first part alone finds the relevant document at the top."""
-
-    weight: float | None = None
-
-    @property
-    def parts(self) -> tuple[Parts]:
-        return (self,)
-
-    def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
-        return {query_id: [Candidate("good", 1.0), Candidate("bad", 0.5)] for query_id in queries}
-
-    def with_weight(self, weight: float | None) -> Parts:
-        found = Parts()
-        found.weight = weight
-        return found
-
-    def fused(self, queries: Mapping[str, str], runs: Any, k: int) -> dict[str, list[Candidate]]:
-        order = ["good", "bad"] if (self.weight or 0) >= 0.6 else ["bad", "good"]
-        return {query_id: [Candidate(doc_id, 1.0) for doc_id in order] for query_id in queries}
-
-
-def test_the_weight_of_the_parts_comes_from_dev_unless_dev_is_too_small(collection: Collection) -> None:
-    queries = {f"q{n}": "x" for n in range(combination.LEAST_QUERIES)}
-    qrels = {query_id: {"good": 1} for query_id in queries}
-    weight = choose_combination(Parts(), collection, queries, qrels, 5, "nDCG@10", 0)  # type: ignore[arg-type]
-    assert weight == 0.6
-    few = dict(list(qrels.items())[:-1])
-    assert choose_combination(Parts(), collection, queries, few, 5, "nDCG@10", 0) is None  # type: ignore[arg-type]
 
 
 def test_the_depth_is_the_smallest_beyond_which_a_perfect_reranker_gains_little() -> None:

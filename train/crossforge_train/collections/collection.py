@@ -102,17 +102,18 @@ PEOPLE, PSEUDO_QUERIES = "people", "pseudo-queries"
 
 def judged_by_people(collection: Collection, split: str) -> bool:
     """Whether people asked and judged any query of the split, be it by clicks."""
-    return _judged_by_people(collection, split) > 0
+    return bool(of_people(collection, split))
 
 
 def mostly_judged_by_people(collection: Collection, split: str) -> bool:
     """Whether people asked and judged most queries of the split: in a mixture, a few of theirs decide nothing."""
-    return 2 * _judged_by_people(collection, split) > len(collection.qrels(split))
+    return 2 * len(of_people(collection, split)) > len(collection.qrels(split))
 
 
-def _judged_by_people(collection: Collection, split: str) -> int:
-    fields = (collection.query_fields.get(key, {}) for key in collection.qrels(split))
-    return sum(PSEUDO_QUERY not in found and found.get(JUDGED_BY, CLICKS) == CLICKS for found in fields)
+def of_people(collection: Collection, split: str) -> Qrels:
+    """The queries of the split that people asked and judged, be it by clicks, with their judgements."""
+    fields, asked = collection.query_fields, asked_by_people(collection, split)
+    return {key: found for key, found in asked.items() if fields.get(key, {}).get(JUDGED_BY, CLICKS) == CLICKS}
 
 
 def mostly_asked_by_people(collection: Collection, split: str) -> bool:

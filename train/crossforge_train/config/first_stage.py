@@ -47,12 +47,12 @@ class FirstStageConfig(Section):
         None,
         description="bi-encoder for the kinds `dense` and `hybrid`: a folder or hub id; `null`: the base model",
     )
-    encoder_max_length: int | None = Field(
-        None,
-        ge=8,
-        le=8192,
+    encoder_max_length: Annotated[int, Field(ge=8, le=8192)] | Literal["auto"] | None = Field(
+        AUTO,
         description="tokens of a text that a bi-encoder reads, here, as the teacher and in the proof; `null`: as many "
-        "as it can",
+        "as it can; `auto`: 128, 256 or as many as it can, up to 512, whichever finds most for the training and dev "
+        "queries that people judged; with fewer than twenty of them, another `encoder`, or a `kind` that embeds "
+        "nothing, `null`",
     )
     tune_encoder: bool = Field(
         True,
@@ -95,6 +95,11 @@ class FirstStageConfig(Section):
     def for_mining(self) -> FirstStageConfig:
         """The index of terms that hard negatives come from where the first stage is more than that: TF-IDF."""
         return self.model_copy(update={"kind": LEXICAL, "weighting": "tfidf"})
+
+    @property
+    def encoder_tokens(self) -> int | None:
+        """`encoder_max_length`; `auto`, where nothing was chosen, reads all that the encoder can."""
+        return None if self.encoder_max_length == AUTO else self.encoder_max_length
 
     @property
     def embeds(self) -> bool:

@@ -34,5 +34,5 @@ def prompts_depend_on(config: Config) -> Mapping[str, Any]:
 
 def base_embeddings(config: Config, reporter: Reporter, engine: Engine | None = None) -> Embeddings | None:
     """Embeddings of the base model; None if it is no bi-encoder. Arguments as for `open_embeddings`."""
-    length, prompts = config.first_stage.encoder_max_length, base_prompts(config)
+    length, prompts = config.first_stage.encoder_tokens, base_prompts(config)
     return open_embeddings(config.base_model, length, config.runs, reporter, engine=engine, prompts=prompts)

@@ -14,13 +14,24 @@ from typing import Any
 import numpy as np
 
 from crossforge.documents import Document
-from crossforge.embedding.encoder import Embedder, Encoder, Progress, Role, Vectors, is_encoder, read_settings
+from crossforge.embedding.encoder import (
+    TOKENIZER_FILE,
+    Embedder,
+    Encoder,
+    EncoderSettings,
+    Progress,
+    Role,
+    Vectors,
+    is_encoder,
+    read_settings,
+)
 from crossforge.embedding.store import EmbedBlocks, EmbeddingStore
 from crossforge.openvino_sessions import has_native_bf16
 from crossforge.prompts import Prompts
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
+from crossforge.tokenization import TextTokenizer
 from crossforge_train.compute.base import Engine
 from crossforge_train.encoders.export import export_encoder
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash
@@ -49,9 +60,21 @@ class Embeddings:
     reporter: Reporter
 
     @property
+    def encoder_settings(self) -> EncoderSettings:
+        """What the export says of itself."""
+        return read_settings(self.encoder)
+
+    @property
     def description(self) -> str:
         """What a retriever over these vectors says of itself."""
-        return read_settings(self.encoder).description
+        return self.encoder_settings.description
+
+    def tokens_read(self, documents: Iterable[Document]) -> list[int]:
+        """How many tokens of each document the encoder reads, special tokens included."""
+        settings = self.encoder_settings
+        tokenizer = TextTokenizer(self.encoder / TOKENIZER_FILE, settings.max_length, pad_id=settings.pad_id)
+        texts = [settings.document_prompt + document.full_text for document in documents]
+        return [len(ids) for ids in tokenizer.encode(texts)]
 
     @contextmanager
     def settings(self, documents: Collection[Document]) -> Iterator[dict[str, Any]]:

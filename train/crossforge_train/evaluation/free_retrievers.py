@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from crossforge.retrievers.base import CombinedRetriever, Retriever, ScoringRetriever, StoredRetriever
 from crossforge.retrievers.registry import DENSE, HYBRID
 from crossforge.runs import Run
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.combination import combined_on_dev
@@ -30,6 +30,7 @@ def free_retrievers(
     *,
     bm25: bool = True,
     dev: Bench | None = None,
+    more: Qrels | None = None,
     tuned: bool = False,
 ) -> Free:
     """What a first stage leaves to be built: nothing that it is itself is built again.
@@ -45,6 +46,7 @@ def free_retrievers(
         embeddings: of the base model; None if it is no bi-encoder.
         bm25: whether BM25 is wanted.
         dev: chooses the hybrid's weight; None joins by rank.
+        more: judgements of other queries, which choose it with dev; an untrained encoder has not learned from them.
         tuned: whether the first stage's encoder is the base model as tuned on labels.
     """
     found = Free(bm25=bm25_retriever(collection, first_stage) if bm25 else None)
@@ -59,7 +61,7 @@ def free_retrievers(
     if own and isinstance(untrained, CombinedRetriever):
         if not learned:
             return found.with_bi_encoder(own, whole=True)
-        return found.with_bi_encoder(own, whole=True, hybrid=_weighted(untrained, dev), beside=untrained.parts[0])
+        return found.with_bi_encoder(own, whole=True, hybrid=_weighted(untrained, dev, more), beside=untrained.parts[0])
     documents = collection.corpus.values()
     if embeddings.seconds(documents) > MOST_SECONDS:
         return found.with_bi_encoder_of_candidates(encoder_of_candidates(collection, runs, embeddings))
@@ -67,7 +69,7 @@ def free_retrievers(
     if not isinstance(hybrid, CombinedRetriever):
         raise TypeError(f"{hybrid.kind}: a hybrid combines several retrievers")
     words, vectors = hybrid.parts
-    weighted, whole = _weighted(hybrid, dev), own is None or learned
+    weighted, whole = _weighted(hybrid, dev, more), own is None or learned
     return found.with_bi_encoder(vectors, whole=whole, hybrid=weighted, beside=words if learned else None)
 
 
@@ -95,9 +97,8 @@ def encoder_of_candidates(collection: Collection, runs: Iterable[Run], embedding
     return found
 
 
-def _weighted(hybrid: CombinedRetriever, dev: Bench | None) -> CombinedRetriever:
+def _weighted(hybrid: CombinedRetriever, dev: Bench | None, more: Qrels | None) -> CombinedRetriever:
     if dev is None:
         return hybrid
     depth = max(max(map(len, dev.run.values()), default=1), 1)
-    metric, seed = dev.config.metric, dev.seed
-    return combined_on_dev(hybrid, dev.collection, dev.split, dev.queries, dev.qrels, depth, metric, seed)
+    return combined_on_dev(hybrid, dev.collection, dev.split, more or {}, depth, dev.config.metric, dev.seed)

@@ -150,7 +150,7 @@ def _embedding(config: Config) -> Mapping[str, Any]:
     settings = config.collection
     documents = [part.documents for part in (settings, *(settings.mix or ()), *settings.replay) if part.documents]
     embeds = any(source.log or source.consistency_model for source in documents)
-    return {"encoder_max_length": config.first_stage.encoder_max_length} if embeds else {}
+    return {"encoder_max_length": config.first_stage.encoder_tokens} if embeds else {}
 
 
 def _settings(config: CollectionConfig) -> Mapping[str, Any]:
@@ -164,8 +164,8 @@ def _settings(config: CollectionConfig) -> Mapping[str, Any]:
 
 
 def workplace_of(config: Config, reporter: Reporter) -> Workplace:
-    """Where the collection of a run is read: what is embedded there is not embedded again."""
-    return Workplace(config.runs, config.first_stage.encoder_max_length, reporter)
+    """Where the collection of a run is read; what is embedded there is embedded again only to another length."""
+    return Workplace(config.runs, config.first_stage.encoder_tokens, reporter)
 
 
 def _run(context: Context) -> None:

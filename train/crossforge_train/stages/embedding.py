@@ -14,7 +14,7 @@ def run_embeddings(config: Config, reporter: Reporter, engine: Engine | None = N
     shared, other = sharing(config, engine), config.other_encoder
     if other is None:
         return base_embeddings(config, reporter, shared)
-    return open_embeddings(other, config.first_stage.encoder_max_length, config.runs, reporter, engine=shared)
+    return open_embeddings(other, config.first_stage.encoder_tokens, config.runs, reporter, engine=shared)
 
 
 def sharing(config: Config, engine: Engine | None) -> Engine | None:

@@ -33,6 +33,7 @@ from crossforge_train.models.base_model import find_base_model, model_hash
 from crossforge_train.run_folder import EVALUATE
 from crossforge_train.stage_folders import EvaluatedFolder
 from crossforge_train.stages.benches import split_bench, with_more_queries
+from crossforge_train.stages.encoder_length import with_encoder_length
 from crossforge_train.stages.orders import bench_of_both, measured_orders
 from crossforge_train.stages.rivals import free_of_run, measured_rivals, open_rivals, untrained
 from crossforge_train.stages.stage import Context, Stage
@@ -157,7 +158,7 @@ def _measure(
 
 
 def _guard(context: Context, reranker: Reranker, depth: int) -> Guard | None:
-    config = context.config
+    config = with_encoder_length(context.config, context.run.mined)
     if config.evaluation.guard is None:
         return None
     base, embeddings = find_base_model(config.base_model), base_embeddings(config, context.reporter)

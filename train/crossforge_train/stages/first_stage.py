@@ -26,6 +26,7 @@ from crossforge_train.first_stage import (
     with_vector_part,
 )
 from crossforge_train.stage_folders import MinedFolder
+from crossforge_train.stages.choosing import training_queries_that_choose
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.shards import index_by_shards, search_by_shards
 from crossforge_train.stages.stage import Context
@@ -75,7 +76,7 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
     """The first stage over the run's corpus; what is chosen for it is written down and told."""
     config, settings, documents = context.config, context.config.first_stage, collection.corpus.values()
     embeddings = run_embeddings(config, context.reporter, context.engine) if settings.embeds else None
-    choice = choose_kind(documents, settings, embeddings)
+    choice = replace(choose_kind(documents, settings, embeddings), encoder_tokens=settings.encoder_tokens)
     if choice.why:
         context.reporter.note(f"first stage: {choice.kind}; {choice.why}")
     if embeddings and settings.tune_encoder and choice.kind != LEXICAL:
@@ -95,11 +96,10 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
         found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, seed)
         retriever, choice = with_query_map(retriever, found.query_map), replace(choice, moved=found.share)
     if isinstance(retriever, CombinedRetriever):
-        dev = splits.dev_split
-        queries, qrels = collection.split_queries(dev), collection.qrels(dev)
-        retriever = combined_on_dev(retriever, collection, dev, queries, qrels, settings.depth, metric, seed)
+        more = {} if choice.tuned or choice.moved else training_queries_that_choose(config, collection)
+        retriever = combined_on_dev(retriever, collection, splits.dev_split, more, settings.depth, metric, seed)
         choice = replace(choice, weight=retriever.weight)
     if choice.weight is not None or choice.moved or choice.tuned:
-        context.reporter.note(f"first stage on dev: {retriever.description}")
+        context.reporter.note(f"first stage, as judged queries choose: {retriever.description}")
     MinedFolder(context.folder).save_choice(choice)
     return retriever

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from crossforge.runs import Run, read_run
 from crossforge_train.collections.candidates import require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.config.first_stage import AUTO
 from crossforge_train.config.mining import MiningConfig, MiningSource
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import prompts_depend_on
 from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.encoders.tuning import RULES
+from crossforge_train.evaluation.combination import WEIGHT_OF_WORDS
+from crossforge_train.evaluation.encoder_length import LENGTHS
 from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.report import mining_report, write_suspects
@@ -29,6 +32,7 @@ from crossforge_train.models.base_model import find_base_model, is_bi_encoder, m
 from crossforge_train.run_folder import MINE
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
+from crossforge_train.stages.encoder_length import with_encoder_length, with_length_on_people
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
 from crossforge_train.stages.shards import index_by_shards, search_by_shards
 from crossforge_train.stages.stage import Context, Stage
@@ -67,6 +71,8 @@ def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
         "encoder": model_hash(encoder) if is_bi_encoder(encoder) else None,
         "metric": config.evaluation.metric,
         "embedding_by": _embedded_by(),
+        "weight_of_words": WEIGHT_OF_WORDS,
+        **({"lengths": LENGTHS} if settings.encoder_max_length == AUTO else {}),
         **({"tuning": asdict(RULES), **versions("torch", "sentence-transformers")} if settings.tune_encoder else {}),
     }
 
@@ -74,9 +80,9 @@ def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
 def _embedding(config: Config) -> Mapping[str, Any]:
     """How a bi-encoder reads texts as teacher or source; over a first stage of words, what version 0.1 recorded."""
     first_stage, training = config.first_stage, config.training
-    if first_stage.kind == LEXICAL and first_stage.encoder_max_length is None:
+    if first_stage.kind == LEXICAL and first_stage.encoder_tokens is None:
         return {"max_length": training.most_tokens, "precision": training.precision}
-    return {"max_length": first_stage.encoder_max_length, **_embedded_by()}
+    return {"max_length": first_stage.encoder_tokens, **_embedded_by()}
 
 
 def _base_embeds(config: Config) -> bool:
@@ -102,8 +108,9 @@ def _source_hash(source: MiningSource) -> Mapping[str, str]:
 
 
 def _run(context: Context) -> None:
-    config, reporter, written = context.config, context.reporter, MinedFolder(context.folder)
     collection = context.run.collected.collection()
+    context = with_length_on_people(context, collection)
+    config, reporter, written = context.config, context.reporter, MinedFolder(context.folder)
     splits = (config.collection.dev_split, *config.collection.test_splits)
     retriever = first_stage_of_run(context, collection)
     written.save_retriever(as_served(context, collection, retriever))  # mining and proof search exactly
@@ -119,6 +126,7 @@ def _run(context: Context) -> None:
 
 def mine_training_queries(context: Context, collection: Collection, retriever: StoredRetriever) -> None:
     """Mine the groups of the training queries into the stage's folder, given a first stage that searches exactly."""
+    context = replace(context, config=with_encoder_length(context.config, MinedFolder(context.folder)))
     config = context.config
     queries, depth = training_queries(config, collection), config.first_stage.depth
     run = retrieve(collection, mining_source(context, collection, retriever), queries, depth, ties_by_id=True)
@@ -221,7 +229,7 @@ def _retrieved(context: Context, collection: Collection, queries: Mapping[str, s
     config = context.config
     embeddings = open_embeddings(
         str(source.dense),
-        config.first_stage.encoder_max_length,
+        config.first_stage.encoder_tokens,
         config.runs,
         context.reporter,
         engine=sharing(config, context.engine),

@@ -36,6 +36,7 @@ from crossforge_train.run_folder import COLLECT, PACKAGE
 from crossforge_train.stage_folders import PackageFolder, StudentFolder
 from crossforge_train.stages.benches import dev_bench
 from crossforge_train.stages.embedding import run_embeddings
+from crossforge_train.stages.encoder_length import with_encoder_length
 from crossforge_train.stages.records import read_record
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.subject import INT8
@@ -127,7 +128,7 @@ def _first_stage(
     settings, choice = context.config.first_stage, context.run.mined.choice
     embeddings = tuned_embeddings(context.config, context.run.mined, context.reporter)
     if embeddings is None and settings.embeds:
-        embeddings = run_embeddings(context.config, context.reporter)
+        embeddings = run_embeddings(with_encoder_length(context.config, context.run.mined), context.reporter)
     documents, part = whole.corpus.values(), vector_part(retriever)
     rebuilt = fit_first_stage(documents, settings.of_kind(choice.kind), embeddings, choice.weight)
     mapped = with_query_map(rebuilt, part.query_map if part else None)

@@ -25,6 +25,8 @@ from crossforge_train.evaluation.systems import (
     reranker_system,
 )
 from crossforge_train.models.base_model import find_base_model
+from crossforge_train.stages.choosing import training_queries_that_choose
+from crossforge_train.stages.encoder_length import with_encoder_length
 from crossforge_train.stages.stage import Context
 
 
@@ -40,11 +42,12 @@ def free_of_run(
         dev: chooses the hybrid's weight.
         measured: the benches that the alternatives are measured on.
     """
-    config, runs = context.config, [bench.run for bench in measured]
+    config, runs = with_encoder_length(context.config, context.run.mined), [bench.run for bench in measured]
     embeddings = base_embeddings(config, context.reporter)
     bm25 = config.evaluation.bm25 and retriever.name != BM25  # the first stage may be BM25 itself
     tuned = context.run.mined.choice.tuned
-    return free_retrievers(retriever, collection, runs, embeddings, bm25=bm25, dev=dev, tuned=tuned)
+    more = training_queries_that_choose(config, collection)
+    return free_retrievers(retriever, collection, runs, embeddings, bm25=bm25, dev=dev, more=more, tuned=tuned)
 
 
 def open_base_model(config: Config) -> dict[str, Reranker | Path]:

@@ -34,6 +34,7 @@ from crossforge_train.models.base_model import find_base_model, model_hash, para
 from crossforge_train.reporting import Reporter
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
+from crossforge_train.stages.encoder_length import with_encoder_length
 from crossforge_train.stages.links import link_tree
 from crossforge_train.stages.shards import search_by_shards
 from crossforge_train.stages.stage import Context
@@ -44,12 +45,13 @@ _MOST_PARAMETERS = 150e6  # of a larger model, a batch takes too much memory
 
 
 def with_tuned_encoder(config: Config, mined: MinedFolder) -> Config:
-    """The config with the tuned encoder as its base model, if the first stage uses it: as teacher, and to start from.
+    """The config as the first stage has the encoder: its length, and the tuned one as base model, if that is used.
 
     Args:
         config: of the run.
         mined: output of the stage `mine`.
     """
+    config = with_encoder_length(config, mined)
     if not mined.tuned_encoder.is_dir():
         return config
     first_stage = config.first_stage.model_copy(update={"encoder": None})
@@ -58,7 +60,8 @@ def with_tuned_encoder(config: Config, mined: MinedFolder) -> Config:
 
 def tuned_embeddings(config: Config, mined: MinedFolder, reporter: Reporter) -> Embeddings | None:
     """Embeddings of the tuned encoder; None if the first stage uses none."""
-    return _open(config, mined.tuned_encoder, reporter) if mined.tuned_encoder.is_dir() else None
+    tuned = mined.tuned_encoder
+    return _open(with_encoder_length(config, mined), tuned, reporter) if tuned.is_dir() else None
 
 
 def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> Embeddings | None:
@@ -147,7 +150,7 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
 
 
 def _open(config: Config, folder: Path, reporter: Reporter, engine: Engine | None = None) -> Embeddings:
-    length, name = config.first_stage.encoder_max_length, f"{config.base_model}, tuned"
+    length, name = config.first_stage.encoder_tokens, f"{config.base_model}, tuned"
     found = open_embeddings(str(folder), length, config.runs, reporter, name, engine)
     if found is None:
         raise TypeError(f"{folder}: no bi-encoder")

@@ -1,0 +1,120 @@
+"""What the base model finds untrained: by the tokens that it reads, and beside BM25 by the weight of words.
+
+    python benchmarks/untrained.py COLLECTION ... [--tokens 128 256] [--base MODEL] [--runs FOLDER]
+
+COLLECTION is a folder in BEIR layout. The queries are up to --queries of those of train and dev; test is not touched.
+The first table has the nDCG@10 of the vectors over the whole corpus, how far it is above that with the most tokens, and
+the standard error of that difference. The second has the nDCG@10 of the hybrid with all tokens, joined by rank and by
+weights from 0, vectors alone, to 1, words alone. What is embedded is kept in --runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from crossforge.retrievers.base import CombinedRetriever, Retriever
+from crossforge.runs import ids_by_query
+from crossforge_train.collections.candidates import retrieve
+from crossforge_train.collections.collection import Collection, Qrels
+from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.collections.own_documents import settle_own_documents
+from crossforge_train.collections.storage import read_folder
+from crossforge_train.config.first_stage import FirstStageConfig
+from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
+from crossforge_train.evaluation.metrics import Rankings, judged_queries, measure_rankings
+from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.reporting import SilentReporter
+
+METRIC, DEPTH, SEED = "nDCG@10", 200, 42
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collections", nargs="+", type=Path)
+    parser.add_argument("--tokens", nargs="+", type=int, default=[64, 128, 256], help="the last as a run without them")
+    parser.add_argument("--base", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--runs", type=Path, default=Path("runs/untrained"))
+    options = parser.parse_args()
+    weighted: list[str] = []
+    print(
+        "| collection | queries | tokens | nDCG@10 | over the most tokens | standard error |\n|---|---|---|---|---|---|"
+    )
+    for folder in options.collections:
+        collection, _ = settle_own_documents(read_folder(folder), "auto")
+        qrels = drawn(collection, options.queries)
+        readers = {tokens: reader(options, tokens) for tokens in sorted(options.tokens)}
+        values = {tokens: by_query(qrels, dense(found, collection, qrels)) for tokens, found in readers.items()}
+        most = values[max(values)]
+        for tokens, found in values.items():
+            gains = found - most
+            error = gains.std(ddof=1) / len(gains) ** 0.5
+            print(
+                f"| {folder.name} | {len(qrels)} | {tokens} | {found.mean():.3f} | {gains.mean():+.3f} | {error:.3f} |",
+                flush=True,
+            )
+        weighted.append(f"| {folder.name} | {' | '.join(hybrids(readers[max(readers)], collection, qrels))} |")
+    print(f"\n| collection | by rank | {' | '.join(f'{weight:g}' for weight in WEIGHTS)} |")
+    print("|---" * (len(WEIGHTS) + 2) + "|")
+    print("\n".join(weighted))
+
+
+def drawn(collection: Collection, most: int) -> Qrels:
+    """Judgements of a seeded draw of the training and dev queries."""
+    found = {
+        query_id: labels
+        for split in ("train", "dev")
+        if split in collection.splits
+        for query_id, labels in judged_queries(collection.qrels(split)).items()
+    }
+    return {query_id: found[query_id] for query_id in seeded_draw(sorted(found), most, SEED)}
+
+
+def reader(options: argparse.Namespace, tokens: int) -> Embeddings:
+    """The base model, reading so many tokens; the most are what it reads in a run whose config says nothing."""
+    found = open_embeddings(
+        options.base, None if tokens == max(options.tokens) else tokens, options.runs, SilentReporter()
+    )
+    assert found, f"{options.base} is no bi-encoder"
+    return found
+
+
+def dense(embeddings: Embeddings, collection: Collection, qrels: Qrels) -> Rankings:
+    """What vectors find."""
+    return orders(collection, embeddings.retriever(collection.corpus.values()), qrels)
+
+
+def hybrids(embeddings: Embeddings, collection: Collection, qrels: Qrels) -> Sequence[str]:
+    """The metric of the hybrid, by rank and by weight."""
+    hybrid = fit_first_stage(collection.corpus.values(), FirstStageConfig(kind="hybrid"), embeddings)
+    assert isinstance(hybrid, CombinedRetriever)
+    asked = {query_id: collection.queries[query_id] for query_id in qrels}
+    runs = [retrieve(collection, part, asked, DEPTH) for part in hybrid.parts]
+
+    def value(weight: float | None) -> str:
+        joined: Mapping[str, Sequence[str]] = ids_by_query(hybrid.with_weight(weight).fused(asked, runs, DEPTH))
+        return f"{by_query(qrels, joined).mean():.3f}"
+
+    return [value(weight) for weight in (None, *WEIGHTS)]
+
+
+def orders(collection: Collection, retriever: Retriever, qrels: Qrels) -> Rankings:
+    """What a retriever finds for judged queries."""
+    asked = {query_id: collection.queries[query_id] for query_id in qrels}
+    return ids_by_query(retrieve(collection, retriever, asked, DEPTH))
+
+
+def by_query(qrels: Qrels, rankings: Rankings) -> np.ndarray:
+    """The metric of each query."""
+    found = measure_rankings([METRIC], qrels, rankings)[METRIC]
+    return np.array([found[query_id] for query_id in qrels])
+
+
+if __name__ == "__main__":
+    main()

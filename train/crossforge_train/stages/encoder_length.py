@@ -1,0 +1,97 @@
+"""How many tokens a run's bi-encoder reads: what the config says, or what queries that people judged choose."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Collected
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+from crossforge.documents import Document
+from crossforge_train.collections.collection import Collection, of_people
+from crossforge_train.config.first_stage import AUTO
+from crossforge_train.config.run import Config
+from crossforge_train.encoders.embeddings import Embeddings
+from crossforge_train.evaluation.combination import LEAST_QUERIES
+from crossforge_train.evaluation.encoder_length import best_length, draw_sample, lengths_that_differ, value_of_length
+from crossforge_train.evaluation.metrics import judged_queries
+from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.stage_folders import MinedFolder
+from crossforge_train.stages.choosing import training_queries_that_choose
+from crossforge_train.stages.embedding import run_embeddings
+from crossforge_train.stages.shards import index_by_shards
+from crossforge_train.stages.stage import Context
+
+# Where embedding the sample takes longer, the encoder reads all that it can.
+_MOST_SECONDS = 300
+# Documents that tell whether the corpus has long ones.
+_LOOKED_AT = 1000
+
+
+def with_encoder_length(config: Config, mined: MinedFolder) -> Config:
+    """The config with the tokens that the stage `mine` chose, if it says `auto`."""
+    return _reading(config, mined.choice.encoder_tokens) if config.first_stage.encoder_max_length == AUTO else config
+
+
+def with_length_on_people(context: Context, collection: Collection) -> Context:
+    """The context of the stage `mine` with the tokens settled, if its config says `auto`.
+
+    Training and dev queries of people choose: the encoder as it is has learned from neither. Another encoder than the
+    base model reads all that it can, as the base model then does as teacher and in the proof.
+    """
+    config, settings = context.config, context.config.first_stage
+    if settings.encoder_max_length != AUTO:
+        return context
+    untouched = replace(context, config=_reading(config, None))
+    dev = of_people(collection, config.collection.dev_split)
+    qrels = judged_queries({**training_queries_that_choose(config, collection), **dev})
+    if not settings.embeds or config.other_encoder or len(qrels) < LEAST_QUERIES:
+        return untouched
+    embeddings = run_embeddings(config, context.reporter, context.engine)
+    documents = collection.corpus.values()
+    if embeddings is None or not _may_differ(_spread(documents), embeddings):
+        return untouched
+    words = fit_first_stage(documents, settings.for_mining, make_index=index_by_shards(context))
+    sample = draw_sample(collection, qrels, words, config.seed)
+    if embeddings.seconds_anew(sample.documents) > _MOST_SECONDS:
+        return untouched
+    most, metric = embeddings.encoder_settings.max_length, config.evaluation.metric
+    values = {
+        length: value_of_length(sample, _embeddings(context, length, most).retriever(sample.documents), metric)
+        for length in lengths_that_differ(embeddings.tokens_read(sample.documents), most)
+    }
+    chosen = best_length(values)
+    figures = ", ".join(f"{value:.3f} with {length}" for length, value in values.items())
+    context.reporter.note(
+        f"first_stage.encoder_max_length: the encoder reads {chosen} tokens; {metric} of its vectors on "
+        f"{len(sample.judged)} training and dev queries is {figures}"
+    )
+    return replace(context, config=_reading(config, _setting(chosen, most)))
+
+
+def _spread(documents: Collected[Document]) -> list[Document]:
+    """Documents from all over the corpus."""
+    return list(islice(documents, 0, None, max(len(documents) // _LOOKED_AT, 1)))
+
+
+def _may_differ(documents: Sequence[Document], embeddings: Embeddings) -> bool:
+    """Whether it may make a difference how much of such documents is read."""
+    return len(lengths_that_differ(embeddings.tokens_read(documents), embeddings.encoder_settings.max_length)) > 1
+
+
+def _embeddings(context: Context, length: int, most: int) -> Embeddings:
+    config = _reading(context.config, _setting(length, most))
+    found = run_embeddings(config, context.reporter, context.engine)
+    if found is None:
+        raise TypeError(f"{config.base_model}: no bi-encoder")
+    return found
+
+
+def _setting(length: int, most: int) -> int | None:
+    """The setting for so many tokens; all that the encoder can read is the one that earlier runs have embedded with."""
+    return None if length == most else length
+
+
+def _reading(config: Config, tokens: int | None) -> Config:
+    first_stage = config.first_stage.model_copy(update={"encoder_max_length": tokens})
+    return config.model_copy(update={"first_stage": first_stage})
