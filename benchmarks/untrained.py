@@ -1,11 +1,11 @@
-"""What the base model finds untrained: by the tokens that it reads, and beside BM25 by the weight of words.
+"""What the untrained base model retrieves: by the number of tokens it reads, and by its weight beside BM25.
 
-    python benchmarks/untrained.py COLLECTION ... [--tokens 128 256] [--base MODEL] [--runs FOLDER]
+    python benchmarks/untrained.py COLLECTION ... [--tokens 64 128 256] [--base MODEL] [--runs FOLDER]
 
-COLLECTION is a folder in BEIR layout. The queries are up to --queries of those of train and dev; test is not touched.
-The first table has the nDCG@10 of the vectors over the whole corpus, how far it is above that with the most tokens, and
-the standard error of that difference. The second has the nDCG@10 of the hybrid with all tokens, joined by rank and by
-weights from 0, vectors alone, to 1, words alone. What is embedded is kept in --runs.
+COLLECTION is a folder in BEIR layout. A seeded draw of at most --queries train and dev queries is asked; the test split
+is not touched. The first table has the nDCG@10 of the vectors over the whole corpus for each length, its difference
+from the longest, and the standard error of that difference. The second has the nDCG@10 of BM25 and the longest vectors,
+joined by rank and by lexical weights from 0 (vectors alone) to 1 (words alone). Embeddings are kept in --runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collections", nargs="+", type=Path)
-    parser.add_argument("--tokens", nargs="+", type=int, default=[64, 128, 256], help="the last as a run without them")
+    parser.add_argument(
+        "--tokens",
+        nargs="+",
+        type=int,
+        default=[64, 128, 256],
+        help="the largest names the row of the model's own limit",
+    )
     parser.add_argument("--base", default="sentence-transformers/all-MiniLM-L6-v2")
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--runs", type=Path, default=Path("runs/untrained"))
@@ -77,7 +83,7 @@ def drawn(collection: Collection, most: int) -> Qrels:
 
 
 def reader(options: argparse.Namespace, tokens: int) -> Embeddings:
-    """The base model, reading so many tokens; the most are what it reads in a run whose config says nothing."""
+    """The base model at this length; the largest length means no limit but its own."""
     found = open_embeddings(
         options.base, None if tokens == max(options.tokens) else tokens, options.runs, SilentReporter()
     )

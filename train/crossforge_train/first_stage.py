@@ -40,7 +40,7 @@ class Choice:
     Attributes:
         kind: its name.
         why: the reason, and what the other would have cost; empty if the config names the kind.
-        weight: share of the lexical part of a hybrid, chosen on dev; None joins by rank.
+        weight: lexical share of a hybrid, chosen on judged queries; .3 if they are too few.
         moved: how far a map moves the queries' vectors, chosen on dev; 0 is not at all.
         tuned: whether the encoder was trained on the training queries.
         approximation: how vectors are searched where they are served; None: exactly.

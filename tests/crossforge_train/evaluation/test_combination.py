@@ -15,7 +15,7 @@ from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Col
 from crossforge_train.evaluation import combination
 from crossforge_train.evaluation.combination import (
     LEAST_QUERIES,
-    WEIGHT_OF_WORDS,
+    LEXICAL_WEIGHT,
     choose_combination,
     combined_on_dev,
 )
@@ -80,7 +80,7 @@ def weight(queries: Collection, more: Qrels) -> float | None:
 
 def test_the_weight_comes_from_judged_queries_unless_they_are_too_few() -> None:
     assert chosen(collection(asked("d", 0.6), {})) == 0.6
-    assert chosen(collection(asked("d", 0.6, LEAST_QUERIES - 1), {})) == WEIGHT_OF_WORDS
+    assert chosen(collection(asked("d", 0.6, LEAST_QUERIES - 1), {})) == LEXICAL_WEIGHT
 
 
 def test_pseudo_queries_choose_half_the_weight() -> None:
@@ -94,7 +94,7 @@ def test_words_are_kept_up_with_where_vectors_are_blind_or_people_asked(hybrid: 
 
 def test_other_queries_of_people_choose_as_well() -> None:
     few = collection(asked("d", 0.6, 5), asked("t", 0.6))
-    assert weight(few, {}) == WEIGHT_OF_WORDS
+    assert weight(few, {}) == LEXICAL_WEIGHT
     assert weight(few, few.qrels("train")) == 0.6
 
 
@@ -102,7 +102,7 @@ def test_other_queries_of_people_choose_as_well() -> None:
 def test_they_do_not_where_a_machine_asked_or_judged_dev(by_machine: dict[str, str]) -> None:
     few = collection(asked("d", 0.6, 5), asked("t", 0.6))
     made = replace(few, query_fields=dict.fromkeys(few.qrels("dev"), by_machine))
-    assert weight(made, few.qrels("train")) == WEIGHT_OF_WORDS
+    assert weight(made, few.qrels("train")) == LEXICAL_WEIGHT
 
 
 def test_dev_queries_come_first_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,10 +49,11 @@ class FirstStageConfig(Section):
     )
     encoder_max_length: Annotated[int, Field(ge=8, le=8192)] | Literal["auto"] | None = Field(
         AUTO,
-        description="tokens of a text that a bi-encoder reads, here, as the teacher and in the proof; `null`: as many "
-        "as it can; `auto`: 128, 256 or as many as it can, up to 512, whichever finds most for the training and dev "
-        "queries that people judged; with fewer than twenty of them, another `encoder`, or a `kind` that embeds "
-        "nothing, `null`",
+        description="tokens of a text that a bi-encoder reads, here, as the teacher and in the proof. `null`: as many "
+        "as it can. `auto`: 128, 256 or as many as it can (512 at most), whichever does best on training and dev "
+        "queries that people asked and judged. `auto` acts as `null` with fewer than twenty such queries, with short "
+        "documents, if trying the lengths would take too long, with another `encoder`, or with a `kind` that embeds "
+        "nothing",
     )
     tune_encoder: bool = Field(
         True,

@@ -12,11 +12,11 @@ from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.fusion_weight import best_over_resamples, values_by_weight
 from crossforge_train.evaluation.metrics import Rankings, judged_queries
 
-# Fewer queries choose nothing.
+# With fewer queries, the weight is not chosen.
 LEAST_QUERIES = 20
-# The weight of words where there are fewer: on six collections, it found more than joining by rank did on five.
-WEIGHT_OF_WORDS = 0.3
-# More than these, of which a seeded draw is taken, would move no weight and take minutes.
+# The lexical weight then: on five of six collections, it beat joining by rank.
+LEXICAL_WEIGHT = 0.3
+# With more, the weight hardly moves, and choosing it takes minutes; a seeded draw is taken.
 MOST_QUERIES = 2000
 
 
@@ -33,10 +33,10 @@ def choose_combination(
 ) -> float:
     """The weight of the lexical part, averaged over resamples of the queries; .3 if fewer than twenty are judged.
 
-    Labels of a machine flatter words, and pseudo-queries, which are worded as the documents, most of all. So half of
-    the best weight is taken, or the smallest larger one that keeps up with words alone. Pseudo-queries call for that
-    larger one only where vectors find less than half of what words do, as those of a model that does not know the
-    language.
+    With people's queries, it is the best one. Labels of a machine favour words; then it is half of the best one, or the
+    smallest larger one that keeps up with words alone. Pseudo-queries, worded like the documents, favour words even
+    more: half of the best one, without having to keep up, unless vectors find less than half of what words find, as
+    with an encoder that does not know the language.
 
     Args:
         retriever: whose parts are to be weighted, the lexical one first.
@@ -45,12 +45,12 @@ def choose_combination(
         depth: candidates of each part.
         metric: measure to maximise.
         seed: seed of the resampling.
-        by_people: whether people judged the queries.
-        pseudo: whether no person asked them.
+        by_people: whether people asked and judged most of dev.
+        pseudo: whether most of dev are pseudo-queries.
     """
     judged = judged_queries(qrels)
     if len(judged) < LEAST_QUERIES:
-        return WEIGHT_OF_WORDS
+        return LEXICAL_WEIGHT
     asked = {query_id: collection.queries[query_id] for query_id in judged}
     runs = [retrieve(collection, part, asked, depth) for part in retriever.parts]
 

@@ -20,7 +20,7 @@ LENGTHS = (128, 256, 512)
 _MOST_QUERIES = 300
 _CANDIDATES = 10  # that words find for each query
 _DEPTH = 50
-# If fewer of the texts are longer than this, it makes no difference whether their ends are read.
+# A length that fewer of the texts exceed is not tried.
 _LONG_TEXTS = 0.05
 
 
@@ -57,7 +57,7 @@ def draw_sample(collection: Collection, qrels: Qrels, words: Retriever, seed: in
 
 
 def lengths_that_differ(tokens: Sequence[int], most: int) -> list[int]:
-    """The lengths to choose from, fewest tokens first; `most` alone if the texts are short.
+    """The lengths to try, shortest first: the encoder's limit, 512 at most, and each shorter one that enough exceed.
 
     Args:
         tokens: length of each text, as far as the encoder can read it.

@@ -1,4 +1,4 @@
-"""The training queries that may choose, with dev, how what has not learned from them is used."""
+"""Which training queries may join dev in choosing settings of parts that have not learned from them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from crossforge_train.config.run import Config
 def training_queries_that_choose(config: Config, collection: Collection) -> Qrels:
     """The training queries that people asked and judged, with their judgements.
 
-    None of a mixture, which holds other domains and copies, and none where the first stage has an encoder of the
-    user's own, which may have learned from them.
+    Empty for a mixture, which holds other domains and copies, and with an encoder other than the base model, which may
+    have been trained on these queries.
 
     Args:
         config: of the run.

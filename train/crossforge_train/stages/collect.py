@@ -164,7 +164,7 @@ def _settings(config: CollectionConfig) -> Mapping[str, Any]:
 
 
 def workplace_of(config: Config, reporter: Reporter) -> Workplace:
-    """Where the collection of a run is read; what is embedded there is embedded again only to another length."""
+    """Where a run's collection is read. Its vectors are used again unless the first stage reads another length."""
     return Workplace(config.runs, config.first_stage.encoder_tokens, reporter)
 
 

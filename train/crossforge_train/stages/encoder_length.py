@@ -36,8 +36,8 @@ def with_encoder_length(config: Config, mined: MinedFolder) -> Config:
 def with_length_on_people(context: Context, collection: Collection) -> Context:
     """The context of the stage `mine` with the tokens settled, if its config says `auto`.
 
-    Training and dev queries of people choose: the encoder as it is has learned from neither. Another encoder than the
-    base model reads all that it can, as the base model then does as teacher and in the proof.
+    Training and dev queries of people choose: the encoder as it is has learned from neither. With an encoder other than
+    the base model, nothing is chosen: both read all that they can.
     """
     config, settings = context.config, context.config.first_stage
     if settings.encoder_max_length != AUTO:
@@ -88,7 +88,7 @@ def _embeddings(context: Context, length: int, most: int) -> Embeddings:
 
 
 def _setting(length: int, most: int) -> int | None:
-    """The setting for so many tokens; all that the encoder can read is the one that earlier runs have embedded with."""
+    """The setting for a length; None for the encoder's limit, so that vectors of earlier runs are found again."""
     return None if length == most else length
 
 

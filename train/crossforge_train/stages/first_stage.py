@@ -100,6 +100,6 @@ def first_stage_of_run(context: Context, collection: Collection) -> StoredRetrie
         retriever = combined_on_dev(retriever, collection, splits.dev_split, more, settings.depth, metric, seed)
         choice = replace(choice, weight=retriever.weight)
     if choice.weight is not None or choice.moved or choice.tuned:
-        context.reporter.note(f"first stage, as judged queries choose: {retriever.description}")
+        context.reporter.note(f"first stage: {retriever.description}")
     MinedFolder(context.folder).save_choice(choice)
     return retriever

@@ -21,7 +21,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import prompts_depend_on
 from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.encoders.tuning import RULES
-from crossforge_train.evaluation.combination import WEIGHT_OF_WORDS
+from crossforge_train.evaluation.combination import LEXICAL_WEIGHT
 from crossforge_train.evaluation.encoder_length import LENGTHS
 from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
@@ -62,7 +62,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 
 def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
-    """What it depends on besides its section: the encoder, and the dev queries that choose the weight of its parts."""
+    """What it depends on besides its section: the encoder, and the rules by which queries choose weight and length."""
     settings = config.first_stage
     if not settings.embeds:
         return {**first_stage_depends_on(settings), **RETRIEVERS.version(settings.kind)}
@@ -71,7 +71,7 @@ def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
         "encoder": model_hash(encoder) if is_bi_encoder(encoder) else None,
         "metric": config.evaluation.metric,
         "embedding_by": _embedded_by(),
-        "weight_of_words": WEIGHT_OF_WORDS,
+        "lexical_weight": LEXICAL_WEIGHT,
         **({"lengths": LENGTHS} if settings.encoder_max_length == AUTO else {}),
         **({"tuning": asdict(RULES), **versions("torch", "sentence-transformers")} if settings.tune_encoder else {}),
     }
