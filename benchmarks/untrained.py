@@ -11,21 +11,19 @@ joined by rank and by lexical weights from 0 (vectors alone) to 1 (words alone).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from crossforge.retrievers.base import CombinedRetriever, Retriever
+from crossforge.retrievers.base import CombinedRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels
-from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
-from crossforge_train.evaluation.metrics import Rankings, judged_queries, measure_rankings
+from crossforge_train.evaluation.metrics import drawn_queries, mean, measure_rankings
+from crossforge_train.evaluation.moving import values_found
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.reporting import SilentReporter
 
@@ -56,7 +54,11 @@ def main() -> None:
         collection, _ = settle_own_documents(read_folder(folder), "auto")
         qrels = drawn(collection, options.queries)
         readers = {tokens: reader(options, tokens) for tokens in sorted(options.tokens)}
-        values = {tokens: by_query(qrels, dense(found, collection, qrels)) for tokens, found in readers.items()}
+        documents = collection.corpus.values()
+        values = {
+            tokens: values_found(found.retriever(documents), collection, qrels, METRIC)
+            for tokens, found in readers.items()
+        }
         most = values[max(values)]
         for tokens, found in values.items():
             gains = found - most
@@ -73,13 +75,8 @@ def main() -> None:
 
 def drawn(collection: Collection, most: int) -> Qrels:
     """Judgements of a seeded draw of the training and dev queries."""
-    found = {
-        query_id: labels
-        for split in ("train", "dev")
-        if split in collection.splits
-        for query_id, labels in judged_queries(collection.qrels(split)).items()
-    }
-    return {query_id: found[query_id] for query_id in seeded_draw(sorted(found), most, SEED)}
+    splits = [collection.qrels(split) for split in ("train", "dev") if split in collection.splits]
+    return drawn_queries({query_id: labels for qrels in splits for query_id, labels in qrels.items()}, most, SEED)
 
 
 def reader(options: argparse.Namespace, tokens: int) -> Embeddings:
@@ -91,11 +88,6 @@ def reader(options: argparse.Namespace, tokens: int) -> Embeddings:
     return found
 
 
-def dense(embeddings: Embeddings, collection: Collection, qrels: Qrels) -> Rankings:
-    """What vectors find."""
-    return orders(collection, embeddings.retriever(collection.corpus.values()), qrels)
-
-
 def hybrids(embeddings: Embeddings, collection: Collection, qrels: Qrels) -> Sequence[str]:
     """The metric of the hybrid, by rank and by weight."""
     hybrid = fit_first_stage(collection.corpus.values(), FirstStageConfig(kind="hybrid"), embeddings)
@@ -104,22 +96,10 @@ def hybrids(embeddings: Embeddings, collection: Collection, qrels: Qrels) -> Seq
     runs = [retrieve(collection, part, asked, DEPTH) for part in hybrid.parts]
 
     def value(weight: float | None) -> str:
-        joined: Mapping[str, Sequence[str]] = ids_by_query(hybrid.with_weight(weight).fused(asked, runs, DEPTH))
-        return f"{by_query(qrels, joined).mean():.3f}"
+        joined = ids_by_query(hybrid.with_weight(weight).fused(asked, runs, DEPTH))
+        return f"{mean(measure_rankings([METRIC], qrels, joined)[METRIC]):.3f}"
 
     return [value(weight) for weight in (None, *WEIGHTS)]
-
-
-def orders(collection: Collection, retriever: Retriever, qrels: Qrels) -> Rankings:
-    """What a retriever finds for judged queries."""
-    asked = {query_id: collection.queries[query_id] for query_id in qrels}
-    return ids_by_query(retrieve(collection, retriever, asked, DEPTH))
-
-
-def by_query(qrels: Qrels, rankings: Rankings) -> np.ndarray:
-    """The metric of each query."""
-    found = measure_rankings([METRIC], qrels, rankings)[METRIC]
-    return np.array([found[query_id] for query_id in qrels])
 
 
 if __name__ == "__main__":

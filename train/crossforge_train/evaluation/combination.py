@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from crossforge.retrievers.base import CombinedRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels, mostly_asked_by_people, mostly_judged_by_people
-from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.fusion_weight import best_over_resamples, values_by_weight
-from crossforge_train.evaluation.metrics import Rankings, judged_queries
+from crossforge_train.evaluation.metrics import Rankings, drawn_queries, judged_queries
 
 # With fewer queries, the weight is not chosen.
 LEAST_QUERIES = 20
@@ -87,13 +84,9 @@ def combined_on_dev(
     """
     by_people = mostly_judged_by_people(collection, dev)
     pseudo = not mostly_asked_by_people(collection, dev)
-    qrels = _drawn(collection.qrels(dev), MOST_QUERIES, seed)
+    qrels = drawn_queries(collection.qrels(dev), MOST_QUERIES, seed)
     if by_people:
-        qrels |= _drawn(more, MOST_QUERIES - len(qrels), seed)
+        qrels |= drawn_queries(more, MOST_QUERIES - len(qrels), seed)
     return retriever.with_weight(
         choose_combination(retriever, collection, qrels, depth, metric, seed, by_people=by_people, pseudo=pseudo)
     )
-
-
-def _drawn(qrels: Qrels, most: int, seed: int) -> dict[str, Mapping[str, int]]:
-    return {query_id: qrels[query_id] for query_id in seeded_draw(list(judged_queries(qrels)), most, seed)}

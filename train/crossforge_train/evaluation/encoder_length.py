@@ -10,8 +10,8 @@ from crossforge.retrievers.base import Retriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection, Qrels, positives
-from crossforge_train.collections.draws import seeded_draw
-from crossforge_train.evaluation.metrics import judged_queries, mean, measure_rankings
+from crossforge_train.evaluation.metrics import drawn_queries
+from crossforge_train.evaluation.moving import values_found
 
 # Many encoders were trained on short texts, and a document often begins with what it is about.
 LENGTHS = (128, 256, 512)
@@ -19,7 +19,6 @@ LENGTHS = (128, 256, 512)
 # With fewer queries, chance decides between two lengths. More would cost minutes.
 _MOST_QUERIES = 300
 _CANDIDATES = 10  # that words find for each query
-_DEPTH = 50
 # A length that fewer of the texts exceed is not tried.
 _LONG_TEXTS = 0.05
 
@@ -48,8 +47,7 @@ def draw_sample(collection: Collection, qrels: Qrels, words: Retriever, seed: in
         words: searches the corpus by words.
         seed: seed of the draw.
     """
-    judged = judged_queries(qrels)
-    judged = {query_id: judged[query_id] for query_id in seeded_draw(list(judged), _MOST_QUERIES, seed)}
+    judged = drawn_queries(qrels, _MOST_QUERIES, seed)
     asked = {query_id: collection.queries[query_id] for query_id in judged}
     found = ids_by_query(retrieve(collection, words, asked, _CANDIDATES))
     near = (doc_id for query_id, labels in judged.items() for doc_id in (*positives(labels), *found[query_id]))
@@ -72,9 +70,7 @@ def lengths_that_differ(tokens: Sequence[int], most: int) -> list[int]:
 
 def value_of_length(sample: Sample, retriever: Retriever, metric: str) -> float:
     """What a retriever over a sample's documents finds for its queries: the mean of the metric."""
-    asked = {query_id: sample.collection.queries[query_id] for query_id in sample.judged}
-    run = retrieve(sample.collection, retriever, asked, _DEPTH)
-    return mean(measure_rankings([metric], sample.judged, ids_by_query(run))[metric])
+    return float(values_found(retriever, sample.collection, sample.judged, metric).mean())
 
 
 def best_length(values: Mapping[int, float]) -> int:

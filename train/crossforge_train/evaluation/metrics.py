@@ -8,6 +8,7 @@ import ir_measures
 
 from crossforge.runs import Candidate, Run, trec_sorted
 from crossforge_train.collections.collection import Qrels
+from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.measures import parse_measure
 
 # Printed next to all figures: it defines which queries a mean covers.
@@ -61,6 +62,12 @@ def ideal_order(judgements: Mapping[str, int], doc_ids: Sequence[str]) -> list[s
 def judged_queries(qrels: Qrels) -> dict[str, dict[str, int]]:
     """The judgements of the queries that have at least one relevant document."""
     return {query_id: dict(found) for query_id, found in qrels.items() if any(value > 0 for value in found.values())}
+
+
+def drawn_queries(qrels: Qrels, most: int, seed: int) -> dict[str, dict[str, int]]:
+    """The judgements of at most `most` of these queries, by a seeded draw."""
+    judged = judged_queries(qrels)
+    return {query_id: judged[query_id] for query_id in seeded_draw(list(judged), most, seed)}
 
 
 def mean(values: Mapping[str, float]) -> float:

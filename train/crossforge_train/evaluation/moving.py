@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.embedding.encoder import moved
-from crossforge.retrievers.base import VectorRetriever
+from crossforge.retrievers.base import Retriever, VectorRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import best, retrieve
-from crossforge_train.collections.collection import Collection, mostly_asked_by_people, positives
+from crossforge_train.collections.collection import Collection, Qrels, mostly_asked_by_people, positives
 from crossforge_train.encoders.query_map import fit_query_map, shrunk
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
@@ -68,9 +68,9 @@ def moved_on_dev(
     return Moved(shrunk(found, share), share) if share else Moved()
 
 
-def dev_values(retriever: VectorRetriever, collection: Collection, dev: str, metric: str) -> NDArray[np.float64]:
-    """What a retriever finds for the judged queries of dev: the metric of each, shape (queries,)."""
-    judged = judged_queries(collection.qrels(dev))
+def values_found(retriever: Retriever, collection: Collection, qrels: Qrels, metric: str) -> NDArray[np.float64]:
+    """What a retriever finds for judged queries: the metric of each, shape (queries,)."""
+    judged = judged_queries(qrels)
     asked = {query_id: collection.queries[query_id] for query_id in judged}
     found = measure_rankings([metric], judged, ids_by_query(retrieve(collection, retriever, asked, _DEPTH)))[metric]
     return np.array([found[query_id] for query_id in judged])

@@ -15,11 +15,10 @@ from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.encoder_length import best_length, draw_sample, lengths_that_differ, value_of_length
 from crossforge_train.evaluation.metrics import judged_queries
-from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.choosing import training_queries_that_choose
 from crossforge_train.stages.embedding import run_embeddings
-from crossforge_train.stages.shards import index_by_shards
+from crossforge_train.stages.shards import index_for_mining
 from crossforge_train.stages.stage import Context
 
 # Where embedding the sample takes longer, the encoder reads all that it can.
@@ -34,7 +33,7 @@ def with_encoder_length(config: Config, mined: MinedFolder) -> Config:
 
 
 def with_length_on_people(context: Context, collection: Collection) -> Context:
-    """The context of the stage `mine` with the tokens settled, if its config says `auto`.
+    """The context of the stage `mine` with the tokens chosen, if its config says `auto` and there is a choice.
 
     Training and dev queries of people choose: the encoder as it is has learned from neither. With an encoder other than
     the base model, nothing is chosen: both read all that they can.
@@ -42,19 +41,17 @@ def with_length_on_people(context: Context, collection: Collection) -> Context:
     config, settings = context.config, context.config.first_stage
     if settings.encoder_max_length != AUTO:
         return context
-    untouched = replace(context, config=_reading(config, None))
     dev = of_people(collection, config.collection.dev_split)
     qrels = judged_queries({**training_queries_that_choose(config, collection), **dev})
     if not settings.embeds or config.other_encoder or len(qrels) < LEAST_QUERIES:
-        return untouched
+        return context
     embeddings = run_embeddings(config, context.reporter, context.engine)
     documents = collection.corpus.values()
     if embeddings is None or not _may_differ(_spread(documents), embeddings):
-        return untouched
-    words = fit_first_stage(documents, settings.for_mining, make_index=index_by_shards(context))
-    sample = draw_sample(collection, qrels, words, config.seed)
+        return context
+    sample = draw_sample(collection, qrels, index_for_mining(context, documents), config.seed)
     if embeddings.seconds_anew(sample.documents) > _MOST_SECONDS:
-        return untouched
+        return context
     most, metric = embeddings.encoder_settings.max_length, config.evaluation.metric
     values = {
         length: value_of_length(sample, _embeddings(context, length, most).retriever(sample.documents), metric)

@@ -23,7 +23,7 @@ from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.encoders.tuning import RULES
 from crossforge_train.evaluation.combination import LEXICAL_WEIGHT
 from crossforge_train.evaluation.encoder_length import LENGTHS
-from crossforge_train.first_stage import first_stage_depends_on, fit_first_stage
+from crossforge_train.first_stage import first_stage_depends_on
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import mine_with_teacher
@@ -34,7 +34,7 @@ from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
 from crossforge_train.stages.encoder_length import with_encoder_length, with_length_on_people
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
-from crossforge_train.stages.shards import index_by_shards, search_by_shards
+from crossforge_train.stages.shards import index_for_mining, search_by_shards
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder
 from crossforge_train.versions import versions
@@ -144,8 +144,7 @@ def mining_source(context: Context, collection: Collection, retriever: StoredRet
     """What finds hard negatives: the first stage, or TF-IDF if it combines several."""
     if not isinstance(retriever, CombinedRetriever):
         return retriever
-    settings = context.config.first_stage.for_mining
-    return fit_first_stage(collection.corpus.values(), settings, make_index=index_by_shards(context))
+    return index_for_mining(context, collection.corpus.values())
 
 
 def _near_ones(

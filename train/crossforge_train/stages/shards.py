@@ -5,11 +5,13 @@ It lies in the stage's folder of shards, and serves as long as the stage runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from crossforge.documents import Document
+from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.tfidf import TfidfRetriever
-from crossforge_train.first_stage import MakeIndex
+from crossforge_train.first_stage import MakeIndex, fit_first_stage
 from crossforge_train.sharding.fitting import fit_by_shards, vectors_by_shards
 from crossforge_train.sharding.opening import VECTORS
 from crossforge_train.stage_folders import MinedFolder
@@ -29,6 +31,11 @@ def index_by_shards(context: Context) -> MakeIndex | None:
         )
 
     return make
+
+
+def index_for_mining(context: Context, documents: Collection[Document]) -> StoredRetriever:
+    """The index of terms that hard negatives come from where the first stage is more than that; see `for_mining`."""
+    return fit_first_stage(documents, context.config.first_stage.for_mining, make_index=index_by_shards(context))
 
 
 def search_by_shards(context: Context, documents: int, encoder: str = VECTORS) -> Mapping[str, Any] | None:

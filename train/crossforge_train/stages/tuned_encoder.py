@@ -27,7 +27,7 @@ from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open
 from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.metrics import judged_queries
-from crossforge_train.evaluation.moving import CERTAIN, dev_values, moved_on_dev
+from crossforge_train.evaluation.moving import CERTAIN, moved_on_dev, values_found
 from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.first_stage import MOST_SECONDS, vector_part
 from crossforge_train.models.base_model import find_base_model, model_hash, parameter_count
@@ -170,4 +170,4 @@ def _values(
     if with_map:
         found = moved_on_dev(part, collection, splits.train, splits.dev_split, metric, config.seed)
         part = part.with_query_map(found.query_map)
-    return dev_values(part, collection, splits.dev_split, metric)
+    return values_found(part, collection, collection.qrels(splits.dev_split), metric)
