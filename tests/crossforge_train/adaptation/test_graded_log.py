@@ -319,19 +319,37 @@ def test_the_command_asks_about_the_judges_candidates_first(
     assert len({query_id for query_id, *_ in labels}) == 2
 
 
-def test_logged_queries_of_dev_join_train_where_people_judged_dev(
-    source: Source, workplace: Workplace, docs: Path, tmp_path: Path
-) -> None:
-    folder, rows = tmp_path / "judged", [json.loads(line) for line in docs.read_text().splitlines()[:20]]
+def judged_folder(folder: Path, docs: Path, count: int) -> Path:
+    """Queries q0, q1 …, for each of which people judged one document relevant."""
+    rows = [json.loads(line) for line in docs.read_text().splitlines()[:count]]
     (folder / "qrels").mkdir(parents=True)
     write_lines(
         folder / "queries.jsonl",
         [{"_id": f"q{n}", "text": f"{row['title'].split()[0]} {n}"} for n, row in enumerate(rows)],
     )
     (folder / "qrels" / "judged.tsv").write_text("".join(f"q{n}\t{row['_id']}\t1\n" for n, row in enumerate(rows)))
+    return folder
+
+
+def test_logged_queries_of_dev_join_train_where_people_judged_dev(
+    source: Source, workplace: Workplace, docs: Path, tmp_path: Path
+) -> None:
+    folder = judged_folder(tmp_path / "judged", docs, 20)
     found = read_adapted(source().model_copy(update={"judged": folder}), workplace)
     assert set(found.qrels("dev")) == {f"q{n}" for n in range(20)}
     assert len(of_the_log(found.qrels("train"))) == QUERIES
+
+
+def test_judgements_of_documents_that_are_gone_are_passed_over(
+    source: Source, workplace: Workplace, docs: Path, tmp_path: Path
+) -> None:
+    folder = judged_folder(tmp_path / "judged", docs, 21)
+    lines = docs.read_text().splitlines()
+    docs.write_text("\n".join([*lines[:20], *lines[21:]]) + "\n")
+    found = read_adapted(source().model_copy(update={"judged": folder}), workplace)
+    assert set(found.qrels("dev")) == {f"q{n}" for n in range(20)}
+    assert found.agreement is not None
+    assert found.agreement.pairs == 20
 
 
 def test_a_model_on_this_machine_may_judge(

@@ -11,7 +11,7 @@ from support import marked
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
-from crossforge_train.collections.beir import read_beir, write_beir
+from crossforge_train.collections.beir import read_beir, read_judged, write_beir
 from crossforge_train.collections.collection import Collection
 
 DOCUMENTS = [{"_id": "d1", "title": "One", "text": "first"}, {"_id": "d2", "text": "second"}]
@@ -47,6 +47,13 @@ def test_a_folder_is_read_with_every_split(folder: Path) -> None:
     assert found.corpus["d1"].full_text == "One\nfirst"
     assert found.queries == {"q1": "what", "q2": "why"}
     assert found.splits == {"test": {"q2": {"d2": 2}}, "train": {"q1": {"d1": 1, "d2": 0}}}
+
+
+def test_judgements_of_documents_that_are_gone_may_be_passed_over(folder: Path) -> None:
+    left = {"d1": Document("d1", "first")}
+    assert read_judged(folder, left, known_only=True).splits == {"test": {}, "train": {"q1": {"d1": 1}}}
+    with pytest.raises(InputError, match=r"test.tsv, line 2: there is no document 'd2'"):
+        read_judged(folder, left)
 
 
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=("Zs", "Zl", "Zp", "Cc", "Cs")), min_size=1, max_size=8)

@@ -34,7 +34,7 @@ def judged_by_people(
     """
     found: dict[JudgedPair, int] = {}
     if folder is not None:
-        judged = read_judged(folder, corpus)
+        judged = read_judged(folder, corpus, known_only=True)
         _add(found, judged.qrels(JUDGED), judged.queries, corpus)
     _add(found, workplace.judgements, {**texts, **workplace.typed}, corpus)
     return found

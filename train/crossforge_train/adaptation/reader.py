@@ -128,7 +128,7 @@ def _with_judged(collection: Collection, folder: Path) -> Collection:
 
     Queries of documents that are gone are passed over.
     """
-    judged = read_judged(folder, ArrowCorpus.from_documents((collection.served or {}).values()))
+    judged = read_judged(folder, collection.served or {}, known_only=True)
     known = {query_id: found for query_id, found in judged.qrels(JUDGED).items() if any(found.values())}
     if len(known) < ENOUGH_JUDGED:
         return collection

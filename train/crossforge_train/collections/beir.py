@@ -40,8 +40,16 @@ def read_beir(folder: Path, name: str | None = None) -> Collection:
     return read_judged(folder, ArrowCorpus.from_documents(documents), name)
 
 
-def read_judged(folder: Path, corpus: Mapping[str, Document], name: str | None = None) -> Collection:
+def read_judged(
+    folder: Path, corpus: Mapping[str, Document], name: str | None = None, *, known_only: bool = False
+) -> Collection:
     """Read the queries and judgements of a BEIR folder, given its documents.
+
+    Args:
+        folder: in BEIR layout; its own documents are not read.
+        corpus: the documents.
+        name: of the collection; None is the folder's.
+        known_only: pass over judgements of documents that are not, or no longer, in the corpus.
 
     Raises:
         InputError: as in `read_beir`.
@@ -53,6 +61,11 @@ def read_judged(folder: Path, corpus: Mapping[str, Document], name: str | None =
         path.name.removesuffix(".gz").removesuffix(".tsv"): some(read_qrels(path), f"{path}: no judgements in it")
         for path in qrels_files
     }
+    if known_only:
+        judgements = {
+            split: (judgement for judgement in found if judgement.doc_id in corpus)
+            for split, found in judgements.items()
+        }
     return judged_collection(name or folder.resolve().name, corpus, _queries(queries_file), judgements)
 
 
