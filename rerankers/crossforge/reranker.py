@@ -291,12 +291,17 @@ class Reranker:
         return fuse(logits, first_stage_scores, weight)
 
     def rank_batch(
-        self, queries: Sequence[str], documents: Sequence[Sequence[Document | Mapping[str, Any] | str]]
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Sequence[Document | Mapping[str, Any] | str]],
+        *,
+        instruction: str | None = None,
     ) -> list[RankedResults]:
-        """Run `rank` on several queries, each with its own documents."""
+        """Run `rank` on several queries, each with its own documents, all with one instruction."""
         if len(queries) != len(documents):
             raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents")
-        return [self.rank(query, found) for query, found in zip(queries, documents, strict=True)]
+        reranker = self.instructed(instruction)
+        return [reranker.rank(query, found) for query, found in zip(queries, documents, strict=True)]
 
     async def rank_async(
         self, query: str, documents: Sequence[Document | Mapping[str, Any] | str], **options: Any

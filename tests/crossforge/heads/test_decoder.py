@@ -186,6 +186,8 @@ def test_an_instruction_goes_where_the_default_prompt_would(decoder: Path) -> No
     assert not np.allclose(plain.score("sail", ["wind tide", "a boat"]), expected, atol=1e-3)
     ranked = plain.rank("sail", ["wind tide", "a boat"], instruction="old bread")
     assert sorted(found.score for found in ranked) == pytest.approx(sorted(expected))
+    (batched,) = plain.rank_batch(["sail"], [["wind tide", "a boat"]], instruction="old bread")
+    assert [found.score for found in batched] == pytest.approx([found.score for found in ranked])
     assert plain.tokenizer.document_room("sail") == instructed.tokenizer.document_room("sail") + 2
     again = pickle.loads(pickle.dumps(plain.instructed("old bread")))
     assert again.score("sail", ["wind tide", "a boat"]) == pytest.approx(expected)
