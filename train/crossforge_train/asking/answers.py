@@ -51,9 +51,11 @@ def file_for(folder: Path, settings: Mapping[str, Any]) -> Path:
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
     if not path.is_file():
         return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            key, found = json.loads(line)
-        except (ValueError, TypeError):  # empty or truncated
-            continue
-        yield key, found
+    # Not by splitlines(): an answer may hold signs at which that splits too, such as U+2028.
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                key, found = json.loads(line)
+            except (ValueError, TypeError):  # empty or truncated
+                continue
+            yield key, found
