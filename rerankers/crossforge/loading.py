@@ -22,6 +22,9 @@ from crossforge.tokenization import PairTokenizer
 
 # Positions of BERT-like models, assumed if the config does not give a number.
 _DEFAULT_POSITIONS = 512
+# They number positions from the padding token's id + 1, as every kind of RoBERTa does; its id is 1 if none is named.
+_NUMBERED_FROM_PADDING = ("camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "xmod")
+_PADDING = 1
 
 # transformers' tokenizer classes that omit token_type_ids unless the folder requests them.
 _CLASSES_WITHOUT_SEGMENTS = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -174,8 +177,10 @@ def token_limit(folder: Path) -> int:
 
 def _positions(config: Mapping[str, Any]) -> int:
     positions = int(config.get("max_position_embeddings") or _DEFAULT_POSITIONS)
-    if "roberta" in str(config.get("model_type")) or config.get("model_type") == "camembert":
-        positions -= int(config.get("pad_token_id") or 0) + 1  # these models number positions from pad_token_id + 1
+    kind = str(config.get("model_type"))
+    if "roberta" in kind or kind in _NUMBERED_FROM_PADDING:
+        padding = config.get("pad_token_id")
+        positions -= (_PADDING if padding is None else int(padding)) + 1
     return positions
 
 
