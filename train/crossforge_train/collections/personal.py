@@ -7,13 +7,17 @@ from typing import Literal
 
 Personal = Literal["mail address", "phone number", "card number"]
 
-_MAIL = re.compile(r"[\w.+-]+\s?(?:@|\(at\)|\[at\])\s?[\w-]+\s?(?:\.|\(dot\)|\[dot\])\s?[a-z]{2,}", re.IGNORECASE)
+# Begun only where a name begins: from each of its letters, a long one would be searched once a letter.
+_MAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]+\s?(?:@|\(at\)|\[at\])\s?[\w-]+\s?(?:\.|\(dot\)|\[dot\])\s?[a-z]{2,}", re.IGNORECASE
+)
 # Digits with at most one space, dot, dash, slash or bracket between them; not a part of a word such as a model's name.
 _NUMBER = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ./()-]{0,2}\d){6,}(?![\w])")
 _LEAST_PHONE, _MOST_PHONE = 9, 15  # E.164 has at most 15 digits
 _LEAST_CARD, _MOST_CARD = 13, 19
 _FRACTION = re.compile(r"0\.\d+")
-_GROUPED = re.compile(r"\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}")  # as in North America
+# As in North America, with or without its country code 1.
+_GROUPED = re.compile(r"(?:1(?:[ .-]|(?=\()))?\(?\d{3}(?:\)[ .-]?|[ .-])\d{3}[ .-]\d{4}")
 
 
 def personal_data(text: str) -> Personal | None:
@@ -30,7 +34,7 @@ def personal_data(text: str) -> Personal | None:
         if _LEAST_CARD <= len(digits) <= _MOST_CARD and has_luhn_digit(digits):
             return "card number"
         if _LEAST_PHONE <= len(digits) <= _MOST_PHONE and (
-            (written.startswith(("+", "0")) and not _FRACTION.fullmatch(written)) or _GROUPED.fullmatch(found[0])
+            (written.startswith(("+", "0")) and not _FRACTION.fullmatch(written)) or _GROUPED.fullmatch(written)
         ):
             return "phone number"
     return None
