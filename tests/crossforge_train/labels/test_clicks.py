@@ -128,6 +128,25 @@ def test_a_table_becomes_graded_judgements(tmp_path: Path, corpus: Path, suffix:
     assert len(source_depends_on(AnySource(clicks={"corpus": corpus, "log": log}))["files"]) == 2
 
 
+def test_what_nobody_clicked_is_not_relevant_wherever_it_stood(tmp_path: Path, corpus: Path) -> None:
+    rows = lines(("d0", 1, 8), ("d1", 1, 1), ("d2", 50, 0), ("d3", 2, 0)) + lines(("d3", 2, 1), query="others")
+    log = write_table(tmp_path / "log.csv", rows)
+    found = read(clicks={"corpus": corpus, "log": log, "grades": [0.2, 1.5]})
+    assert {"d0": 2, "d1": 1, "d2": 0, "d3": 0} in found.splits["train"].values()
+
+
+def test_a_log_without_a_click_is_refused(tmp_path: Path, corpus: Path) -> None:
+    log = write_table(tmp_path / "log.csv", lines(("d0", 1, 0), ("d1", 2, 0)))
+    assert problem(clicks={"corpus": corpus, "log": log}) == (
+        f"{log}: nobody clicked anything in its 20 lines, so they say nothing; check its column 'clicked' "
+        "(collection.clicks.columns.clicked)"
+    )
+    files = ubi(tmp_path, [event("hover", "d0")], ["d0", "d1"])
+    assert problem(clicks={"corpus": corpus, "ubi": files}) == (
+        f"{files['events']}: nobody clicked anything in its 20 lines, so they say nothing; check its events"
+    )
+
+
 def test_dwell_and_purchases_weigh_more(tmp_path: Path, corpus: Path) -> None:
     rows = lines(("d0", 1, 5), dwell="", purchased="0") + lines(("d1", 1, 5), dwell="45.5", purchased="0")
     rows += lines(("d2", 1, 5), dwell="2", purchased="0") + lines(("d3", 1, 1), dwell="", purchased="1")

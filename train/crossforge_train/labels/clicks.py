@@ -53,6 +53,8 @@ def read_clicks(source: ClicksSource) -> Collection:
         log = _log(_lines(source, split, counted), corpus, split, counted)
         if not log.pair:
             raise InputError(f"{_place(source, split)}: no line in it shows a document of {source.corpus}")
+        if not any(log.gain):
+            raise InputError(f"{_place(source, split)}: {_nothing_chosen(source, len(log.gain))}")
         splits[split] = _judgements(log, source, _place(source, split), counted)
         queries |= {query_id: log.queries[query_id] for query_id in splits[split]}
     fields = {query_id: {JUDGED_BY: CLICKS} for query_id in queries}
@@ -70,6 +72,11 @@ def files_of(source: ClicksSource) -> list[Path]:
 
 def _place(source: ClicksSource, split: str) -> Path:
     return source.log[split] if source.log is not None else (source.ubi or {})[split].events
+
+
+def _nothing_chosen(source: ClicksSource, lines: int) -> str:
+    where = f"column {source.columns.clicked!r} (collection.clicks.columns.clicked)" if source.log else "events"
+    return f"nobody clicked anything in its {lines:,} lines, so they say nothing; check its {where}"
 
 
 def _lines(source: ClicksSource, split: str, counted: Counter[str]) -> Iterator[Shown]:
@@ -117,12 +124,15 @@ def _usable(query: str) -> tuple[str, str]:
 
 def _judgements(log: _Log, source: ClicksSource, place: Path, counted: Counter[str]) -> dict[str, dict[str, int]]:
     found = _attraction(log, source, place)
+    gains = np.bincount(log.pair, log.gain)
     qrels: dict[str, dict[str, int]] = {}
-    for (query_id, doc_id), ratio, shown in zip(log.pairs, found.ratio, found.impressions, strict=True):
+    for (query_id, doc_id), ratio, gain, shown in zip(log.pairs, found.ratio, gains, found.impressions, strict=True):
         if shown < source.min_impressions:
             counted["pairs with too few impressions"] += 1
         else:
-            qrels.setdefault(query_id, {})[doc_id] = bisect_right(source.grades, float(ratio) + _ROUNDING)
+            # The prior alone makes a document average that was only shown where next to nobody clicks.
+            grade = bisect_right(source.grades, float(ratio) + _ROUNDING) if gain else 0
+            qrels.setdefault(query_id, {})[doc_id] = grade
     judged = {query_id: labels for query_id, labels in sorted(qrels.items()) if any(labels.values())}
     counted["queries without a relevant document"] += len(qrels) - len(judged)
     counted["judged pairs"] += sum(map(len, judged.values()))
