@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from reading import problem, read, write_table
 from scipy.stats import kendalltau
+from support import write_lines
 
 from crossforge_train.collections.readers.reader import source_depends_on
 from crossforge_train.config.sources import AnySource
@@ -243,8 +244,27 @@ def test_what_ubi_cannot_use_is_counted_or_named(tmp_path: Path, corpus: Path) -
     assert counted["events without an object and a position"] == 10
     files["events"].write_text('{"query_id": "s0"}\n')
     assert problem(clicks=source) == f"{files['events']}, line 1: no action_name; keys here: query_id"
-    files["queries"].write_text('{"query_id": "s0"}\n')
-    assert problem(clicks=source) == f"{files['queries']}, line 1: no query_id or no user_query; keys here: query_id"
+    files["queries"].write_text('{"user_query": "boats"}\n')
+    assert problem(clicks=source) == f"{files['queries']}, line 1: no query_id; keys here: user_query"
+    files["queries"].write_text('{"query_id": "s0", "user_query": 7}\n')
+    assert problem(clicks=source) == f"{files['queries']}, line 1: user_query holds 7 where a text is expected"
+
+
+def test_ubi_queries_without_a_text_are_counted_and_left_out(tmp_path: Path, corpus: Path) -> None:
+    files = ubi(tmp_path, [event("click", "d1")], ["d0", "d1"], sessions=12)
+    rows = [json.loads(line) for line in files["queries"].read_text().splitlines()]
+    for row, empty in zip(rows, ({"user_query": None}, {"user_query": " "}), strict=False):
+        row["_source"].update(empty)
+    write_lines(files["queries"], rows)
+    source = {"corpus": corpus, "ubi": files, "position_bias": [1, 1], "prior": 0}
+    found = read(clicks=source)
+    assert list(found.splits["train"].values()) == [{"d0": 0, "d1": 3}]
+    assert found.counted["queries without a text"] == 2
+    assert "events of unknown queries" not in found.counted, "they are known, and of no use"
+    for row in rows:
+        del row["_source"]["user_query"]
+    write_lines(files["queries"], rows)
+    assert problem(clicks=source) == f"{files['queries']}: none of its 12 queries has a text (user_query)"
 
 
 def test_a_log_or_ubi_is_named_and_grades_rise(corpus: Path) -> None:

@@ -61,16 +61,20 @@ def read_ubi(files: UbiFiles, weights: ClickWeights, dropped: Counter[str]) -> I
     Args:
         files: exports of `ubi_queries` and `ubi_events`.
         weights: how much an action counts; other actions count nothing.
-        dropped: is told how many events were of no use, and why.
+        dropped: is told how many queries and events were of no use, and why.
 
     Raises:
-        InputError: a file cannot be read, or a row is malformed.
+        InputError: a file cannot be read, a row is malformed, or no query has a text.
     """
     asked, listed = _ubi_queries(files.queries)
     log = _UbiEvents()
     for row in read_rows(files.events):
         _take(row, asked, files.dwell, weights, log, dropped)
-    for query_id, text in asked.items():
+    typed = {query_id: text for query_id, text in asked.items() if text}
+    dropped["queries without a text"] += len(asked) - len(typed)
+    if not typed:
+        raise InputError(f"{files.queries}: none of its {len(asked):,} queries has a text (user_query)")
+    for query_id, text in typed.items():
         places = dict(log.impressions.get(query_id) or listed[query_id])
         # What was clicked was seen, even if the page recorded no impression of it.
         reactions, positions = log.gains.get(query_id, {}), log.positions.get(query_id, {})
@@ -122,19 +126,20 @@ def _take(
 
 
 def _ubi_queries(path: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """Query id -> text, and query id -> document -> position from 1."""
+    """Query id -> text, and query id -> document -> position from 1; the text of mere browsing is empty."""
     texts: dict[str, str] = {}
     listed: dict[str, dict[str, int]] = {}
     for row in read_rows(path):
         found = _source(row)
         query_id, text, hits = (found.get(key) for key in ("query_id", "user_query", "query_response_hit_ids"))
-        if query_id is None or not isinstance(text, str):
-            raise InputError(f"{row.where}: no query_id or no user_query; keys here: {', '.join(map(str, found))}")
+        if query_id is None:
+            raise InputError(f"{row.where}: no query_id; keys here: {', '.join(map(str, found))}")
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"{row.where}: user_query holds {text!r:.40} where a text is expected")
         if hits is not None and not isinstance(hits, list):
             raise InputError(f"{row.where}: query_response_hit_ids holds {hits!r:.40} where a list of ids is expected")
-        if text.strip():
-            texts[str(query_id)] = text
-            listed[str(query_id)] = {str(doc_id): place for place, doc_id in enumerate(hits or (), start=1)}
+        texts[str(query_id)] = (text or "").strip()
+        listed[str(query_id)] = {str(doc_id): place for place, doc_id in enumerate(hits or (), start=1)}
     return texts, listed
 
 
