@@ -1,6 +1,7 @@
 """Clicks become judgements: simulated from a known truth, whose order must come back where counting clicks fails."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ from scipy.stats import kendalltau
 from support import write_lines
 
 from crossforge_train.collections.readers.reader import source_depends_on
+from crossforge_train.config.clicks import ClickWeights, UbiFiles
 from crossforge_train.config.sources import AnySource
+from crossforge_train.labels.click_logs import read_ubi
 from crossforge_train.labels.click_model import attraction
 
 POSITIONS = 10
@@ -223,6 +226,15 @@ def test_ubi_shows_what_a_query_returned_unless_impressions_were_recorded(tmp_pa
     files = ubi(tmp_path, [event("impression", "d0", 0), event("click", "d1", {"index": 1})], ["d0", "d1", "d2"])
     found = read(clicks={"corpus": corpus, "ubi": files, "position_bias": [1, 1], "prior": 0})
     assert list(found.splits["train"].values()) == [{"d0": 0, "d1": 3}], "d2 was never seen, d1 was clicked"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_positions_of_ubi_start_at_one_whether_they_were_recorded_or_listed(tmp_path: Path, first: int) -> None:
+    files = ubi(tmp_path, [event("impression", "d0", first), event("click", "d1", first + 1)], sessions=1)
+    with files["queries"].open("a") as rows:
+        rows.write('{"query_id": "listed", "user_query": "boats", "query_response_hit_ids": ["d0", "d1"]}\n')
+    shown = read_ubi(UbiFiles(**files), ClickWeights(), Counter())
+    assert [(line.doc_id, line.position) for line in shown] == [("d0", 1), ("d1", 2), ("d0", 1), ("d1", 2)]
 
 
 def test_the_strongest_reaction_of_ubi_counts(tmp_path: Path, corpus: Path) -> None:

@@ -74,10 +74,11 @@ def read_ubi(files: UbiFiles, weights: ClickWeights, dropped: Counter[str]) -> I
     dropped["queries without a text"] += len(asked) - len(typed)
     if not typed:
         raise InputError(f"{files.queries}: none of its {len(asked):,} queries has a text (user_query)")
+    first = log.first_position()
     for query_id, text in typed.items():
-        places = dict(log.impressions.get(query_id) or listed[query_id])
+        places = _from_one(log.impressions.get(query_id, {}), first) or listed[query_id]
         # What was clicked was seen, even if the page recorded no impression of it.
-        reactions, positions = log.gains.get(query_id, {}), log.positions.get(query_id, {})
+        reactions, positions = log.gains.get(query_id, {}), _from_one(log.positions.get(query_id, {}), first)
         for doc_id in reactions:
             if doc_id not in places and doc_id in positions:
                 places[doc_id] = positions[doc_id]
@@ -93,6 +94,15 @@ class _UbiEvents:
         self.impressions: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self.positions: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self.gains: defaultdict[str, dict[str, float]] = defaultdict(dict)
+
+    def first_position(self) -> int:
+        """Where its positions start: at 1, or at 0 if that occurs."""
+        recorded = (*self.impressions.values(), *self.positions.values())
+        return 0 if any(0 in positions.values() for positions in recorded) else 1
+
+
+def _from_one(positions: Mapping[str, int], first: int) -> dict[str, int]:
+    return {doc_id: position - first + 1 for doc_id, position in positions.items()}
 
 
 def _take(
