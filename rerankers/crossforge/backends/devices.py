@@ -60,8 +60,25 @@ def onnx_providers(device: str, available: Sequence[str]) -> list[Any]:
         raise PackageError('ONNX Runtime does not compute on mps here: use backend="torch"')
     if CUDA not in available:
         raise PackageError(
-            f"device={device!r}: ONNX Runtime has no CUDA provider: "
-            'pip install "crossforge[gpu]", or use backend="torch"'
+            f"device={device!r}: ONNX Runtime has no CUDA provider: pip uninstall onnxruntime onnxruntime-gpu, which "
+            'share a folder, and pip install onnxruntime-gpu; or use backend="torch"'
         )
     # Without TF32 its matrix products are those of fp32, as the backend promises.
     return [(CUDA, {"device_id": int(device.partition(":")[2] or 0), "use_tf32": 0}), CPU]
+
+
+def require_in_use(device: str, used: Sequence[str]) -> None:
+    """Raise unless ONNX Runtime computes where it was told to; it goes on without a provider that it cannot load.
+
+    Args:
+        device: what was asked for.
+        used: the execution providers of the session.
+
+    Raises:
+        PackageError: a GPU was asked for by name, and is not used.
+    """
+    if device.startswith("cuda") and CUDA not in used:
+        raise PackageError(
+            f"device={device!r}: ONNX Runtime finds no GPU, or not the libraries of CUDA and cuDNN that its CUDA "
+            'provider was built with: install these, or use backend="torch"'
+        )

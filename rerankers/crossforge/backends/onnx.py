@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossforge.backends.devices import AUTO_DEVICE, onnx_providers
+from crossforge.backends.devices import AUTO_DEVICE, onnx_providers, require_in_use
 from crossforge.backends.model_files import INT8_FILE, int8_file, model_file
 from crossforge.onnx_sessions import open_session
 
 
 class OnnxBackend:
-    """Runs `onnx/model.onnx` or `onnx/model_int8.onnx` of a package on the CPU, or with CUDA."""
+    """Runs `onnx/model.onnx` or `onnx/model_int8.onnx` of a package on the CPU, or with CUDA.
+
+    Args:
+        path: the ONNX model.
+        device: see `onnx_providers`.
+
+    Raises:
+        PackageError: the model cannot be loaded, or not where `device` says.
+    """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         import onnxruntime
@@ -23,6 +31,7 @@ class OnnxBackend:
 
         self.name = "onnx-int8" if path.name == Path(INT8_FILE).name else "onnx"
         self._session = open_session(path, providers)
+        require_in_use(device, self._session.get_providers())
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from crossforge import Reranker
+from crossforge.backends import onnx
 from crossforge.backends.base import Backend
 from crossforge.backends.devices import onnx_providers, require_device, torch_device
 from crossforge.backends.registry import BACKENDS
-from crossforge.errors import CrossforgeError, InputError
+from crossforge.errors import CrossforgeError, InputError, PackageError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 TEXTS = ["bread oven yeast", "a boat", "old bread " * 30]
@@ -41,9 +45,24 @@ def test_onnx_runtime_takes_cuda_where_it_is_installed() -> None:
         (name, options), last = onnx_providers(device, [CUDA, CPU])
         assert (name, last) == (CUDA, CPU)
         assert options == {"device_id": number, "use_tf32": 0}
-    for device, why in (("cuda", "no CUDA provider"), ("mps", "does not compute on mps")):
+    for device, why in (("cuda", "no CUDA provider: pip uninstall onnxruntime"), ("mps", "does not compute on mps")):
         with pytest.raises(CrossforgeError, match=why):
             onnx_providers(device, [CPU])
+
+
+def test_a_gpu_that_is_named_is_used_or_missed_in_one_line(toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened_with(*used: str) -> Callable[..., Any]:
+        session = SimpleNamespace(get_inputs=list, get_providers=lambda: list(used))
+        return lambda path, providers: session
+
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnx, "open_session", opened_with(CUDA, CPU))
+    assert onnx.open_fp32(toy_package, "cuda:1").name == "onnx"
+    monkeypatch.setattr(onnx, "open_session", opened_with(CPU))  # as where cuDNN is missing
+    assert onnx.open_fp32(toy_package, "auto").name == "onnx"
+    with pytest.raises(PackageError, match=r"device='cuda:1': .* CUDA and cuDNN") as caught:
+        onnx.open_fp32(toy_package, "cuda:1")
+    assert "\n" not in str(caught.value)
 
 
 def test_half_precision_is_near_fp32(toy_package: Path) -> None:
