@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def test_results_stand_in_the_order_of_batches(engine: Engine) -> None:
     found = list(engine.map(ray_workers.squares, range(40)))
     assert [square for square, _ in found] == [number**2 for number in range(40)]
-    assert len({process for _, process in found}) == engine.workers  # each was made once
+    assert len({process for _, process in found}) <= engine.workers  # each was made once
 
 
 def test_whoever_is_slow_is_waited_for(engine: Engine) -> None:
@@ -82,9 +83,10 @@ def test_a_worker_that_fits_on_no_node_is_not_waited_for_without_end(
 def test_a_worker_that_works_is_waited_for(cluster: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from crossforge_train.compute import ray as module
 
-    monkeypatch.setattr(module, "_PLACE", 3)
     new = module.RayEngine(1)
     try:
+        list(new.map(ray_workers.squares, [1]))  # it has a place, however long the machine takes to start it
+        monkeypatch.setattr(module, "_PLACE", 3)
         assert list(new.map(ray_workers.sleeping, [8.0])) == [8.0]
     finally:
         new.close()
@@ -113,7 +115,8 @@ def test_the_wait_for_a_place_ends_unless_a_worker_has_one(monkeypatch: pytest.M
         return SimpleNamespace(**{name: SimpleNamespace(remote=answer) for name, answer in answers.items()})
 
     fake = SimpleNamespace(
-        wait=wait, put=lambda content: content, is_initialized=lambda: False, cloudpickle=module.ray.cloudpickle,
+        wait=wait, get=lambda _: None, put=lambda content: content, is_initialized=lambda: False,
+        cloudpickle=module.ray.cloudpickle,
         remote=lambda _: SimpleNamespace(options=lambda **_: SimpleNamespace(remote=actor)),
         cluster_resources=lambda: {"CPU": 8.0, "GPU": 2.0}, available_resources=lambda: {"CPU": 3.5},
     )  # fmt: skip
@@ -130,6 +133,68 @@ def test_the_wait_for_a_place_ends_unless_a_worker_has_one(monkeypatch: pytest.M
         "cluster has 8 CPUs and 2 GPUs, 3.5 CPUs and 0 GPUs of them free; end what else runs there, or see "
         "compute.gpus_per_worker"
     )
+
+
+@dataclass(eq=False)
+class FakeAnswer:
+    """What an actor says, if it ever does."""
+
+    comes: bool
+    says: object = None
+
+
+class FakeRay:
+    """A cluster whose actors answer at once if they have a place.
+
+    Args:
+        places: how many actors get one.
+        losses: how many batches lose their actor, whose place is lost with it.
+    """
+
+    def __init__(self, places: int, losses: int) -> None:
+        from crossforge_train.compute import ray as module
+
+        self.places, self.losses = places, losses
+        self.cloudpickle, self.lost = module.ray.cloudpickle, module.RayActorError
+        self.cluster_resources = self.available_resources = dict
+
+    def put(self, content: bytes) -> bytes:
+        return content
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def kill(self, _: object) -> None:
+        pass
+
+    def remote(self, _: object) -> SimpleNamespace:
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._actor))
+
+    def _actor(self, *_: object) -> SimpleNamespace:
+        placed = self.places > 0
+        self.places -= placed
+        return SimpleNamespace(
+            has_place=SimpleNamespace(remote=lambda: FakeAnswer(placed)),
+            work=SimpleNamespace(remote=lambda *asked: FakeAnswer(placed, asked[-1])),
+        )
+
+    def wait(self, answers: list[FakeAnswer], timeout: float) -> tuple[list[FakeAnswer], list[FakeAnswer]]:
+        return [one for one in answers if one.comes][:1], []
+
+    def get(self, answer: FakeAnswer) -> object:
+        if answer.says is not None and self.losses:
+            self.losses -= 1
+            raise self.lost
+        return answer.says
+
+
+@pytest.mark.parametrize(("places", "losses"), [(1, 0), (2, 1)])
+def test_whoever_has_a_place_does_the_work_of_those_without(
+    monkeypatch: pytest.MonkeyPatch, places: int, losses: int
+) -> None:
+    module = pytest.importorskip("crossforge_train.compute.ray")
+    monkeypatch.setattr(module, "ray", FakeRay(places, losses))
+    assert list(module.RayEngine(3).map(ray_workers.squares, range(20))) == list(range(20))
 
 
 @pytest.mark.parametrize("gpus", [0, 0.25, 1])
@@ -175,12 +240,11 @@ def test_a_batch_that_ends_every_worker_ends_with_one_line(cluster: Engine) -> N
 @pytest.mark.slow
 def test_workers_stay_from_one_call_to_the_next(cluster: Engine) -> None:
     first, second = ({process for _, process in cluster.map(ray_workers.squares, range(9))} for _ in range(2))
-    assert first == second
+    assert len(first | second) <= cluster.workers
     made = [set(cluster.map(ray_workers.made_once, range(9))) for _ in range(2)]
-    assert made[0] == made[1]
-    assert len(made[0]) == cluster.workers
-    list(cluster.map(ray_workers.squares, range(9)))
-    assert not made[0] & set(cluster.map(ray_workers.made_once, range(9)))  # others were made in between
+    assert len(made[0] | made[1]) <= cluster.workers
+    list(cluster.map(ray_workers.sleeping, [0.5] * 9))  # each of them makes another
+    assert not (made[0] | made[1]) & set(cluster.map(ray_workers.made_once, range(9)))
 
 
 @pytest.mark.slow

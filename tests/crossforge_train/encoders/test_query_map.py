@@ -70,6 +70,24 @@ def test_the_same_seed_gives_the_same_map_and_other_positives_are_no_negatives(d
     assert np.abs(everything - np.eye(DIMENSION)).max() < 1e-6
 
 
+def test_the_document_that_a_query_is_itself_is_no_negative(documents: Vectors) -> None:
+    queries, positives, own = documents[:2], [[1], [0]], {0: 0, 1: 1}
+    alone = fit_query_map(queries, documents[:2], positives, 0, own)  # nothing is left to be told apart
+    assert np.abs(alone - np.eye(DIMENSION)).max() < 1e-6
+    assert np.abs(fit_query_map(queries, documents[:2], positives, 0) - np.eye(DIMENSION)).max() > 0.01
+
+
+def test_of_many_documents_a_drawn_own_document_is_no_negative(
+    documents: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_map, "_MOST_DOCUMENTS", 20)
+    own = {row: row + 150 for row in range(50)}
+    kept, positives, left = query_map._fewer(documents, [[row] for row in range(50)], own, np.random.default_rng(0))
+    assert 0 < len(left) < 50
+    assert all((kept[positives[query][0]] == documents[query]).all() for query in range(50))
+    assert all((kept[row] == documents[own[query]]).all() for query, row in left.items())
+
+
 def test_of_many_documents_the_relevant_ones_stay(
     documents: Vectors, turn: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from support import make_documents, make_queries
@@ -71,6 +73,17 @@ def test_another_relevant_document_of_the_batch_is_no_negative(tiny_encoder: Pat
     everything = TuningSet([f"query {number}" for number in range(20)], [doc_ids] * 20, TEXTS.__getitem__)
     tune_encoder(tiny_encoder, tmp_path / "tuned", everything, "tiny", 0)
     assert cosines(tmp_path / "tuned") == pytest.approx(cosines(tiny_encoder), abs=1e-2)  # weight decay alone
+
+
+def test_the_document_that_a_query_is_itself_is_no_negative() -> None:
+    # Each query answers the other, so that its own document is its only negative in a batch of both.
+    crossed = TuningSet(["a", "b"], [["b"], ["a"]], str, {0: "a", 1: "b"})
+
+    def read(texts: Sequence[str], _: str) -> torch.Tensor:
+        return torch.eye(2)[[["a", "b"].index(text) for text in texts]]
+
+    assert tuning._loss(read, crossed, [0, 1], 0).item() == 0  # nothing is left to be told apart
+    assert tuning._loss(read, replace(crossed, own={}), [0, 1], 0).item() > 1
 
 
 def test_no_time_no_steps(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

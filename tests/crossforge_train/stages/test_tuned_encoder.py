@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from support import Recorder, toy_config
 
-from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY
+from crossforge.documents import Document
+from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection
 from crossforge_train.collections.storage import save_judged
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
@@ -115,6 +116,14 @@ def test_pseudo_queries_neither_teach_nor_decide(
     with_fields(mined, split, {split: {PSEUDO_QUERY: "title"}})
     _, notes = mined(f"name={split}")
     assert told(notes) == f"the encoder stays as it is; {why_not}"
+
+
+def test_a_query_is_not_moved_away_from_its_own_document() -> None:
+    corpus = {key: Document(key, f"text {key}") for key in ("a", "b", "c")}
+    qrels = {"a": {"b": 1}, "q": {"a": 1}, "c": {"a": 1}}
+    collection = Collection("any", corpus, dict.fromkeys(qrels, "text"), {"train": qrels}, own_documents={"c": "c"})
+    examples = tuned_encoder._examples(collection, "train")
+    assert [examples.no_negatives(position) for position in range(3)] == [{"b"}, {"a"}, {"a", "c"}]
 
 
 def with_fields(

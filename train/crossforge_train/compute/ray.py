@@ -7,6 +7,7 @@ workers can be told from machines that are taken away.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -34,7 +35,7 @@ CPUS_PER_WORKER = 0.5
 _RETRIES = 3
 # Batches for each worker that it works on, or that are done and wait for an earlier one.
 _AHEAD = 3
-# Seconds in which one of the actors must get a place while nothing is worked on; clusters that grow take minutes.
+# Seconds in which one of the actors must get a place while none has one; clusters that grow take minutes.
 _PLACE = 600
 _LOST = (RayActorError, WorkerCrashedError, ObjectLostError, OutOfMemoryError)
 
@@ -48,17 +49,30 @@ class RayEngine:
         gpus: GPUs that each of them has for itself; below 1, a share of one.
         threads: with how many threads each of them may compute.
         idle: actors that have nothing to do. A worker that is asked for twice in a row is there already.
+        asked: actors that have not answered yet that they have a place, by what Ray calls their answers.
     """
 
     workers: int
     gpus: float = 0
     threads: int = 1
     idle: list[Any] = field(default_factory=list)
+    asked: dict[Any, Any] = field(default_factory=dict)
 
     def close(self) -> None:
         """End the actors."""
+        for actor in (*self.idle, *self.asked.values()):
+            ray.kill(actor)
+        self.idle.clear()
+        self.asked.clear()
+
+    def ask(self, actor: Any) -> None:
+        """Let an actor answer that it has a place, before it gets a batch."""
+        self.asked[actor.has_place.remote()] = actor
+
+    def ask_again(self) -> None:
+        """The same for all that are idle: those of a machine that was lost will not answer."""
         while self.idle:
-            ray.kill(self.idle.pop())
+            self.ask(self.idle.pop())
 
     def map(self, make_worker: MakeWorker[Batch, Found], batches: Iterable[Batch]) -> Iterator[Found]:
         """See `Engine`."""
@@ -89,107 +103,127 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _Task(Generic[Batch]):
-    """A batch that an actor works on, or will once it has a place.
+    """A batch to work on.
 
     Attributes:
         number: of the batch.
         batch: what to work on.
-        actor: works on it.
-        placed: what Ray calls the answer of an actor that has a place; None if it has worked before.
         lost: how many actors were lost with the batch before.
     """
 
     number: int
     batch: Batch
-    actor: Any
-    placed: Any = None
     lost: int = 0
 
 
 class _Pool(Generic[Batch, Found]):
-    """Actors with at most one batch each, so that it is known which batch an actor died of."""
+    """Actors with at most one batch each, so that it is known which batch an actor died of.
+
+    A batch waits here and not with an actor that has no place, so that whoever has one can take it.
+    """
 
     def __init__(self, engine: RayEngine, make_worker: MakeWorker[Batch, Found]) -> None:
         self._engine = engine
         content = ray.cloudpickle.dumps(make_worker)
         # In a list, or Ray would hand the content to every call.
         self._recipe = sha256(content).hexdigest(), [ray.put(content)]
-        self._tasks: dict[Any, _Task[Batch]] = {}  # by what Ray calls their results
-        self._started = 0
+        self._waiting: deque[_Task[Batch]] = deque()
+        self._working: dict[Any, tuple[_Task[Batch], Any]] = {}  # with their actors, by what Ray calls the results
+        self._read = 0
+        self._failed = 0
 
     def __enter__(self) -> _Pool[Batch, Found]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if ray.is_initialized():
-            for task in self._tasks.values():
-                ray.kill(task.actor)
+            for _task, actor in self._working.values():
+                ray.kill(actor)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a batch is being worked on."""
-        return bool(self._tasks)
+        """Whether there is a batch to work on."""
+        return bool(self._waiting or self._working)
 
     def start(self, numbered: Iterator[tuple[int, Batch]], before: int) -> None:
-        """Give a batch to each actor that has none, as long as their numbers are below `before`."""
-        while len(self._tasks) < self._engine.workers and self._started < before:
+        """Read a batch for each actor that has none, as long as their numbers are below `before`, and give them out."""
+        while len(self._waiting) + len(self._working) < self._engine.workers and self._read < before:
             if (found := next(numbered, None)) is None:
-                return
-            idle = self._engine.idle
-            self._give(_Task(*found, idle.pop()) if idle else _Task(*found, *self._actor()))
-            self._started += 1
+                break
+            self._waiting.append(_Task(*found))
+            self._read += 1
+        while self._waiting and self._engine.idle:
+            self._give(self._waiting.popleft(), self._engine.idle.pop())
+        while len(self._engine.asked) < len(self._waiting):
+            self._engine.ask(self._actor())
 
     def finished(self, *, wait: bool) -> Iterator[tuple[int, Found | _Failure]]:
-        """The numbers of batches that are done, and what became of them; with `wait`, not before there is one.
+        """The numbers of batches that are done, and what became of them; with `wait`, not before an actor answers.
 
         Raises:
             InputError: Ray gives up, or has no place for a worker.
         """
-        if not self._tasks:
-            return
-        for reference in self._results(wait):
-            task = self._tasks.pop(reference)
-            try:
-                result = ray.get(reference)
-            except _LOST as error:
-                ray.kill(task.actor)
-                if task.lost < _RETRIES:
-                    actor, placed = self._actor()
-                    self._give(replace(task, actor=actor, placed=placed, lost=task.lost + 1))
-                else:
-                    yield task.number, _Failure(_lost_for_good(task, error))
-            except RayTaskError as error:
-                self._engine.idle.append(task.actor)
-                yield task.number, _Failure(_what_failed(error))
-            except RayError as error:
-                raise InputError(f"Ray gave up: {first_line(error)}") from None
+        for reference in self._answers(wait):
+            if reference in self._engine.asked:
+                self._placed(reference)
             else:
-                self._engine.idle.append(task.actor)
-                yield task.number, result
+                yield from self._done(reference)
 
-    def _results(self, wait: bool) -> list[Any]:
-        """What Ray calls the results that are there."""
-        while True:
-            ready: list[Any] = ray.wait(list(self._tasks), timeout=_PLACE if wait else 0)[0]
+    def _answers(self, wait: bool) -> list[Any]:
+        """What Ray calls the results, and the answers of actors with a place, that are there."""
+        while references := [*self._engine.asked, *self._working]:
+            ready: list[Any] = ray.wait(references, timeout=_PLACE if wait else 0)[0]
             if ready or not wait:
                 return ready
-            self._require_place()
+            if not self._working:  # otherwise actors may wait for what the working ones take
+                raise InputError(_no_place(self._engine.gpus))
+        return []
 
-    def _require_place(self) -> None:
-        """Some actor must have a place, if all have waited for one; the others may wait for what that one takes."""
-        placed = [task.placed for task in self._tasks.values()]
-        if None not in placed and not ray.wait(placed, timeout=0)[0]:
-            raise InputError(_no_place(self._engine.gpus))
+    def _placed(self, reference: Any) -> None:
+        actor = self._engine.asked.pop(reference)
+        try:
+            ray.get(reference)
+        except _LOST as error:
+            ray.kill(actor)
+            self._failed += 1
+            if self._failed > self._engine.workers + _RETRIES:  # all that were idle may have been on one lost machine
+                raise InputError(
+                    f"Ray lost {self._failed} workers in a row before they had any work ({first_line(error)}); look "
+                    "into its logs"
+                ) from None
+        except RayError as error:
+            raise InputError(f"Ray gave up: {first_line(error)}") from None
+        else:
+            self._failed = 0
+            self._engine.idle.append(actor)
 
-    def _give(self, task: _Task[Batch]) -> None:
-        self._tasks[task.actor.work.remote(*self._recipe, task.batch)] = task
+    def _done(self, reference: Any) -> Iterator[tuple[int, Found | _Failure]]:
+        task, actor = self._working.pop(reference)
+        try:
+            result = ray.get(reference)
+        except _LOST as error:
+            ray.kill(actor)
+            self._engine.ask_again()
+            if task.lost < _RETRIES:
+                self._waiting.appendleft(replace(task, lost=task.lost + 1))
+            else:
+                yield task.number, _Failure(_lost_for_good(task, error))
+        except RayTaskError as error:
+            self._engine.idle.append(actor)
+            yield task.number, _Failure(_what_failed(error))
+        except RayError as error:
+            raise InputError(f"Ray gave up: {first_line(error)}") from None
+        else:
+            self._engine.idle.append(actor)
+            yield task.number, result
 
-    def _actor(self) -> tuple[Any, Any]:
-        """A new actor, and what Ray calls its answer that it has a place."""
+    def _give(self, task: _Task[Batch], actor: Any) -> None:
+        self._working[actor.work.remote(*self._recipe, task.batch)] = task, actor
+
+    def _actor(self) -> Any:
         engine = self._engine
         resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": engine.gpus, "scheduling_strategy": "SPREAD"}
-        actor = ray.remote(_Worker).options(**resources).remote(engine.threads, engine.gpus)
-        return actor, actor.has_place.remote()
+        return ray.remote(_Worker).options(**resources).remote(engine.threads, engine.gpus)
 
 
 class _Worker:

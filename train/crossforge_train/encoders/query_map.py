@@ -6,7 +6,7 @@ from, and moves the cosines that it is taught.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,23 @@ _MOST_DOCUMENTS = 100_000
 
 
 def fit_query_map(
-    queries: NDArray[np.float32], documents: NDArray[np.floating], positives: Sequence[Sequence[int]], seed: int
+    queries: NDArray[np.float32],
+    documents: NDArray[np.floating],
+    positives: Sequence[Sequence[int]],
+    seed: int,
+    own: Mapping[int, int] | None = None,
 ) -> NDArray[np.float32]:
     """A map of shape (dimension, dimension) that query vectors are multiplied by.
 
-    It is trained by the softmax of a positive's cosine over those of all documents, from the identity and pulled
-    towards it.
+    It is trained by the softmax of a positive's cosine over those of all documents but the query's other positives and
+    its own, from the identity and pulled towards it.
 
     Args:
         queries: unit vectors of shape (queries, dimension).
         documents: unit vectors of shape (documents, dimension); of very many, a draw stands for the rest.
         positives: the rows of each query's relevant documents.
         seed: seed of the draws.
+        own: row of a query -> row of the document that is the query itself, which is no negative of it.
 
     Source: the loss is that of V. Karpukhin et al., "Dense Passage Retrieval", EMNLP 2020; that a query encoder alone
     can be trained against a fixed index is from J. Lee et al., "Learning dense representations of phrases at scale",
@@ -40,8 +45,9 @@ def fit_query_map(
     from torch.nn.functional import cross_entropy, normalize
 
     draw = np.random.default_rng(seed)
-    documents, positives = _fewer(documents, positives, draw)
+    documents, positives, own = _fewer(documents, positives, own or {}, draw)
     pairs = [(query, row) for query, rows in enumerate(positives) for row in rows]
+    no_negatives = [{*rows, *([own[query]] if query in own else [])} for query, rows in enumerate(positives)]
     asked, texts = torch.from_numpy(queries), torch.from_numpy(np.asarray(documents, dtype=np.float32))
     identity = torch.eye(asked.shape[1])
     found = identity.clone().requires_grad_()
@@ -52,8 +58,7 @@ def fit_query_map(
             numbers, wanted = zip(*(pairs[position] for position in batch), strict=True)
             logits = normalize(asked[list(numbers)] @ found) @ texts.T / _TEMPERATURE
             for place, (query, row) in enumerate(zip(numbers, wanted, strict=True)):
-                others = [other for other in positives[query] if other != row]
-                logits[place, others] = -torch.inf
+                logits[place, list(no_negatives[query] - {row})] = -torch.inf
             loss = cross_entropy(logits, torch.tensor(wanted)) + _PULL * (found - identity).pow(2).sum()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -77,12 +82,17 @@ def _batches(pairs: int, draw: np.random.Generator) -> list[list[int]]:
 
 
 def _fewer(
-    documents: NDArray[np.floating], positives: Sequence[Sequence[int]], draw: np.random.Generator
-) -> tuple[NDArray[np.floating], Sequence[Sequence[int]]]:
-    """All relevant documents and a draw of the others, with the positives' rows among them."""
+    documents: NDArray[np.floating],
+    positives: Sequence[Sequence[int]],
+    own: Mapping[int, int],
+    draw: np.random.Generator,
+) -> tuple[NDArray[np.floating], Sequence[Sequence[int]], Mapping[int, int]]:
+    """All relevant documents and a draw of the others, with the rows of positives and own documents among them."""
     if len(documents) <= _MOST_DOCUMENTS:
-        return documents, positives
+        return documents, positives, own
     relevant = np.unique([row for rows in positives for row in rows])
     drawn = draw.choice(len(documents), _MOST_DOCUMENTS, replace=False)
     kept = np.union1d(relevant, drawn)
-    return documents[kept], [np.searchsorted(kept, rows).tolist() for rows in positives]
+    rows = {row: place for place, row in enumerate(kept.tolist())}
+    left = {query: rows[row] for query, row in own.items() if row in rows}
+    return documents[kept], [[rows[row] for row in found] for found in positives], left

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +66,18 @@ class TuningSet:
         queries: texts of the queries.
         positives: ids of each query's relevant documents.
         text: the text of a document.
+        own: position of a query -> id of the document that is the query itself, which is no negative of it.
     """
 
     queries: Sequence[str]
     positives: Sequence[Sequence[str]]
     text: Callable[[str], str]
+    own: Mapping[int, str] = field(default_factory=dict)
+
+    def no_negatives(self, position: int) -> set[str]:
+        """Ids of the documents that a query is not to be moved away from: the relevant ones and its own."""
+        own = [self.own[position]] if position in self.own else []
+        return {*self.positives[position], *own}
 
 
 def tune_encoder(
@@ -79,7 +86,7 @@ def tune_encoder(
     """Train a copy of a bi-encoder for at most `RULES.minutes`, and save it; returns the number of pairs read.
 
     The loss is the softmax of a relevant document's cosine over those of all documents of the batch, without the
-    query's other relevant ones. Dropout is off.
+    query's other relevant ones and its own. Dropout is off.
 
     Args:
         bi_encoder: folder of the model.
@@ -162,15 +169,14 @@ def _loss(read: _Reader, examples: TuningSet, batch: Sequence[int], seed: int) -
     import torch
 
     draw = random.Random(seed)  # noqa: S311 - a seeded draw, not a secret
-    positives = [examples.positives[number] for number in batch]
-    wanted = [draw.choice(found) for found in positives]
+    wanted = [draw.choice(examples.positives[number]) for number in batch]
     cosines = (
         read([examples.queries[number] for number in batch], "query")
         @ read([examples.text(doc_id) for doc_id in wanted], "document").T
     )
     others = [
         [doc_id in found and column != row for column, doc_id in enumerate(wanted)]
-        for row, found in enumerate(map(set, positives))
+        for row, found in enumerate(map(examples.no_negatives, batch))
     ]
     logits = (RULES.scale * cosines).masked_fill(torch.tensor(others, device=cosines.device), -torch.inf)
     return torch.nn.functional.cross_entropy(logits, torch.arange(len(batch), device=logits.device))

@@ -84,13 +84,7 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     if why_not := _why_not(config, collection, base):
         reporter.note(f"first_stage.tune_encoder: the encoder stays as it is; {why_not}")
         return None
-    train = judged_queries(asked_by_people(collection, config.collection.train))
-    examples = TuningSet(
-        [collection.queries[query_id] for query_id in train],
-        [positives(found) for found in train.values()],
-        lambda doc_id: collection.corpus[doc_id].full_text,
-    )
-    folder = _tuned(config, examples, reporter)
+    folder = _tuned(config, _examples(collection, config.collection.train), reporter)
     tuned = _open(config, folder, reporter, sharing(config, context.engine))
     before = _values(context, collection, base, "base", with_map=config.first_stage.query_map)
     after = _values(context, collection, tuned, "tuned", with_map=False)
@@ -102,6 +96,16 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
     reporter.note(f"first_stage.tune_encoder: trained on the training queries; {figures}")
     link_tree(folder, kept)
     return tuned
+
+
+def _examples(collection: Collection, train: str) -> TuningSet:
+    asked, own = judged_queries(asked_by_people(collection, train)), collection.own_documents or {}
+    return TuningSet(
+        [collection.queries[query_id] for query_id in asked],
+        [positives(found) for found in asked.values()],
+        lambda doc_id: collection.corpus[doc_id].full_text,
+        {position: own[query_id] for position, query_id in enumerate(asked) if query_id in own},
+    )
 
 
 def _why_not(config: Config, collection: Collection, base: Embeddings) -> str:
@@ -135,8 +139,9 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     """The folder of the tuned encoder, shared by all runs on the same queries."""
     base, prompts = find_base_model(config.base_model), base_prompts(config)
     read = hashlib.sha256()
-    for query, found in zip(examples.queries, examples.positives, strict=True):
-        read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found]]).encode())
+    for position, (query, found) in enumerate(zip(examples.queries, examples.positives, strict=True)):
+        own = [examples.text(examples.own[position])] if position in examples.own else []
+        read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found], *own]).encode())
     prompted = [asdict(prompts)] if prompts else []
     identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest(), *prompted], sort_keys=True)
     folder = config.runs / SHARED_FOLDER / f"tuned-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
