@@ -149,17 +149,28 @@ class FakeRay:
     Args:
         places: how many actors get one.
         losses: how many batches lose their actor, whose place is lost with it.
+        fails: what raises `failure`: `put`, `work` or `get`; the latter as what a worker raised.
     """
 
-    def __init__(self, places: int, losses: int) -> None:
+    def __init__(self, places: int, losses: int = 0, fails: str = "", failure: Exception | None = None) -> None:
         from crossforge_train.compute import ray as module
 
         self.places, self.losses = places, losses
+        self.fails, self.failure = fails, failure
         self.cloudpickle, self.lost = module.ray.cloudpickle, module.RayActorError
         self.cluster_resources = self.available_resources = dict
 
     def put(self, content: bytes) -> bytes:
+        self._fail("put")
         return content
+
+    def _fail(self, call: str) -> None:
+        if self.failure and call == self.fails:
+            raise self.failure
+
+    def _work(self, placed: bool, batch: object) -> FakeAnswer:
+        self._fail("work")
+        return FakeAnswer(placed, batch)
 
     def is_initialized(self) -> bool:
         return False
@@ -175,14 +186,17 @@ class FakeRay:
         self.places -= placed
         return SimpleNamespace(
             has_place=SimpleNamespace(remote=lambda: FakeAnswer(placed)),
-            work=SimpleNamespace(remote=lambda *asked: FakeAnswer(placed, asked[-1])),
+            work=SimpleNamespace(remote=lambda *asked: self._work(placed, asked[-1])),
         )
 
     def wait(self, answers: list[FakeAnswer], timeout: float) -> tuple[list[FakeAnswer], list[FakeAnswer]]:
         return [one for one in answers if one.comes][:1], []
 
     def get(self, answer: FakeAnswer) -> object:
-        if answer.says is not None and self.losses:
+        if answer.says is None:
+            return None
+        self._fail("get")
+        if self.losses:
             self.losses -= 1
             raise self.lost
         return answer.says
@@ -195,6 +209,22 @@ def test_whoever_has_a_place_does_the_work_of_those_without(
     module = pytest.importorskip("crossforge_train.compute.ray")
     monkeypatch.setattr(module, "ray", FakeRay(places, losses))
     assert list(module.RayEngine(3).map(ray_workers.squares, range(20))) == list(range(20))
+
+
+@pytest.mark.parametrize("error", ["ObjectStoreFullError", "OutOfDiskError"])
+@pytest.mark.parametrize("call", ["put", "work", "get", "in a worker"])
+def test_a_full_object_store_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, call: str, error: str) -> None:
+    module = pytest.importorskip("crossforge_train.compute.ray")
+    failure = getattr(module, error)("no room\nfor it")
+    if call == "in a worker":
+        call, failure = "get", module.RayTaskError("work", "a traceback", failure, "worker", 1, "10.0.0.1")
+    monkeypatch.setattr(module, "ray", FakeRay(1, fails=call, failure=failure))
+    with pytest.raises(InputError) as told:
+        list(module.RayEngine(1).map(ray_workers.squares, range(3)))
+    assert str(told.value) == (
+        f"Ray's object store is full ({error}); start the cluster with more --object-store-memory, or with more free "
+        "disk where Ray spills"
+    )
 
 
 @pytest.mark.parametrize("gpus", [0, 0.25, 1])

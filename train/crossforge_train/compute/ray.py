@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
@@ -18,6 +19,8 @@ from typing import Any, Generic
 import ray
 from ray.exceptions import (
     ObjectLostError,
+    ObjectStoreFullError,
+    OutOfDiskError,
     OutOfMemoryError,
     RayActorError,
     RayError,
@@ -38,6 +41,7 @@ _AHEAD = 3
 # Seconds in which one of the actors must get a place while none has one; clusters that grow take minutes.
 _PLACE = 600
 _LOST = (RayActorError, WorkerCrashedError, ObjectLostError, OutOfMemoryError)
+_FULL = (ObjectStoreFullError, OutOfDiskError)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ class _Pool(Generic[Batch, Found]):
         self._engine = engine
         content = ray.cloudpickle.dumps(make_worker)
         # In a list, or Ray would hand the content to every call.
-        self._recipe = sha256(content).hexdigest(), [ray.put(content)]
+        with _asking_ray():
+            self._recipe = sha256(content).hexdigest(), [ray.put(content)]
         self._waiting: deque[_Task[Batch]] = deque()
         self._working: dict[Any, tuple[_Task[Batch], Any]] = {}  # with their actors, by what Ray calls the results
         self._read = 0
@@ -182,7 +187,8 @@ class _Pool(Generic[Batch, Found]):
     def _placed(self, reference: Any) -> None:
         actor = self._engine.asked.pop(reference)
         try:
-            ray.get(reference)
+            with _asking_ray():
+                ray.get(reference)
         except _LOST as error:
             ray.kill(actor)
             self._failed += 1
@@ -191,8 +197,6 @@ class _Pool(Generic[Batch, Found]):
                     f"Ray lost {self._failed} workers in a row before they had any work ({first_line(error)}); look "
                     "into its logs"
                 ) from None
-        except RayError as error:
-            raise InputError(f"Ray gave up: {first_line(error)}") from None
         else:
             self._failed = 0
             self._engine.idle.append(actor)
@@ -200,7 +204,8 @@ class _Pool(Generic[Batch, Found]):
     def _done(self, reference: Any) -> Iterator[tuple[int, Found | _Failure]]:
         task, actor = self._working.pop(reference)
         try:
-            result = ray.get(reference)
+            with _asking_ray():
+                result = ray.get(reference)
         except _LOST as error:
             ray.kill(actor)
             self._engine.ask_again()
@@ -211,14 +216,13 @@ class _Pool(Generic[Batch, Found]):
         except RayTaskError as error:
             self._engine.idle.append(actor)
             yield task.number, _Failure(_what_failed(error))
-        except RayError as error:
-            raise InputError(f"Ray gave up: {first_line(error)}") from None
         else:
             self._engine.idle.append(actor)
             yield task.number, result
 
     def _give(self, task: _Task[Batch], actor: Any) -> None:
-        self._working[actor.work.remote(*self._recipe, task.batch)] = task, actor
+        with _asking_ray():
+            self._working[actor.work.remote(*self._recipe, task.batch)] = task, actor
 
     def _actor(self) -> Any:
         engine = self._engine
@@ -258,6 +262,26 @@ class _Worker:
         return self._work(batch)
 
 
+@contextmanager
+def _asking_ray() -> Iterator[None]:
+    """Tell in one line what Ray cannot do; what a lost actor or a failed batch raises is for the caller."""
+    try:
+        yield
+    except (*_LOST, RayTaskError):
+        raise
+    except RayError as error:
+        raise _gave_up(error) from None
+
+
+def _gave_up(error: RayError) -> InputError:
+    if isinstance(error, _FULL):
+        return InputError(
+            f"Ray's object store is full ({type(error).__name__}); start the cluster with more "
+            "--object-store-memory, or with more free disk where Ray spills"
+        )
+    return InputError(f"Ray gave up: {first_line(error)}")
+
+
 def _no_place(gpus: float) -> str:
     in_all, free = (_amounts(found) for found in (ray.cluster_resources(), ray.available_resources()))
     return (
@@ -281,4 +305,6 @@ def _lost_for_good(task: _Task[Any], error: RayError) -> InputError:
 def _what_failed(error: RayTaskError) -> BaseException:
     """What a worker raised; with Ray's traceback of it, unless it is the user's to mend."""
     cause = error.cause
+    if isinstance(cause, _FULL):
+        return _gave_up(cause)
     return cause if isinstance(cause, CrossforgeError) else error
