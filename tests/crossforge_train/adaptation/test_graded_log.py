@@ -18,6 +18,7 @@ from crossforge_train.adaptation.proposing import judges_rows, proposed_queries
 from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.adaptation.reader import depends_on, read_adapted, read_corpus
 from crossforge_train.asking import endpoint
+from crossforge_train.collections.beir import write_judged
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.collection import CollectionConfig
@@ -205,7 +206,8 @@ def test_the_stage_asks_and_depends_on_the_prompt(server: Endpoint, config: Call
     assert reporter.stages_that("skipped") == ["collect"]
     run = RunFolder(config().folder)
     query_id, labels = next(iter(of_the_log(run.collected.collection().qrels("dev")).items()))
-    run.judgements.write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{query_id}\t{doc}\t1\n" for doc in labels))
+    write_lines(run.typed_queries, [{"_id": "typed-1", "text": run.collected.collection().queries[query_id]}])
+    run.judgements.write_text("query-id\tcorpus-id\tscore\n" + "".join(f"typed-1\t{doc}\t1\n" for doc in labels))
     run_stages(config(), [collect.STAGE], reporter)
     assert run.collected.counts.agreement is not None
     assert run.collected.counts.agreement.confusion == [[0, 0], [3, 1]]
@@ -214,7 +216,7 @@ def test_the_stage_asks_and_depends_on_the_prompt(server: Endpoint, config: Call
 
 
 def judged(found: Collection, right: bool) -> dict[str, dict[str, int]]:
-    """What a person says of every logged query's documents: the same as the judge, or the opposite."""
+    """What a person says of every graded document: the same as the judge, or the opposite."""
     labels = {**of_the_log(found.qrels("train")), **of_the_log(found.qrels("dev"))}
     return {
         query_id: {doc_id: int((label > 0) == right) for doc_id, label in judged.items()}
@@ -228,7 +230,7 @@ def test_people_decide_whether_the_judge_goes_on(server: Endpoint, source: Sourc
     assert trusted.agreement.pairs == 0
     for right in (True, False):
         asked = len(server.requests)
-        said = replace(workplace, judgements=judged(trusted, right))
+        said = replace(workplace, judgements=judged(trusted, right), typed=trusted.queries)
         found = read_adapted(source(model=f"judge-{right}", compared=200), said)
         assert found.agreement is not None
         assert (found.agreement.pairs, found.agreement.kappa) == (200, 1 if right else pytest.approx(-0.6, abs=0.1))
@@ -237,20 +239,51 @@ def test_people_decide_whether_the_judge_goes_on(server: Endpoint, source: Sourc
         assert {(pair.people > 0) == (pair.machine > 0) for pair in found.judged_twice} == {right}
         assert {pair.machine for pair in found.judged_twice} == {0, 3}, "1 is below judge.relevant"
         assert len(server.requests) - asked == (PAIRS if right else 200), "what is not trusted is not paid for"
-        assert (set(judges(found, "dev")) == {"the language model judge-True"}) == right
+        assert ("pairs graded" in found.counted) == right
+        assert set(judges(found, "dev")) == {"people"}, "they judged all that is labelled"
     note = workplace.reporter.notes[-1]  # type: ignore[attr-defined]
     assert note.startswith("documents.judge: the language model judge-False agrees with people on 200 pairs of ")
     assert note.endswith("try another judge.model or judge.prompt, or lower judge.least_kappa")
-    assert next(iter(judges(found, "dev"))).startswith("first stage and ")
+    assert f"labels of first stage and {source().log.model.split('/')[-1]} that people judged" in found.counted
     anyway = read_adapted(source(model="judge-False", least_kappa=None, compared=200), said)
-    assert set(judges(anyway, "dev")) == {"the language model judge-False"}
+    assert "pairs graded" in anyway.counted
+
+
+def test_people_override_the_judge_however_few_they_judged(
+    source: Source, workplace: Workplace, tmp_path: Path
+) -> None:
+    trusted = read_adapted(source(), workplace)
+    (wrong, labels), (found_too, others), *_ = of_the_log(trusted.qrels("train")).items()
+    none = next(doc_id for doc_id, label in others.items() if not label)
+    write_judged(
+        tmp_path / "judged",
+        Collection(
+            "judged", trusted.corpus, {"a": trusted.queries[wrong].upper(), "b": trusted.queries[found_too]},
+            {"judged": {"a": {best(labels): 0}, "b": {none: 1, best(others): 1}}},
+        ),
+    )  # fmt: skip
+    found = read_adapted(source().model_copy(update={"judged": tmp_path / "judged"}), workplace)
+    assert wrong not in found.queries, "nothing else is relevant to it"
+    assert found.counted["queries dropped: people call their documents not relevant"] == 1
+    assert found.qrels("train")[found_too] == {**others, none: 2}, "relevant, as the judge's lowest such grade; 3 stays"
+    assert found.query_fields[found_too] == {JUDGED_BY: "the language model a-judge"}
+
+
+def test_answers_to_the_tables_of_a_run_override_but_measure_no_judge(source: Source, workplace: Workplace) -> None:
+    trusted = read_adapted(source(), workplace)
+    query_id, labels = next(iter(of_the_log(trusted.qrels("train")).items()))
+    found = read_adapted(source(), replace(workplace, judgements={query_id: {best(labels): 0}}))
+    assert query_id not in found.queries
+    assert found.agreement is not None
+    assert found.agreement.pairs == 0, "suspects are chosen for looking wrong"
 
 
 def test_labels_that_are_probably_wrong_are_left_out_and_counted(source: Source, workplace: Workplace) -> None:
     trusted = read_adapted(source(), workplace)
     said = judged(trusted, True)
     doubted = {key: {**labels, best(labels): 0} for key, labels in list(said.items())[::2]}
-    found = read_adapted(source(least_kappa=-1), replace(workplace, judgements={**said, **doubted}))
+    typed = replace(workplace, judgements={**said, **doubted}, typed=trusted.queries)
+    found = read_adapted(source(least_kappa=-1), typed)
     assert found.counted["labels left out as probably wrong"] > 0
     assert found.agreement
     assert found.agreement.left_out == found.counted["labels left out as probably wrong"]

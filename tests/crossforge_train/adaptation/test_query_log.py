@@ -14,7 +14,8 @@ from crossforge.errors import InputError
 from crossforge_train.adaptation.log_labels import agreed_documents, fused_documents
 from crossforge_train.adaptation.query_log import Logged, merged, read_query_log
 from crossforge_train.adaptation.reader import READER, read_adapted
-from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, judged_by_people, judges
+from crossforge_train.collections.beir import write_judged
+from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.query_log import QueryLogConfig
@@ -133,6 +134,24 @@ def test_logged_queries_join_train_and_become_dev(docs: Path, log: Path, tiny_en
     assert read_adapted(source).splits == found.splits
     assert str(log) in READER.depends_on(source)["files"]
     assert "log_model" not in READER.depends_on(DocumentsSource(corpus=docs)), "old fingerprints hold"
+
+
+def test_people_override_and_measure_what_first_stage_and_model_say(
+    docs: Path, log: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    settings = {"file": log, "model": str(tiny_encoder), "agree": 50, "dev": 0.3}
+    source = DocumentsSource(corpus=docs, dev=0.1, test=0.2, log=settings)
+    plain = read_adapted(source)
+    right, wrong = [(key, *found) for key, found in plain.qrels("train").items() if key.startswith("log-")][:2]
+    texts = {"a": plain.queries[right[0]], "b": plain.queries[wrong[0]]}
+    judged = {"judged": {"a": {right[1]: 1}, "b": {wrong[1]: 0, right[1]: 1}}}
+    write_judged(tmp_path / "judged", Collection("judged", plain.corpus, texts, judged))
+    found = read_adapted(source.model_copy(update={"judged": tmp_path / "judged"}))
+    assert found.qrels("train")[wrong[0]] == {wrong[1]: 0, right[1]: 1}
+    by = f"labels of first stage and {tiny_encoder.name} that people"
+    assert (found.counted[f"{by} judged"], found.counted[f"{by} call right"]) == (2, 1)
+    assert judges(found, "train")["people"] == 2, "they judged all of these queries' documents"
+    assert found.qrels("dev") == plain.qrels("dev")
 
 
 def test_what_the_log_embeds_is_embedded_once_for_all_stages(

@@ -13,7 +13,13 @@ from crossforge.errors import InputError
 from crossforge_train.adaptation.drawing import DEV, TEST, TRAIN
 from crossforge_train.adaptation.graded_log import GradedLog, graded_log, judge_name
 from crossforge_train.adaptation.log_labels import agreed_documents
-from crossforge_train.adaptation.people import drawn_pairs, judged_by_people
+from crossforge_train.adaptation.people import (
+    answers_to_tables,
+    corrected,
+    drawn_pairs,
+    judged_by_people,
+    said_of,
+)
 from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.collections.collection import JUDGED_BY, Collection, Qrels
 from crossforge_train.collections.readers.workplace import Workplace
@@ -23,17 +29,18 @@ from crossforge_train.config.query_log import QueryLogConfig
 
 
 class _Labelled(NamedTuple):
-    """Labels of logged queries, who they are from, and what to do if they are too few."""
+    """Labels of logged queries, who they are from, what to do if they are too few, and the lowest relevant one."""
 
     qrels: Qrels
     judge: str
     way_out: str
+    least: int = 1
 
 
 def with_log(
     collection: Collection, corpus: Mapping[str, Document], source: DocumentsSource, workplace: Workplace
 ) -> Collection:
-    """The collection with logged queries that a document was found for.
+    """The collection with logged queries that a document was found for; people override what a machine says.
 
     Args:
         collection: documents and pseudo-queries.
@@ -49,15 +56,19 @@ def with_log(
     counted: Counter[str] = Counter()
     texts = {f"log-{fingerprint(normalized(query.text))[:16]}": query.text for query in read_query_log(log, counted)}
     graded: GradedLog | None = None
+    judged = judged_by_people(corpus, source.judged, workplace)
+    said = said_of(texts, {**judged, **answers_to_tables(texts, corpus, workplace)})
     if judge is not None:
-        judged = judged_by_people(texts, corpus, source.judged, workplace)
         people = {pair: judged[pair] for pair in drawn_pairs(judged, judge.compared, source.seed)}
         graded = graded_log(texts, corpus, log, judge, people, workplace, counted)
     if judge is not None and graded is not None and graded.agreement.used:
         way_out = "give a longer log, or lower documents.judge.relevant or documents.judge.least_posterior"
-        found, test = _Labelled(graded.labels, judge_name(judge), way_out), judge.test
+        found, test = _Labelled(graded.labels, judge_name(judge), way_out, judge.relevant), judge.test
     else:
         found, test = _agreed(texts, corpus, log, workplace, counted), 0.0
+        _compare(found, said_of(texts, judged), counted)
+    by_machine = {query_id for query_id, labels in found.qrels.items() if labels.keys() - said.get(query_id, {}).keys()}
+    found = _corrected(found, said, counted)
     splits = _drawn(found.qrels, log.dev, test, source.seed)
     if not splits[DEV] or (test and not splits[TEST]):
         raise InputError(
@@ -71,7 +82,10 @@ def with_log(
         queries={**collection.queries, **{query_id: texts[query_id] for query_id in found.qrels}},
         splits={**collection.splits, **{split: qrels for split, qrels in splits.items() if qrels},
                 TRAIN: {**collection.qrels(TRAIN), **splits[TRAIN]}},
-        query_fields={**collection.query_fields, **{query_id: {JUDGED_BY: found.judge} for query_id in found.qrels}},
+        query_fields={
+            **collection.query_fields,
+            **{query_id: {JUDGED_BY: found.judge} for query_id in found.qrels if query_id in by_machine},
+        },
         counted={what: count for what, count in counted.items() if count},
         agreement=graded and graded.agreement,
         judged_twice=graded.judged_twice if graded else (),
@@ -97,6 +111,25 @@ def _agreed(
         f"first stage and {Path(log.model).name}",
         "give a longer log, or raise documents.log.agree or documents.log.dev",
     )
+
+
+def _compare(found: _Labelled, said: Qrels, counted: Counter[str]) -> None:
+    """Count how many of the labels people judged, and how many of them are right.
+
+    The labels are all relevant, so there is no kappa: it takes a judge that also says what is not.
+    """
+    judged = [said.get(query_id, {}).get(doc_id) for query_id, labels in found.qrels.items() for doc_id in labels]
+    known = [label for label in judged if label is not None]
+    counted[f"labels of {found.judge} that people judged"] = len(known)
+    counted[f"labels of {found.judge} that people call right"] = sum(label > 0 for label in known)
+
+
+def _corrected(found: _Labelled, said: Qrels, counted: Counter[str]) -> _Labelled:
+    """With people's labels in place of the machine's."""
+    qrels = corrected(found.qrels, said, found.least)
+    counted["queries dropped: people call their documents not relevant"] = len(found.qrels.keys() - qrels.keys())
+    counted["queries with a document that only people found"] = len(qrels.keys() - found.qrels.keys())
+    return found._replace(qrels=qrels)
 
 
 def _drawn(qrels: Qrels, dev: float, test: float, seed: int) -> dict[str, dict[str, Mapping[str, int]]]:
