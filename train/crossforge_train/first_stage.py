@@ -67,7 +67,7 @@ def choose_kind(documents: Collection[Document], config: FirstStageConfig, embed
     if config.kind != AUTO:
         return Choice(config.kind)
     if embeddings is None:
-        return Choice(LEXICAL, "the base model is no bi-encoder, so there is nothing to embed the corpus with")
+        return Choice(LEXICAL, "there is no bi-encoder to embed the corpus with")
     seconds = embeddings.seconds(documents)
     cost = f"embedding {len(documents):,} documents with {embeddings.model} takes about {_duration(seconds)}"
     if seconds > MOST_SECONDS:

@@ -33,7 +33,7 @@ from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE
 from crossforge.tokenization import TextTokenizer
 from crossforge_train.compute.base import Engine
-from crossforge_train.encoders.export import export_encoder
+from crossforge_train.encoders.export import NoExportError, export_encoder
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash
 from crossforge_train.reporting import Advance, Reporter
 
@@ -158,7 +158,8 @@ def open_embeddings(
         prompts: what it puts before queries and documents; None: its own.
 
     Raises:
-        InputError: there is no such model, or it cannot be exported.
+        InputError: there is no such model.
+        NoExportError: it cannot be exported.
     """
     model = find_base_model(base_model)
     if not is_bi_encoder(model):
@@ -174,6 +175,15 @@ def open_embeddings(
     shared = _on_engine(engine, model, encoder) if engine else None
     store = EmbeddingStore(folder / "vectors", embedder, shared)
     return Embeddings(name or base_model, encoder, embedder, store, reporter)
+
+
+def embeddings_if_exported(open_them: Callable[[], Embeddings | None], reporter: Reporter) -> Embeddings | None:
+    """What `open_them` opens; None, and a note, if the bi-encoder cannot be exported."""
+    try:
+        return open_them()
+    except NoExportError as error:
+        reporter.note(f"{error.args[0]}, so that nothing is embedded with it")
+        return None
 
 
 class GpuEmbedder:

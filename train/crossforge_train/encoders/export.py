@@ -17,6 +17,14 @@ from crossforge_train.models.export import write_onnx
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
+class NoExportError(InputError):
+    """A bi-encoder that nothing can be embedded with; `args` is the reason."""
+
+    def __str__(self) -> str:
+        """The reason, and the way out where a config insists on it."""
+        return f"{self.args[0]}; set first_stage.kind: lexical, and mining.teacher: null if it is base"
+
+
 def export_encoder(
     bi_encoder: Path, target: Path, name: str, max_length: int | None = None, prompts: Prompts | None = None
 ) -> None:
@@ -30,7 +38,7 @@ def export_encoder(
         prompts: what it puts before queries and documents; None: its own.
 
     Raises:
-        InputError: the model cannot be exported as one graph.
+        NoExportError: the model cannot be exported as one graph, or leaves out its prompt when it pools.
     """
     from sentence_transformers import SentenceTransformer
 
@@ -45,9 +53,7 @@ def export_encoder(
             write_onnx(_as_one_module(model.float(), inputs), inputs, OUTPUT, beside / MODEL_FILE)
         except Exception as error:  # the exporter raises whatever its parts raise, with pages of text
             reason = type(error).__name__
-            raise InputError(
-                f"base model {name}: cannot be exported as an encoder ({reason}); set first_stage.kind: lexical"
-            ) from error
+            raise NoExportError(f"base model {name}: cannot be exported as an encoder ({reason})") from error
         model.tokenizer.save_pretrained(beside)
         for left in beside.iterdir():
             if left.is_file() and left.name != "tokenizer.json":
@@ -68,10 +74,10 @@ def prompts_of(model: Any, name: str, given: Prompts | None = None) -> Prompts:
     """What a SentenceTransformer puts before queries and documents: what is given, or its own.
 
     Raises:
-        InputError: the model leaves its prompt out when it pools.
+        NoExportError: the model leaves its prompt out when it pools.
     """
     if any(getattr(module, "include_prompt", True) is False for module in model):
-        raise InputError(f"base model {name}: leaves its prompt out when it pools; set first_stage.kind: lexical")
+        raise NoExportError(f"base model {name}: leaves its prompt out when it pools")
     return given or role_prompts(model.prompts)
 
 

@@ -97,7 +97,7 @@ def tune_encoder(
         prompts: what it puts before queries and documents, and is saved with; None: its own.
 
     Raises:
-        InputError: the model leaves out its prompt when it pools.
+        NoExportError: the model leaves out its prompt when it pools.
 
     Source: the loss is that of M. Henderson et al., "Efficient natural language response suggestion for Smart Reply",
     2017; mixing the weights that of M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.

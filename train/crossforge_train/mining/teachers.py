@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crossforge_train.collections.collection import Collection
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.export import NoExportError
 from crossforge_train.mining.averaged import AveragedTeacher
 from crossforge_train.mining.bi_encoder import CosineTeacher
 from crossforge_train.mining.cross_encoder import CrossEncoderTeacher
@@ -52,7 +53,7 @@ def open_teacher(
     query_map: NDArray[np.float32] | None,
     engine: Engine | None = None,
 ) -> Teacher | None:
-    """The teacher, or several as one; None if there is none.
+    """The teacher, or several as one; None if there is none, or `auto` comes to a bi-encoder that cannot be exported.
 
     Args:
         config: names them.
@@ -66,7 +67,13 @@ def open_teacher(
         PackageError: a reranker cannot be loaded.
     """
     named = list(_named(config))
-    opened = [_opened(one, collection, reporter, query_map, engine) for one in named]
+    try:
+        opened = [_opened(one, collection, reporter, query_map, engine) for one in named]
+    except NoExportError as error:
+        if config.mining.teacher != _AUTO:
+            raise
+        reporter.note(f"mining.teacher: none; {error.args[0]}")
+        return None
     if len(opened) > 1:
         return AveragedTeacher(opened, [one.weight for one in named])
     return opened[0] if opened else None

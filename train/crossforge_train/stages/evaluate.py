@@ -22,6 +22,7 @@ from crossforge_train.config.evaluation import MINUTES, GuardConfig
 from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import base_embeddings, prompts_depend_on
+from crossforge_train.encoders.embeddings import embeddings_if_exported
 from crossforge_train.evaluation.dev_choices import tune
 from crossforge_train.evaluation.free_alternatives import free_systems
 from crossforge_train.evaluation.guard import Guard, measure_guard
@@ -161,7 +162,8 @@ def _guard(context: Context, reranker: Reranker, depth: int) -> Guard | None:
     config = with_encoder_length(context.config, context.run.mined)
     if config.evaluation.guard is None:
         return None
-    base, embeddings = find_base_model(config.base_model), base_embeddings(config, context.reporter)
+    base = find_base_model(config.base_model)
+    embeddings = embeddings_if_exported(lambda: base_embeddings(config, context.reporter), context.reporter)
     return measure_guard(config.evaluation.guard, config, reranker, base, embeddings, depth, context.reporter)
 
 

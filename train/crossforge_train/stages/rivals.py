@@ -11,6 +11,7 @@ from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import base_embeddings
+from crossforge_train.encoders.embeddings import embeddings_if_exported
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.free_retrievers import free_retrievers
 from crossforge_train.evaluation.systems import (
@@ -43,7 +44,7 @@ def free_of_run(
         measured: the benches that the alternatives are measured on.
     """
     config, runs = with_encoder_length(context.config, context.run.mined), [bench.run for bench in measured]
-    embeddings = base_embeddings(config, context.reporter)
+    embeddings = embeddings_if_exported(lambda: base_embeddings(config, context.reporter), context.reporter)
     bm25 = config.evaluation.bm25 and retriever.name != BM25  # the first stage may be BM25 itself
     tuned = context.run.mined.choice.tuned
     more = training_queries_that_choose(config, collection)
