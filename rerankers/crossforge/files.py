@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,25 @@ from crossforge.errors import InputError
 
 # As which texts are read: UTF-8, without the byte order mark that editors and spreadsheets put first.
 ENCODING = "utf-8-sig"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter is a drive
+
+
+def is_uri(path: str | Path) -> bool:
+    """Whether this is a URI such as `s3://BUCKET/FOLDER`, in which `Path` leaves only one slash."""
+    return bool(_URI.match(str(path)))
+
+
+def require_no_uri(path: Path, what: str) -> None:
+    """Raise `InputError` for a path that would be a local folder called after the scheme of a URI.
+
+    Args:
+        path: where something is to be written.
+        what: it is, in words.
+    """
+    if is_uri(path):
+        raise InputError(
+            f"{path}: {what} needs a path on a file system, not a URI; mount the store, or copy it there afterwards"
+        )
 
 
 @contextmanager

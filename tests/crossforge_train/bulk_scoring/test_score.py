@@ -167,6 +167,8 @@ def test_arguments_that_make_no_sense(tmp_path: Path, tiny_scorer: Path, crossfo
     assert "let the name end in .parquet" in error_line(
         crossforge("score", tiny_scorer, pairs, "-o", tmp_path / "scores")
     )
+    uri = error_line(crossforge("score", tiny_scorer, pairs, "-o", "s3://bucket/scores.parquet"))
+    assert "s3:/bucket/scores.parquet: a table of scores needs a path on a file system, not a URI" in uri
     assert "--workers: only with --engine ray" in error_line(
         crossforge("score", tiny_scorer, pairs, "-o", out, "--workers", "2")
     )

@@ -62,6 +62,7 @@ def test_version(crossforge: Command) -> None:
         (["rerank", "none/such/folder", "query", "none.jsonl"], "none.jsonl: no such file"),
         (["inspect", "none"], "none: no such folder"),
         (["inspect", "x", "--max-length", "3"], "--max-length"),
+        (["adapt", ".", "--out", "s3://bucket/run"], "s3:/bucket/run: a run needs a path on a file system, not a URI"),
         (["evaluate"], "either a config, or both --reranker and --collection"),
         (["evaluate", "--reranker", "x"], "either a config, or both --reranker and --collection"),
     ],

@@ -141,6 +141,15 @@ def test_a_run_may_have_a_store(tmp_path: Path, store: str | None) -> None:
     assert load_config(written(tmp_path, {**MINIMAL, "store": store})).store == store
 
 
+@pytest.mark.parametrize("uri", ["s3://bucket/runs", "gs://bucket", "file:///runs"])
+def test_a_uri_is_no_folder(tmp_path: Path, uri: str) -> None:
+    path = written(tmp_path, {**MINIMAL, "runs": uri})
+    assert problem(path) == f"{path}: runs: expected a folder; name an object store in `store` (found '{uri}')"
+    documents = {"corpus": "docs.jsonl", "generator": {"model": "a/model", "cache": uri}}
+    path = written(tmp_path, {**MINIMAL, "collection": {"documents": documents}})
+    assert f"generator.cache: expected a path on a file system, not a URI (found '{uri}')" in problem(path)
+
+
 def test_a_missing_name_is_said_to_be_missing(tmp_path: Path) -> None:
     assert "name is missing" in problem(written(tmp_path, {"collection": {"builtin": "pydocs"}}))
 

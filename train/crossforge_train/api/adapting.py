@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossforge.errors import InputError
+from crossforge.files import require_no_uri
 from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.api.running import Run, load_config, run
 from crossforge_train.collections.readers.texts import corpus_name
@@ -75,8 +76,10 @@ def run_path(corpus: Path, out: Path | None) -> Path:
     """The folder of a corpus's run.
 
     Raises:
-        InputError: the corpus does not exist.
+        InputError: the corpus does not exist, or the folder is a URI.
     """
     if not corpus.exists():
         raise InputError(f"{corpus}: no such file or folder")
+    if out:
+        require_no_uri(out, "a run")
     return out.absolute() if out else Path("runs") / f"adapt-{_NO_NAME.sub('-', corpus_name(corpus))}"

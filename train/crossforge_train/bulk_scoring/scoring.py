@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crossforge import __version__
 from crossforge.errors import InputError
-from crossforge.files import remove, sha256
+from crossforge.files import remove, require_no_uri, sha256
 from crossforge.reranker import Reranker
 from crossforge_train.bulk_scoring.pairs import Pair, look_through
 from crossforge_train.bulk_scoring.parts import MadeFrom, Parts, require_made_from
@@ -58,6 +58,7 @@ def score_table(reranker: Reranker, pairs: Path, out: Path, open_engine: OpenEng
     Raises:
         InputError: a row cannot be scored, or the output holds something else.
     """
+    require_no_uri(out, "a table of scores")
     if out.suffix != _SUFFIX:
         raise InputError(f"{out}: scores are written as Parquet; let the name end in {_SUFFIX}")
     table = look_through(pairs, reranker.tokenizer)

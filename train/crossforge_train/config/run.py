@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from crossforge.files import is_uri
 from crossforge_train.config.collection import CollectionConfig
 from crossforge_train.config.compute import ComputeConfig
 from crossforge_train.config.evaluation import EvaluationConfig
@@ -48,6 +50,13 @@ class Config(Section):
     package: PackageConfig = Field(PackageConfig(), description="the reranker package")
     sweep: SweepConfig = Field(SweepConfig(), description="search over settings")
     compute: ComputeConfig = Field(ComputeConfig(), description="one machine or a cluster")
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _is_a_folder(cls, value: Any) -> Any:
+        if isinstance(value, str | Path) and is_uri(value):
+            raise ValueError(f"expected a folder; name an object store in `store` (found '{value}')")
+        return value
 
     @field_validator("store")
     @classmethod

@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from crossforge.files import is_uri
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 
@@ -24,6 +26,16 @@ class Section(BaseModel):
         for one in _held(value):
             if isinstance(one, bool) and bool not in kinds and kinds & {int, float}:
                 raise ValueError(f"expected a number, not {str(one).lower()}")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _paths_are_paths(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a URI where only a path may stand: `Path` would make a local folder of it."""
+        kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
+        uri = next((one for one in _held(value) if isinstance(one, str | Path) and is_uri(one)), None)
+        if uri is not None and Path in kinds and str not in kinds:
+            raise ValueError(f"expected a path on a file system, not a URI (found '{uri}')")
         return value
 
     @field_validator("*", mode="after")
