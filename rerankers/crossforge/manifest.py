@@ -53,6 +53,7 @@ class Manifest:
         calibrator: maps the model's logits to probabilities; the sigmoid alone if `folded` is given.
         threshold: lowest probability at which a document counts as relevant; None if no threshold was fitted.
         fusion_weight: weight of the first-stage score in the shipped order, from 0 to 1.
+        first_stage: kind of the first stage whose score that is; None in packages of versions before 0.2.
         verdict: WIN, TIE or REGRESSION for each test split.
         metrics: results on the test splits.
         data_hash: fingerprint of the training collection.
@@ -84,6 +85,7 @@ class Manifest:
     long_documents: LongDocuments = BEST_WINDOW
     backend: str | None = None
     folded: Calibrator | None = None
+    first_stage: str | None = None
 
     def raw_logits(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """What the model gave before its calibration was folded in, float64 in the shape of `logits`.
@@ -205,6 +207,7 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
         "backend": manifest.backend is None or isinstance(manifest.backend, str),
         "fusion_weight": _is_number(manifest.fusion_weight, 0, 1),
         "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),
+        "first_stage": manifest.first_stage is None or isinstance(manifest.first_stage, str),
     }
     wrong = next((name for name, right in checks.items() if not right), None)
     if wrong is None and not all(is_entry(entry) for entry in manifest.files.values()):

@@ -20,7 +20,7 @@ from crossforge.reranker import Reranker, require_count, require_query
 from crossforge.results import RankedResults
 from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.choice import fit_retriever, load_retriever, save_retriever
-from crossforge.retrievers.recipe import fit_by_recipe, has_recipe
+from crossforge.retrievers.recipe import EmbeddingSettings, fit_by_recipe, has_recipe
 from crossforge.runs import Candidate
 
 DEFAULT_DEPTH = 100
@@ -44,7 +44,7 @@ class RetrieveAndRerank:
     Args:
         documents: the corpus, in order or by id; a mapping is kept as it is, so that one on disk stays there.
         retriever: first stage over the same documents.
-        reranker: second stage.
+        reranker: second stage; behind a first stage of another kind than in its proof, its scores alone order.
         depth: how many candidates of the first stage are reranked; None: as many as in the package's proof.
         passages: how many passages of a document that is longer than the model reads are scored. None: as many as in
             the package's proof.
@@ -69,7 +69,7 @@ class RetrieveAndRerank:
         passages = passages_for(reranker) if passages is None else passages
         require_count("depth", depth)
         self._retriever = retriever
-        self.reranker = reranker
+        self.reranker = reranker.behind(getattr(retriever, "kind", None))
         self._depth = depth
         read = reranker.manifest.long_documents if long_documents is None else long_documents
         self._compressor = Compressor(retriever, PassageWindows(reranker.tokenizer), passages, read)
@@ -216,10 +216,18 @@ def passages_for(reranker: Reranker) -> int:
     return reranker.manifest.passages or 1
 
 
-def fit_first_stage(documents: Collection[Document], reranker: Reranker) -> StoredRetriever:
-    """Index documents as the first stage of a reranker's proof did; with TF-IDF if its folder does not say how."""
+def fit_first_stage(
+    documents: Collection[Document], reranker: Reranker, embedding: EmbeddingSettings | None = None
+) -> StoredRetriever:
+    """Index documents as the first stage of a reranker's proof did; with TF-IDF if its folder does not say how.
+
+    Args:
+        documents: the corpus.
+        reranker: of the proof.
+        embedding: see `fit_by_recipe`.
+    """
     folder = reranker.folder / FIRST_STAGE_FOLDER if reranker.folder else None
-    return fit_by_recipe(folder, documents) if folder and has_recipe(folder) else fit_retriever(documents)
+    return fit_by_recipe(folder, documents, embedding) if folder and has_recipe(folder) else fit_retriever(documents)
 
 
 def find_first_stage(reranker: Reranker, package: Path, corpus: Path | None) -> tuple[list[Document], StoredRetriever]:

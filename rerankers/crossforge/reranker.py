@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,11 +24,14 @@ from crossforge.manifest import Manifest, Verify
 from crossforge.passages import PassageWindows
 from crossforge.prompts import Prompts, as_prompts
 from crossforge.results import RankedResults, Result
+from crossforge.retrievers.registry import INDEXED
 from crossforge.templates import NO_TEMPLATE, TemplateTokenizer
 from crossforge.tokenization import EncodedPair, PairTokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_logger = logging.getLogger(__name__)
 
 # Pairs tokenized at a time, to bound memory on very long lists.
 _CHUNK = 8192
@@ -115,14 +119,28 @@ class Reranker:
         self._token_budget = token_budget
         self._windows = PassageWindows(parts.tokenizer)
 
-    def alone(self) -> Reranker:
-        """The same model, whose order takes nothing from first-stage scores.
+    def alone(self) -> Self:
+        """The same model, whose order takes nothing from first-stage scores; it cannot be pickled."""
+        found = self._copied()
+        found._parts = replace(self._parts, manifest=replace(self.manifest, fusion_weight=0.0))
+        found._made_by = None
+        return found
 
-        The package's weight of these scores was chosen with the first stage that it was proven behind, and says nothing
-        about another one.
+    def behind(self, kind: str | None) -> Self:
+        """The same model as it ranks behind a first stage of this kind: alone, unless it was proven behind such a one.
+
+        The package's weight of first-stage scores was chosen with that one, and says nothing about another. The scores
+        of an engine are taken to be those of any other that searches elsewhere, such as a run that it wrote.
+
+        Args:
+            kind: such as "lexical" or "hybrid"; None if it is not known, which changes nothing.
         """
-        parts = replace(self._parts, manifest=replace(self.manifest, fusion_weight=0.0))
-        return Reranker.from_parts(parts, max_passages=self._max_passages, token_budget=self._token_budget)
+        proven = self.manifest.first_stage
+        if kind is None or proven is None or kind == proven or not {kind, proven} & INDEXED:
+            return self
+        if self.manifest.fusion_weight:
+            _logger.info("proven behind a first stage of kind %s; behind %s, its scores alone order", proven, kind)
+        return self.alone()
 
     def instructed(self, instruction: str | None) -> Self:
         """The same model with another instruction in its template; itself for None.
@@ -135,11 +153,15 @@ class Reranker:
         tokenizer = self.tokenizer
         if not isinstance(tokenizer, TemplateTokenizer):
             raise InputError(NO_TEMPLATE)
-        found = object.__new__(type(self))
-        found.__dict__.update(self.__dict__)  # the backend is shared, and so are a service's batches
+        found = self._copied()
         found._parts = replace(self._parts, tokenizer=tokenizer.instructed(instruction))
         found._windows = PassageWindows(found.tokenizer)
         found._made_by = partial(self._made_by, instruction=instruction) if self._made_by else None
+        return found
+
+    def _copied(self) -> Self:
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)  # the backend is shared, and so are a service's batches
         return found
 
     @property

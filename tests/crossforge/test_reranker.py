@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 from sentence_transformers import CrossEncoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
 
-from crossforge import Document, InputError, PackageError, Reranker
+from crossforge import Document, InputError, PackageError, Reranker, RetrieveAndRerank
 from crossforge.documents import read_documents
 from crossforge.errors import NotCachedError
 from crossforge.loading import Parts
@@ -123,6 +124,33 @@ def test_a_score_does_not_depend_on_the_batch(toy_package, backend):
     in_small_batches = Reranker(toy_package, backend=backend, token_budget=100).score(QUERY, TEXTS)
     assert together == pytest.approx(alone, abs=1e-5)
     assert together == pytest.approx(in_small_batches, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "budget"),
+    [
+        (None, {}, 1024),  # a plug-in does not say
+        ("cpu", {}, 1024),
+        ("cuda", {}, 32768),
+        ("mps", {}, 32768),
+        ("cuda", {"token_budget": 2048}, 2048),
+        ("cpu", {"token_budget": 2048}, 2048),
+    ],
+)
+def test_batches_are_larger_on_a_gpu(reranker, device, options, budget):
+    sizes = []
+
+    class Counting(FakeBackend):
+        def logits(self, batch):
+            sizes.append(batch["input_ids"].size)
+            return super().logits(batch)
+
+    backend = Counting(len)
+    if device:
+        backend.device = device
+    made = Reranker.from_parts(Parts(reranker.tokenizer, backend, Manifest("fake", 48)), **options)
+    made.alone().score(QUERY, ["bread"] * 7000)
+    assert budget / 2 < max(sizes) <= budget
 
 
 def test_scores_stand_in_input_order(reranker):
@@ -501,3 +529,23 @@ def test_alone_it_takes_nothing_from_the_first_stage(reranker):
     assert order(fusing) == ["0", "1"]
     assert order(fusing.alone()) == ["1", "0"]
     assert fusing.manifest.fusion_weight == 0.9
+
+
+@pytest.mark.parametrize(
+    ("proven", "behind", "weight"),
+    [
+        ("hybrid", "hybrid", 0.9),
+        ("hybrid", "lexical", 0.0),
+        ("opensearch", "lexical", 0.0),
+        ("hybrid", "run", 0.0),
+        ("opensearch", "run", 0.9),  # a run that the engine wrote
+        ("hybrid", None, 0.9),  # whatever an app has
+        (None, "lexical", 0.9),  # a package that does not say
+    ],
+)
+def test_a_packages_weight_is_for_scores_of_its_own_first_stage(reranker, proven, behind, weight):
+    manifest = Manifest("fake", 48, fusion_weight=0.9, first_stage=proven)
+    made = Reranker.from_parts(Parts(reranker.tokenizer, FakeBackend(len), manifest))
+    assert made.behind(behind).manifest.fusion_weight == weight
+    retriever = SimpleNamespace(kind=behind) if behind else SimpleNamespace()
+    assert RetrieveAndRerank([Document("0", "bread")], retriever, made).reranker.manifest.fusion_weight == weight

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.documents import Document
+from crossforge.pipeline import fit_first_stage as fit_as_proven
+from crossforge.reranker import Reranker
 from crossforge.retrievers.base import (
     ApproximableRetriever,
     Approximation,
@@ -24,7 +28,8 @@ from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.retrievers.trust import trust
 from crossforge_train.config.first_stage import AUTO, FirstStageConfig
-from crossforge_train.encoders.embeddings import Embeddings
+from crossforge_train.encoders.embeddings import Embeddings, exported_embeddings
+from crossforge_train.reporting import Reporter
 
 # Makes the index of terms from the settings of its kind.
 MakeIndex = Callable[[Mapping[str, Any]], TfidfRetriever]
@@ -110,6 +115,29 @@ def fit_first_stage(
         parts = {"lexical": lexical, "dense": dense}
         settings: dict[str, Any] = {**parts, "weight": weight, "pool": config.depth}
         return fit_retriever(documents, kind, settings if kind == HYBRID else dense)
+
+
+def first_stage_of(
+    reranker: Reranker, documents: Collection[Document], runs: Path, reporter: Reporter
+) -> StoredRetriever:
+    """Index documents as the first stage of a reranker's proof did; with TF-IDF if its folder does not say how.
+
+    Args:
+        reranker: of the proof.
+        documents: the corpus.
+        runs: folder of all runs, which share what is embedded.
+        reporter: shows progress.
+
+    Raises:
+        InputError: there is nothing to index.
+        PackageError: the package is damaged.
+    """
+    with ExitStack() as shown:
+
+        def embedding(encoder: Path) -> Mapping[str, Any]:
+            return shown.enter_context(exported_embeddings(encoder, runs, reporter).settings(documents))
+
+        return fit_as_proven(documents, reranker, embedding)
 
 
 def vector_part(retriever: Retriever) -> VectorRetriever | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,12 @@ from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 
 _FILE = "recipe.json"
+_ENCODER = "encoder"
 # A folder in the settings becomes a mapping with this key: its place beside the recipe.
 _FOLDER = "folder"
+
+# Settings of the kind `dense` to add for an encoder, by its folder.
+EmbeddingSettings = Callable[[Path], Mapping[str, Any]]
 
 
 def save_recipe(folder: Path, retriever: RepeatableRetriever) -> None:
@@ -30,8 +34,15 @@ def has_recipe(folder: Path) -> bool:
     return (folder / _FILE).is_file()
 
 
-def fit_by_recipe(folder: Path, documents: Collection[Document]) -> StoredRetriever:
+def fit_by_recipe(
+    folder: Path, documents: Collection[Document], embedding: EmbeddingSettings | None = None
+) -> StoredRetriever:
     """Index documents as `save_recipe` says.
+
+    Args:
+        folder: that it wrote into.
+        documents: the corpus.
+        embedding: what to add to an encoder's settings: where vectors are kept, and what shows progress.
 
     Raises:
         InputError: the kind is not known here, or there is nothing to index.
@@ -39,7 +50,8 @@ def fit_by_recipe(folder: Path, documents: Collection[Document]) -> StoredRetrie
     """
     recipe = read_package_json(folder / _FILE)
     try:
-        return fit_retriever(documents, recipe["kind"], _unpacked(recipe["settings"], folder))
+        settings = _unpacked(recipe["settings"], folder)
+        return fit_retriever(documents, recipe["kind"], _embedding(settings, embedding) if embedding else settings)
     except (KeyError, TypeError, AttributeError):
         raise PackageError(f"{folder / _FILE}: damaged; copy the package again") from None
 
@@ -69,6 +81,15 @@ def _unpacked(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             found[name] = _inside(folder, value[_FOLDER]) if _FOLDER in value else _unpacked(value, folder)
         else:
             found[name] = value
+    return found
+
+
+def _embedding(settings: Mapping[str, Any], embedding: EmbeddingSettings) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found[name] = _embedding(value, embedding) if isinstance(value, Mapping) else value
+        if name == _ENCODER:
+            found |= embedding(value)
     return found
 
 

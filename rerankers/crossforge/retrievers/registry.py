@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 LEXICAL = "lexical"
 DENSE = "dense"
 HYBRID = "hybrid"
+RUN = "run"
+
+# The kinds that index the documents here; others search elsewhere.
+INDEXED = frozenset({LEXICAL, DENSE, HYBRID})
 
 RETRIEVERS: Registry[RetrieverKind] = Registry(
     "retrievers",
@@ -20,7 +24,7 @@ RETRIEVERS: Registry[RetrieverKind] = Registry(
         LEXICAL: Plugin("crossforge.retrievers.lexical:LexicalKind", "an index of terms, weighted by TF-IDF or BM25"),
         DENSE: Plugin("crossforge.retrievers.dense:DenseKind", "vectors of a bi-encoder, searched exactly"),
         HYBRID: Plugin("crossforge.retrievers.hybrid:HybridKind", "both lists, fused"),
-        "run": Plugin("crossforge.retrievers.run:RunKind", "TREC runs that any engine has written"),
+        RUN: Plugin("crossforge.retrievers.run:RunKind", "TREC runs that any engine has written"),
         "callable": Plugin(
             "crossforge.retrievers.callable:CallableKind", "a Python function, or a LangChain or LlamaIndex retriever"
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_the_base_embeds_with_the_prompts_of_what_was_made_of_it(
 ) -> None:
     given: list[Prompts | None] = []
 
-    def opened(*arguments: object, prompts: Prompts | None = None) -> None:
+    def opened(*arguments: object, prompts: Prompts | None = None, **others: object) -> None:
         given.append(prompts)
 
     monkeypatch.setattr(measuring, "open_embeddings", opened)
@@ -115,6 +116,24 @@ def test_the_base_embeds_with_the_prompts_of_what_was_made_of_it(
     for reranker in (Reranker(done.package), Reranker(done.package, prompts=prompts)):
         ct.evaluate(reranker, toy_collection, ct.Measurement(depth=10, max_queries=8))
     assert given == [None, prompts]
+
+
+def test_a_package_is_measured_behind_the_first_stage_of_its_proof(
+    done: ct.Run, toy_collection: Path, tmp_path: Path
+) -> None:
+    assert Reranker(done.package).manifest.first_stage == "hybrid"
+    asked = ct.Measurement(runs=done.config.runs)
+    report = ct.evaluate(done.package, toy_collection, asked)
+    assert report.depth == 10  # as in the proof
+    again = {system.name: system.means for system in report.splits[0].systems}
+    shown = {system.name: system.means for system in done.report.splits[0].systems}
+    assert {name: again[name] for name in ("first stage", "reranker alone", "as shipped")} == {
+        name: pytest.approx(shown[name]) for name in ("first stage", "reranker alone", "as shipped")
+    }
+    words = ct.compare([done.package], toy_collection, replace(asked, lexical=True))
+    means = {system.name: system.means for system in words.splits[0].systems}
+    assert "hybrid, whole corpus" in means  # free where the first stage is another
+    assert means["first stage"] != shown["first stage"]
 
 
 def test_systems_are_compared(done: ct.Run, toy_collection: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_query_that_is_too_long_to_be_read_with_a_document_keeps_its_order(
     relevant = next(row for row in make_documents() if TOPICS["chess"].split()[0] in row["text"].split())
     (collection / "queries.jsonl").open("a").write(json.dumps({"_id": "long", "text": text}) + "\n")
     (collection / "qrels" / "test.tsv").open("a").write(f"long\t{relevant['_id']}\t1\n")
-    found = crossforge("compare", toy_package, "--collection", collection, "--json")
+    found = crossforge("compare", toy_package, "--collection", collection, "--depth", 100, "--json")
     lost = found.json["splits"][0]["details"]["diagnosis"]["lost"]
     assert [each["cause"] for each in lost if each["query_id"] == "long"] == [OUTRANKED]
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from crossforge.documents import Document
 from crossforge.files import read_lines
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
+from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge_train.adaptation.drawing import draw_queries
 from crossforge_train.adaptation.log_labels import fused_documents
@@ -88,23 +90,32 @@ def judges_rows(
 
 
 def rows_to_judge(
-    corpus: Mapping[str, Document], queries: Mapping[str, str], reranker: Reranker | None, depth: int
+    corpus: Mapping[str, Document],
+    queries: Mapping[str, str],
+    depth: int,
+    reranker: Reranker | None = None,
+    first_stage: Retriever | None = None,
 ) -> list[dict[str, str]]:
-    """The pooled documents of each query; queries on which first stage and reranker disagree most come first.
+    """The pooled documents of each query; queries on which the systems disagree most come first.
+
+    The systems are TF-IDF, the first stage if it is another one, and the reranker.
 
     Args:
         corpus: document id -> document.
         queries: query id -> text.
-        reranker: reranks the first stage's candidates; None if there is none yet.
         depth: number of documents to judge per system.
+        reranker: reranks the candidates; None if there is none yet.
+        first_stage: finds them; None: TF-IDF does.
     """
-    run = fit_retriever(corpus.values())
-    found = run.search(queries, max(depth, _RERANKED), ties_by_id=True)
-    orders = {query_id: [[one.doc_id for one in candidates]] for query_id, candidates in found.items() if candidates}
+    words = fit_retriever(corpus.values())
+    retriever = first_stage or words
+    run = retriever.search(queries, max(depth, _RERANKED), ties_by_id=True)
+    pools = [words.search(queries, depth, ties_by_id=True), run] if first_stage else [run]
+    orders = {query_id: [[one.doc_id for one in pool[query_id]] for pool in pools] for query_id in run if run[query_id]}
     if reranker is not None:
-        pipeline = RetrieveAndRerank(corpus, run, reranker)
-        for query_id, both in orders.items():
-            both.append([one.doc_id for one in pipeline.rerank(queries[query_id], found[query_id])])
+        pipeline = RetrieveAndRerank(corpus, retriever, reranker)
+        for query_id, found in orders.items():
+            found.append([one.doc_id for one in pipeline.rerank(queries[query_id], run[query_id])])
     agreement = {query_id: _agreement(both, depth) for query_id, both in orders.items()}
     return [
         _row(query_id, queries[query_id], corpus[doc_id])
@@ -125,6 +136,5 @@ def _agreement(orders: Sequence[Sequence[str]], depth: int) -> int:
 
 def _pooled(orders: Sequence[Sequence[str]], depth: int) -> Iterator[str]:
     """The first `depth` documents of all systems, each once, by rank."""
-    return iter(
-        dict.fromkeys(doc_id for rank in zip(*(order[:depth] for order in orders), strict=True) for doc_id in rank)
-    )
+    ranks = zip_longest(*(order[:depth] for order in orders))
+    return iter(dict.fromkeys(doc_id for rank in ranks for doc_id in rank if doc_id is not None))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from crossforge.embedding.encoder import read_settings
+from crossforge.pipeline import DEFAULT_DEPTH, depth_for, passages_for
 from crossforge.prompts import Prompts
 from crossforge.reranker import Reranker
-from crossforge.retrievers.base import StoredRetriever
-from crossforge.retrievers.registry import LEXICAL
+from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever, VectorRetriever
+from crossforge.retrievers.registry import LEXICAL, RUN
 from crossforge.runs import Run
 from crossforge_train.api.report import Report
 from crossforge_train.collections.candidates import retrieve
@@ -26,7 +29,7 @@ from crossforge_train.evaluation.free_retrievers import free_retrievers
 from crossforge_train.evaluation.outcome import make_report
 from crossforge_train.evaluation.split_report import Measured
 from crossforge_train.evaluation.systems import Bench, RerankerSystem, read_candidates, set_up_bench
-from crossforge_train.first_stage import fit_first_stage
+from crossforge_train.first_stage import first_stage_of, fit_first_stage, vector_part
 from crossforge_train.first_stage import in_words as first_stage_in_words
 from crossforge_train.models.base_model import local_base_model
 from crossforge_train.report.files import write_details, write_report
@@ -42,20 +45,23 @@ class Measurement:
 
     Attributes:
         split: split of the collection to measure.
-        depth: number of first-stage candidates to rerank.
+        depth: number of first-stage candidates to rerank; None: as many as in the first package's proof, or 100.
         max_queries: maximum number of queries, by a seeded draw; all if None.
-        candidates: a TREC run with the candidates to rerank; if None, the first stage retrieves them.
+        candidates: a TREC run with the candidates to rerank; if None, the first stage retrieves them. That is the first
+            stage of the first package's proof, or TF-IDF if there is none, it searches elsewhere, or it wrote a run.
         base_model: bi-encoder that is measured as it is, too: a folder or hub id; if None, the base model of the first
             reranker, if its files are on this machine.
         runs: folder of all runs; what is embedded is kept there.
+        lexical: whether TF-IDF retrieves, whatever the packages were proven behind.
     """
 
     split: str = "test"
-    depth: int = 100
+    depth: int | None = None
     max_queries: int | None = None
     candidates: Path | None = None
     base_model: str | None = None
     runs: Path = Path("runs")
+    lexical: bool = False
 
 
 def evaluate(
@@ -84,13 +90,9 @@ def evaluate(
     >>> report.to_frame()  # doctest: +SKIP
     """
     found = reranker if isinstance(reranker, Reranker) else Reranker(reranker)
-    wanted, shown = measurement or Measurement(), reporter or SilentReporter()
-    known, first_stage = _searched(collection, shown)
-    bench = _bench(known, first_stage, wanted, wanted.split, shown)
-    dev = _bench(known, first_stage, wanted, _DEV, shown) if _DEV in known.splits and wanted.split != _DEV else None
-    free = _free(bench, first_stage, wanted, [found], dev)
+    setting = _setting(collection, [found], measurement or Measurement(), reporter or SilentReporter())
     title = str(reranker) if isinstance(reranker, str | Path) else found.manifest.base_model
-    return _reported(bench, measure_reranker(bench, found, free, dev), wanted, title, save_to)
+    return _reported(setting, measure_reranker(setting.bench, found, setting.free, setting.dev), title, save_to)
 
 
 def compare(
@@ -119,71 +121,118 @@ def compare(
     >>> ct.compare(["old-package", "new-package"], "path/to/beir").verdict  # doctest: +SKIP
     'TIE'
     """
-    wanted, shown = measurement or Measurement(), reporter or SilentReporter()
-    known, first_stage = _searched(collection, shown)
-    bench = _bench(known, first_stage, wanted, wanted.split, shown)
     named = [str(system) for system in systems]
     rerankers = [Reranker(name) for name in named if name not in NO_FILES and not Path(name).is_file()]
-    measured = compare_named(bench, named, _free(bench, first_stage, wanted, rerankers, None))
-    title = f"{measured.report.subject} against {measured.report.baseline}"
-    return _reported(bench, measured, wanted, title, save_to)
+    setting = _setting(collection, rerankers, measurement or Measurement(), reporter or SilentReporter())
+    measured = compare_named(setting.bench, named, setting.free, setting.dev)
+    return _reported(setting, measured, f"{measured.report.subject} against {measured.report.baseline}", save_to)
 
 
-def _searched(collection: str | Path | Collection, reporter: Reporter) -> tuple[Collection, StoredRetriever]:
-    """A collection and its lexical first stage."""
+@dataclass(frozen=True)
+class _Setting:
+    """What systems are measured on, and beside.
+
+    Attributes:
+        bench: of the measured split.
+        dev: of the split `dev`; None if there is none, or it is the measured one.
+        free: the free alternatives.
+        first_stage: what found the candidates, in words.
+    """
+
+    bench: Bench
+    dev: Bench | None
+    free: Free
+    first_stage: str
+
+
+def _setting(
+    collection: str | Path | Collection, rerankers: Sequence[Reranker], wanted: Measurement, reporter: Reporter
+) -> _Setting:
+    known = _settled(collection, reporter)
+    documents = known.corpus.values()
+    if rerankers and not wanted.lexical and wanted.candidates is None:
+        retriever = first_stage_of(rerankers[0], documents, wanted.runs, reporter)
+    else:
+        retriever = fit_first_stage(documents, FirstStageConfig(kind=LEXICAL))
+    bench = _bench(known, retriever, rerankers, wanted, wanted.split, reporter)
+    with_dev = _DEV in known.splits and wanted.split != _DEV
+    dev = _bench(known, retriever, rerankers, wanted, _DEV, reporter) if with_dev else None
+    words = f"the run {wanted.candidates.name}" if wanted.candidates else first_stage_in_words(retriever)
+    return _Setting(bench, dev, _free(bench, retriever, rerankers, wanted, dev), words)
+
+
+def _settled(collection: str | Path | Collection, reporter: Reporter) -> Collection:
+    """The collection, with the decision whether a query's own document is left out."""
     found = collection if isinstance(collection, Collection) else read_folder(Path(collection))
     if found.own_documents is None:
         found, own = settle_own_documents(found, "auto")
         if decision := in_words(own):
             reporter.note(decision)
-    return found, fit_first_stage(found.corpus.values(), FirstStageConfig(kind=LEXICAL))
+    return found
 
 
 def _bench(
-    collection: Collection, first_stage: StoredRetriever, wanted: Measurement, split: str, reporter: Reporter
+    collection: Collection,
+    retriever: StoredRetriever,
+    rerankers: Sequence[Reranker],
+    wanted: Measurement,
+    split: str,
+    reporter: Reporter,
 ) -> Bench:
-    config = EvaluationConfig()
+    depth = wanted.depth or next(map(depth_for, rerankers), DEFAULT_DEPTH)
+    config = EvaluationConfig(passages=next(map(passages_for, rerankers), 1))
+    own = wanted.candidates is None or split != wanted.split
     run: Run
-    if wanted.candidates and split == wanted.split:
+    if wanted.candidates and not own:
         run = read_candidates(wanted.candidates, collection)
     else:
-        deepest = max(wanted.depth, FirstStageConfig().depth)
-        run = retrieve(collection, first_stage, collection.split_queries(split), deepest)
-    return set_up_bench(collection, split, run, first_stage, wanted.depth, config, _SEED, reporter, wanted.max_queries)
+        deepest = max(depth, FirstStageConfig().depth)
+        run = retrieve(collection, retriever, collection.split_queries(split), deepest)
+    found = set_up_bench(collection, split, run, retriever, depth, config, _SEED, reporter, wanted.max_queries)
+    return found if own else replace(found, other_kind=RUN)
 
 
 def _free(
-    bench: Bench, first_stage: StoredRetriever, wanted: Measurement, rerankers: Sequence[Reranker], dev: Bench | None
+    bench: Bench, retriever: StoredRetriever, rerankers: Sequence[Reranker], wanted: Measurement, dev: Bench | None
 ) -> Free:
     """The free alternatives, the base model's among them where its files are at hand or the caller names it.
 
-    It embeds with the prompts of the first reranker that was made of it.
+    It embeds with the prompts of the first reranker that was made of it, and reads no more than the first stage's
+    encoder does, if that was made of it, too.
     """
     base_model = wanted.base_model or next(
         (found.manifest.base_model for found in rerankers if local_base_model(found.manifest.base_model)), None
     )
     embeddings = None
+    part = vector_part(retriever)
     if base_model:
         read = {found.manifest.base_model: found.tokenizer.prompts for found in reversed(rerankers)}
         prompts = other_prompts(base_model, read.get(base_model, Prompts()))
-        embeddings = open_embeddings(base_model, None, wanted.runs, bench.reporter, prompts=prompts)
+        open_reading = partial(open_embeddings, base_model, runs=wanted.runs, reporter=bench.reporter, prompts=prompts)
+        embeddings, most = open_reading(None), _tokens_read(part, base_model)
+        if embeddings and most and most < embeddings.encoder_settings.max_length:
+            embeddings = open_reading(most)
     runs = [found.run for found in (bench, dev) if found]
-    return free_retrievers(first_stage, bench.collection, runs, embeddings, dev=dev)
+    tuned = embeddings is not None and part is not None and part.description != embeddings.description
+    return free_retrievers(retriever, bench.collection, runs, embeddings, dev=dev, tuned=tuned)
 
 
-def _reported(bench: Bench, measured: Measured, wanted: Measurement, title: str, save_to: str | Path | None) -> Report:
+def _tokens_read(part: VectorRetriever | None, base_model: str) -> int | None:
+    """How many tokens a first stage's encoder reads, if it was made of the base model."""
+    if not isinstance(part, RepeatableRetriever):
+        return None
+    settings = read_settings(part.settings["encoder"])
+    return settings.max_length if settings.model.startswith(base_model) else None
+
+
+def _reported(setting: _Setting, measured: Measured, title: str, save_to: str | Path | None) -> Report:
     rerankers = [system.pipeline.reranker for system in measured.systems if isinstance(system, RerankerSystem)]
     backend = rerankers[0].backend_name if rerankers else "no reranker"
-    config = bench.config
-    name = bench.collection.name
+    bench, name = setting.bench, setting.bench.collection.name
     report = make_report(
-        title, name, config.metric, bench.depth, backend, [measured.report], first_stage=_retrieved_by(bench, wanted)
+        title, name, bench.config.metric, bench.depth, backend, [measured.report], first_stage=setting.first_stage
     )
     if save_to is not None:
         write_details(Path(save_to), measured, bench.collection)
         write_report(Path(save_to), report)
     return Report.of(report)
-
-
-def _retrieved_by(bench: Bench, wanted: Measurement) -> str:
-    return f"the run {wanted.candidates.name}" if wanted.candidates else first_stage_in_words(bench.retriever)

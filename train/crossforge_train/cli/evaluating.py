@@ -25,7 +25,15 @@ _ONLY_ANY_RERANKER = (
 _ONLY_CONFIG = "only with a config; --reranker runs no stages"
 
 SplitOption = Annotated[str, typer.Option(help="Split of the collection to measure.")]
-DepthOption = Annotated[int, typer.Option(help="Number of first-stage candidates to rerank.", min=2)]
+DepthOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of first-stage candidates to rerank. Default: as in the first package's proof, or 100.", min=2
+    ),
+]
+LexicalOption = Annotated[
+    bool, typer.Option("--lexical", help="Let TF-IDF retrieve, whatever the first package was proven behind.")
+]
 ReportOption = Annotated[
     Path | None, typer.Option("--report", help="Folder for report.html, report.json, runs and per-query values.")
 ]
@@ -40,8 +48,9 @@ def evaluate(
     ] = None,
     collection: Annotated[Path | None, typer.Option(help="With --reranker: a collection in BEIR layout.")] = None,
     split: SplitOption = "test",
-    depth: DepthOption = 100,
+    depth: DepthOption = None,
     max_queries: MaxQueriesOption = None,
+    lexical: LexicalOption = False,
     report: ReportOption = None,
     overrides: SetOption = None,
     fresh: FreshOption = False,
@@ -51,19 +60,20 @@ def evaluate(
     """Measure a run's reranker, or any reranker on any collection, against the first stage."""
     output = Output(quiet, as_json)
     if config is not None and reranker is None and collection is None:
-        refuse(context, _ONLY_ANY_RERANKER, "split", "depth", "max_queries", "report")
+        refuse(context, _ONLY_ANY_RERANKER, "split", "depth", "max_queries", "lexical", "report")
         return run_until(config, overrides or [], StageName.evaluate, fresh, output)
     if config is not None or reranker is None or collection is None:
         raise InputError("give either a config, or both --reranker and --collection")
     refuse(context, _ONLY_CONFIG, "overrides", "fresh")
     from crossforge_train.api import measuring
 
-    wanted = measuring.Measurement(split, depth, max_queries)
+    wanted = measuring.Measurement(split, depth, max_queries, lexical=lexical)
     found = measuring.evaluate(reranker, collection, wanted, save_to=report, reporter=output.reporter())
     return _show(found, report, output)
 
 
 def compare(
+    context: typer.Context,
     systems: Annotated[
         list[str],
         typer.Argument(
@@ -74,10 +84,15 @@ def compare(
     ],
     collection: Annotated[Path, typer.Option(help="A collection in BEIR layout.", show_default=False)],
     split: SplitOption = "test",
-    depth: DepthOption = 100,
+    depth: DepthOption = None,
     max_queries: MaxQueriesOption = None,
+    lexical: LexicalOption = False,
     candidates: Annotated[
-        Path | None, typer.Option(help="TREC run with the candidates to rerank. Default: TF-IDF retrieves them.")
+        Path | None,
+        typer.Option(
+            help="TREC run with the candidates to rerank. Default: the first stage of the first package's proof "
+            "retrieves them; TF-IDF if there is none."
+        ),
     ] = None,
     report: ReportOption = None,
     quiet: QuietOption = False,
@@ -87,7 +102,9 @@ def compare(
     from crossforge_train.api import measuring
 
     output = Output(quiet, as_json)
-    wanted = measuring.Measurement(split, depth, max_queries, candidates)
+    if candidates:
+        refuse(context, "not with --candidates, which says what was retrieved", "lexical")
+    wanted = measuring.Measurement(split, depth, max_queries, candidates, lexical=lexical)
     found = measuring.compare(systems, collection, wanted, save_to=report, reporter=output.reporter())
     return _show(found, report, output)
 

@@ -119,6 +119,7 @@ def _judge_corpus(
     from crossforge_train.collections.beir import write_beir
     from crossforge_train.collections.collection import Collection
     from crossforge_train.collections.judgements import read_judgements
+    from crossforge_train.first_stage import first_stage_of
     from crossforge_train.run_folder import RunFolder
     from crossforge_train.stages.collect import workplace_of
 
@@ -129,10 +130,12 @@ def _judge_corpus(
     asked = written_queries(written) if written else proposed_queries(documents, source, proposed)
     known = _queries_of(folder)
     write_beir(folder, Collection(folder.name, documents, {**known, **asked}, {}))
+    reporter = RichReporter()
     reranker = Reranker(package) if package.is_dir() else None
+    first_stage = first_stage_of(reranker, documents.values(), config.runs, reporter) if reranker else None
     target = folder / "qrels" / f"{JUDGED}.tsv"
-    rows = judges_rows(documents, asked, source, workplace_of(config, RichReporter()))
-    _judge_rows(_distinct([*rows, *rows_to_judge(documents, asked, reranker, depth)]), target, limit)
+    rows = judges_rows(documents, asked, source, workplace_of(config, reporter))
+    _judge_rows(_distinct([*rows, *rows_to_judge(documents, asked, depth, reranker, first_stage)]), target, limit)
     answered = sum(any(judged.values()) for judged in read_judgements(target).values())
     console.print(
         f"{answered} queries with a relevant document; `crossforge adapt` chooses on them from {ENOUGH_JUDGED} on"

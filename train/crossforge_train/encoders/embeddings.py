@@ -26,6 +26,7 @@ from crossforge.embedding.encoder import (
     read_settings,
 )
 from crossforge.embedding.store import EmbedBlocks, EmbeddingStore
+from crossforge.files import sha256
 from crossforge.openvino_sessions import has_native_bf16
 from crossforge.prompts import Prompts
 from crossforge.retrievers.base import StoredRetriever
@@ -184,6 +185,26 @@ def embeddings_if_exported(open_them: Callable[[], Embeddings | None], reporter:
     except NoExportError as error:
         reporter.note(f"{error.args[0]}, so that nothing is embedded with it")
         return None
+
+
+def exported_embeddings(encoder: Path, runs: Path, reporter: Reporter) -> Embeddings:
+    """The embeddings of an encoder that was exported elsewhere, such as that of a package.
+
+    Args:
+        encoder: folder of the export.
+        runs: folder of all runs, which share what is embedded.
+        reporter: shows progress.
+
+    Raises:
+        PackageError: the encoder cannot be loaded.
+    """
+    files = {path.relative_to(encoder).as_posix(): sha256(path) for path in encoder.rglob("*") if path.is_file()}
+    identity = json.dumps(files, sort_keys=True)
+    folder = runs / SHARED_FOLDER / f"exported-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    embedder = _cpu_embedder(encoder)
+    return Embeddings(
+        read_settings(encoder).model, encoder, embedder, EmbeddingStore(folder / "vectors", embedder), reporter
+    )
 
 
 class GpuEmbedder:

@@ -32,13 +32,14 @@ NO_FILES = (FIRST_STAGE_REFERENCE, BM25_REFERENCE)
 _FIXED = {FIRST_STAGE_REFERENCE: FIRST_STAGE, BM25_REFERENCE: BM25}
 
 
-def compare_named(bench: Bench, references: Sequence[str], free: Free) -> Measured:
+def compare_named(bench: Bench, references: Sequence[str], free: Free, dev: Bench | None) -> Measured:
     """Compare systems. The first one named is the baseline; if only one is named, the first stage is.
 
     Args:
         bench: the bench to measure on.
         references: "first-stage", "bm25", TREC run files, packages, cross-encoder folders or hub ids.
         free: the free alternatives, BM25 among them; the first challenger is compared with each, to warn.
+        dev: chooses the weight with which the base model is fused; None takes half.
 
     Raises:
         InputError: a system is named twice, or there is nothing to compare.
@@ -46,6 +47,7 @@ def compare_named(bench: Bench, references: Sequence[str], free: Free) -> Measur
     """
     if list(references) == [FIRST_STAGE_REFERENCE]:
         raise InputError("the first stage alone has nothing to be compared with; name another system")
+    free = _fused_on(dev, free) if dev else free
     systems: list[System] = [first_stage_system(bench), *free_systems(bench, free)]
     names = _names(references, [system.name for system in systems])
     for name, reference in zip(names, references, strict=True):
@@ -69,14 +71,17 @@ def measure_reranker(bench: Bench, reranker: Reranker, free: Free, dev: Bench | 
         free: the free alternatives.
         dev: chooses the alternative that decides; None takes the best one of the bench itself, which favours it.
     """
-    manifest, judge = reranker.manifest, dev or bench
-    pseudo = not mostly_judged_by_people(judge.collection, judge.split)
-    free = free.fused(bi_encoder_fusion(judge, free, pseudo=pseudo))
+    manifest, judge, free = reranker.behind(bench.kind).manifest, dev or bench, _fused_on(dev or bench, free)
     systems, metric = free_systems(bench, free), bench.config.metric
     judged = free_systems(dev, free) if dev else systems
     means = {system.name: mean(measure_rankings([metric], judge.qrels, system.rankings)[metric]) for system in judged}
     shipped = Shipped(manifest.fusion_weight, manifest.calibrator, manifest.threshold)
     return measure_shipped(bench, reranker, shipped, systems, best_of(means, list(means)))
+
+
+def _fused_on(bench: Bench, free: Free) -> Free:
+    pseudo = not mostly_judged_by_people(bench.collection, bench.split)
+    return free.fused(bi_encoder_fusion(bench, free, pseudo=pseudo))
 
 
 def _names(references: Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -53,6 +53,7 @@ class Bench:
         retriever: the first stage; it also chooses the passages of long documents.
         depth: how many of these candidates are reranked.
         rivals_depth: how many of them the alternatives order, where that is more: fewer may suit only what ships.
+        other_kind: kind of the first stage that found the candidates, if that was not the retriever.
         config: measures, significance level.
         seed: seed of all draws.
         reporter: shows progress.
@@ -70,6 +71,7 @@ class Bench:
     seed: int
     reporter: Reporter
     rivals_depth: int | None = None
+    other_kind: str | None = None
 
     @property
     def of_rivals(self) -> Bench:
@@ -98,7 +100,12 @@ class Bench:
 
     @property
     def _lexical(self) -> bool:
-        return bool(getattr(self.retriever, "kind", LEXICAL) == LEXICAL)
+        return self.kind == LEXICAL
+
+    @property
+    def kind(self) -> str:
+        """The kind of first stage that found the candidates."""
+        return self.other_kind or str(getattr(self.retriever, "kind", LEXICAL))
 
     def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
         """The pipeline that an app would run, with this reranker."""
@@ -289,9 +296,11 @@ def open_base(base: Path, training: TrainingConfig) -> Reranker:
 def opened_system(bench: Bench, name: str, found: Reranker | Path) -> System:
     """A run file, or a reranker as it ships: a package with its own fusion weight, or any cross-encoder.
 
+    A package that was proven behind a first stage of another kind decides alone.
+
     Raises:
         InputError: the run file does not fit, or the reranker gives all documents of a query the same score.
     """
     if isinstance(found, Path):
         return run_file_system(bench, name, found)
-    return reranker_system(bench, name, found, found.manifest.fusion_weight)
+    return reranker_system(bench, name, found, found.behind(bench.kind).manifest.fusion_weight)

@@ -176,6 +176,7 @@ def _write_manifest(
             folded=folded,
             threshold=tuned.threshold,
             fusion_weight=tuned.fusion_weight,
+            first_stage=context.run.mined.choice.kind,
             depth=report.depth,
             passages=_passages(config, report),
             backend=_picked_backend(report),
