@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_endpoint import Endpoint, Failure, serving
+from fake_endpoint import Endpoint, Failure, as_json, serving
 
 from crossforge.errors import InputError
 from crossforge_train.asking import endpoint
@@ -33,6 +33,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
+def chat(server: Endpoint) -> ChatEndpoint:
+    return ChatEndpoint(ChatConfig(url=server.url, model="m"), "the.key")
+
+
+@pytest.fixture
 def ask(server: Endpoint) -> Callable[..., Completion]:
     def asked(**settings: Any) -> Completion:
         chat = ChatEndpoint(ChatConfig(url=server.url, model="m", **settings), "the.key")
@@ -48,6 +53,35 @@ def test_tokens_are_what_the_endpoint_says(server: Endpoint, ask: Callable[..., 
     assert server.requests[0][2] == {
         "model": "m", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 64, "temperature": 0,
     }  # fmt: skip
+
+
+def only(name: str, takes: str) -> Failure:
+    """What OpenAI's newer models say to a field that they do not take."""
+    said = {"message": f"Unsupported parameter: '{name}' is not supported with this model. {takes}", "param": name}
+    return as_json({"error": said})._replace(status=400)
+
+
+def test_models_that_know_the_limit_by_its_newer_name_get_it_from_then_on(server: Endpoint, chat: ChatEndpoint) -> None:
+    server.failures = [only("max_tokens", "Use 'max_completion_tokens' instead.")]
+    for _ in range(2):
+        assert chat.ask([{"role": "user", "content": TEXT}]).text == "fine"
+    limits = [{key: value for key, value in body.items() if key.startswith("max_")} for _, _, body in server.requests]
+    assert limits == [{"max_tokens": 64}, {"max_completion_tokens": 64}, {"max_completion_tokens": 64}]
+
+
+def test_no_request_is_made_over_and_over(server: Endpoint, chat: ChatEndpoint) -> None:
+    server.failures = [only("max_tokens", "Use 'max_completion_tokens' instead.")] * 3
+    with pytest.raises(RefusedError, match="HTTP 400"):
+        chat.ask([{"role": "user", "content": TEXT}])
+    assert len(server.requests) == 2
+
+
+def test_a_temperature_may_be_left_out_and_who_takes_none_is_told_how(server: Endpoint, chat: ChatEndpoint) -> None:
+    chat.ask([{"role": "user", "content": TEXT}], temperature=None)
+    assert "temperature" not in server.requests[0][2]
+    server.failures = [only("temperature", "Only the default (1) value is supported.")]
+    with pytest.raises(RefusedError, match=r"HTTP 400: .*; the\.key\.temperature: null leaves it out$"):
+        chat.ask([{"role": "user", "content": TEXT}], temperature=0.0)
 
 
 @pytest.mark.parametrize(("asked", "waited"), [("7", 7.0), ("0", 0.5), ("-3", 0.5), ("soon", 0.5), ("inf", 0.5)])

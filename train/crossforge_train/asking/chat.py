@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from crossforge_train.asking.endpoint import Endpoint
+from crossforge_train.asking.endpoint import Endpoint, RefusedError
 from crossforge_train.config.chat import ChatConfig
 
 Message = Mapping[str, str]  # "role" and "content"
+
+# The longest answer, as nearly every endpoint calls it, and as OpenAI's models that think before they answer do.
+_LIMIT, _NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 
 
 class Completion(NamedTuple):
@@ -33,6 +36,8 @@ class ChatEndpoint:
 
     def __init__(self, config: ChatConfig, key: str, before: Callable[[], None] = lambda: None) -> None:
         self._config = config
+        self._key = key
+        self._limit = _LIMIT
         self._endpoint = Endpoint(config, config.url.rstrip("/") + "/chat/completions", key, before)
 
     def ask(self, messages: Sequence[Message], **settings: Any) -> Completion:
@@ -40,16 +45,32 @@ class ChatEndpoint:
 
         Args:
             messages: the conversation.
-            settings: what else the request says, such as a temperature.
+            settings: what else the request says, such as a temperature; None leaves it out.
 
         Raises:
             RefusedError: this request is refused.
             InputError: the endpoint cannot be asked, or its answer has another shape.
         """
-        config = self._config
-        body = {"model": config.model, "messages": list(messages), "max_tokens": config.max_new_tokens, **settings}
+        given = {name: value for name, value in settings.items() if value is not None}
+        limit = self._limit
+        try:
+            return self._ask(messages, {limit: self._config.max_new_tokens, **given})
+        except RefusedError as error:
+            if limit == _NEWER_LIMIT or _NEWER_LIMIT not in error.said:
+                raise self._with_way_out(error, given) from None
+        self._limit = _NEWER_LIMIT  # in later requests at once
+        return self.ask(messages, **settings)
+
+    def _ask(self, messages: Sequence[Message], settings: Mapping[str, Any]) -> Completion:
+        body = {"model": self._config.model, "messages": list(messages), **settings}
         said, calls = self._endpoint.ask(body, (message["content"] for message in messages), _completion)
         return said._replace(calls=calls)
+
+    def _with_way_out(self, error: RefusedError, settings: Mapping[str, Any]) -> RefusedError:
+        said = error.said.casefold()
+        if "temperature" in settings and "temperature" in said and "unsupported" in said:
+            return RefusedError(f"{error}; {self._key}.temperature: null leaves it out")
+        return error
 
 
 def _completion(answer: Any) -> Completion:

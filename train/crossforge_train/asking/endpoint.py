@@ -24,7 +24,8 @@ _TRY_AGAIN = (408, 409, 425, 429)  # and every 5xx
 _REFUSED = (400, 413, 422)  # says something about this request, not about the endpoint
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds
 _LONGEST_ASKED_WAIT = 300.0  # seconds; who asks for more is not waited for
-_SHOWN = 200  # characters of what the endpoint complains of
+_READ = 800  # characters of what the endpoint complains of
+_SHOWN = 200  # as many of them stand in a message
 _QUOTE = 16  # as many characters of a request in a complaint are a quotation
 
 
@@ -33,11 +34,13 @@ class RefusedError(InputError):
 
     Attributes:
         too_large: whether it says that the request is too large.
+        said: the beginning of its answer; it may quote the request, and belongs into no message.
     """
 
-    def __init__(self, problem: str, *, too_large: bool = False) -> None:
+    def __init__(self, problem: str, *, too_large: bool = False, said: str = "") -> None:
         super().__init__(problem)
         self.too_large = too_large
+        self.said = said
 
 
 class PassingError(Exception):
@@ -120,7 +123,8 @@ class Endpoint:
         status = answer.status_code
         problem = f"HTTP {status}{_complaint(answer, sent)}"
         if status in _REFUSED:
-            return RefusedError(self._failed(problem), too_large=status == httpx.codes.REQUEST_ENTITY_TOO_LARGE)
+            too_large = status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+            return RefusedError(self._failed(problem), too_large=too_large, said=answer.text[:_READ])
         if status < 500 and status not in _TRY_AGAIN:
             return InputError(self._failed(problem))
         wait = _asked_wait(answer.headers.get("Retry-After", ""))
@@ -148,7 +152,7 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 def _complaint(answer: httpx.Response, sent: str) -> str:
     """What the endpoint says is wrong, unless that quotes what was sent: texts belong into no message."""
-    said = " ".join(answer.text[: 4 * _SHOWN].split())[:_SHOWN] or answer.reason_phrase
+    said = " ".join(answer.text[:_READ].split())[:_SHOWN] or answer.reason_phrase
     quotes = any(said[start : start + _QUOTE] in sent for start in range(len(said) - _QUOTE + 1))
     return "" if quotes else f": {said}"
 

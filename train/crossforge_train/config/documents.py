@@ -54,7 +54,12 @@ class EndpointConfig(ChatConfig):
         description="prompt; `{text}` stands for the document",
     )
     queries: int = Field(1, ge=1, le=10, description="queries per document")
-    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
+    temperature: float | None = Field(
+        0.7,
+        ge=0,
+        le=2,
+        description="sampling temperature; `null` sends none, for models that take no other than theirs",
+    )
     cache: Path = Field(Path("runs/generated"), description="folder where generated queries are kept")
 
     @model_validator(mode="after")
@@ -63,10 +68,10 @@ class EndpointConfig(ChatConfig):
         return self
 
 
-def _check_prompt(prompt: str, queries: int, temperature: float) -> None:
+def _check_prompt(prompt: str, queries: int, temperature: float | None) -> None:
     if "{text}" not in prompt:
         raise ValueError("prompt has no {text}, where the document goes")
-    if queries > 1 and not temperature:
+    if queries > 1 and temperature == 0:
         raise ValueError(f"queries is {queries}, but at temperature 0 they would all be the same")
 
 

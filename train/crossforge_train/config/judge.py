@@ -62,7 +62,12 @@ class JudgeConfig(ChatConfig):
     format: Literal["json_schema", "json_object"] | None = Field(
         "json_schema", description="how to make the endpoint answer in JSON; `null`: by the prompt alone"
     )
-    temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
+    temperature: float | None = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="sampling temperature; `null` sends none, for models that take no other than theirs",
+    )
     max_document_characters: int = Field(4000, ge=100, description="maximum document characters in the prompt")
     retries: int = Field(5, ge=0, le=10, description="retries of a failed request")
     batch: int | None = Field(None, ge=1, description="pairs per batch of a model on this machine; `null`: 8")
