@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import Recorder, write_collection
+from transformers import AutoModel, BertConfig
 
 from crossforge import Reranker
 from crossforge.errors import InputError
@@ -82,6 +83,24 @@ def test_a_bi_encoder_orders_the_same_candidates_by_cosine(toy_run: Path, tiny_e
         assert (np.diff(vectors[1:] @ vectors[0]) <= 2e-3).all()  # stored in float16
 
 
+def test_a_base_that_cannot_rank_is_refused_before_training(toy_run: Path, general: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    settings = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    AutoModel.from_config(settings).save_pretrained(plain)
+    config = guarded(toy_run, general, f"base_model={plain}")
+    with pytest.raises(InputError, match=r"evaluation.guard: .*plain is an encoder that cannot rank"):
+        evaluate.STAGE.depends_on(config)
+
+
+def test_what_the_base_reads_is_measured_again_if_it_changes(toy_run: Path, general: Path) -> None:
+    def depends_on(kind: str, tokens: str) -> object:
+        asked = (f"first_stage.kind={kind}", f"first_stage.encoder_max_length={tokens}")
+        return evaluate.STAGE.depends_on(guarded(toy_run, general, *asked))
+
+    assert depends_on("lexical", "128") != depends_on("lexical", "64")
+    assert depends_on("lexical", "null") == depends_on("hybrid", "128")  # the stage `mine` sees to it there
+
+
 @pytest.mark.usefixtures("quickly")
 def test_a_run_says_what_it_forgot_and_packages_anyway(toy_run: Path, general: Path, tmp_path: Path) -> None:
     shutil.copytree(toy_run, tmp_path / toy_run.name)
@@ -113,6 +132,7 @@ def test_the_sentence_stands_wherever_the_report_does(toy_run: Path, tmp_path: P
     assert guard_line(GUARD) == sentence
     for text in (markdown(report), page(report), Shown.of(report)._repr_html_()):
         assert sentence in text
+    assert guard_line(replace(GUARD, judges={"people": 24})).endswith("24 queries, judged by people)")
 
 
 def test_the_screen_shows_it(toy_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from crossforge_train.evaluation.dev_values import DevValues
 from crossforge_train.evaluation.systems import FIRST_STAGE, RERANKER, SHIPPED
 from crossforge_train.learning_curve.fitting import SETTLED, UNSETTLED, fit_curve
 from crossforge_train.learning_curve.outcome import LearningCurve, Training, make_learning_curve
-from crossforge_train.learning_curve.words import curve_lines, failures, forecast_rows, points_rows, summary_line
+from crossforge_train.learning_curve.page import page
+from crossforge_train.learning_curve.words import (
+    curve_lines,
+    failures,
+    forecast_rows,
+    judges_line,
+    points_rows,
+    summary_line,
+)
 
 AMOUNTS = (40, 80, 160, 320)
 
@@ -82,8 +91,20 @@ def trainings(values: np.ndarray, amounts: Sequence[int] = AMOUNTS) -> list[Trai
     return [Training(*found) for found in zip(shares, amounts, map(one, values), strict=True)]
 
 
+JUDGES = {"train": {"first stage and <b>": 300, "pseudo-queries": 100}, "dev": {"people": 40}}
+
+
 def learned(found: list[Training]) -> LearningCurve:
-    return make_learning_curve("mine", "toy", found, 1, "page.html")
+    return make_learning_curve("mine", "toy", found, 1, "page.html", JUDGES)
+
+
+def test_it_is_said_who_judged() -> None:
+    found = learned(trainings(measured(0.7, 0.8, 0.5)))
+    assert judges_line(found) == (
+        "Judged by first stage and <b> (300) and pseudo-queries (100) for train; people for dev; more labelled queries "
+        "means more of the kind there are for train"
+    )
+    assert escape(judges_line(found)) in page(found)
 
 
 def test_it_is_said_what_the_next_labels_bring_and_where_that_cannot_be_said() -> None:

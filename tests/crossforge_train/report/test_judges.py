@@ -1,4 +1,4 @@
-"""Report and card say who judged, unless people did everywhere."""
+"""Report and card say who judged."""
 
 from collections.abc import Mapping
 
@@ -29,11 +29,29 @@ def split(judged: Mapping[str, int], *, pseudo: bool) -> SplitReport:
     ("judged", "pseudo", "remark", "warning"),
     [
         ({}, False, [], []),
-        ({"people": 100}, False, [], []),
+        ({"people": 100}, False, ["judged by people"], []),
+        (
+            {"pseudo-queries": 90, "people": 10},
+            True,
+            ["judged by pseudo-queries (90) and people (10)"],
+            [
+                "people judged only 10 of these 100 queries: the others are pseudo-queries made from the documents, so "
+                "this proves little about what people ask; collect real judgements with `crossforge judge`"
+            ],
+        ),
+        (
+            {MODEL: 90, "people": 6, "clicks": 4},
+            True,
+            [f"judged by {MODEL} (90) and people (6) and clicks (4)"],
+            [
+                f"people judged only 10 of these 100 queries: {MODEL} judged others, so this says mostly how far the "
+                "systems agree with that; collect real judgements with `crossforge judge`"
+            ],
+        ),
         ({}, True, [], [PSEUDO]),
         ({"pseudo-queries": 100}, True, [], [PSEUDO]),
         ({"clicks": 100}, False, ["judged by clicks"], []),
-        ({"people": 60, "clicks": 40}, False, ["judged by people (60), clicks (40)"], []),
+        ({"people": 60, "clicks": 40}, False, ["judged by people (60) and clicks (40)"], []),
         (
             {MODEL: 100},
             True,
@@ -55,11 +73,13 @@ def test_the_card_names_the_judge_of_each_split() -> None:
     counts = Counts(
         "any", 1, {}, "drop", {}, [], judges={"train": {"clicks": 1200, "people": 3}, "test": {"people": 9}}
     )
-    assert (
-        _judges(counts) == " What is relevant was said for train by clicks (1,200) and people (3); test by people (9)."
-    )
-    for known in ({}, {"train": {"people": 3}}, {"train": {"pseudo-queries": 3}}):
-        assert _judges(Counts("any", 1, {}, "drop", {}, [], judges=known)) == ""
+    assert _judges(counts) == " Judged by clicks (1,200) and people (3) for train; people for test."
+    for known, said in (
+        ({}, ""),
+        ({"train": {"people": 3}}, " Judged by people."),
+        ({"train": {"pseudo-queries": 3}}, ""),
+    ):
+        assert _judges(Counts("any", 1, {}, "drop", {}, [], judges=known)) == said
 
 
 def test_clicks_are_of_people_and_a_models_labels_are_not() -> None:

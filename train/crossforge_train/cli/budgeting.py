@@ -41,6 +41,7 @@ def _show(found: LearningCurve) -> None:
         failures,
         forecast_header,
         forecast_rows,
+        judges_line,
         points_header,
         points_rows,
         summary_line,
@@ -50,7 +51,7 @@ def _show(found: LearningCurve) -> None:
     _table("expected gain", forecast_header(found), forecast_rows(found))
     for line in failures(found):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
-    for line in (summary_line(found), *curve_lines(found)):
+    for line in (summary_line(found), judges_line(found), *curve_lines(found)):
         console.print(f"{escape(line)}.", soft_wrap=True)
     console.print(f"[dim]{escape(RULES[0])}[/]", soft_wrap=True)
     console.print(f"learning curve: [bold]{escape(found.page)}[/]", soft_wrap=True)

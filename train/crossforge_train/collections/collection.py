@@ -134,6 +134,19 @@ def judges(collection: Collection, split: str) -> dict[str, int]:
     return dict(made.most_common())
 
 
+def by_whom(judges: Mapping[str, int]) -> str:
+    """The judges of one split in words, with how many queries each judged if there are several."""
+    return " and ".join(f"{who} ({count:,})" if len(judges) > 1 else who for who, count in judges.items())
+
+
+def by_whom_each(judges: Mapping[str, Mapping[str, int]]) -> str:
+    """The judges of several splits in words, such as "people" or "people for train and clicks for test"."""
+    said = {split: by_whom(found) for split, found in judges.items() if found}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{who} for {split}" for split, who in said.items())
+
+
 def positives(judgements: Mapping[str, int]) -> list[str]:
     """The ids of the relevant documents of one query, most relevant first, equally relevant ones by id."""
     relevant = [doc_id for doc_id, relevance in judgements.items() if relevance > 0]

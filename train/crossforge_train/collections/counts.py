@@ -44,7 +44,8 @@ class Counts:
         training_queries_by_source: of a mix, how many training queries each source gives.
         own_documents: queries that have the id of a document; None where none has.
         own_negatives: how many documents the source gives as negatives of the training queries.
-        judges: by split, who says what is relevant -> how many queries; empty if it is people everywhere.
+        judges: by split, who says what is relevant -> how many queries; earlier versions left it empty where it was
+            people everywhere.
         counted: what the source's reader counted, in words -> how many.
         agreement: how far the machine that judged queries agrees with people; None if none did.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from crossforge.reranker import Reranker
 from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.candidates import retrieve
+from crossforge_train.collections.collection import judges
 from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.config.evaluation import GuardConfig
 from crossforge_train.config.first_stage import FirstStageConfig
@@ -52,6 +54,7 @@ class Guard:
         margin: loss that is accepted.
         outcome: HELD if the whole interval is above -margin; otherwise FORGOTTEN if it is below 0, and NOT SHOWN if it
             also holds 0: the loss may be too large, or none.
+        judges: who says what is relevant to the queries of the split -> how many of them.
     """
 
     collection: str
@@ -65,6 +68,7 @@ class Guard:
     interval: tuple[float, float]
     margin: float
     outcome: Outcome
+    judges: Mapping[str, int] = field(default_factory=dict)
 
 
 def guard_bench(guard: GuardConfig, config: Config, depth: int, reporter: Reporter) -> Bench:
@@ -122,6 +126,7 @@ def measure_guard(
         interval=interval,
         margin=guard.margin,
         outcome=outcome(interval, guard.margin),
+        judges=judges(bench.collection, guard.split),
     )
 
 

@@ -10,7 +10,7 @@ from crossforge.calibration import Calibrator
 from crossforge.passages import PassageWindows
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.retrievers.base import CombinedRetriever
-from crossforge_train.collections.collection import judged_by_people, judges
+from crossforge_train.collections.collection import judges, mostly_judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.evaluation.calibration import Reliability, measure_reliability
 from crossforge_train.evaluation.curves import (
@@ -87,7 +87,7 @@ class SplitReport:
         best: examples of queries that gained.
         worst: examples of queries that lost.
         details: analysis of the subject's scores; None if it has no scores.
-        pseudo: whether no query was asked or judged by a person.
+        pseudo: whether people did not ask and judge most of the queries.
         judges: who says what is relevant to the measured queries -> how many of them.
         own_documents: number of measured queries whose own document is left out of their candidates.
         unread: number of measured queries that leave the subject no room for a document and keep the first stage's
@@ -168,7 +168,7 @@ def measure_split(
         best=best,
         worst=worst,
         details=_details(bench, systems, values, subject, calibrator, threshold),
-        pseudo=not judged_by_people(bench.collection, bench.split),
+        pseudo=not mostly_judged_by_people(bench.collection, bench.split),
         judges=judges(bench.collection, bench.split),
         own_documents=sum(query_id in (bench.collection.own_documents or {}) for query_id in bench.queries),
         unread=sum(not found.read for found in subject.scored.values()) if isinstance(subject, RerankerSystem) else 0,

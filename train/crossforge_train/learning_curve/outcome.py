@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +126,7 @@ class LearningCurve:
         best_free: name of the best free alternative; None if there is none.
         curves: of what ships, and of the reranker alone.
         page: path of the HTML page.
+        judges: who says what is relevant to the queries of train and dev -> how many of them, by split.
     """
 
     title: str
@@ -138,6 +139,7 @@ class LearningCurve:
     best_free: str | None
     curves: Sequence[SystemCurve]
     page: str
+    judges: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def last(self) -> Mapping[str, float]:
@@ -146,7 +148,12 @@ class LearningCurve:
 
 
 def make_learning_curve(
-    title: str, collection: str, trainings: Sequence[Training], seed: int, page: str
+    title: str,
+    collection: str,
+    trainings: Sequence[Training],
+    seed: int,
+    page: str,
+    judges: Mapping[str, Mapping[str, int]],
 ) -> LearningCurve:
     """Put together what the trainings reached.
 
@@ -156,6 +163,7 @@ def make_learning_curve(
         trainings: by ascending number of labels; the last one, with all of them, did not fail.
         seed: of the resampling.
         page: path of the HTML page.
+        judges: see `LearningCurve`.
     """
     whole = trainings[-1].measured
     assert whole is not None  # noqa: S101 - for the type checker
@@ -171,6 +179,7 @@ def make_learning_curve(
         whole.best_free,
         curves,
         page,
+        judges,
     )
 
 

@@ -12,6 +12,7 @@ from crossforge_train.learning_curve.words import (
     failures,
     forecast_header,
     forecast_rows,
+    judges_line,
     points_header,
     points_rows,
     summary_line,
@@ -28,6 +29,7 @@ def page(found: LearningCurve) -> str:
     values = {
         "found": found,
         "summary": summary_line(found),
+        "judges": judges_line(found),
         "lines": curve_lines(found),
         "failures": failures(found),
         "plot": Markup(learning_plot(found)),  # noqa: S704 - made by us

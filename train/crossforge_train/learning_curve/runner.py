@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge.files import write_json, written_atomically
+from crossforge_train.collections.collection import judges
 from crossforge_train.config.run import Config
 from crossforge_train.learning_curve.measuring import MEASURE
 from crossforge_train.learning_curve.outcome import LearningCurve, Training, make_learning_curve
@@ -73,7 +74,9 @@ def _train(base: Config, share: Share, reporter: Reporter) -> Training:
 def _written(config: Config, trainings: Sequence[Training]) -> LearningCurve:
     run = RunFolder(config.folder)
     file: Path = run.learning_curve / _PAGE_FILE
-    found = make_learning_curve(config.name, run.collected.counts.name, trainings, config.seed, str(file))
+    collection = run.collected.collection()
+    judged = {split: judges(collection, split) for split in (config.collection.train, config.collection.dev_split)}
+    found = make_learning_curve(config.name, collection.name, trainings, config.seed, str(file), judged)
     write_json(run.learning_curve / _JSON_FILE, asdict(found))
     with written_atomically(file) as beside:
         beside.write_text(page(found), encoding="utf-8", errors="replace")

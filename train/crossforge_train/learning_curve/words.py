@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossforge_train.collections.collection import by_whom_each
 from crossforge_train.evaluation.systems import FIRST_STAGE, RERANKER, SHIPPED
 from crossforge_train.learning_curve.outcome import Forecast, LearningCurve, Point, SystemCurve
 from crossforge_train.report.tables import interval, number, signed
@@ -30,6 +31,11 @@ def summary_line(found: LearningCurve) -> str:
         f"{number(last[SHIPPED])} as shipped and {number(last[RERANKER])} for the reranker alone; the first stage has "
         f"{number(last[FIRST_STAGE])}{free}"
     )
+
+
+def judges_line(found: LearningCurve) -> str:
+    """Who says what is relevant, and so what more labelled queries means, in one sentence."""
+    return f"Judged by {by_whom_each(found.judges)}; more labelled queries means more of the kind there are for train"
 
 
 def curve_lines(found: LearningCurve) -> list[str]:

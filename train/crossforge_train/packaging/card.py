@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from crossforge.long_documents import BEST_WINDOW, FIRST_WINDOW
-from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
+from crossforge_train.collections.collection import PSEUDO_QUERIES, by_whom_each
 from crossforge_train.collections.counts import Counts
 from crossforge_train.config.mining import MiningConfig
 from crossforge_train.config.run import Config
@@ -170,14 +170,12 @@ def _pseudo(counts: Counts) -> str:
 
 
 def _judges(counts: Counts) -> str:
-    """Who judged which split, where it is not people everywhere and not said already."""
-    if all(set(found) <= {PEOPLE, PSEUDO_QUERIES} for found in counts.judges.values()):
-        return ""
-    splits = (
-        f"{plain(split)} by {' and '.join(f'{plain(who)} ({count:,})' for who, count in found.items())}"
-        for split, found in counts.judges.items()
-    )
-    return f" What is relevant was said for {'; '.join(splits)}."
+    """Who judged which split, unless it is not known, or said already: that all are pseudo-queries."""
+    judges = {
+        plain(split): {plain(who): count for who, count in found.items()} for split, found in counts.judges.items()
+    }
+    said = by_whom_each(judges)
+    return f" Judged by {said}." if said not in ("", PSEUDO_QUERIES) else ""
 
 
 def _objective(training: PickedTraining) -> str:

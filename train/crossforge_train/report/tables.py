@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crossforge_train.collections.agreement import Agreement
-from crossforge_train.collections.collection import PEOPLE, PSEUDO_QUERIES
+from crossforge_train.collections.collection import CLICKS, PEOPLE, PSEUDO_QUERIES, by_whom
 from crossforge_train.evaluation.budget import Budget, front
 from crossforge_train.evaluation.guard import Guard
 from crossforge_train.evaluation.split_report import SplitReport
@@ -52,15 +52,15 @@ def verdict_lines(split: SplitReport, metric: str) -> list[str]:
     return [(f"{found.system}: " if several else "") + verdict_line(found, metric, split.queries) for found in decisive]
 
 
-PSEUDO = (
-    "no person judged these queries: they are pseudo-queries made from the documents, so this proves nothing about "
-    "what people ask; collect real judgements with `crossforge judge`"
+_NOBODY = "no person judged these queries"
+_PSEUDO = (
+    "{people}: {others} pseudo-queries made from the documents, so this proves {little} about what people ask; collect "
+    "real judgements with `crossforge judge`"
 )
-
-
-MACHINE = (
-    "no person judged these queries: {who} did, so this says how far the systems agree with that; collect real "
-    "judgements with `crossforge judge`"
+PSEUDO = _PSEUDO.format(people=_NOBODY, others="they are", little="nothing")
+_MACHINE = (
+    "{people}: {who} {did}, so this says {mostly}how far the systems agree with that; collect real judgements with "
+    "`crossforge judge`"
 )
 # With fewer queries than this, a verdict hangs on a handful of them.
 FEW_QUERIES = 50
@@ -83,21 +83,23 @@ def warning_lines(split: SplitReport, metric: str) -> list[str]:
 
 
 def _unjudged(split: SplitReport) -> str:
-    """What it means that no person judged the queries, by who did."""
-    others = [who for who in split.judges if who != PSEUDO_QUERIES]
-    return MACHINE.format(who=" and ".join(others)) if others else PSEUDO
-
-
-def _by_whom(split: SplitReport) -> str:
-    return ", ".join(f"{who} ({count:,})" if len(split.judges) > 1 else who for who, count in split.judges.items())
+    """What it means that people judged no query, or the fewest, by who judged the others."""
+    machines = " and ".join(who for who in split.judges if who not in (PEOPLE, CLICKS, PSEUDO_QUERIES))
+    ours = sum(split.judges.get(who, 0) for who in (PEOPLE, CLICKS))
+    if not ours:
+        return _MACHINE.format(people=_NOBODY, who=machines, did="did", mostly="") if machines else PSEUDO
+    people = f"people judged only {ours:,} of these {sum(split.judges.values()):,} queries"
+    if machines:
+        return _MACHINE.format(people=people, who=machines, did="judged others", mostly="mostly ")
+    return _PSEUDO.format(people=people, others="the others are", little="little")
 
 
 def remarks(split: SplitReport) -> list[str]:
-    """Who judged the queries if not people, and how many are documents themselves or too long to be reranked."""
+    """Who judged the queries, and how many are documents themselves or too long to be reranked."""
     own, unread = split.own_documents, split.unread
-    others = set(split.judges) - {PEOPLE, PSEUDO_QUERIES}
+    judged = set(split.judges) - {PSEUDO_QUERIES}  # if there is nothing else, a warning says so
     return [
-        *([f"judged by {_by_whom(split)}"] if others else []),
+        *([f"judged by {by_whom(split.judges)}"] if judged else []),
         *([f"{own:,} of the queries are documents themselves, which are left out of their candidates"] if own else []),
         *(
             [f"{unread:,} of the queries leave the model no room for a document and keep the first stage's order"]
@@ -139,8 +141,12 @@ def guard_line(guard: Guard) -> str:
     return (
         f"{guard.outcome} on {guard.collection} ({guard.split}), which it was not trained for: {found} "
         f"({guard.metric} {number(guard.after)} against {number(guard.before)}, {signed(guard.difference)} "
-        f"{interval(guard.interval)}, {guard.queries} queries)"
+        f"{interval(guard.interval)}, {guard.queries} queries{_judged(guard)})"
     )
+
+
+def _judged(guard: Guard) -> str:
+    return f", judged by {by_whom(guard.judges)}" if guard.judges else ""
 
 
 def budget_line(budget: Budget) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import sha256
-from crossforge_train.collections.collection import PEOPLE, Collection, judged_by_people, judges
+from crossforge_train.collections.collection import Collection, by_whom_each, judged_by_people, judges
 from crossforge_train.collections.counts import Counts
 from crossforge_train.collections.judgements import read_judgements, with_judgements
 from crossforge_train.collections.leaks import leakage, settle_leaks
@@ -218,9 +218,7 @@ def _counts(config: CollectionConfig, collected: Collected, own: OwnDocuments) -
 
 
 def _judges(collection: Collection) -> dict[str, dict[str, int]]:
-    """Who judged which split, unless it is people everywhere."""
-    found = {split: judges(collection, split) for split in collection.splits}
-    return found if any(set(one) - {PEOPLE} for one in found.values()) else {}
+    return {split: judges(collection, split) for split in collection.splits}
 
 
 def _own_negatives(collection: Collection, split: str) -> list[Sequence[str]]:
@@ -231,6 +229,7 @@ def _tell(context: Context, collected: Collected) -> None:
     collection, config = collected.collection, context.config.collection
     queries = ", ".join(f"{split} {len(qrels):,}" for split, qrels in collection.splits.items())
     context.reporter.note(f"{collection.name}: {len(collection.corpus):,} documents; queries: {queries}")
+    context.reporter.note(f"judged by {by_whom_each(_judges(collection))}")
     if own := _own_negatives(collection, config.train):
         context.reporter.note(f"own negatives: {sum(map(len, own)):,} of {len(own):,} training queries")
     for what, count in collection.counted.items():
