@@ -1,10 +1,11 @@
 """Screens call the first stage by its name."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
-from support import Command
+from support import Command, write_lines
 
 from crossforge import Reranker, RetrieveAndRerank, TfidfRetriever
 from crossforge.documents import as_documents
@@ -36,10 +37,14 @@ def test_square_brackets_in_names_are_no_markup(crossforge: Command, toy_collect
     folder = tmp_path / "sp[" / "x]"
     shutil.copytree(toy_collection, folder)
     (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "[bold]t.tsv")
+    queries = [json.loads(line) for line in (folder / "queries.jsonl").read_text().splitlines()]
+    write_lines(folder / "queries.jsonl", [*({**query, "judged_by": "e[/x]"} for query in queries[:-1]), queries[-1]])
     report = tmp_path / "out[" / "x]"
     found = crossforge("compare", "bm25", "--collection", folder, "--split", "[bold]t", "--report", report)
     assert found.status == 0, found.err
     assert "test split: [bold]t" in found.out
+    assert "people judged only 1 of these 24 queries: e[/x] judged others" in found.out
+    assert "judged by e[/x] (23) and people (1)" in found.out
     assert f"report: {report / 'report.html'}" in found.out
     show_facts({"a[/x]": "b[/y]"}, "c[/z]")
     with RichReporter().bar("d[/v]", 1) as advance:

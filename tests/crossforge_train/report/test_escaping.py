@@ -73,7 +73,8 @@ def _named(split: SplitReport, name: str) -> SplitReport:
     shown = ExampleDocument("d", name, 1, None, {name: 1})
     return replace(
         split, split=name, subject=name, baseline=f"{name}2", systems=systems, comparisons=comparisons,
-        details=details, best=[Example("q", name, 0.1, [shown], [shown])], worst=[],
+        details=details, best=[Example("q", name, 0.1, [shown], [shown])], worst=[], pseudo=True,
+        judges={f"judge {name}": 3, "people": 1},
     )  # fmt: skip
 
 
@@ -83,6 +84,7 @@ def card(name: str, results: str = "") -> str:
     training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 1})
     counts = Counts(
         name=name, documents=1, queries={name: 1}, leaks="drop", leaking_queries={}, leakage_left=[],
+        judges={name: {name: 1}},
     )  # fmt: skip
     history = History(
         training, first_stage_dev=0.4, best_dev=0.5, best_step=1, steps=1, groups=1, device="cpu", cut_in_training=0,

@@ -133,7 +133,7 @@ def show_report(report: Report) -> None:
         for line in warning_lines(split, report.metric):
             console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
         for remark in remarks(split):
-            console.print(f"[dim]{remark}[/]", soft_wrap=True)
+            console.print(f"[dim]{escape(remark)}[/]", soft_wrap=True)
         console.print()
     if report.guard:
         colour = "green" if report.guard.outcome == "HELD" else "yellow"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from crossforge_train.collections.agreement import Agreement
@@ -39,7 +39,12 @@ def markdown(report: Report) -> str:
     for split in map(_with_plain_names, report.splits):
         parts += _split(split, report.metric)
     if report.guard:
-        guard = replace(report.guard, collection=plain(report.guard.collection), split=plain(report.guard.split))
+        guard = replace(
+            report.guard,
+            collection=plain(report.guard.collection),
+            split=plain(report.guard.split),
+            judges=_plain_keys(report.guard.judges),
+        )
         parts += [f"General knowledge: {guard_line(guard)}.", ""]
     if report.budget:
         parts += _budget(report.budget, report.metric)
@@ -58,11 +63,16 @@ def _with_plain_names(split: SplitReport) -> SplitReport:
         split=plain(split.split),
         subject=plain(split.subject),
         baseline=plain(split.baseline),
+        judges=_plain_keys(split.judges),
         systems=[replace(system, name=plain(system.name)) for system in split.systems],
         comparisons=[
             replace(found, system=plain(found.system), baseline=plain(found.baseline)) for found in split.comparisons
         ],
     )
+
+
+def _plain_keys(judges: Mapping[str, int]) -> dict[str, int]:
+    return {plain(who): count for who, count in judges.items()}
 
 
 def _split(split: SplitReport, metric: str) -> list[str]:
