@@ -23,6 +23,8 @@ class FakeEngine:
         indexes: name -> id -> source.
         requests: method, path and body of all that was asked.
         failures: statuses of the next answers to `_msearch`; 200 stands for one whose searches are all rejected.
+        bulk_failures: statuses of the next answers to `_bulk`; 200 stands for one where every document is rejected.
+        gone: whether it takes no documents and removes no index.
         password: what basic authentication must give, or None.
         refuses: an id that `_bulk` does not take.
     """
@@ -31,6 +33,8 @@ class FakeEngine:
         self.indexes: dict[str, dict[str, dict[str, str]]] = {}
         self.requests: list[tuple[str, str, str]] = []
         self.failures: list[int] = []
+        self.bulk_failures: list[int] = []
+        self.gone = False
         self.password: str | None = None
         self.refuses = ""
         self.url = ""
@@ -42,6 +46,8 @@ class FakeEngine:
             if base64.b64decode(given).decode() != f"me:{self.password}":
                 return 401, {"error": {"type": "security_exception", "reason": "no"}, "status": 401}
         parts = path.split("?")[0].strip("/").split("/")
+        if self.gone and (parts[-1] == "_bulk" or method == "DELETE"):
+            return 503, {"error": {"type": "unavailable", "reason": "going down"}, "status": 503}
         match [method, *parts]:
             case [_, "_msearch"]:
                 return self._search(body)
@@ -95,7 +101,15 @@ class FakeEngine:
         return {"_index": index, "_id": one, "_score": score, **kept}
 
     def _bulk(self, index: str, body: str) -> tuple[int, Any]:
+        status = self.bulk_failures.pop(0) if self.bulk_failures else None
+        if status is not None and status != 200:
+            return status, {"error": {"type": "unavailable", "reason": "overloaded"}, "status": status}
         lines = [json.loads(line) for line in body.splitlines()]
+        if status == 200:
+            error = {"type": "rejected_execution_exception", "reason": "queue full"}
+            ids = [action["index"]["_id"] for action in lines[::2]]
+            items = [{"index": {"_index": index, "_id": one, "status": 429, "error": error}} for one in ids]
+            return 200, {"took": 1, "errors": True, "items": items}
         items, errors = [], False
         for action, source in zip(lines[::2], lines[1::2], strict=True):
             where = action["index"].get("_index", index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crossforge.retrievers.search_engine import Credentials, Engine, EngineOptions, SearchEngineKind
@@ -40,12 +40,15 @@ class OpenSearchClient:
         """See `Client`."""
         self._client.indices.delete(index=index)
 
-    def fill(self, index: str, actions: Iterable[Mapping[str, Any]], retries: int) -> None:
+    def put(self, index: str, actions: Sequence[Mapping[str, Any]]) -> None:
         """See `Client`."""
         from opensearchpy.helpers import streaming_bulk
 
-        for _ in streaming_bulk(self._client, actions, index=index, max_retries=retries):
+        for _ in streaming_bulk(self._client, actions, index=index):
             pass
+
+    def refresh(self, index: str) -> None:
+        """See `Client`."""
         self._client.indices.refresh(index=index)
 
     def search_many(self, lines: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

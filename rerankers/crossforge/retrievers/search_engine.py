@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ _DEFAULT_QUERY = {"query": {"multi_match": {"query": _PLACE, "fields": ["title",
 _MAPPINGS = {"properties": {"title": {"type": "text"}, "text": {"type": "text"}}}
 # Too many requests, and what gateways say while an engine starts or is overloaded.
 _PASSING = (429, 502, 503, 504)
+_PUT = 500  # documents in a request that fills an index
 _CHECKED = 10  # documents of an index whose ids are looked at before it is searched
 _LONGEST = 200  # characters that are quoted of what an engine says
 
@@ -122,8 +123,12 @@ class Client(Protocol):
         """Remove it."""
         ...
 
-    def fill(self, index: str, actions: Iterable[Mapping[str, Any]], retries: int) -> None:
-        """Put documents into an index and make them searchable."""
+    def put(self, index: str, actions: Sequence[Mapping[str, Any]]) -> None:
+        """Put documents into an index, once; those that are there are replaced."""
+        ...
+
+    def refresh(self, index: str) -> None:
+        """Make all that was put into an index searchable."""
         ...
 
     def search_many(self, lines: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -284,10 +289,22 @@ class SearchEngineRetriever:
             return
         self._asked(lambda: client.create(index, _MAPPINGS), retries=0)
         try:
-            self._asked(lambda: client.fill(index, _actions(documents), self._options.retries), retries=0)
-        except BaseException:  # half an index would be taken for a whole one
-            client.delete(index)
+            for some_actions in blocks(_actions(documents), _PUT):
+                self._asked(partial(client.put, index, some_actions))
+            self._asked(lambda: client.refresh(index))
+        except InputError as error:  # half an index would be taken for a whole one
+            raise InputError(f"{error}; {self._without_half()}") from None
+        except BaseException:
+            self._without_half()
             raise
+
+    def _without_half(self) -> str:
+        """Remove an index that was not filled; says whether it is gone."""
+        try:
+            self._asked(lambda: self._client.delete(self._options.index), retries=0)
+        except InputError:
+            return "half of the index is left there: delete it, or name another"
+        return "the index was removed again"
 
     def _count(self) -> int | None:
         def count() -> int | None:
@@ -343,7 +360,7 @@ class SearchEngineRetriever:
             case 404:
                 return "there is no such index; first_stage.options.create_index: true makes one"
             case status:
-                return f"answers with error {status} ({said})"
+                return f"answers with error {status} ({_told_of_documents(error) or said})"
 
     def _body(self, text: str, k: int) -> Mapping[str, Any]:
         return {**_filled(self._options.query or _DEFAULT_QUERY, text), "size": k, "_source": self._source}
@@ -386,8 +403,22 @@ class _RefusedError(Exception):
 
 
 def _status(error: Exception) -> int | None:
-    status = getattr(error, "status_code", None)
+    status = getattr(error, "status_code", None) or _of_documents(error).get("status")
     return status if isinstance(status, int) else None
+
+
+def _of_documents(error: Exception) -> Mapping[str, Any]:
+    """What a client's `BulkIndexError` says of the first document that an index did not take; empty for others."""
+    refused = getattr(error, "errors", None)
+    actions = refused[0] if isinstance(refused, Sequence) and refused and isinstance(refused[0], Mapping) else {}
+    return next(iter(actions.values()), {})
+
+
+def _told_of_documents(error: Exception) -> str:
+    found = _of_documents(error)
+    cause = found.get("error", {})
+    reason = f"{cause.get('type')}: {cause.get('reason')}" if isinstance(cause, Mapping) else str(cause)
+    return f"document {found.get('_id')!r}: {reason}"[:_LONGEST] if found else ""
 
 
 def _filled(template: Any, text: str) -> Any:

@@ -178,9 +178,30 @@ def test_an_index_of_another_size_is_left_alone(engine: FakeEngine, kind: str) -
 
 def test_half_an_index_is_not_left(engine: FakeEngine, kind: str) -> None:
     engine.refuses = "c"
-    with pytest.raises(InputError, match="index 'new': "):
+    said = r"index 'new': answers with error 400 \(document 'c': mapper_parsing_exception: failed to parse\); "
+    with pytest.raises(InputError, match=said + "the index was removed again"):
         fitted(engine, kind, index="new", create_index=True)
     assert "new" not in engine.indexes
+
+
+def test_filling_an_index_is_tried_again(
+    engine: FakeEngine, kind: str, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_engine, "_PUT", 3)
+    engine.bulk_failures = [503, 200, 429]
+    fitted(engine, kind, index="new", create_index=True)
+    assert engine.indexes["new"] == engine.indexes["docs"]
+    assert waits == [0.5, 1, 2]
+    assert len([path for _, path, _ in engine.requests if "_bulk" in path]) == 5
+
+
+def test_an_index_that_cannot_be_removed_is_told(engine: FakeEngine, kind: str, waits: list[float]) -> None:
+    engine.gone = True
+    with pytest.raises(InputError, match=r"error 503 \(.*\); half of the index is left there: delete it, or") as caught:
+        fitted(engine, kind, index="new", create_index=True, retries=1)
+    assert "\n" not in str(caught.value)
+    assert waits == [0.5]
+    assert "new" in engine.indexes
 
 
 def test_credentials_come_from_the_environment_and_are_not_written(
