@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray_workers
@@ -87,12 +88,31 @@ def test_more_than_the_cluster_has(cluster: Engine, tmp_path: Path) -> None:
     )
 
 
+def sized_engine(monkeypatch: pytest.MonkeyPatch, nodes: list[tuple[float, float]], **config: object) -> Any:
+    """The engine of a cluster whose nodes have as many CPUs and GPUs; a node that has gone is listed beside them."""
+    cluster = pytest.importorskip("crossforge_train.compute.cluster")
+    listed = [{"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}} for cpus, gpus in nodes]
+    gone = {"Alive": False, "Resources": {"CPU": 500.0}}
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: [*listed, gone, {"Alive": True, "Resources": {}}])
+    in_all = {"CPU": sum(cpus for cpus, _ in nodes), "GPU": sum(gpus for _, gpus in nodes)}
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: in_all)
+    return cluster._sized(ComputeConfig(engine="ray", **config))
+
+
 def sized(monkeypatch: pytest.MonkeyPatch, cpus: float, gpus: float, **config: object) -> tuple[int, float]:
     """Workers of a cluster that has as much, and GPUs of each."""
-    cluster = pytest.importorskip("crossforge_train.compute.cluster")
-    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
-    engine = cluster._sized(ComputeConfig(engine="ray", **config))
+    engine = sized_engine(monkeypatch, [(cpus, gpus)], **config)
     return engine.workers, engine.gpus
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "threads"),
+    [(10, 4, 16), (10, 10, 16), (10, 20, 8), (10, 160, 1), (10, 320, 1), (1, 1, 16), (1, 3, 5)],
+)
+def test_a_worker_has_no_more_threads_than_its_node_has_processors(
+    monkeypatch: pytest.MonkeyPatch, nodes: int, workers: int, threads: int
+) -> None:
+    assert sized_engine(monkeypatch, [(16, 0)] * nodes, workers=workers).threads == threads
 
 
 @pytest.mark.parametrize(

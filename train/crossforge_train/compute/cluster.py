@@ -154,7 +154,7 @@ def _require_answer_of(address: str, answer: Any, named: Path | None) -> None:
 
 
 def _sized(config: ComputeConfig) -> RayEngine:
-    """As many workers as are asked for, or fit."""
+    """As many workers as are asked for, or fit, each with its share of the CPUs, but no more than a node has."""
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 0.0), int(resources.get("GPU", 0))
     wanted = config.workers if isinstance(config.workers, int) else None
@@ -171,4 +171,5 @@ def _sized(config: ComputeConfig) -> RayEngine:
         )
     usual = beside_gpus if config.gpus_per_worker else max(1, int(cpus))
     workers = wanted or min(usual, most)
-    return RayEngine(workers, config.gpus_per_worker, max(1, int(cpus) // workers))
+    on_one_node = max(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
+    return RayEngine(workers, config.gpus_per_worker, max(1, min(int(cpus) // workers, int(on_one_node))))
