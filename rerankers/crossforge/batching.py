@@ -10,6 +10,8 @@ Item = TypeVar("Item")
 
 # On CPUs, throughput (pairs per second) peaks between 512 and 1024 padded tokens per batch.
 CPU_TOKEN_BUDGET = 1024
+# A GPU is idle for most of a batch that small. Training has micro-batches of this size there, with all activations.
+GPU_TOKEN_BUDGET = 32768
 # Fixed overhead of a batch, in tokens: between 20 and 110, estimated from timings of 40- and 130-token batches.
 _BATCH_COST = 64
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.base import Backend
 from crossforge.backends.choice import AUTO, EXACT
 from crossforge.backends.devices import AUTO_DEVICE
-from crossforge.batching import CPU_TOKEN_BUDGET, token_budget_batches
+from crossforge.batching import CPU_TOKEN_BUDGET, GPU_TOKEN_BUDGET, token_budget_batches
 from crossforge.calibration import descending, fuse
 from crossforge.documents import Document, as_documents, refuse_duplicate_ids
 from crossforge.errors import InputError
@@ -58,7 +59,7 @@ class Reranker:
         local_files_only: if False, a hub id may be downloaded; otherwise nothing is.
         max_length: overrides the package's limit on tokens of query and document together.
         max_passages: maximum windows scored of a document that does not fit; the best one counts (MaxP).
-        token_budget: maximum padded tokens per batch.
+        token_budget: maximum padded tokens per batch; None: 1,024 on the CPU, 32,768 on a GPU.
         instruction: what the template of a decoder says in place of its default instruction.
         prompts: texts before each "query" and "document", for a plain folder of an encoder that was trained with them;
             a package holds its own.
@@ -80,7 +81,7 @@ class Reranker:
         local_files_only: bool = True,
         max_length: int | None = None,
         max_passages: int = 1,
-        token_budget: int = CPU_TOKEN_BUDGET,
+        token_budget: int | None = None,
         instruction: str | None = None,
         prompts: Prompts | Mapping[str, str] | None = None,
         device: str = AUTO_DEVICE,
@@ -103,14 +104,14 @@ class Reranker:
         return self._made_by, ()
 
     @classmethod
-    def from_parts(cls, parts: Parts, *, max_passages: int = 1, token_budget: int = CPU_TOKEN_BUDGET) -> Reranker:
+    def from_parts(cls, parts: Parts, *, max_passages: int = 1, token_budget: int | None = None) -> Reranker:
         """Build a reranker from a tokenizer, a backend and a manifest that are already loaded."""
         reranker = cls.__new__(cls)
         reranker._assemble(parts, max_passages, token_budget)
         return reranker
 
     def _assemble(
-        self, parts: Parts, max_passages: int, token_budget: int, made_by: partial[Reranker] | None = None
+        self, parts: Parts, max_passages: int, token_budget: int | None, made_by: partial[Reranker] | None = None
     ) -> None:
         require_count("max_passages", max_passages)
         self._parts = parts
@@ -367,15 +368,21 @@ class Reranker:
     def logits_of(self, encoded: Sequence[EncodedPair]) -> NDArray[np.float32]:
         """Logits of encoded pairs, float32 of shape (pairs,), computed in length-sorted batches under the budget."""
         logits = np.empty(len(encoded), dtype=np.float32)
-        for batch in token_budget_batches([len(pair.ids) for pair in encoded], self._token_budget):
-            padded = self.tokenizer.pad([encoded[position] for position in batch])
-            logits[batch] = self._parts.backend.logits(padded)
+        backend = self._parts.backend
+        budget = _usual_budget(backend) if self._token_budget is None else self._token_budget
+        for batch in token_budget_batches([len(pair.ids) for pair in encoded], budget):
+            logits[batch] = backend.logits(self.tokenizer.pad([encoded[position] for position in batch]))
         return logits
 
     def _passages(self, query: str, documents: Sequence[Document]) -> list[list[str]]:
         if self._max_passages == 1:
             return [[document.full_text] for document in documents]
         return [self._windows.split(query, document, self._max_passages) for document in documents]
+
+
+def _usual_budget(backend: Backend) -> int:
+    # Asked each time: a model that is being trained may be moved. A plug-in need not say where it computes.
+    return CPU_TOKEN_BUDGET if getattr(backend, "device", "cpu") == "cpu" else GPU_TOKEN_BUDGET
 
 
 def require_query(query: object) -> None:

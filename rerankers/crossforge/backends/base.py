@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 
 class Backend(Protocol):
-    """Computes the model's raw output for one padded batch; safe to call from several threads."""
+    """Computes the model's raw output for one padded batch; safe to call from several threads.
+
+    One that may compute elsewhere than on the CPU says where in an attribute `device`: "cpu", "cuda" or "mps".
+    """
 
     name: str
 

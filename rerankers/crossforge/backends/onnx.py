@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crossforge.backends.devices import AUTO_DEVICE, onnx_providers, require_in_use
 from crossforge.backends.model_files import INT8_FILE, int8_file, model_file
-from crossforge.onnx_sessions import open_session
+from crossforge.onnx_sessions import CUDA, open_session
 
 
 class OnnxBackend:
@@ -31,7 +31,9 @@ class OnnxBackend:
 
         self.name = "onnx-int8" if path.name == Path(INT8_FILE).name else "onnx"
         self._session = open_session(path, providers)
-        require_in_use(device, self._session.get_providers())
+        used = self._session.get_providers()
+        require_in_use(device, used)
+        self.device = "cuda" if CUDA in used else "cpu"
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -63,6 +63,11 @@ class TorchBackend:
         model = model.to(place, getattr(torch, half or "float32")).eval()
         return cls(model, name={"": "torch", "bfloat16": "torch-bf16", "float16": "torch-fp16"}[half])
 
+    @property
+    def device(self) -> str:
+        """The kind of device that the model is on."""
+        return str(self._model.device.type)
+
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """See `Backend.logits`."""
         import torch

@@ -57,9 +57,9 @@ def test_a_gpu_that_is_named_is_used_or_missed_in_one_line(toy_package: Path, mo
 
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(onnx, "open_session", opened_with(CUDA, CPU))
-    assert onnx.open_fp32(toy_package, "cuda:1").name == "onnx"
+    assert onnx.open_fp32(toy_package, "cuda:1").device == "cuda"
     monkeypatch.setattr(onnx, "open_session", opened_with(CPU))  # as where cuDNN is missing
-    assert onnx.open_fp32(toy_package, "auto").name == "onnx"
+    assert onnx.open_fp32(toy_package, "auto").device == "cpu"
     with pytest.raises(PackageError, match=r"device='cuda:1': .* CUDA and cuDNN") as caught:
         onnx.open_fp32(toy_package, "cuda:1")
     assert "\n" not in str(caught.value)

@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 
-from crossforge.batching import CPU_TOKEN_BUDGET, token_budget_batches
+from crossforge.batching import CPU_TOKEN_BUDGET, GPU_TOKEN_BUDGET, token_budget_batches
 from crossforge.tokenization import PairTokenizer
 from crossforge_train.config.training import TrainingConfig
-
-_GPU_TOKENS = 32768  # padded tokens of a micro-batch
 
 
 @dataclass
@@ -82,5 +80,5 @@ def _matrix(rows: Sequence[Sequence[float]], width: int) -> torch.Tensor:
 
 def batch_collator(tokenizer: PairTokenizer, training: TrainingConfig, *, cpu: bool) -> GroupCollator:
     """The collator of a training run, with micro-batches sized for the device."""
-    tokens = training.mini_batch or (CPU_TOKEN_BUDGET if cpu else _GPU_TOKENS)
+    tokens = training.mini_batch or (CPU_TOKEN_BUDGET if cpu else GPU_TOKEN_BUDGET)
     return GroupCollator(tokenizer, tokens, training.in_batch_negatives)
