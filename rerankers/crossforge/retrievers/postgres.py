@@ -310,6 +310,8 @@ class PostgresRetriever:
 
     def _rows(self, statement: Composed, values: Mapping[str, Any]) -> list[tuple[Any, Any]]:
         def ask(cursor: Cursor[Any]) -> list[tuple[Any, Any]]:
+            if self._embed and "k" in values:
+                cursor.execute(_LONG_ENOUGH, values)
             return list(cursor.execute(statement, values or None))
 
         rows: list[tuple[Any, Any]] = self._asked(ask)
@@ -365,6 +367,9 @@ class PostgresRetriever:
         return f"PostgreSQL{''.join(f' at {host}' for host in _hosts(self._options.dsn))}, table {self._options.table}"
 
 
+# An HNSW index of pgvector gives no more rows than this list holds: 40 by default, 1000 at most.
+_LONG_ENOUGH = """SELECT set_config('hnsw.ef_search', least(1000, greatest(%(k)s::int, 40,
+nullif(current_setting('hnsw.ef_search', true), '')::int))::text, false)"""
 # Words of the query, as the table reads words, of which any may occur. A lexeme may hold every character.
 _ANY = r"""(SELECT string_agg('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', ' | ')::tsquery
 FROM unnest(to_tsvector({language}, %(query)s)))"""

@@ -299,6 +299,26 @@ def test_vectors_are_searched_by_pgvector(dsn: str, tmp_path: Path, monkeypatch:
     sys.modules.pop("toy_embedding")
 
 
+def test_an_index_of_vectors_gives_as_many_as_are_asked_for(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In place of pgvector, a distance that says how long the list of an HNSW index is.
+    execute(dsn, "CREATE DOMAIN vector AS text", "ALTER TABLE docs ADD v vector", "UPDATE docs SET v = ''",
+            "CREATE FUNCTION length(text, text) RETURNS float8 LANGUAGE sql AS "
+            "$$ SELECT current_setting('hnsw.ef_search', true)::float8 $$",
+            "CREATE OPERATOR <=> (FUNCTION = length, LEFTARG = text, RIGHTARG = text)")  # fmt: skip
+    (tmp_path / "toy_embedding.py").write_text("def embed(texts):\n    return [[1.0] for _ in texts]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def lengths(dsn: str) -> list[float]:
+        retriever = fitted(dsn, vector_column="v", embed="toy_embedding:embed")
+        return [-retriever.search({"q": "text"}, k)["q"][0].score for k in (7, 300, 5000)]
+
+    assert lengths(dsn) == [40, 300, 1000]
+    assert lengths(f"{dsn} options='-c hnsw.ef_search=500'") == [500, 500, 1000]
+    sys.modules.pop("toy_embedding")
+
+
 def test_vectors_of_a_wrong_shape_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
     (tmp_path / "toy_embedding.py").write_text("def embed(texts):\n    return [1.0]\n")
     monkeypatch.syspath_prepend(str(tmp_path))
