@@ -28,11 +28,13 @@ from crossforge_train.evaluation.budget import (
     milliseconds_by_depth,
     point_within,
 )
+from crossforge_train.evaluation.query_limits import limits_of
 from crossforge_train.evaluation.scoring import score_passage_counts, score_queries
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.report.files import read_report
 from crossforge_train.report.tables import budget_header, budget_line, budget_rows
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.stages import subject
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
@@ -184,6 +186,14 @@ def test_a_budget_picks_what_ships_and_every_form_of_the_report_says_so(
     assert (manifest["depth"], manifest["passages"]) == (shipped.depth, shipped.passages)
     assert manifest["backend"] == shipped.backend
     assert Reranker(package).backend_name == shipped.backend
+
+
+def test_the_alternatives_keep_the_candidates_that_a_budget_is_too_small_for(
+    collection: Collection, toy_reranker: Any
+) -> None:
+    on = bench(collection, 6)
+    found = subject._within(60000, on, limits_of(on.config), {None: [toy_reranker]})
+    assert found.dev.of_rivals.depth == 6 >= found.dev.depth
 
 
 def test_a_budget_that_nothing_keeps_to_is_one_line(toy_run: Path, tmp_path: Path, crossforge: Any) -> None:

@@ -15,6 +15,7 @@ from support import Recorder
 from crossforge import Document
 from crossforge.manifest import read_manifest
 from crossforge.retrievers.choice import fit_retriever
+from crossforge.retrievers.dense import DenseRetriever
 from crossforge.runs import Candidate
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.collection import Collection
@@ -158,6 +159,22 @@ def test_the_best_on_dev_decides_and_the_first_of_equals() -> None:
     assert best_of({}, []) is None
 
 
+def test_only_what_is_reranked_of_the_candidates_has_to_be_embedded(
+    collection: Collection, embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Embeddings, "seconds", lambda *_: 601)
+    on = replace(bench(collection, fit_retriever(collection.corpus.values())), depth=3, rivals_depth=5)
+    free = free_retrievers.free_retrievers(on.retriever, collection, [on.of_rivals.candidates], embeddings)
+    assert isinstance(free.bi_encoder, DenseRetriever)
+    found = {one.doc_id for candidates in on.run.values() for one in candidates[:5]}
+    assert set(free.bi_encoder.doc_ids) == found < set(collection.corpus)
+    assert len(free_systems(on, free)) == len(EVERY)
+
+
+def test_one_query_shows_no_difference() -> None:
+    assert smallest_detectable(np.array([0.5]), 0.05) is None
+
+
 def test_a_difference_of_the_detectable_size_is_shown_four_times_in_five() -> None:
     draw = np.random.default_rng(0)
     noise = draw.normal(0, 0.2, 100)
@@ -216,6 +233,10 @@ def test_what_does_not_win_is_told_what_to_use_instead(toy_run: Path) -> None:
     assert lines[0].startswith("use base as bi-encoder instead: it is better (order the candidates by")
     lines = warning_lines(replace(split, comparisons=[replace(first, verdict="WIN"), second]), "nDCG@10")
     assert not any("instead" in line for line in lines)
+    old = replace(split.systems[0], name="old-package")
+    named = replace(split, systems=[old], comparisons=[replace(first, baseline=old.name)])
+    lines = warning_lines(named, "nDCG@10")
+    assert lines[0] == "use old-package instead: it is the baseline and does as well"
 
 
 def test_a_hybrid_run_serves_mining_proof_package_and_search(

@@ -87,6 +87,7 @@ def test_a_base_that_cannot_rank_is_refused_before_training(toy_run: Path, gener
     plain = tmp_path / "plain"
     settings = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
     AutoModel.from_config(settings).save_pretrained(plain)
+    shutil.copy(toy_run / "package" / "tokenizer.json", plain)
     config = guarded(toy_run, general, f"base_model={plain}")
     with pytest.raises(InputError, match=r"evaluation.guard: .*plain is an encoder that cannot rank"):
         evaluate.STAGE.depends_on(config)

@@ -212,7 +212,7 @@ def _free(
         embeddings, most = open_reading(None), _tokens_read(part, base_model)
         if embeddings and most and most < embeddings.encoder_settings.max_length:
             embeddings = open_reading(most)
-    runs = [found.run for found in (bench, dev) if found]
+    runs = [found.of_rivals.candidates for found in (bench, dev) if found]
     tuned = embeddings is not None and part is not None and part.description != embeddings.description
     return free_retrievers(retriever, bench.collection, runs, embeddings, dev=dev, tuned=tuned)
 

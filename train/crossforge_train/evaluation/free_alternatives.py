@@ -87,7 +87,7 @@ def bi_encoder_scores(
         bi_encoder: scores them.
         beside: gives the scores to fuse with in place of the first stage's.
     """
-    kept = {query_id: candidates[: bench.depth] for query_id, candidates in bench.run.items()}
+    kept = bench.candidates
     doc_ids = ids_by_query(kept)
     cosines = bi_encoder.scores(bench.queries, doc_ids)
     others = beside.scores(bench.queries, doc_ids) if beside else None

@@ -35,8 +35,10 @@ def randomization_p_value(differences: NDArray[np.float64], permutations: int, s
     return (as_large + 1) / (permutations + 1)
 
 
-def smallest_detectable(differences: NDArray[np.float64], significance: float, power: float = 0.8) -> float:
+def smallest_detectable(differences: NDArray[np.float64], significance: float, power: float = 0.8) -> float | None:
     """The smallest true difference that a paired test with so many queries shows with the given probability.
+
+    None for a single query, which shows none.
 
     Args:
         differences: metric differences by query, shape (queries,); their spread stands for that of other samples.
@@ -47,7 +49,7 @@ def smallest_detectable(differences: NDArray[np.float64], significance: float, p
     "Statistical reform in information retrieval?", SIGIR Forum 2014.
     """
     if len(differences) < 2:
-        return float("inf")
+        return None
     normal = NormalDist()
     errors = normal.inv_cdf(1 - significance / 2) + normal.inv_cdf(power)
     return float(errors * differences.std(ddof=1) / np.sqrt(len(differences)))

@@ -78,6 +78,11 @@ class Bench:
         """The bench as the alternatives see it."""
         return self if self.rivals_depth is None else replace(self, depth=self.rivals_depth, rivals_depth=None)
 
+    @property
+    def candidates(self) -> Run:
+        """What is reranked of each query's candidates."""
+        return {query_id: found[: self.depth] for query_id, found in self.run.items()}
+
     def drawn(self, limit: int | None) -> Bench:
         """The bench of at most `limit` of its queries, by a seeded draw; of all if None."""
         query_ids = seeded_draw(list(self.queries), limit, self.seed)

@@ -107,8 +107,7 @@ def _ceilings(qrels: Qrels, found: Rankings, depths: Sequence[int]) -> dict[int,
 def _detectable(qrels: Qrels, first: Rankings, second: Rankings, significance: float) -> float | None:
     """What so many queries can show; None if both rank alike, or there is one query."""
     one, other = (measure_rankings([_METRIC], qrels, found)[_METRIC] for found in (first, second))
-    found = smallest_detectable(np.array([one[key] - other[key] for key in qrels]), significance)
-    return found if 0 < found < float("inf") else None
+    return smallest_detectable(np.array([one[key] - other[key] for key in qrels]), significance) or None
 
 
 def _ideal(qrels: Qrels, found: Rankings, depth: int) -> Rankings:

@@ -18,7 +18,7 @@ _UNTRAINED = ", tune_encoder: false and query_map: false"
 _HOW: Mapping[str, str] = {
     FIRST_STAGE: "take its order as it is, without a reranker",
     BM25: "order the candidates by BM25",
-    BM25_RETRIEVAL: "set first_stage.weighting: bm25, and take its order as it is",
+    BM25_RETRIEVAL: "set first_stage.kind: lexical and first_stage.weighting: bm25, and take its order as it is",
     BASE_MODEL: "rerank with the base model as it is",
     BI_ENCODER: "order the candidates by the base model's cosines",
     BI_ENCODER_FUSED: "order the candidates by the base model's cosines, fused with the first stage, or with its "
@@ -53,4 +53,6 @@ def _named(found: Comparison) -> str:
 def _compared(found: Comparison) -> str:
     if found.verdict == "REGRESSION":
         return "is better"
+    if found.baseline not in _HOW:  # a system that was named on the command line
+        return "is the baseline and does as well"
     return f"does as well and {_ADVANTAGE.get(found.baseline, 'needs no training')}"

@@ -11,7 +11,7 @@ from crossforge.backends.choice import AUTO
 from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError, NotCachedError, PackageError
 from crossforge.files import sha256
-from crossforge.loading import find_folder
+from crossforge.loading import find_folder, holds_reranker
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import StoredRetriever
 from crossforge_train.collections.beir import beir_files
@@ -19,6 +19,7 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.places import missing_folder
 from crossforge_train.collections.readers.reader import file_hashes
 from crossforge_train.config.evaluation import MINUTES, GuardConfig
+from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import base_embeddings, prompts_depend_on
@@ -30,7 +31,7 @@ from crossforge_train.evaluation.outcome import TrainingCurves, make_report
 from crossforge_train.evaluation.proof import Shipped, measure_shipped
 from crossforge_train.evaluation.system_orders import both_labels
 from crossforge_train.first_stage import approximated, in_words
-from crossforge_train.models.base_model import find_base_model, model_hash
+from crossforge_train.models.base_model import find_base_model, is_bi_encoder, model_hash
 from crossforge_train.run_folder import EVALUATE
 from crossforge_train.stage_folders import EvaluatedFolder
 from crossforge_train.stages.benches import split_bench, with_more_queries
@@ -62,7 +63,8 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         **prompts_depend_on(config),
         "base_model": model_hash(find_base_model(config.base_model)),
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
-        **({"guard": _guard_hashes(evaluation.guard)} if evaluation.guard else {}),
+        **({"guard": _guard_hashes(evaluation.guard, config.base_model)} if evaluation.guard else {}),
+        **_free_depends_on(config.first_stage),
         **BACKENDS.version(evaluation.backend),
     }
 
@@ -72,6 +74,12 @@ def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any
     settings = config.evaluation
     without_limit = {"max_queries": settings.most_queries, "max_dev_queries": settings.most_dev_queries}
     return {**depends_on, "evaluation": {**depends_on["evaluation"], **without_limit}}
+
+
+def _free_depends_on(first_stage: FirstStageConfig) -> Mapping[str, Any]:
+    """What the base model reads as a free alternative, where the stage `mine` does not depend on it."""
+    tokens = first_stage.encoder_tokens
+    return {} if first_stage.embeds or tokens is None else {"encoder_max_length": tokens}
 
 
 def _budget(package: PackageConfig) -> Mapping[str, Any]:
@@ -91,7 +99,12 @@ def _incumbent_hash(reference: str) -> Mapping[str, str]:
     return model_hash(folder)
 
 
-def _guard_hashes(guard: GuardConfig) -> Mapping[str, Any]:
+def _guard_hashes(guard: GuardConfig, base_model: str) -> Mapping[str, Any]:
+    base = find_base_model(base_model)
+    if not holds_reranker(base) and not is_bi_encoder(base):
+        raise InputError(
+            f"evaluation.guard: {base_model} is an encoder that cannot rank, so it can forget nothing; remove the key"
+        )
     if not guard.beir.is_dir():
         raise missing_folder(guard.beir)
     files = beir_files(guard.beir)
@@ -164,6 +177,9 @@ def _guard(context: Context, reranker: Reranker, depth: int) -> Guard | None:
         return None
     base = find_base_model(config.base_model)
     embeddings = embeddings_if_exported(lambda: base_embeddings(config, context.reporter), context.reporter)
+    if embeddings is None and not holds_reranker(base):
+        context.reporter.note("evaluation.guard: not measured, since the base model's order cannot be had")
+        return None
     return measure_guard(config.evaluation.guard, config, reranker, base, embeddings, depth, context.reporter)
 
 

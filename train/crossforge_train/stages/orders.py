@@ -41,7 +41,8 @@ def bench_of_both(
         splits={**collection.splits, _SPLIT: labels.people},
     )
     run = retrieve(asked, approximated(retriever, None), labels.queries, config.first_stage.depth)
-    return set_up_bench(asked, _SPLIT, run, retriever, dev.depth, dev.config, config.seed, dev.reporter)
+    bench = set_up_bench(asked, _SPLIT, run, retriever, dev.depth, dev.config, config.seed, dev.reporter)
+    return replace(bench, rivals_depth=dev.rivals_depth)
 
 
 def measured_orders(

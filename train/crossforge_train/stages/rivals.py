@@ -43,7 +43,8 @@ def free_of_run(
         dev: chooses the hybrid's weight.
         measured: the benches that the alternatives are measured on.
     """
-    config, runs = with_encoder_length(context.config, context.run.mined), [bench.run for bench in measured]
+    config = with_encoder_length(context.config, context.run.mined)
+    runs = [bench.of_rivals.candidates for bench in measured]
     embeddings = embeddings_if_exported(lambda: base_embeddings(config, context.reporter), context.reporter)
     bm25 = config.evaluation.bm25 and retriever.name != BM25  # the first stage may be BM25 itself
     tuned = context.run.mined.choice.tuned

@@ -187,7 +187,8 @@ def _within(
         f"{shipped.quality:.3f} on dev"
     )
     found = measured[points.index(shipped)]
-    on = with_passages(dev, shipped.passages, shipped.depth)
+    # The alternatives keep all candidates: what is little enough for the budget may be too little for them.
+    on = replace(with_passages(dev, shipped.passages, shipped.depth), rivals_depth=dev.depth)
     alone = scored_system(on, RERANKER, found.reranker, found.scored, 0.0)
     return Subject(found.reranker, on, alone, limits, Budget(budget, points, shipped))
 
