@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import Command, error_line, toy_config, write_collection
+from support import Command, error_line, toy_config, write_collection, write_lines
 
 from crossforge.errors import InputError
 from crossforge_train.cli import main
+from crossforge_train.config.loading import load_config
+from crossforge_train.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -294,6 +296,16 @@ def test_inspect_of_a_config_looks_at_its_splits_and_its_base_model(crossforge: 
     assert "nDCG@10 of the first stage itself" in shown
     assert facts["first_stage"]["test"]["detectable"] > 0
     assert f"test {facts['first_stage']['test']['detectable']:.3f}" in shown.split("can show")[1]
+
+
+def test_inspect_of_a_config_counts_what_people_judged_in_its_run(crossforge: Command, config: Path) -> None:
+    before = crossforge("inspect", config, "--json").json["splits"]
+    run = RunFolder(load_config(config).folder)
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_lines(run.typed_queries, [{"_id": "typed-1", "text": "nobody asked that before"}])
+    run.judgements.write_text("typed-1\tbaking-0\t1\n")
+    after = crossforge("inspect", config, "--json").json["splits"]
+    assert after["train"]["queries"] == before["train"]["queries"] + 1
 
 
 def test_inspect_of_a_config_without_its_base_model_says_so(crossforge: Command, config: Path) -> None:

@@ -223,15 +223,14 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
     from crossforge_train.first_stage import fit_first_stage as fit_as_configured
     from crossforge_train.inspection.report import Inspection, collection_facts
     from crossforge_train.reporting import SilentReporter
-    from crossforge_train.stages.collect import load_collection, workplace_of
+    from crossforge_train.stages.collect import load_judged, workplace_of
     from crossforge_train.stages.embedding import run_embeddings
 
     missing, embeddings = "", None
     if target.is_file():
         config = load_config(target)
-        workplace = workplace_of(config, SilentReporter())
-        collection = load_collection(config.collection, config.seed, workplace).collection
-        collection, _ = settle_own_documents(collection, config.collection.ignore_identical_ids)
+        collected, _ = load_judged(config, workplace_of(config, SilentReporter()))
+        collection = collected.collection
         first_stage, training, evaluation, seed = config.first_stage, config.training, config.evaluation, config.seed
         if first_stage.kind == AUTO:  # a look at a collection embeds it only if it is asked to
             first_stage = first_stage.of_kind(LEXICAL)

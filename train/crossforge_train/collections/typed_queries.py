@@ -40,7 +40,7 @@ def _typed_query(line: bytes, where: str) -> tuple[str, str]:
 
 
 def with_typed_queries(
-    collection: Collection, judgements: Judgements, typed: Mapping[str, str], split: str
+    collection: Collection, judgements: Mapping[str, Mapping[str, int]], typed: Mapping[str, str], split: str
 ) -> tuple[Collection, Judgements]:
     """Add new typed queries to the collection, and map all other judgements to the collection's query ids.
 

@@ -164,36 +164,60 @@ def _settings(config: CollectionConfig) -> Mapping[str, Any]:
 
 
 def workplace_of(config: Config, reporter: Reporter) -> Workplace:
-    """Where a run's collection is read. Its vectors are used again unless the first stage reads another length."""
-    return Workplace(config.runs, config.first_stage.encoder_tokens, reporter)
+    """Where a run's collection is read, with what people judged in the run.
+
+    Its vectors are used again unless the first stage reads another length.
+
+    Raises:
+        InputError: a judgement is malformed.
+    """
+    run = RunFolder(config.folder)
+    return Workplace(
+        config.runs,
+        config.first_stage.encoder_tokens,
+        reporter,
+        judgements=read_judgements(run.judgements),
+        typed=read_typed_queries(run.typed_queries, reporter.note),
+    )
+
+
+def load_judged(config: Config, workplace: Workplace) -> tuple[Collected, OwnDocuments]:
+    """The collection of a run as its stages see it: with its splits, and with what people judged in the run.
+
+    Args:
+        config: of the run.
+        workplace: has the judgements.
+
+    Raises:
+        InputError: see `load_collection`.
+    """
+    settings = config.collection
+    collected = load_collection(settings, config.seed, workplace)
+    # Only once the splits are made: a judgement must not move a query into another split.
+    collection, judgements = with_typed_queries(
+        collected.collection, workplace.judgements, workplace.typed, settings.train
+    )
+    # Judgements come first: a document that somebody judged relevant is not left out.
+    collection, own = settle_own_documents(with_judgements(collection, judgements), settings.ignore_identical_ids)
+    return replace(collected, collection=collection), own
 
 
 def _run(context: Context) -> None:
-    settings, reporter, run = context.config.collection, context.reporter, context.run
-    written, judgements = CollectedFolder(context.folder), read_judgements(run.judgements)
-    typed = read_typed_queries(run.typed_queries, reporter.note)
+    config, reporter = context.config, context.reporter
+    written = CollectedFolder(context.folder)
+    workplace = replace(
+        workplace_of(config, reporter), may_ask=True, engine=sharing(config, context.engine) or LocalEngine()
+    )
     with reporter.bar("reading the collection", 2) as advance:
-        workplace = replace(
-            workplace_of(context.config, reporter),
-            may_ask=True,
-            judgements=judgements,
-            typed=typed,
-            engine=sharing(context.config, context.engine) or LocalEngine(),
-        )
-        collected = load_collection(settings, context.config.seed, workplace)
-        # Only once the splits are made: a judgement must not move a query into another split.
-        collection, judgements = with_typed_queries(collected.collection, judgements, typed, settings.train)
-        # Judgements come first: a document that somebody judged relevant is not left out.
-        collection, own = settle_own_documents(with_judgements(collection, judgements), settings.ignore_identical_ids)
-        require_relevant(settings, collection)
-        collected = replace(collected, collection=collection)
+        collected, own = load_judged(config, workplace)
+        require_relevant(config.collection, collected.collection)
         advance()
         written.save(collected.collection)
         advance()
-    written.save_counts(_counts(settings, collected, own))
+    written.save_counts(_counts(config.collection, collected, own))
     _tell(context, collected)
     if decision := in_words(own):
-        context.reporter.note(decision)
+        reporter.note(decision)
 
 
 def _counts(config: CollectionConfig, collected: Collected, own: OwnDocuments) -> Counts:
