@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, cast
 
-from crossforge.errors import InputError
+from crossforge.errors import InputError, first_line
 
 Value = TypeVar("Value")
 
@@ -98,10 +98,10 @@ class Registry(Generic[Value]):
         found = self.third_party[self.require(name)]
         try:
             return cast(Value, _imported(found.path))
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever the module of somebody else raises
             raise InputError(
-                f"{self.noun} {name}: {found.path} of {found.version} cannot be imported ({error})"
-            ) from None
+                f"{self.noun} {name}: {found.path} of {found.version} cannot be imported ({first_line(error)})"
+            ) from error
 
     def version(self, name: str) -> dict[str, str]:
         """Name -> the package that registered it and its version, for fingerprints; empty for a built-in."""

@@ -49,6 +49,16 @@ def test_a_plug_in_that_cannot_be_imported_is_an_input_error_that_names_it(regis
         registered(triangle=value).load("triangle")
 
 
+def test_a_plug_in_that_breaks_is_an_input_error_too(registered, tmp_path, monkeypatch):
+    (tmp_path / "broken_plug_in.py").write_text("def thing(:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        InputError, match=r"^shape triangle: broken_plug_in:thing of .* cannot be imported \("
+    ) as caught:
+        registered(triangle="broken_plug_in:thing").load("triangle")
+    assert "\n" not in str(caught.value)
+
+
 def test_built_ins_alone_never_look_at_installed_packages(monkeypatch):
     monkeypatch.setattr(plugins, "entry_points", lambda group: pytest.fail("looked"))
     registry = Registry("shapes", "shape", BUILT_IN)

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.documents import Document
-from crossforge.errors import CrossforgeError, InputError, PackageError
+from crossforge.errors import InputError, PackageError
 from crossforge.files import written_atomically
-from crossforge.retrievers.functions import named_function, source_hash
+from crossforge.retrievers.functions import called, named_function, source_hash
 from crossforge.retrievers.options import read_options
 from crossforge.retrievers.outside import Known, as_asked, read_outside, some
 from crossforge.retrievers.trust import require_trust, trust
@@ -101,7 +101,7 @@ class CallableRetriever:
         options: what the config says.
 
     Raises:
-        InputError: the object is nothing that searches.
+        InputError: the object is nothing that searches, or fails to make it.
     """
 
     kind = KIND
@@ -125,12 +125,7 @@ class CallableRetriever:
                 twice, scores are missing, not numbers, or rise.
         """
         function = self._options.function
-        try:
-            answers = self._search(queries, k)
-        except CrossforgeError:
-            raise
-        except Exception as error:  # whatever the function of somebody else raises
-            raise InputError(f"{function} failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        answers = called(function, lambda: self._search(queries, k))
         if not isinstance(answers, Mapping):
             raise InputError(f"{function} gave a {type(answers).__name__}; expected query id -> documents")
         if missing := [query_id for query_id in queries if query_id not in answers]:
@@ -155,7 +150,7 @@ class CallableRetriever:
 def _as_search(found: object, known: Known, options: CallableOptions) -> Search:
     """The object as a function of queries and depth; a function without arguments is a factory of the real thing."""
     if callable(found) and (inspect.isclass(found) or not _takes_arguments(found)):
-        found = found()
+        found = called(options.function, found)
     for name in ("invoke", "retrieve"):  # LangChain's and LlamaIndex's
         if callable(method := getattr(found, name, None)):
             return _framework_search(method, known, options)

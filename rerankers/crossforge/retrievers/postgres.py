@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crossforge.documents import Document
 from crossforge.errors import InputError, PackageError
 from crossforge.files import written_atomically
-from crossforge.retrievers.functions import named_function, source_hash
+from crossforge.retrievers.functions import called, named_function, source_hash
 from crossforge.retrievers.options import read_options, refuse_option
 from crossforge.retrievers.outside import Known, as_asked, first_of_each, read_outside, retried, some
 from crossforge.retrievers.trust import require_trust, trust
@@ -179,7 +179,7 @@ class PostgresRetriever:
         """What the table holds; equal scores always stand in the order of ids.
 
         Raises:
-            InputError: the server does not answer, or finds what is not in the corpus.
+            InputError: the server does not answer, or finds what is not in the corpus; the function that embeds fails.
         """
         statement, texts = self._statement(), list(queries.values())
         asked = self._vectors(texts) if self._embed else texts
@@ -300,7 +300,7 @@ class PostgresRetriever:
 
     def _vectors(self, texts: list[str]) -> list[str]:
         """The queries' vectors as pgvector reads them."""
-        vectors = np.asarray(self._embed(texts), dtype=np.float32)
+        vectors = called(self._options.embed, lambda: np.asarray(self._embed(texts), dtype=np.float32))
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise InputError(
                 f"{self._options.embed} gave an array of shape {vectors.shape} for {len(texts)} texts; "

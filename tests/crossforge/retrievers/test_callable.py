@@ -100,12 +100,16 @@ def test_an_answer_that_cannot_be_used_is_one_line(write: Write, answer: str, pr
     [
         ("x = 1\n", r"users_engine:search cannot be imported \(.*no attribute 'search'\)"),
         ("import nothing_of_that_name\n", r"cannot be imported \(No module named 'nothing_of_that_name'\)"),
+        ("def search(:\n", r"users_engine:search cannot be imported: SyntaxError: .*users_engine\.py, line 1"),
+        ("search = 1 / 0\n", "users_engine:search cannot be imported: ZeroDivisionError: division by zero"),
+        ("def search():\n    raise OSError('no\\nindex')\n", "users_engine:search failed: OSError: no index"),
         ("search = 3\n", "users_engine:search is a int; expected a function of queries and k, or a retriever"),
     ],
 )
 def test_what_is_no_engine_is_said_when_it_is_named(write: Write, source: str, problem: str) -> None:
-    with pytest.raises(InputError, match=problem):
+    with pytest.raises(InputError, match=problem) as caught:
         fitted(write(source))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("function", ["os.system", "os:", ":x", "a b:c", "os:path.join", ""])
@@ -117,6 +121,14 @@ def test_only_a_dotted_name_is_one(function: str) -> None:
 def test_a_missing_module_is_said_before_the_first_stage_of_a_run() -> None:
     with pytest.raises(InputError, match=r"no module 'nowhere\.at_all'\); is its folder in PYTHONPATH\?"):
         CallableKind.depends_on({"function": "nowhere.at_all:search"})
+
+
+def test_a_package_that_breaks_is_said_before_the_first_stage_of_a_run(write: Write, tmp_path: Path) -> None:
+    write(GOOD)
+    (tmp_path / "code" / "broken_package").mkdir()
+    (tmp_path / "code" / "broken_package" / "__init__.py").write_text("1 / 0\n")
+    with pytest.raises(InputError, match=r"broken_package\.engine:search cannot be imported: ZeroDivisionError"):
+        CallableKind.depends_on({"function": "broken_package.engine:search"})
 
 
 def test_the_fingerprint_follows_the_source(write: Write) -> None:

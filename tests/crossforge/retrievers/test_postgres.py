@@ -327,6 +327,14 @@ def test_vectors_of_a_wrong_shape_are_refused(tmp_path: Path, monkeypatch: pytes
     sys.modules.pop("toy_embedding")
 
 
+def test_a_function_that_fails_to_embed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    (tmp_path / "toy_embedding.py").write_text("def embed(texts):\n    raise OSError('no\\nmodel')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match=r"^toy_embedding:embed failed: OSError: no model$"):
+        fitted(dsn, vector_column="v", embed="toy_embedding:embed")
+    sys.modules.pop("toy_embedding")
+
+
 def test_candidates_are_plain_values(dsn: str) -> None:
     (found,) = fitted(dsn).search({"q": "oven"}, 1)["q"]
     assert isinstance(found, Candidate)
