@@ -38,7 +38,7 @@ def test_auto_does_without(tmp_path: Path, toy_collection: Path, instructor: Pat
     run = RunFolder(config.folder)
     assert run.mined.choice.kind == "lexical"
     assert not next(run.mined.groups()).teacher
-    assert (run.package / "reranker.json").is_file()
+    assert (run.package.path / "reranker.json").is_file()
     reason = f"base model {instructor}: leaves its prompt out when it pools"
     assert f"mining.teacher: none; {reason}" in told.notes
     assert f"{reason}, so that nothing is embedded with it" in told.notes
