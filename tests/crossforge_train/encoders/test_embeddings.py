@@ -18,11 +18,12 @@ from crossforge import Document
 from crossforge.embedding import store as store_module
 from crossforge.embedding.encoder import Progress, Role, Vectors
 from crossforge.embedding.store import EmbeddingStore
+from crossforge.errors import InputError
 from crossforge.prompts import Prompts
 from crossforge_train.compute.base import Batch, Engine, Found, MakeWorker
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.encoders import embeddings as module
-from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
+from crossforge_train.encoders.embeddings import Embeddings, EmbedTexts, open_embeddings
 
 TITLE = "embedding the documents with a toy"
 
@@ -141,6 +142,12 @@ class Watched(WrappedEngine):
                 yield batch
 
         return self.engine.map(make_worker, watched())
+
+
+def test_a_machine_with_a_gpu_that_lacks_the_bi_encoder_is_named(tmp_path: Path) -> None:
+    make_worker = EmbedTexts(tmp_path / "missing", tmp_path, gpu=True)
+    with pytest.raises(InputError, match=r"missing: no such folder on node .*; put the bi-encoder there"):
+        make_worker()
 
 
 def test_an_engine_embeds_as_this_process_does(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from crossforge.embedding.encoder import (
     read_settings,
 )
 from crossforge.embedding.store import EmbedBlocks, EmbeddingStore
+from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.openvino_sessions import has_native_bf16
 from crossforge.prompts import Prompts
@@ -133,7 +135,15 @@ class EmbedTexts:
     gpu: bool
 
     def __call__(self) -> Callable[[Sequence[str]], Vectors]:
-        """The worker."""
+        """The worker.
+
+        Raises:
+            InputError: it needs the bi-encoder, and its machine does not have it.
+        """
+        if self.gpu and not self.model.is_dir():
+            raise InputError(
+                f"{self.model}: no such folder on node {platform.node()}; put the bi-encoder there under the same path"
+            )
         embedder = GpuEmbedder(self.model, self.encoder) if self.gpu else _cpu_embedder(self.encoder)
         return lambda texts: embedder.embed(texts, "document")
 
