@@ -18,9 +18,10 @@ from crossforge.errors import InputError
 from crossforge.manifest import Manifest
 from crossforge.reranker import Scored
 from crossforge.runs import Candidate
-from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.collection import JUDGED_BY, Collection
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.mining import MiningConfig
+from crossforge_train.mining.counts import ABOVE_MARGIN
 from crossforge_train.mining.cross_encoder import CrossEncoderTeacher
 from crossforge_train.mining.groups import Group, read_groups
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, joined
@@ -50,9 +51,12 @@ class FakeReranker:
         return Scored(np.array(logits, dtype=np.float32), [False] * len(logits))
 
 
-def mined_with(logits: dict[int, float], *, query: str = "what", relabel: bool = False, **settings: object) -> Mined:
+def mined_with(
+    logits: dict[int, float], *, query: str = "what", relabel: bool = False, judge: str = "", **settings: object
+) -> Mined:
     corpus = {f"d{n}": Document(f"d{n}", f"text{n}") for n in range(30)}
-    collection = Collection("any", corpus, {"q": query}, {"train": {"q": {"d0": 2, "d9": 0}}})
+    fields = {"q": {JUDGED_BY: judge}} if judge else {}
+    collection = Collection("any", corpus, {"q": query}, {"train": {"q": {"d0": 2, "d9": 0}}}, fields)
     run = {"q": [Candidate(f"d{n}", -float(n)) for n in range(20)]}
     config = MiningConfig(**{"negatives": 3, "choice": "top", **settings})
     teacher = CrossEncoderTeacher(FakeReranker(logits), collection, SilentReporter())
@@ -76,6 +80,15 @@ def test_the_margin_holds_for_negative_logits_too() -> None:
 def test_a_judged_document_is_trusted_more_than_the_teacher() -> None:
     (group,) = mined_with({0: 0.0, 9: 9.0}).groups
     assert group.doc_ids[1] == "d9"
+
+
+@pytest.mark.parametrize("judge", ["the language model x", "clicks"])
+def test_a_label_of_a_machine_or_of_clicks_is_not(judge: str) -> None:
+    mined = mined_with({0: 0.0, 9: 9.0}, judge=judge)
+    assert list(mined.groups[0].doc_ids) == ["d0", "d1", "d2", "d3"]
+    assert mined.counts.dropped == {ABOVE_MARGIN: 1}
+    (group,) = mined_with({0: 0.0}, judge=judge).groups
+    assert list(zip(group.doc_ids, group.sources, strict=True))[1] == ("d9", "graded")
 
 
 def test_relabelled_candidates_keep_their_place_with_the_label_of_the_positive() -> None:

@@ -81,7 +81,7 @@ class CrossEncoderTeacher:
         return self._reranker.manifest.calibrator.probabilities(logits)
 
     def above(self, group: Group, margin: float) -> list[str]:
-        """The retrieved negatives whose probability exceeds `margin` times the positive's."""
+        """The doubtable negatives whose probability exceeds `margin` times the positive's."""
         return above_margin(group, self.probabilities(group), margin)
 
 

@@ -33,7 +33,8 @@ class Group:
         labels: relevance; 0 for negatives.
         ranks: ranks in the first stage, from 1; 0 for documents that it did not retrieve.
         teacher: teacher scores, or empty.
-        sources: origin of each document: "positive", "judged", "first stage", another source's name, "random".
+        sources: origin of each document: "positive", "judged", "graded", "first stage", "random", or the name of
+            another source.
     """
 
     query_id: str

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from crossforge.runs import Candidate, Run
-from crossforge_train.collections.collection import Collection, Qrels, positives
+from crossforge_train.collections.collection import JUDGED_BY, Collection, Qrels, positives
 from crossforge_train.collections.splits import normalized
 from crossforge_train.config.mining import MiningConfig
 from crossforge_train.mining.copies import CopyDetector
@@ -18,6 +18,8 @@ from crossforge_train.mining.groups import Group
 
 FIRST_STAGE = "first stage"
 LESS_RELEVANT = "less relevant"
+JUDGED = "judged"  # not relevant by people who were asked
+GRADED = "graded"  # not relevant by a machine, or by clicks: a teacher may know better
 OWN = "own"  # what the collection's source gives as negatives
 
 
@@ -60,7 +62,7 @@ class Miner:
     """Mines the queries of one split independently of each other.
 
     Where a query has several grades, a group also holds less relevant documents, so that the grades can be learned.
-    Negatives are taken in this order: documents judged 0, candidates of other sources up to their quotas (the
+    Negatives are taken in this order: documents labelled 0, candidates of other sources up to their quotas (the
     collection's own negatives are the first of them), candidates of the first stage, and random documents if there are
     too few. A known positive is never a negative, be it by id,
     as a copy of a positive's text, or through another query of the split with the same text. Nor is a query's own
@@ -78,6 +80,7 @@ class Miner:
         self, collection: Collection, split: str, candidates: Candidates, config: MiningConfig, seed: int
     ) -> None:
         self._queries = collection.queries
+        self._fields = collection.query_fields
         self._qrels = collection.qrels(split)
         self._own = collection.own_documents or {}
         self._judged = _judged_by_text(collection, self._qrels)
@@ -96,13 +99,15 @@ class Miner:
 
         Args:
             query_id: id of the query.
-            doubtful: documents that a teacher considers relevant to it; they become negatives only if judged 0.
+            doubtful: documents that a teacher considers relevant to it; they become negatives only if people judged
+                them 0.
         """
         counts = MiningCounts()
         known = self._judged[normalized(self._queries[query_id])]
         own = self._own.get(query_id)
+        zeros = GRADED if JUDGED_BY in self._fields.get(query_id, {}) else JUDGED
         miner = _QueryMiner(
-            query_id, self._corpus_ids, self._config, known, self._candidates, doubtful, self._copies, own
+            query_id, self._corpus_ids, self._config, known, zeros, self._candidates, doubtful, self._copies, own
         )
         counts.queries_without_candidate += not self._candidates.first_stage.get(query_id)
         groups = []
@@ -145,6 +150,7 @@ class _QueryMiner:
         corpus_ids: Sequence[str],
         config: MiningConfig,
         judged: Mapping[str, int],
+        zeros: str,
         candidates: Candidates,
         doubtful: Ids[str],
         copies: CopyDetector | None,
@@ -154,6 +160,7 @@ class _QueryMiner:
         self._corpus_ids = corpus_ids
         self._config = config
         self._labels = judged
+        self._zeros = zeros
         self._positives = positives(judged)
         self._first_stage = [candidate.doc_id for candidate in candidates.first_stage.get(query_id, [])]
         self._ranks = {doc_id: rank for rank, doc_id in enumerate(self._first_stage, start=1)}
@@ -166,7 +173,7 @@ class _QueryMiner:
         """The group of one positive; updates `counts`."""
         config, chosen = self._config, {positive: "positive"}
         chosen.update(dict.fromkeys(self._less_relevant(positive, draw), LESS_RELEVANT))
-        self._take(self._judged_negatives(), config.hard, "judged", chosen, counts)
+        self._take(self._labelled_negatives(), config.hard, self._zeros, chosen, counts)
         for name, source in self._others.items():
             ranked = self._ordered(_ids(source.run.get(self._query_id, [])), draw, ranked=source.ranked)
             self._take(ranked, min(config.hard, len(chosen) - 1 + source.quota), name, chosen, counts)
@@ -209,7 +216,8 @@ class _QueryMiner:
             return KNOWN_POSITIVE
         if self._copies is not None and self._copies.is_copy(doc_id, self._positives):
             return COPY
-        return ABOVE_MARGIN if doc_id in self._doubtful and doc_id not in self._labels else None
+        trusted = self._zeros == JUDGED and doc_id in self._labels
+        return ABOVE_MARGIN if doc_id in self._doubtful and not trusted else None
 
     def _less_relevant(self, positive: str, draw: random.Random) -> list[str]:
         """Some relevant documents of a lower grade than the positive; they take the places of hard negatives."""
@@ -217,9 +225,9 @@ class _QueryMiner:
         drawn = draw.sample(lower, min(len(lower), self._config.hard // 2)) if lower else []
         return sorted(drawn, key=lambda doc_id: -self._labels[doc_id])
 
-    def _judged_negatives(self) -> list[str]:
-        judged = [doc_id for doc_id, relevance in self._labels.items() if relevance <= 0]
-        return sorted(judged, key=lambda doc_id: (self._ranks.get(doc_id, len(self._ranks) + 1), doc_id))
+    def _labelled_negatives(self) -> list[str]:
+        labelled = [doc_id for doc_id, relevance in self._labels.items() if relevance <= 0]
+        return sorted(labelled, key=lambda doc_id: (self._ranks.get(doc_id, len(self._ranks) + 1), doc_id))
 
     def _ordered(self, found: Sequence[str], draw: random.Random, *, ranked: bool = True) -> list[str]:
         """The candidates within the window, if there is one, in the order in which to try them."""

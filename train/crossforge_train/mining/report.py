@@ -15,6 +15,7 @@ from crossforge_train.collections.readers.mix import original_query
 from crossforge_train.judging import JUDGING_COLUMNS
 from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE, MiningCounts
 from crossforge_train.mining.groups import Group
+from crossforge_train.mining.negatives import JUDGED
 
 _RANK_BANDS = ((1, 10), (11, 20), (21, 50), (51, 100), (101, None))
 _COUNTS_IN_0_1 = {
@@ -147,11 +148,11 @@ def write_suspects(path: Path, groups: Sequence[Group], collection: Collection, 
 
 
 def _suspicions(group: Group, collection: Collection, retriever: Retriever) -> list[tuple[str, float]]:
-    """Each unjudged, non-random negative of a group, with its similarity to the positive."""
+    """Each negative of a group that no person judged and that is not random, with its similarity to the positive."""
     places = [
         place
         for place, (label, source) in enumerate(zip(group.labels, group.sources, strict=True))
-        if label <= 0 and source not in ("judged", "random")
+        if label <= 0 and source not in (JUDGED, "random")
     ]
     if not places:
         return []

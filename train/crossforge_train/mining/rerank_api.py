@@ -99,7 +99,7 @@ class RerankApiTeacher:
         return known.get(self._config.scale)
 
     def above(self, group: Group, margin: float) -> list[str]:
-        """The retrieved negatives whose probability exceeds `margin` times the positive's."""
+        """The doubtable negatives whose probability exceeds `margin` times the positive's."""
         return above_margin(group, self.probabilities(group), margin)
 
     def _given(self, group: Group) -> NDArray[np.float64]:

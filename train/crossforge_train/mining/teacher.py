@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
-from crossforge_train.mining.negatives import LESS_RELEVANT, Mined, Miner, joined
+from crossforge_train.mining.negatives import JUDGED, LESS_RELEVANT, Mined, Miner, joined
 from crossforge_train.reporting import Reporter
 
 # Judged by a person, or drawn at random: neither was retrieved, so neither is a false negative by retrieval.
-TRUSTED = ("positive", LESS_RELEVANT, "judged", "random")
+TRUSTED = ("positive", LESS_RELEVANT, JUDGED, "random")
 
 
 SCORE_DIGITS = 4  # scores are written to a file that is to be the same on every run
@@ -38,7 +38,7 @@ class Teacher(Protocol):
         ...
 
     def above(self, group: Group, margin: float) -> list[str]:
-        """The retrieved negatives (those whose source is not in `TRUSTED`) that are relevant in the teacher's eyes.
+        """The doubtable negatives (those whose source is not in `TRUSTED`) that are relevant in the teacher's eyes.
 
         Args:
             group: was read before; its first document is the positive.
@@ -70,7 +70,7 @@ class TeacherKind(NamedTuple):
 
 
 def above_margin(group: Group, probabilities: NDArray[np.float64] | None, margin: float) -> list[str]:
-    """The retrieved negatives whose probability exceeds `margin` times the positive's; none if none is known.
+    """The doubtable negatives whose probability exceeds `margin` times the positive's; none if none is known.
 
     Probabilities and not logits: a share of a logit means nothing where it is negative.
     """
