@@ -133,7 +133,7 @@ def test_each_try_is_announced(server: Endpoint, waits: list[float]) -> None:
     config = ChatConfig(url=server.url, model="m", retries=2)
     server.failures = [Failure(500, b"")] * 3
     with pytest.raises(InputError, match="HTTP 500"):
-        ChatEndpoint(config, "the.key", lambda: sent.append(1)).ask([{"role": "user", "content": TEXT}])
+        ChatEndpoint(config, "the.key").ask([{"role": "user", "content": TEXT}], lambda: sent.append(1))
     assert len(sent) == len(server.requests) == 3
 
 

@@ -192,6 +192,34 @@ def test_the_budget_holds_for_tries_repairs_and_earlier_runs(server: Endpoint, j
     assert grades(judge(max_calls=6).grade(PAIRS[4:])) == [0, 1, 2, 3], "what other pairs have cost is not counted"
 
 
+def test_the_budget_counts_what_brought_no_answer(server: Endpoint, judge: Callable[..., Judge]) -> None:
+    server.failures = [Failure(500, b""), Failure(400, b"content filter")]
+    assert judge(max_calls=3).grade(PAIRS[:2]) == [Grade(None), Grade(1)]
+    assert judge(max_calls=3).grade(PAIRS[:2]) == [Grade(None, asked=False), Grade(1)], "refused, after a failure"
+    server.failures = [said("what?")]
+    assert judge(max_calls=1).grade(PAIRS[2:3]) == [Grade(None, asked=False)]
+    assert judge(max_calls=1).grade(PAIRS[2:3]) == [Grade(None, asked=False)], "one unusable answer"
+    server.failures = [Failure(500, b"")] * 2
+    with pytest.raises(InputError, match="HTTP 500"):
+        judge(max_calls=2, retries=1).grade(PAIRS[3:4])
+    assert judge(max_calls=2).grade(PAIRS[3:4]) == [Grade(None, asked=False)], "two failures"
+    assert len(server.requests) == 3 + 1 + 2
+    last = judge(max_calls=10)
+    assert grades(last.grade(PAIRS[:4])) == [0, 1, 2, 3]
+    assert last.spent == 6 + 3
+    again = judge(max_calls=10)
+    again.grade(PAIRS[:4])
+    assert again.spent == 9, "failed attempts still count once there is an answer"
+
+
+def test_what_is_refused_is_asked_once_a_run(server: Endpoint, judge: Callable[..., Judge]) -> None:
+    opened = judge()
+    server.failures = [Failure(400, b"content filter")]
+    assert grades(opened.grade(PAIRS[:2])) == [None, 1]
+    assert grades(opened.grade(PAIRS[:2])) == [None, 1]
+    assert len(server.requests) == 2
+
+
 def test_tokens_have_a_budget_too(server: Endpoint, judge: Callable[..., Judge]) -> None:
     server.usage = {"total_tokens": 100}
     assert grades(judge(max_tokens=250).grade(PAIRS)) == [0, 1, 2, *[None] * 5]

@@ -20,12 +20,10 @@ class Completion(NamedTuple):
     Attributes:
         text: the answer.
         tokens: of request and answer together; None if the endpoint does not say.
-        calls: requests that it took.
     """
 
     text: str
     tokens: int | None
-    calls: int = 1
 
 
 class ChatEndpoint:
@@ -34,17 +32,20 @@ class ChatEndpoint:
     Args, and what is raised: as for `Endpoint`, whose address the config holds.
     """
 
-    def __init__(self, config: ChatConfig, key: str, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, config: ChatConfig, key: str) -> None:
         self._config = config
         self._key = key
         self._limit = _LIMIT
-        self._endpoint = Endpoint(config, config.url.rstrip("/") + "/chat/completions", key, before)
+        self._endpoint = Endpoint(config, config.url.rstrip("/") + "/chat/completions", key)
 
-    def ask(self, messages: Sequence[Message], **settings: Any) -> Completion:
+    def ask(
+        self, messages: Sequence[Message], before: Callable[[], None] = lambda: None, **settings: Any
+    ) -> Completion:
         """The answer to a conversation.
 
         Args:
             messages: the conversation.
+            before: called before each request that is sent, tries included; what it raises ends the asking.
             settings: what else the request says, such as a temperature; None leaves it out.
 
         Raises:
@@ -54,17 +55,17 @@ class ChatEndpoint:
         given = {name: value for name, value in settings.items() if value is not None}
         limit = self._limit
         try:
-            return self._ask(messages, {limit: self._config.max_new_tokens, **given})
+            return self._ask(messages, before, {limit: self._config.max_new_tokens, **given})
         except RefusedError as error:
             if limit == _NEWER_LIMIT or _NEWER_LIMIT not in error.said:
                 raise self._with_way_out(error, given) from None
         self._limit = _NEWER_LIMIT  # in later requests at once
-        return self.ask(messages, **settings)
+        return self.ask(messages, before, **settings)
 
-    def _ask(self, messages: Sequence[Message], settings: Mapping[str, Any]) -> Completion:
+    def _ask(self, messages: Sequence[Message], before: Callable[[], None], settings: Mapping[str, Any]) -> Completion:
         body = {"model": self._config.model, "messages": list(messages), **settings}
-        said, calls = self._endpoint.ask(body, (message["content"] for message in messages), _completion)
-        return said._replace(calls=calls)
+        said, _ = self._endpoint.ask(body, (message["content"] for message in messages), _completion, before)
+        return said
 
     def _with_way_out(self, error: RefusedError, settings: Mapping[str, Any]) -> RefusedError:
         said = error.said.casefold()

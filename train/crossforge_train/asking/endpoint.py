@@ -58,24 +58,24 @@ class Endpoint:
         config: how to ask.
         url: where.
         key: the section's name in a config, for errors.
-        before: called before each request that is sent, tries included; what it raises ends the asking.
 
     Raises:
         InputError: the environment variable that is to hold the API key holds something else.
     """
 
-    def __init__(self, config: AskingConfig, url: str, key: str, before: Callable[[], None]) -> None:
+    def __init__(self, config: AskingConfig, url: str, key: str) -> None:
         self._config = config
         self._url = url
         self._key = key
-        self._before = before
         # The API key is for this host: nothing is redirected.
         headers = {"Content-Type": "application/json", **_authorization(config.key_variable, key)}
         # The system's certificates, among which a company has its own; httpx would take those of certifi.
         trusted = ssl.create_default_context()
         self._client = httpx.Client(timeout=config.timeout, headers=headers, verify=trusted)
 
-    def ask(self, body: Mapping[str, Any], texts: Iterable[str], read: Callable[[Any], Answer]) -> tuple[Answer, int]:
+    def ask(
+        self, body: Mapping[str, Any], texts: Iterable[str], read: Callable[[Any], Answer], before: Callable[[], None]
+    ) -> tuple[Answer, int]:
         """What is read from the answer, and how many tries it took.
 
         Args:
@@ -83,6 +83,7 @@ class Endpoint:
             texts: of the body, what no message may quote.
             read: takes the answer's JSON; raises `ValueError` where it has another shape, and `PassingError` where
                 asking again may help.
+            before: called before each request that is sent, tries included; what it raises ends the asking.
 
         Raises:
             RefusedError: this request is refused.
@@ -98,14 +99,14 @@ class Endpoint:
         # In ASCII: a text may hold half a surrogate pair, which has no UTF-8.
         content, sent = json.dumps(body), " ".join(" ".join(text.split()) for text in texts)
         try:
-            return tries(lambda: read(self._post(content, sent))), tries.statistics["attempt_number"]
+            return tries(lambda: read(self._post(content, sent, before))), tries.statistics["attempt_number"]
         except PassingError as error:
             raise InputError(self._failed(str(error))) from None
         except ValueError as error:
             raise InputError(f"{self._url}: {error}") from None
 
-    def _post(self, content: str, sent: str) -> Any:
-        self._before()
+    def _post(self, content: str, sent: str, before: Callable[[], None]) -> Any:
+        before()
         try:
             answer = self._client.post(self._url, content=content)
         except httpx.TransportError as error:

@@ -13,12 +13,13 @@ from crossforge_train.config.rerank_api import RerankApiConfig
 class RerankApi:
     """Scores documents for a query. May be called from several threads.
 
-    Args, and what is raised: as for `Endpoint`, whose address the config holds.
+    Args, and what is raised: as for `Endpoint`, whose address the config holds, and for its `ask`.
     """
 
     def __init__(self, config: RerankApiConfig, key: str, before: Callable[[], None]) -> None:
         self._config = config
-        self._endpoint = Endpoint(config, config.url, key, before)
+        self._before = before
+        self._endpoint = Endpoint(config, config.url, key)
 
     def scores(self, query: str, texts: Sequence[str]) -> tuple[list[float], int]:
         """The score of each text, as the API gives it, and how many requests it took.
@@ -28,7 +29,8 @@ class RerankApi:
             InputError: the API cannot be asked, or its answer has another shape.
         """
         sent = [text[: self._config.max_document_characters] for text in texts]
-        return self._endpoint.ask(self._body(query, sent), [query, *sent], lambda answer: _scores(answer, len(texts)))
+        body = self._body(query, sent)
+        return self._endpoint.ask(body, [query, *sent], lambda answer: _scores(answer, len(texts)), self._before)
 
     def _body(self, query: str, texts: list[str]) -> dict[str, Any]:
         config = self._config

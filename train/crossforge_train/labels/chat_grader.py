@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from crossforge_train.asking.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
-from crossforge_train.asking.chat import ChatEndpoint, Completion, Message
+from crossforge_train.asking.chat import ChatEndpoint, Message
 from crossforge_train.asking.endpoint import RefusedError
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
@@ -45,7 +45,7 @@ class ChatGrader:
     def __init__(self, config: JudgeConfig, allowance: Allowance) -> None:
         self._config = config
         self._allowance = allowance
-        self._chat = ChatEndpoint(config, KEY, allowance.take)
+        self._chat = ChatEndpoint(config, KEY)
 
     @property
     def decided_by(self) -> Mapping[str, Any]:
@@ -59,29 +59,54 @@ class ChatGrader:
             yield from pool.map(lambda key: (key, self._ask(key, pairs[key], keep)), pairs)
 
     def _ask(self, key: str, pair: Pair, keep: Keep) -> Answer:
-        messages: list[Message] = [{"role": "user", "content": prompt(self._config, pair)}]
+        cost, answer = _Cost(self._allowance), NOT_ASKED
         try:
-            said = self._completion(messages)
-            answer = Answer(grade_of(said.text), said.calls, said.tokens or 0)
-            if answer.grade is None:
-                messages += [{"role": "assistant", "content": said.text}, {"role": "user", "content": _REPAIR}]
-                said = self._completion(messages)
-                calls, tokens = answer.calls + said.calls, answer.tokens + (said.tokens or 0)
-                answer = Answer(grade_of(said.text), calls, tokens)
+            answer = Answer(self._grade(pair, cost))
         except AllowanceSpentError:
-            return NOT_ASKED
+            pass
         except RefusedError as error:
-            return Answer(None, refusal=str(error))
-        keep(key, answer)
+            answer = Answer(None, refusal=str(error))
+        finally:  # it is paid for, whatever came of it
+            answer = answer._replace(calls=cost.calls, tokens=cost.tokens)
+            keep(key, answer)
         return answer
 
-    def _completion(self, messages: Sequence[Message]) -> Completion:
-        said = self._chat.ask(messages, temperature=self._config.temperature, **_FORMATS[self._config.format])
-        if said.tokens is None:
+    def _grade(self, pair: Pair, cost: _Cost) -> int | None:
+        messages: list[Message] = [{"role": "user", "content": prompt(self._config, pair)}]
+        said = self._said(messages, cost)
+        grade = grade_of(said)
+        if grade is not None:
+            return grade
+        messages += [{"role": "assistant", "content": said}, {"role": "user", "content": _REPAIR}]
+        return grade_of(self._said(messages, cost))
+
+    def _said(self, messages: Sequence[Message], cost: _Cost) -> str:
+        config = self._config
+        said = self._chat.ask(messages, cost.take, temperature=config.temperature, **_FORMATS[config.format])
+        tokens = said.tokens
+        if tokens is None:
             written = sum(len(message["content"]) for message in messages) + len(said.text)
-            said = said._replace(tokens=written // CHARACTERS_OF_A_TOKEN)
-        self._allowance.add_tokens(said.tokens or 0)
-        return said
+            tokens = written // CHARACTERS_OF_A_TOKEN
+        cost.add_tokens(tokens)
+        return said.text
+
+
+class _Cost:
+    """Counts what a pair takes of the allowance."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self.calls = self.tokens = 0
+
+    def take(self) -> None:
+        """Count one more request; see `Allowance`."""
+        self._allowance.take()
+        self.calls += 1
+
+    def add_tokens(self, tokens: int) -> None:
+        """Count tokens."""
+        self._allowance.add_tokens(tokens)
+        self.tokens += tokens
 
 
 def grade_of(answer: str) -> int | None:

@@ -61,7 +61,8 @@ class Grader(Protocol):
 
         Args:
             pairs: by the keys under which their answers are kept.
-            keep: is told each answer at once, unless it is a refusal; may be called from several threads.
+            keep: is told each answer at once, and also what a pair has cost that got none; may be called from several
+                threads.
 
         Raises:
             InputError: it cannot be asked.

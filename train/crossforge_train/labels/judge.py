@@ -60,6 +60,7 @@ class Judge:
         )
         self._answers = AnswerFile(file_for(config.cache, self._grader.decided_by))
         self._counted: set[str] = set()
+        self._refused: set[str] = set()
 
     @property
     def spent(self) -> int:
@@ -90,14 +91,15 @@ class Judge:
         """
         keys = [self._key(pair) for pair in pairs]
         self._count_known(keys)
-        new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._answers}
+        new = {key: pair for key, pair in zip(keys, pairs, strict=True) if not self._known(key).asked}
         answers_well = any(self._known(key).grade is not None for key in keys)
-        refused = self._ask(new, answers_well) if new and self._may_ask else set()
-        return [Grade(None) if key in refused else self._known(key) for key in keys]
+        if new and self._may_ask:
+            self._ask(new, answers_well)
+        return [self._known(key) for key in keys]
 
-    def _ask(self, new: Mapping[str, Pair], answers_well: bool) -> set[str]:
-        """Ask about pairs, keep their answers, and tell which were refused."""
-        done, refused, problem = 0, set[str](), ""
+    def _ask(self, new: Mapping[str, Pair], answers_well: bool) -> None:
+        """Ask about pairs, and keep their answers; what is refused is not asked about again before the next run."""
+        done, problem = 0, ""
         # Closed at once if anything fails, so that no more is asked.
         with (
             self._reporter.bar(f"grading with {self._config.model}", len(new)) as advance,
@@ -106,30 +108,48 @@ class Judge:
             for key, answer in answers:
                 done += 1
                 if answer.refusal:
-                    refused.add(key)
+                    self._refused.add(key)
                 answers_well, problem = answers_well or answer.grade is not None, answer.refusal or problem
                 if answer.asked and not answers_well and done >= min(_PATIENCE, len(new)):
                     raise InputError(_no_grades(done, problem))
                 advance()
-        return refused
 
     def _keep(self, key: str, answer: Answer) -> None:
-        self._answers.add({key: [answer.grade, answer.calls, answer.tokens]})
         self._counted.add(key)
+        if answer.asked and not answer.refusal:
+            self._answers.add({key: [answer.grade, answer.calls, answer.tokens]})
+        elif answer.calls:
+            calls, tokens = self._wasted(key)
+            self._answers.add({_waste(key): [calls + answer.calls, tokens + answer.tokens]})
+
+    def _wasted(self, key: str) -> tuple[int, int]:
+        """Requests and tokens of earlier attempts at a pair that got no answer."""
+        if _waste(key) not in self._answers:
+            return 0, 0
+        calls, tokens = self._answers[_waste(key)]
+        return calls, tokens
 
     def _key(self, pair: Pair) -> str:
         return digest(json.dumps([pair.query, pair.text]))
 
     def _known(self, key: str) -> Grade:
-        return Grade(self._answers[key][0]) if key in self._answers else Grade(None, asked=False)
+        if key in self._answers:
+            return Grade(self._answers[key][0])
+        return Grade(None, asked=key in self._refused)
 
     def _count_known(self, keys: Iterable[str]) -> None:
-        """Let the allowance know what the answers to these pairs have cost already, once for each."""
-        for key in dict.fromkeys(keys):
-            if key in self._answers and key not in self._counted:
+        """Let the allowance know what these pairs have cost already, answered or not, once for each."""
+        for key in set(keys) - self._counted:
+            self._allowance.start_with(*self._wasted(key))
+            if key in self._answers:
                 _, calls, tokens = self._answers[key]
                 self._allowance.start_with(calls, tokens)
-                self._counted.add(key)
+            self._counted.add(key)
+
+
+def _waste(key: str) -> str:
+    """Under which key it is kept what a pair has cost that got no answer."""
+    return f"{key} without an answer"
 
 
 def _no_grades(asked: int, problem: str) -> str:
