@@ -33,7 +33,9 @@ _LOADED = (
     "modules.json",
     "pair_template.json",
     "onnx/model.onnx",
+    "onnx/model.onnx_data",
     "onnx/model_int8.onnx",
+    "onnx/model_int8.onnx_data",
     "sentence_bert_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -205,9 +207,9 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
         "passages": manifest.passages is None or _is_count(manifest.passages),
         "long_documents": manifest.long_documents in LONG_DOCUMENTS,
         "backend": manifest.backend is None or isinstance(manifest.backend, str),
+        "first_stage": manifest.first_stage is None or isinstance(manifest.first_stage, str),
         "fusion_weight": _is_number(manifest.fusion_weight, 0, 1),
         "verdict, metrics, agreement, versions or files": all(isinstance(table, Mapping) for table in tables),
-        "first_stage": manifest.first_stage is None or isinstance(manifest.first_stage, str),
     }
     wrong = next((name for name, right in checks.items() if not right), None)
     if wrong is None and not all(is_entry(entry) for entry in manifest.files.values()):

@@ -9,6 +9,11 @@ from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
 
 
+def weights_beside(model: Path) -> Path:
+    """Where the weights of an ONNX model lie that is too large to hold them: where other clients look, too."""
+    return model.with_name(f"{model.name}_data")
+
+
 def read_package_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file in a model folder.
 

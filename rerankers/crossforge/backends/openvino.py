@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossforge.backends.model_files import model_file
+from crossforge.errors import PackageError
 from crossforge.openvino_sessions import OpenVinoSession
+from crossforge.package_files import weights_beside
 
 
 class OpenVinoBackend:
@@ -21,11 +23,14 @@ class OpenVinoBackend:
             training started from a bi-encoder.
 
     Raises:
-        PackageError: OpenVINO is not installed, cannot load the model, or bf16 is asked of a CPU that has none.
+        PackageError: OpenVINO is not installed, cannot load the model, or bf16 is asked of a CPU that has none; or a
+            large model's weights are a link.
     """
 
     def __init__(self, path: Path, *, bf16: bool = False) -> None:
         self.name = "openvino-bf16" if bf16 else "openvino"
+        if weights_beside(path).is_symlink():  # as in the hub's cache
+            raise PackageError(f'{path}: OpenVINO reads no weights through a link; copy the folder, or use "onnx"')
         self._session = OpenVinoSession(path, bf16=bf16)
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from crossforge.errors import PackageError
 from crossforge.files import write_json
 from crossforge.onnx_sessions import open_session
 from crossforge.openvino_sessions import OpenVinoSession
-from crossforge.package_files import read_package_json, require_package_file
+from crossforge.package_files import read_package_json, require_package_file, weights_beside
 from crossforge.tokenization import TextTokenizer
 
 MODEL_FILE = "onnx/model.onnx"
@@ -126,8 +126,10 @@ class Encoder:
     def save(self, folder: Path) -> None:
         """Write the encoder's folder."""
         (folder / MODEL_FILE).parent.mkdir(parents=True)
-        for name in (TOKENIZER_FILE, MODEL_FILE):
-            shutil.copyfile(self.folder / name, folder / name)
+        model = self.folder / MODEL_FILE
+        copied = [self.folder / TOKENIZER_FILE, model, *filter(Path.is_file, [weights_beside(model)])]
+        for path in copied:
+            shutil.copyfile(path, folder / path.relative_to(self.folder))
         if self.query_map is not None:
             np.save(folder / _MAP_FILE, self.query_map, allow_pickle=False)
         write_settings(folder, self.settings)

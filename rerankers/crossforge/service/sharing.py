@@ -17,6 +17,7 @@ from crossforge.embedding.encoder import MODEL_FILE as ENCODER_MODEL
 from crossforge.embedding.encoder import is_encoder
 from crossforge.errors import InputError
 from crossforge.onnx_sessions import CUDA, write_mapped
+from crossforge.package_files import weights_beside
 from crossforge.pipeline import FIRST_STAGE_FOLDER, save_first_stage
 from crossforge.retrievers.vectors import HELD
 from crossforge.service.children import be_a_child, interrupts_wait
@@ -79,6 +80,8 @@ def share_package(package: Path, target: Path, backend: str) -> None:
     """
     model = MAPPED_BACKENDS.get(backend)
     writers: dict[Path, Writer] = {package / model: write_mapped} if model and not _on_gpu() else {}
+    if not model:  # OpenVINO does not read weights through a link
+        writers[weights_beside(package / MODEL_FILE)] = _write_copy
     target.mkdir(parents=True)
     for path in sorted(package.iterdir()):
         if path.name != FIRST_STAGE_FOLDER:
@@ -110,6 +113,10 @@ def _copy(source: Path, target: Path, writers: Mapping[Path, Writer]) -> None:
         writers.get(source, _link)(source, target)
 
 
+def _write_copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
 def _write_vectors(source: Path, target: Path) -> None:
     """As few vectors as a process would hold in float32 are stored so, and mapped as they are."""
     vectors = np.load(source, mmap_mode="r", allow_pickle=False)
@@ -123,7 +130,7 @@ def _link(source: Path, target: Path) -> None:
     try:
         target.symlink_to(source.resolve())
     except OSError:  # a file system without links
-        shutil.copyfile(source, target)
+        _write_copy(source, target)
 
 
 def _on_gpu() -> bool:

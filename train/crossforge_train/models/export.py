@@ -21,6 +21,7 @@ from crossforge.loading import uses_segments
 from crossforge.long_documents import BEST_WINDOW, LongDocuments, write_long_documents
 from crossforge.package_files import read_optional_json
 from crossforge.templates import PairTemplate, write_template
+from crossforge_train.models.onnx_files import drop_traces, is_large, name_weights
 
 _ONNX_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Settings left over from making or loading the base model; FastEmbed truncates at `max_length` if it is below ours.
@@ -118,7 +119,7 @@ def export_onnx(model: Any, folder: Path) -> None:
     """Write `onnx/model.onnx` into a folder written by `save_checkpoint`.
 
     The model is fp32, accepts any batch size and length, and returns `logits` of shape (batch, 1). Its last layer is
-    shortened to what the logits need.
+    shortened to what the logits need. The weights of a large model go into `onnx/model.onnx_data`.
 
     Raises:
         InputError: torch cannot export this architecture.
@@ -154,24 +155,11 @@ def write_onnx(module: Any, inputs: Sequence[str], output: str, path: Path) -> N
             dynamic_shapes=(tuple(axes for _ in inputs),),  # one entry: `forward` takes them as *tensors
             input_names=list(inputs),
             output_names=[output],
-            external_data=False,
+            external_data=is_large(module),
             verbose=False,
         )
-    _drop_traces(path)
-
-
-def _drop_traces(path: Path) -> None:
-    """Take out where in the code each node was made: stack traces with the paths of the machine that exported it."""
-    import onnx
-
-    model = onnx.load(path)
-    for holder in (model.graph, *model.functions):
-        del holder.metadata_props[:]
-        for node in holder.node:
-            del node.metadata_props[:]
-    for value in model.graph.value_info:
-        del value.metadata_props[:]
-    onnx.save(model, path)
+    drop_traces(path)
+    name_weights(path)
 
 
 def _logits_only(model: Any, inputs: tuple[str, ...]) -> Any:

@@ -49,8 +49,9 @@ def fold_calibrator(folder: Path, calibrator: Calibrator) -> str:
     layers = list(_layers_with_one_output(folder))
     if len(layers) != 1:
         return "its last layer has no bias" if not layers else "several of its layers have one output"
-    layer, exported = layers[0], onnx.load(folder / MODEL_FILE)
-    if not (initializers := _initializers(exported.graph, layer)):
+    # Weights beside the model stay there, untouched: those of the last layer are written into the model itself.
+    layer, exported = layers[0], onnx.load(folder / MODEL_FILE, load_external_data=False)
+    if not (initializers := _initializers(exported.graph, layer, (folder / MODEL_FILE).parent)):
         return "its ONNX model keeps the last layer in another form"
     scaled = _scaled(layer, calibrator)
     for initializer, values in zip(initializers, scaled, strict=True):
@@ -74,7 +75,7 @@ def _layers_with_one_output(folder: Path) -> Iterator[_Layer]:
                     yield _Layer(path, weight, bias, tensors.get_tensor(weight), tensors.get_tensor(bias))
 
 
-def _initializers(graph: Any, layer: _Layer) -> tuple[Any, Any] | None:
+def _initializers(graph: Any, layer: _Layer, beside: Path) -> tuple[Any, Any] | None:
     """The weight and bias of the node that gives the logits, if they are the layer's: exporters name them freely."""
     from onnx.numpy_helper import to_array
 
@@ -84,7 +85,7 @@ def _initializers(graph: Any, layer: _Layer) -> tuple[Any, Any] | None:
         is_last = node.op_type == "Gemm" and node.output[0] == graph.output[0].name
         if not is_last or len(parts) != 3 or parts[1] is None or parts[2] is None:
             continue
-        values = (to_array(parts[1]).ravel(), to_array(parts[2]).ravel())
+        values = [to_array(part, str(beside)).ravel() for part in parts[1:]]
         if np.array_equal(values[0], layer.weight.ravel()) and np.array_equal(values[1], layer.bias.ravel()):
             return parts[1], parts[2]
     return None

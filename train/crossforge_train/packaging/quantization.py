@@ -7,9 +7,11 @@ from pathlib import Path
 
 from crossforge.backends.model_files import INT8_FILE, MODEL_FILE
 from crossforge.files import remove
+from crossforge.package_files import weights_beside
 from crossforge.reranker import Reranker
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.systems import RERANKER, Bench, reranker_system
+from crossforge_train.models.onnx_files import name_weights
 
 MOST_LOST = 0.002  # largest acceptable loss in the deciding metric on dev
 
@@ -19,7 +21,14 @@ def quantize(folder: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     logging.getLogger("root").setLevel(logging.ERROR)  # it recommends a step that breaks dynamic shapes
-    quantize_dynamic(folder / MODEL_FILE, folder / INT8_FILE, per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(
+        folder / MODEL_FILE,
+        folder / INT8_FILE,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        use_external_data_format=weights_beside(folder / MODEL_FILE).is_file(),
+    )
+    name_weights(folder / INT8_FILE)
 
 
 def pack_int8(folder: Path, dev: Bench) -> str:
@@ -33,7 +42,8 @@ def pack_int8(folder: Path, dev: Bench) -> str:
     lost = f"{dev.config.metric} on dev {quick:.4f} with int8, {exact:.4f} with fp32"
     if exact - quick <= MOST_LOST:
         return f"int8 packed: {lost}"
-    remove(folder / INT8_FILE)
+    for path in (folder / INT8_FILE, weights_beside(folder / INT8_FILE)):
+        remove(path)
     return f"int8 left out: {lost}"
 
 
