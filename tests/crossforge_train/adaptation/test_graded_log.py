@@ -278,6 +278,22 @@ def test_answers_to_the_tables_of_a_run_override_but_measure_no_judge(source: So
     assert found.agreement.pairs == 0, "suspects are chosen for looking wrong"
 
 
+def test_a_budget_that_ends_before_the_log_is_named(server: Endpoint, source: Source, workplace: Workplace) -> None:
+    graded = read_adapted(source(), workplace)
+    said, asked = replace(workplace, judgements=judged(graded, True), typed=graded.queries), len(server.requests)
+    with pytest.raises(InputError) as caught:
+        read_adapted(source(model="another", compared=100, max_calls=100), said)
+    assert str(caught.value) == (
+        "documents.judge: max_calls (100) leaves nothing for the log, since the 100 pairs that people judged are "
+        "graded first; raise judge.max_calls, or lower judge.compared"
+    )
+    assert len(server.requests) == asked, "nothing is paid for"
+    with pytest.raises(
+        InputError, match=r"; the budget left pairs without a grade: raise documents\.judge\.max_calls or"
+    ):
+        read_adapted(source({"dev": 0.01}, model="another", max_calls=1), workplace)
+
+
 def test_labels_that_are_probably_wrong_are_left_out_and_counted(source: Source, workplace: Workplace) -> None:
     trusted = read_adapted(source(), workplace)
     said = judged(trusted, True)

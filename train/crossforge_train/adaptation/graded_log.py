@@ -58,8 +58,13 @@ def graded_log(
         counted: is told what became of the pairs.
 
     Raises:
-        InputError: the judge cannot be asked, or may not be and was not before.
+        InputError: the judge cannot be asked, or may not be and was not before, or what people judged takes its budget.
     """
+    if len(people) >= config.max_calls:
+        raise InputError(
+            f"documents.judge: max_calls ({config.max_calls:,}) leaves nothing for the log, since the {len(people):,} "
+            "pairs that people judged are graded first; raise judge.max_calls, or lower judge.compared"
+        )
     candidates = fused_documents(texts, corpus, config.depth, log.model, workplace)
     pairs = [(query_id, doc_id) for query_id in texts for doc_id in candidates[query_id]]
     judge = Judge(config, workplace.reporter, may_ask=workplace.may_ask, engine=workplace.engine)

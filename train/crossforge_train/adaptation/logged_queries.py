@@ -27,6 +27,10 @@ from crossforge_train.collections.splits import drawn_shares, fingerprint, norma
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.config.query_log import QueryLogConfig
 
+# What to do if too few queries of a log have a document.
+_JUDGE = "give a longer log, or lower documents.judge.relevant or documents.judge.least_posterior"
+_BUDGET = "the budget left pairs without a grade: raise documents.judge.max_calls or documents.judge.max_tokens"
+
 
 class _Labelled(NamedTuple):
     """Labels of logged queries, who they are from, what to do if they are too few, and the lowest relevant one."""
@@ -62,7 +66,7 @@ def with_log(
         people = {pair: judged[pair] for pair in drawn_pairs(judged, judge.compared, source.seed)}
         graded = graded_log(texts, corpus, log, judge, people, workplace, counted)
     if judge is not None and graded is not None and graded.agreement.used:
-        way_out = "give a longer log, or lower documents.judge.relevant or documents.judge.least_posterior"
+        way_out = _BUDGET if counted["pairs not graded"] else _JUDGE
         found, test = _Labelled(graded.labels, judge_name(judge), way_out, judge.relevant), judge.test
     else:
         found, test = _agreed(texts, corpus, log, workplace, counted), 0.0
