@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 from support import make_documents
 
-from crossforge.embedding.encoder import Encoder
+from crossforge.embedding.encoder import Encoder, read_settings
 from crossforge.errors import InputError, PackageError
 from crossforge_train.encoders.export import export_encoder
 
@@ -56,6 +56,15 @@ def test_prompts_further_modules_and_a_shorter_length_are_part_of_the_export(
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
         assert np.abs(encoder.embed(TEXTS[:3], role) - expected).max() < 1e-5
     assert encoder.settings.description == "dense, 12 tokens, 8 dimensions"
+
+
+def test_only_a_number_reads_more_than_the_usual_length(tiny_encoder: Path, tmp_path: Path) -> None:
+    SentenceTransformer(str(tiny_encoder), device="cpu").save(str(tmp_path / "long"))
+    settings = tmp_path / "long" / "sentence_bert_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "max_seq_length": 900}))
+    for given, read in ((None, 512), (700, 700), (1000, 900)):
+        export_encoder(tmp_path / "long", tmp_path / str(given), "long", max_length=given)
+        assert read_settings(tmp_path / str(given)).max_length == read
 
 
 def test_a_query_map_moves_queries_alone_and_is_saved_with_the_encoder(tiny_onnx: Path, tmp_path: Path) -> None:

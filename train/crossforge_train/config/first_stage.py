@@ -50,10 +50,10 @@ class FirstStageConfig(Section):
     encoder_max_length: Annotated[int, Field(ge=8, le=8192)] | Literal["auto"] | None = Field(
         AUTO,
         description="tokens of a text that a bi-encoder reads, here, as the teacher and in the proof. `null`: as many "
-        "as it can. `auto`: 128, 256 or as many as it can (512 at most), whichever does best on training and dev "
-        "queries that people asked and judged. `auto` acts as `null` with fewer than twenty such queries, with short "
-        "documents, if trying the lengths would take too long, with another `encoder`, or with a `kind` that embeds "
-        "nothing",
+        "as it can, 512 at most; a number may be higher. `auto`: 128, 256 or as many as `null`, whichever does best on "
+        "training and dev queries that people asked and judged. `auto` acts as `null` with fewer than twenty such "
+        "queries, with short documents, if trying the lengths would take too long, with another `encoder`, or with a "
+        "`kind` that embeds nothing",
     )
     tune_encoder: bool = Field(
         True,

@@ -161,7 +161,7 @@ def open_embeddings(
 
     Args:
         base_model: folder or hub id.
-        max_length: tokens to read of a text; None reads as many as the model can.
+        max_length: tokens to read of a text; None reads as many as the model can, 512 at most.
         runs: folder of all runs, which share what is embedded.
         reporter: shows progress.
         name: what reports call the model, if not as it was given.

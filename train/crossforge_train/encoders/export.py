@@ -15,6 +15,7 @@ from crossforge_train.models.base_texts import role_prompts
 from crossforge_train.models.export import write_onnx
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_USUAL = 512  # the tokens that are read at most if no number is given: on a CPU, time grows faster than the text
 
 
 class NoExportError(InputError):
@@ -34,7 +35,7 @@ def export_encoder(
         bi_encoder: folder of the model.
         target: folder to write, completely or not at all.
         name: name of the model.
-        max_length: tokens to read of a text, if fewer than the model reads.
+        max_length: tokens to read of a text, if the model reads as many; None: as many as it reads, 512 at most.
         prompts: what it puts before queries and documents; None: its own.
 
     Raises:
@@ -46,7 +47,7 @@ def export_encoder(
     model = SentenceTransformer(str(bi_encoder), device="cpu", local_files_only=True)
     prompts = prompts_of(model, name, prompts)
     inputs = [key for key in _INPUTS if key in model.tokenizer.model_input_names]
-    longest = min(int(model.max_seq_length or 512), max_length or 512)
+    longest = min(int(model.max_seq_length or _USUAL), max_length or _USUAL)
     with written_atomically(target) as beside:
         beside.mkdir()
         try:
