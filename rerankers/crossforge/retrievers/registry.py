@@ -22,7 +22,7 @@ RETRIEVERS: Registry[RetrieverKind] = Registry(
     "retriever",
     {
         LEXICAL: Plugin("crossforge.retrievers.lexical:LexicalKind", "an index of terms, weighted by TF-IDF or BM25"),
-        DENSE: Plugin("crossforge.retrievers.dense:DenseKind", "vectors of a bi-encoder, searched exactly"),
+        DENSE: Plugin("crossforge.retrievers.dense:DenseKind", "vectors of a bi-encoder, by their cosine"),
         HYBRID: Plugin("crossforge.retrievers.hybrid:HybridKind", "both lists, fused"),
         RUN: Plugin("crossforge.retrievers.run:RunKind", "TREC runs that any engine has written"),
         "callable": Plugin(
