@@ -25,14 +25,13 @@ from crossforge.retrievers.base import (
 )
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
-from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge.retrievers.trust import trust
 from crossforge_train.config.first_stage import AUTO, FirstStageConfig
 from crossforge_train.encoders.embeddings import Embeddings, exported_embeddings
 from crossforge_train.reporting import Reporter
 
 # Makes the index of terms from the settings of its kind.
-MakeIndex = Callable[[Mapping[str, Any]], TfidfRetriever]
+MakeIndex = Callable[[Mapping[str, Any]], StoredRetriever]
 
 # The longest that `kind: auto` embeds a corpus.
 MOST_SECONDS = 600

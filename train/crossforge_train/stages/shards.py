@@ -10,7 +10,6 @@ from typing import Any
 
 from crossforge.documents import Document
 from crossforge.retrievers.base import StoredRetriever
-from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.first_stage import MakeIndex, fit_first_stage
 from crossforge_train.sharding.fitting import fit_by_shards, vectors_by_shards
 from crossforge_train.sharding.opening import VECTORS
@@ -24,7 +23,7 @@ def index_by_shards(context: Context) -> MakeIndex | None:
     if not compute.by_shards:
         return None
 
-    def make(settings: Mapping[str, Any]) -> TfidfRetriever:
+    def make(settings: Mapping[str, Any]) -> StoredRetriever:
         folder = MinedFolder(context.folder).shards / settings["weighting"]
         return fit_by_shards(
             context.run.collected.documents, settings, context.engine, folder, compute.number_of_shards
