@@ -3,12 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support import Command, error_line, toy_config, write_collection, write_lines
 
+from crossforge.documents import as_documents
 from crossforge.errors import InputError
-from crossforge_train.cli import main
+from crossforge.retrievers.choice import fit_retriever
+from crossforge.retrievers.recipe import save_recipe
+from crossforge_train.cli import main, searching
 from crossforge_train.config.loading import load_config
 from crossforge_train.run_folder import RunFolder
 
@@ -169,6 +174,23 @@ def test_search_takes_another_corpus(crossforge: Command, toy_package: Path, tmp
     (tmp_path / "notes.txt").write_text("bread from the oven\nboat and sail\n")
     found = crossforge("search", toy_package, "oven", "--corpus", tmp_path / "notes.txt", "--json")
     assert [row["doc_id"] for row in found.json["results"]] == ["0"]
+
+
+def test_search_shows_that_it_embeds_another_corpus(
+    tiny_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [f"bread oven {number}" for number in range(9)]
+    retriever = fit_retriever(as_documents(texts), "dense", {"encoder": tiny_onnx})
+    save_recipe(tmp_path / "package" / "first_stage", retriever)
+    (tmp_path / "notes.txt").write_text("\n".join(texts))
+    reranker: Any = SimpleNamespace(folder=tmp_path / "package")
+    documents, found = searching.first_stage(reranker, str(tmp_path / "package"), tmp_path / "notes.txt")
+    assert (len(documents), found.kind) == (9, "dense")
+    said = capsys.readouterr().err
+    assert "embedding 9 documents with tiny …" in said
+    assert "package.include_corpus: true holds its index" in said
+    _, found = searching.first_stage(reranker, "package", tmp_path / "notes.txt", lexical=True)
+    assert (found.kind, capsys.readouterr().err) == ("lexical", "")
 
 
 def test_search_reads_several_passages_of_a_long_document(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +15,15 @@ import typer
 
 from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
+from crossforge.embedding.encoder import read_settings
 from crossforge.files import decoded
 from crossforge.manifest import MANIFEST_FILE, read_manifest
-from crossforge.pipeline import FIRST_STAGE_FOLDER, find_first_stage, holds_documents
+from crossforge.pipeline import FIRST_STAGE_FOLDER, find_first_stage, fit_first_stage, holds_documents
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.cli.display import (
+    RichReporter,
     as_dict,
     error_console,
     show_explanation,
@@ -39,6 +43,10 @@ DepthOption = Annotated[
 PassagesOption = Annotated[
     int | None, typer.Option(help="Passages of a long document to read. Default: as in its proof, or 1.", min=1)
 ]
+EMBEDS = (
+    "if the proof's first stage has an encoder, --corpus embeds the documents anew each time; a package with "
+    "package.include_corpus: true holds its index, and in Python RetrieveAndRerank.save keeps one"
+)
 # The deepest that `inspect` looks, which is as deep as `evaluation.depth: auto` goes.
 _DEEPEST = 200
 
@@ -179,10 +187,21 @@ def first_stage(
     reranker: Reranker, package: str, corpus: Path | None, *, lexical: bool = False
 ) -> tuple[list[Document], StoredRetriever]:
     """The documents of a file, or of the package itself, and their index: TF-IDF, or as in the package's proof."""
-    if corpus is None or not lexical:
-        return find_first_stage(reranker, Path(package), corpus)
+    if corpus is None:
+        return find_first_stage(reranker, Path(package), None)
     documents = read_documents(corpus)
-    return documents, fit_retriever(documents)
+    if lexical:
+        return documents, fit_retriever(documents)
+    with ExitStack() as shown:
+        return documents, fit_first_stage(documents, reranker, partial(_embedding, len(documents), shown))
+
+
+def _embedding(documents: int, shown: ExitStack, encoder: Path) -> Mapping[str, Any]:
+    """Shows how far the documents of a file are embedded, which takes long and is done anew by every command."""
+    reporter = RichReporter()
+    reporter.note(EMBEDS)
+    title = f"embedding {documents:,} documents with {read_settings(encoder).model}"
+    return {"progress": shown.enter_context(reporter.bar(title, documents))}
 
 
 def _documents_from_stdin() -> list[Document]:
