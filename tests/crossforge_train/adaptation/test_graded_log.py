@@ -1,6 +1,7 @@
 """A query log whose labels come from a language model."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -366,6 +367,27 @@ def test_the_command_asks_about_the_judges_candidates_first(
     labels = [line.split("\t") for line in judged]
     assert len({query_id for query_id, _, label in labels if label == "1"}) == 1, "ten of the first query"
     assert len({query_id for query_id, *_ in labels}) == 2
+
+
+def test_the_command_shows_a_grade_after_the_answer_and_asks_no_judge(
+    crossforge: Command, source: Source, workplace: Workplace, server: Endpoint, tmp_path: Path
+) -> None:
+    given = source()
+    assert given.judge is not None
+    out = tmp_path / "runs" / "asked"
+    settings = [f"--set=collection.documents.{key}={json.dumps(getattr(given, key).model_dump(mode='json'))}"
+                for key in ("log", "judge")]  # fmt: skip
+
+    def shown() -> str:
+        return crossforge("judge", given.corpus, "--out", out, "--proposed", 3, *settings, stdin="y\ns\nq\n").out
+
+    assert "by the model" not in shown(), "nothing is graded yet"
+    read_adapted(source(), workplace)
+    asked = len(server.requests)
+    text = shown()
+    assert text.count("by the model") == 1, "after the answer, and not where it was skipped"
+    assert re.search(r"r / n / s / q: graded [013] of 3 by the model", text)
+    assert len(server.requests) == asked
 
 
 def judged_folder(folder: Path, docs: Path, count: int) -> Path:

@@ -68,8 +68,8 @@ def graded_log(
     candidates = fused_documents(texts, corpus, config.depth, log.model, workplace)
     pairs = [(query_id, doc_id) for query_id in texts for doc_id in candidates[query_id]]
     judge = Judge(config, workplace.reporter, may_ask=workplace.may_ask, engine=workplace.engine)
-    compared = [_as_read(query, corpus[doc_id], config) for query, doc_id in people]
-    read = [_as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
+    compared = [as_read(query, corpus[doc_id], config) for query, doc_id in people]
+    read = [as_read(texts[query_id], corpus[doc_id], config) for query_id, doc_id in pairs]
     judge.announce([*compared, *read])
     both = _judged_twice(people, judge.grade(compared))
     found = agreement(judge_name(config), both, config.relevant, config.least_kappa)
@@ -104,7 +104,7 @@ def _judged_twice(people: Mapping[JudgedPair, int], grades: Sequence[Grade]) -> 
     ]
 
 
-def _as_read(query: str, document: Document, config: JudgeConfig) -> Pair:
+def as_read(query: str, document: Document, config: JudgeConfig) -> Pair:
     """A pair as the judge reads it: the beginning of a long document."""
     return Pair(query, document.full_text[: config.max_document_characters])
 

@@ -17,6 +17,7 @@ from crossforge_train.cli.display import RichReporter, console
 from crossforge_train.cli.options import SetOption, refuse, refuse_overrides
 
 if TYPE_CHECKING:
+    from crossforge_train.adaptation.people import JudgedPair
     from crossforge_train.config.documents import DocumentsSource
     from crossforge_train.config.run import Config
 
@@ -113,7 +114,8 @@ def _judge_corpus(
     That is done for proposed or given queries. The judgements are written into a folder in BEIR layout.
     """
     from crossforge.reranker import Reranker
-    from crossforge_train.adaptation.people import JUDGED
+    from crossforge_train.adaptation.known_grades import known_grades
+    from crossforge_train.adaptation.people import JUDGED, JudgedPair
     from crossforge_train.adaptation.proposing import judges_rows, proposed_queries, rows_to_judge, written_queries
     from crossforge_train.adaptation.reader import ENOUGH_JUDGED, read_corpus
     from crossforge_train.collections.beir import write_beir
@@ -134,8 +136,11 @@ def _judge_corpus(
     reranker = Reranker(package) if package.is_dir() else None
     first_stage = first_stage_of(reranker, documents.values(), config.runs, reporter) if reranker else None
     target = folder / "qrels" / f"{JUDGED}.tsv"
-    rows = judges_rows(documents, asked, source, workplace_of(config, reporter))
-    _judge_rows(_distinct([*rows, *rows_to_judge(documents, asked, depth, reranker, first_stage)]), target, limit)
+    judges = judges_rows(documents, asked, source, workplace_of(config, reporter))
+    rows = _distinct([*judges, *rows_to_judge(documents, asked, depth, reranker, first_stage)])
+    pairs = [JudgedPair(row["query"], row["doc_id"]) for row in rows]
+    grades = known_grades(pairs, documents, source.judge) if source.judge else None
+    _judge_rows(rows, target, limit, grades)
     answered = sum(any(judged.values()) for judged in read_judgements(target).values())
     console.print(
         f"{answered} queries with a relevant document; `crossforge adapt` chooses on them from {ENOUGH_JUDGED} on"
@@ -148,11 +153,11 @@ def _judge_corpus(
         )
 
 
-def _distinct(rows: Iterable[Mapping[str, str]]) -> Iterable[Mapping[str, str]]:
+def _distinct(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
     found: dict[tuple[str, str], Mapping[str, str]] = {}
     for row in rows:
         found.setdefault((row["query_id"], row["doc_id"]), row)
-    return found.values()
+    return list(found.values())
 
 
 def _queries_of(folder: Path) -> dict[str, str]:
@@ -172,9 +177,18 @@ def _holds_documents(folder: Path) -> bool:
         return False
 
 
-def _judge_rows(all_rows: Iterable[Mapping[str, str]], target: Path, limit: int | None) -> None:
-    """Ask about each row that is not judged yet; every answer is in the file before the next question."""
+def _judge_rows(
+    all_rows: Iterable[Mapping[str, str]],
+    target: Path,
+    limit: int | None,
+    grades: Mapping[JudgedPair, int] | None = None,
+) -> None:
+    """Ask about each row that is not judged yet; every answer is in the file before the next question.
+
+    A machine's grade of the pair of query and document is shown once the answer stands, so that it sways nobody.
+    """
     from crossforge.service.judgements import append_judgement
+    from crossforge_train.adaptation.people import JudgedPair
     from crossforge_train.collections.judgements import read_judgements
 
     judgements = read_judgements(target)
@@ -190,6 +204,8 @@ def _judge_rows(all_rows: Iterable[Mapping[str, str]], target: Path, limit: int 
             # After each, so that nothing is lost; and at the end, since a service may append there meanwhile.
             append_judgement(target, row["query_id"], row["doc_id"], _ANSWERS[answer])
             done += 1
+            if grades and (grade := grades.get(JudgedPair(row["query"], row["doc_id"]))) is not None:
+                console.print(f"[dim]graded {grade} of 3 by the model[/]")
         if done == limit:
             break
     held = sum(map(len, read_judgements(target).values()))
