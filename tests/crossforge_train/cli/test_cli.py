@@ -179,10 +179,12 @@ def test_search_takes_another_corpus(crossforge: Command, toy_package: Path, tmp
 def test_search_shows_that_it_embeds_another_corpus(
     tiny_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert not searching.has_encoder(str(tmp_path / "package"))
     texts = [f"bread oven {number}" for number in range(9)]
     retriever = fit_retriever(as_documents(texts), "dense", {"encoder": tiny_onnx})
     save_recipe(tmp_path / "package" / "first_stage", retriever)
     (tmp_path / "notes.txt").write_text("\n".join(texts))
+    assert searching.has_encoder(str(tmp_path / "package"))
     reranker: Any = SimpleNamespace(folder=tmp_path / "package")
     documents, found = searching.first_stage(reranker, str(tmp_path / "package"), tmp_path / "notes.txt")
     assert (len(documents), found.kind) == (9, "dense")

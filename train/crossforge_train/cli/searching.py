@@ -15,7 +15,7 @@ import typer
 
 from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
-from crossforge.embedding.encoder import read_settings
+from crossforge.embedding.encoder import is_encoder, read_settings
 from crossforge.files import decoded
 from crossforge.manifest import MANIFEST_FILE, read_manifest
 from crossforge.pipeline import FIRST_STAGE_FOLDER, find_first_stage, fit_first_stage, holds_documents
@@ -44,8 +44,8 @@ PassagesOption = Annotated[
     int | None, typer.Option(help="Passages of a long document to read. Default: as in its proof, or 1.", min=1)
 ]
 EMBEDS = (
-    "if the proof's first stage has an encoder, --corpus embeds the documents anew each time; a package with "
-    "package.include_corpus: true holds its index, and in Python RetrieveAndRerank.save keeps one"
+    "--corpus embeds the documents anew each time; a package with package.include_corpus: true holds its index, and in "
+    "Python RetrieveAndRerank.save keeps one"
 )
 # The deepest that `inspect` looks, which is as deep as `evaluation.depth: auto` goes.
 _DEEPEST = 200
@@ -194,6 +194,11 @@ def first_stage(
         return documents, fit_retriever(documents)
     with ExitStack() as shown:
         return documents, fit_first_stage(documents, reranker, partial(_embedding, len(documents), shown))
+
+
+def has_encoder(package: str) -> bool:
+    """Whether the first stage of a package, if it is a folder, embeds documents."""
+    return any(is_encoder(path.parent) for path in (Path(package) / FIRST_STAGE_FOLDER).rglob("*.json"))
 
 
 def _embedding(documents: int, shown: ExitStack, encoder: Path) -> Mapping[str, Any]:

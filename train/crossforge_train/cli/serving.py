@@ -18,7 +18,7 @@ from crossforge.errors import InputError
 from crossforge.pipeline import FIRST_STAGE_FOLDER, holds_documents
 from crossforge_train.cli.display import error_console
 from crossforge_train.cli.options import PackageArgument, refuse
-from crossforge_train.cli.searching import EMBEDS, DepthOption, PassagesOption
+from crossforge_train.cli.searching import EMBEDS, DepthOption, PassagesOption, has_encoder
 
 if TYPE_CHECKING:
     from crossforge.service.plan import Plan
@@ -75,7 +75,7 @@ def serve(
     limits = Limits(body=max_body, documents=max_documents, requests=max_requests)
     hosts = (f"[{host}]" if ":" in host else host, *(allowed_host or ()))
     settings = Settings(limits, key, judgements or judgements_of_run(Path(package)), hosts)
-    if corpus is not None:
+    if corpus is not None and has_encoder(package):
         error_console.print(f"indexing {corpus}; {EMBEDS}", markup=False, soft_wrap=True)
     plan = Plan(_name(package), package, searches, corpus, backend, depth, passages, settings)
     options: dict[str, Any] = {
