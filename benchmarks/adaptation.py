@@ -38,13 +38,13 @@ from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.verdict import Contest, compare_systems
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder
+from crossforge_train.pair_scoring import backend_for
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.encoder_length import with_encoder_length
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.stages.subject import backend_for
 
 FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED = (
     "first stage", "base as bi-encoder", "base as bi-encoder, fused", "adapted", "adapted, fused"

@@ -71,10 +71,10 @@ from crossforge_train.evaluation.systems import (
     with_fusion,
 )
 from crossforge_train.labels.grading import Pair
+from crossforge_train.pair_scoring import backend_for
 from crossforge_train.run_folder import EVALUATE, PACKAGE, RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.stages.subject import backend_for
 
 TRAIN, TEST = "train", "test"
 SYSTEMS = (FIRST_STAGE, RERANKER, SHIPPED)

@@ -40,11 +40,11 @@ from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.verdict import Comparison, Contest, compare_systems
 from crossforge_train.models.base_model import find_base_model
 from crossforge_train.models.export import export_onnx
+from crossforge_train.pair_scoring import backend_for
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import FINETUNE, RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
-from crossforge_train.stages.subject import backend_for
 from crossforge_train.training.arguments import step_count
 
 DOCUMENTED_RATE = 2e-5

@@ -170,6 +170,12 @@ class Reranker:
         """The package's manifest (defaults for a plain folder)."""
         return self._parts.manifest
 
+    def loaded_on(self, device: str) -> Self:
+        """The same reranker, which another process that is sent it loads on this device; here it stays where it is."""
+        found = self._copied()
+        found._made_by = partial(self._made_by, device=device) if self._made_by else None
+        return found
+
     @property
     def folder(self) -> Path | None:
         """The folder that it was loaded from; None if it was built from parts."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossforge.backends.choice import AUTO
 from crossforge.loading import find_folder
 from crossforge.reranker import Reranker, Scored
 
@@ -44,6 +45,18 @@ class ScorePassages:
     def _scored(self, asked: Asked) -> list[tuple[Scored, list[int]]]:
         found = (self.reranker.score_passages(query, passages) for query, passages in asked)
         return [(scored, list(map(len, best))) for scored, best in found]
+
+
+def for_workers(reranker: Reranker, gpus: float) -> Reranker:
+    """The reranker as workers load it: on the GPU, if each of them has one, or a share of one, for itself."""
+    return reranker.loaded_on("cuda") if gpus else reranker
+
+
+def backend_for(asked: str) -> str:
+    """The backend that this process computes with: `auto` is torch where it has a GPU."""
+    import torch
+
+    return "torch" if asked == AUTO and torch.cuda.is_available() else asked
 
 
 def place_for_workers(reference: str | Path, *, local_files_only: bool = True) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.documents import Document
 from crossforge.errors import PackageError
 from crossforge.manifest import Verify
@@ -40,6 +41,7 @@ class Plan:
         depth: see `RetrieveAndRerank`.
         passages: see `RetrieveAndRerank`; also how many windows are read of a document that is sent (None: one).
         settings: limits, key, judgements.
+        device: where the model computes.
         verify: how the package's files are checked.
         unchanged: files that must still be what they were: path -> size and time of change.
     """
@@ -52,6 +54,7 @@ class Plan:
     depth: int | None
     passages: int | None
     settings: Settings
+    device: str = AUTO_DEVICE
     verify: Verify = "full"
     unchanged: Mapping[Path, Stamp] = field(default_factory=dict)
 
@@ -61,7 +64,13 @@ class Plan:
         Raises:
             PackageError: it cannot be loaded.
         """
-        found = SharedReranker(self.package, backend=self.backend, verify=self.verify, max_passages=self.passages or 1)
+        found = SharedReranker(
+            self.package,
+            backend=self.backend,
+            device=self.device,
+            verify=self.verify,
+            max_passages=self.passages or 1,
+        )
         found.warmup()
         return found
 

@@ -23,7 +23,7 @@ from ray_workers import importable_by_workers
 from support import TOPICS, Command, Recorder, error_line
 
 import crossforge_train as ct
-from crossforge import InputError, Reranker
+from crossforge import InputError, Reranker, reranker
 from crossforge_train.bulk_scoring import parts
 from crossforge_train.bulk_scoring.scoring import score_table
 from crossforge_train.compute.base import Engine
@@ -172,6 +172,10 @@ def test_arguments_that_make_no_sense(tmp_path: Path, tiny_scorer: Path, crossfo
     assert "--workers: only with --engine ray" in error_line(
         crossforge("score", tiny_scorer, pairs, "-o", out, "--workers", "2")
     )
+    on_ray = crossforge("score", tiny_scorer, pairs, "-o", out, "--engine", "ray", "--device", "cuda")
+    assert "--device: not with --engine ray, where --gpus-per-worker says it" in error_line(on_ray)
+    with pytest.raises(InputError, match="gpus_per_worker says"):
+        ct.score(tiny_scorer, pairs, out, device="cuda", compute={"engine": "ray"})
     share = ("score", tiny_scorer, pairs, "-o", out, "--engine", "ray", "--gpus-per-worker")
     assert "gpus_per_worker: expected 0, or a number from 0.01 to 1" in error_line(crossforge(*share, "0.001"))
     for number in ("nan", "-0.5", "2"):  # versions of typer word it differently
@@ -181,6 +185,30 @@ def test_arguments_that_make_no_sense(tmp_path: Path, tiny_scorer: Path, crossfo
     assert "no such file" in error_line(crossforge("score", tiny_scorer, tmp_path / "none.jsonl", "-o", out))
     with pytest.raises(InputError, match=r"^compute: workers"):
         ct.score(tiny_scorer, pairs, out, compute={"workers": 0})
+
+
+def test_backend_and_device_are_those_that_are_named(
+    tmp_path: Path, tiny_scorer: Path, crossforge: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, out = write_table(tmp_path / "pairs.jsonl", [GOOD]), tmp_path / "scores.parquet"
+    asked = []
+    loads = reranker.load_parts
+
+    def load(reference: str, **options: Any) -> object:
+        asked.append((options["backend"], options["device"]))
+        return loads(reference, **options)
+
+    monkeypatch.setattr(reranker, "load_parts", load)
+    half = ("--backend", "torch-bf16", "--device", "cpu")
+    assert crossforge("score", tiny_scorer, pairs, "-o", out, *half, "--json").json["scored"] == 1
+    assert crossforge("score", tiny_scorer, pairs, "-o", out, *half, "--json").json["scored"] == 0
+    assert set(asked) == {("torch-bf16", "cpu")}
+    assert "holds scores of another backend" in error_line(crossforge("score", tiny_scorer, pairs, "-o", out))
+    exact = tmp_path / "exact.parquet"
+    ct.score(tiny_scorer, pairs, exact)
+    assert ct.score(tiny_scorer, pairs, exact, backend="torch").scored == 0, "they differ by rounding"
+    with pytest.raises(InputError, match="another backend"):
+        ct.score(tiny_scorer, pairs, exact, backend="torch-bf16")
 
 
 @pytest.mark.slow

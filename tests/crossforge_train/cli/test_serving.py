@@ -119,6 +119,11 @@ def test_an_empty_key_is_told_in_one_line(crossforge, toy_package, monkeypatch):
     assert "CROSSFORGE_API_KEY" in error_line(crossforge("serve", toy_package))
 
 
+def test_the_device_is_the_one_that_is_named(crossforge, toy_package):
+    told = error_line(crossforge("serve", toy_package, "--backend", "onnx-int8", "--device", "cuda"))
+    assert "onnx-int8 computes on the CPU, not on cuda" in told
+
+
 def test_a_missing_extra_is_told_in_one_line(crossforge, toy_package, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert 'pip install "crossforge[serve]"' in error_line(crossforge("serve", toy_package))

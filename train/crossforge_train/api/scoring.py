@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from crossforge.backends.choice import AUTO
+from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.backends.model_files import MODEL_FILE
 from crossforge.errors import InputError
 from crossforge.reranker import Reranker
@@ -26,6 +28,8 @@ def score(
     pairs: str | Path,
     save_to: str | Path,
     *,
+    backend: str = AUTO,
+    device: str = AUTO_DEVICE,
     compute: Mapping[str, Any] | None = None,
     reporter: Reporter | None = None,
 ) -> BulkScores:
@@ -36,11 +40,14 @@ def score(
         pairs: JSONL, CSV, TSV or Parquet with the columns `query`, `text` and perhaps `title`; other columns of texts
             or numbers, such as ids, go with the scores.
         save_to: the Parquet file to write.
+        backend: see `Reranker`.
+        device: likewise; workers of a cluster compute on a GPU if `compute` gives them one.
         compute: as the section `compute` of a config; this process alone if None.
         reporter: shows progress; silent by default.
 
     Raises:
-        InputError: a row cannot be scored, the output is there and holds something else, or the cluster cannot be used.
+        InputError: a row cannot be scored, an argument is invalid, the output is there and holds something else, or the
+            cluster cannot be used.
         PackageError: there is no such reranker.
 
     >>> import crossforge_train as ct
@@ -51,8 +58,11 @@ def score(
         settings = ComputeConfig.model_validate(dict(compute or {}))
     except ValidationError as error:
         raise InputError(f"compute: {explain(error)}") from None
+    if settings.engine != "local" and device != AUTO_DEVICE:
+        raise InputError(f"device={device!r}: workers compute where compute.gpus_per_worker says; leave it out")
     folder = place_for_workers(package)
-    if not (folder / MODEL_FILE).is_file():
+    if backend != AUTO or device != AUTO_DEVICE or not (folder / MODEL_FILE).is_file():
         quieten()  # torch will read it
     open_engine = partial(opened_engine, settings, read=folder)
-    return score_table(Reranker(folder), Path(pairs), Path(save_to), open_engine, reporter or SilentReporter())
+    reranker = Reranker(folder, backend=backend, device=device)
+    return score_table(reranker, Path(pairs), Path(save_to), open_engine, reporter or SilentReporter(), backend)

@@ -104,6 +104,6 @@ def require_made_from(out: Path, made_from: MadeFrom) -> None:
 
 def require_same(where: Path, found: MadeFrom, made_from: MadeFrom) -> None:
     """Raise `InputError` that names what differs."""
-    differs = [name for name in made_from if found.get(name) != made_from[name]]
+    differs = [name for name in {**made_from, **found} if found.get(name) != made_from.get(name)]
     if differs:
         raise InputError(f"{where}: holds scores of another {' and '.join(differs)}; delete it, or name another output")

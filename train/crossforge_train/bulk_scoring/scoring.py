@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossforge import __version__
+from crossforge.backends.choice import AUTO
 from crossforge.errors import InputError
 from crossforge.files import remove, require_no_uri, sha256
 from crossforge.reranker import Reranker
@@ -20,11 +21,13 @@ from crossforge_train.bulk_scoring.pairs import Pair, look_through
 from crossforge_train.bulk_scoring.parts import MadeFrom, Parts, require_made_from
 from crossforge_train.compute.base import Engine
 from crossforge_train.models.base_model import model_hash
-from crossforge_train.pair_scoring import Pairs, ScorePairs
+from crossforge_train.pair_scoring import Pairs, ScorePairs, for_workers
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_lock import held
 
 _SUFFIX = ".parquet"
+# What they find differs by rounding; scores of others are not mixed with theirs.
+_ALIKE = (AUTO, "onnx", "openvino", "torch")
 
 OpenEngine = Callable[[], AbstractContextManager[Engine]]
 
@@ -45,7 +48,9 @@ class BulkScores:
     scored: int
 
 
-def score_table(reranker: Reranker, pairs: Path, out: Path, open_engine: OpenEngine, reporter: Reporter) -> BulkScores:
+def score_table(
+    reranker: Reranker, pairs: Path, out: Path, open_engine: OpenEngine, reporter: Reporter, backend: str = AUTO
+) -> BulkScores:
     """Score all pairs of a table; what an interrupted call has scored is not scored again.
 
     Args:
@@ -54,6 +59,7 @@ def score_table(reranker: Reranker, pairs: Path, out: Path, open_engine: OpenEng
         out: the Parquet file to write.
         open_engine: opens where it is done, once it is known that there is something to do.
         reporter: shows progress.
+        backend: the reranker's, as it was asked for.
 
     Raises:
         InputError: a row cannot be scored, or the output holds something else.
@@ -62,7 +68,7 @@ def score_table(reranker: Reranker, pairs: Path, out: Path, open_engine: OpenEng
     if out.suffix != _SUFFIX:
         raise InputError(f"{out}: scores are written as Parquet; let the name end in {_SUFFIX}")
     table = look_through(pairs, reranker.tokenizer)
-    made_from = _made_from(reranker, pairs)
+    made_from = _made_from(reranker, pairs, backend)
     if out.exists():
         require_made_from(out, made_from)
         return BulkScores(out, table.rows, 0)
@@ -88,13 +94,14 @@ def _score(parts: Parts, numbers: set[int], reranker: Reranker, engine: Engine) 
             waiting.append((number, pairs))
             yield [(pair.query, pair.text) for pair in pairs]
 
-    for scored in engine.map(ScorePairs(reranker), batches()):
+    for scored in engine.map(ScorePairs(for_workers(reranker, engine.gpus)), batches()):
         number, pairs = waiting.popleft()
         parts.write(number, pairs, scored, reranker.manifest.calibrator.probabilities(scored.logits))
         yield len(pairs)
 
 
-def _made_from(reranker: Reranker, pairs: Path) -> MadeFrom:
+def _made_from(reranker: Reranker, pairs: Path, backend: str) -> MadeFrom:
     if reranker.folder is None:
         raise TypeError("a reranker built by from_parts has no folder that workers could load")
-    return {"pairs": sha256(pairs), "reranker": model_hash(reranker.folder), "crossforge": __version__}
+    named = {} if backend in _ALIKE else {"backend": backend}
+    return {"pairs": sha256(pairs), "reranker": model_hash(reranker.folder), "crossforge": __version__, **named}

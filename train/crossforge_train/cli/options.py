@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from crossforge.backends.choice import AUTO
+from crossforge.backends.registry import BACKENDS
 from crossforge.errors import InputError
 
 ConfigArgument = Annotated[
@@ -16,6 +18,8 @@ ConfigArgument = Annotated[
 PackageArgument = Annotated[
     str, typer.Argument(help="A package, a cross-encoder folder or a hub id.", show_default=False)
 ]
+BackendOption = Annotated[str, typer.Option(help=f"{AUTO}, {', '.join(BACKENDS.built_in)}, or a plug-in.")]
+DeviceOption = Annotated[str, typer.Option(help="Where it computes: auto, cpu, cuda, cuda:NUMBER or mps.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: --set training.epochs=2.", metavar="A.B=C")
 ]

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from crossforge.backends.choice import AUTO
+from crossforge.backends.devices import AUTO_DEVICE
 from crossforge_train.cli.display import Output, console, show_json
-from crossforge_train.cli.options import JsonOption, PackageArgument, QuietOption, refuse
+from crossforge_train.cli.options import BackendOption, DeviceOption, JsonOption, PackageArgument, QuietOption, refuse
 
 
 class EngineName(str, Enum):
@@ -34,6 +36,8 @@ def score(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Parquet file to write.", show_default=False)],
+    backend: BackendOption = AUTO,
+    device: DeviceOption = AUTO_DEVICE,
     engine: Annotated[
         EngineName, typer.Option(help="This process, or the workers of a Ray cluster.")
     ] = EngineName.local,
@@ -56,12 +60,15 @@ def score(
     """Score a table of (query, text) pairs. An interrupted command goes on where it stopped."""
     if engine is EngineName.local:
         refuse(context, "only with --engine ray", "address", "workers", "gpus_per_worker")
+    else:
+        refuse(context, "not with --engine ray, where --gpus-per-worker says it", "device")
     from crossforge_train.api import scoring
 
-    compute = {"engine": engine.value, "address": address, "workers": workers or "auto"}
+    compute: dict[str, Any] = {"engine": engine.value, "address": address, "workers": workers or "auto"}
     output = Output(quiet, as_json)
+    compute["gpus_per_worker"] = gpus_per_worker
     found = scoring.score(
-        package, pairs, out, compute={**compute, "gpus_per_worker": gpus_per_worker}, reporter=output.reporter()
+        package, pairs, out, backend=backend, device=device, compute=compute, reporter=output.reporter()
     )
     if as_json:
         show_json({**asdict(found), "path": str(found.path)})

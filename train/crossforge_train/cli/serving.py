@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crossforge.backends.choice import AUTO
-from crossforge.backends.registry import BACKENDS
+from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.errors import InputError
 from crossforge.pipeline import FIRST_STAGE_FOLDER, holds_documents
 from crossforge_train.cli.display import error_console
-from crossforge_train.cli.options import PackageArgument, refuse
+from crossforge_train.cli.options import BackendOption, DeviceOption, PackageArgument, refuse
 from crossforge_train.cli.searching import EMBEDS, DepthOption, PassagesOption, has_encoder
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8080,
     depth: DepthOption = None,
     passages: PassagesOption = None,
-    backend: Annotated[str, typer.Option(help=f"{AUTO}, {', '.join(BACKENDS.built_in)}, or a plug-in.")] = AUTO,
+    backend: BackendOption = AUTO,
+    device: DeviceOption = AUTO_DEVICE,
     judgements: Annotated[
         Path | None,
         typer.Option(help="File for judgements made on the page. Default: judgements.tsv of the package's run."),
@@ -77,7 +78,7 @@ def serve(
     settings = Settings(limits, key, judgements or judgements_of_run(Path(package)), hosts)
     if corpus is not None and has_encoder(package):
         error_console.print(f"indexing {corpus}; {EMBEDS}", markup=False, soft_wrap=True)
-    plan = Plan(_name(package), package, searches, corpus, backend, depth, passages, settings)
+    plan = Plan(_name(package), package, searches, corpus, backend, depth, passages, settings, device)
     options: dict[str, Any] = {
         "log_config": None,  # its own set-up closes the handlers of every library in the process
         "log_level": "warning",

@@ -18,7 +18,7 @@ from crossforge.reranker import Scored
 from crossforge.runs import Candidate, Run
 from crossforge_train.compute.base import Engine
 from crossforge_train.compute.local import LocalEngine
-from crossforge_train.pair_scoring import Asked, ScorePassages
+from crossforge_train.pair_scoring import Asked, ScorePassages, for_workers
 from crossforge_train.reporting import Reporter
 
 # A trained model spreads a query's candidates over several logits, a fresh head over 0.01; below this is no spread.
@@ -131,7 +131,8 @@ def score_queries(
     sent: deque[list[_Read]] = deque()
     with reporter.bar(title, len(queries)) as advance:
         cut = blocks(_compressed(pipeline, queries, run, depth), together)
-        for found in engine.map(ScorePassages(pipeline.reranker), _sent(cut, sent)):
+        make_worker = ScorePassages(for_workers(pipeline.reranker, engine.gpus))
+        for found in engine.map(make_worker, _sent(cut, sent)):
             results = iter(found)
             for read in sent.popleft():
                 scored[read.query_id] = read.scored(*next(results)) if read.passages is not None else read.unread()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.backends.choice import AUTO
 from crossforge.batching import blocks
 from crossforge.heads.choice import scoring_head
 from crossforge.loading import find_folder
@@ -18,7 +19,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.mining.groups import Group
 from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind, above_margin
 from crossforge_train.models.base_model import model_hash
-from crossforge_train.pair_scoring import Pairs, ScorePairs, place_for_workers
+from crossforge_train.pair_scoring import Pairs, ScorePairs, backend_for, for_workers, place_for_workers
 from crossforge_train.reporting import Reporter
 
 _CHUNK = 2048
@@ -61,7 +62,7 @@ class CrossEncoderTeacher:
         engine = self._engine if len(new) > _CHUNK else LocalEngine()
         chunks = list(blocks(new, _CHUNK))
         with self._reporter.bar("scoring with the teacher", len(new)) as advance:
-            found = engine.map(ScorePairs(self._reranker), map(self._texts, chunks))
+            found = engine.map(ScorePairs(for_workers(self._reranker, engine.gpus)), map(self._texts, chunks))
             for chunk, scored in zip(chunks, found, strict=True):
                 self._logits.update(zip(chunk, map(float, scored.logits), strict=True))
                 advance(len(chunk))
@@ -86,7 +87,8 @@ class CrossEncoderTeacher:
 
 
 def _open(config: Config, collection: Collection, reporter: Reporter) -> CrossEncoderTeacher:
-    reranker = Reranker(place_for_workers(_reference(config), local_files_only=False))
+    folder = place_for_workers(_reference(config), local_files_only=False)
+    reranker = Reranker(folder, backend=backend_for(AUTO))
     return CrossEncoderTeacher(reranker.instructed(_instruction(config)), collection, reporter)
 
 

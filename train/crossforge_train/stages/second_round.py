@@ -21,7 +21,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO
 from crossforge_train.evaluation.scoring import ScoredQuery, score_queries
 from crossforge_train.mining.negatives import Candidates
-from crossforge_train.pair_scoring import place_for_workers
+from crossforge_train.pair_scoring import backend_for, place_for_workers
 from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.finetune import finetune
@@ -46,7 +46,7 @@ def _mine(context: Context) -> None:
 def _hardest_first(context: Context, collection: Collection, retriever: StoredRetriever) -> Run:
     """The training queries' candidates within the window, by descending logit of the first-round reranker."""
     config = context.config
-    reranker = Reranker(place_for_workers(context.run.finetuned.model))
+    reranker = Reranker(place_for_workers(context.run.finetuned.model), backend=backend_for(AUTO))
     pipeline = RetrieveAndRerank(collection.corpus, retriever, reranker, passages=config.evaluation.passages)
     queries, window = training_queries(config, collection), config.mining.window
     run = retrieve(collection, mining_source(context, collection, retriever), queries, window, ties_by_id=True)

@@ -24,12 +24,12 @@ from crossforge_train.config.run import Config
 from crossforge_train.libraries import quieten
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.models.layers import transformer_layers
+from crossforge_train.pair_scoring import backend_for
 from crossforge_train.run_folder import TEACH as TEACH_NAME
 from crossforge_train.run_folder import student_stage
 from crossforge_train.stage_folders import FinetunedFolder, MinedFolder, StudentFolder
 from crossforge_train.stages.finetune import finetune
 from crossforge_train.stages.stage import Context, Stage
-from crossforge_train.stages.subject import backend_for
 
 if TYPE_CHECKING:
     from crossforge_train.training.students import Lesson

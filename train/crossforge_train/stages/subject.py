@@ -23,6 +23,7 @@ from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.query_limits import TIMED, QueryLimits, limits_of, limits_within, query_seconds
 from crossforge_train.evaluation.systems import RERANKER, Bench, RerankerSystem, reranker_system, scored_system
 from crossforge_train.packaging.quantization import quantize
+from crossforge_train.pair_scoring import backend_for
 from crossforge_train.stages.benches import dev_bench
 from crossforge_train.stages.stage import Context
 
@@ -117,13 +118,6 @@ def _no_deeper_than_pays(subject: Subject, rivals: int, config: Config, minutes:
     alone = scored_system(dev, RERANKER, subject.reranker, first_of(subject.alone.scored, depth), 0.0)
     limits = _limits(config, dev, subject.reranker, 1 + rivals * deepest / depth, minutes)
     return Subject(subject.reranker, dev, alone, replace(limits, dev=subject.limits.dev))
-
-
-def backend_for(asked: str) -> str:
-    """Resolve `evaluation.backend` for this machine."""
-    import torch
-
-    return "torch" if asked == AUTO and torch.cuda.is_available() else asked
 
 
 def _limits(config: Config, dev: Bench, reranker: Reranker, measured: float, spent: float = 0.0) -> QueryLimits:
