@@ -185,6 +185,15 @@ def test_continuous_labels_are_graded_by_the_thresholds_that_the_config_names(tm
         AnySource(sentence_transformers={**source, "thresholds": [0.6, 0.3]})
 
 
+def test_a_margin_beside_negatives_is_counted_as_not_used(tmp_path: Path) -> None:
+    rows = [{"query": "q", "positive": "a", "negative": f"b{n}", "label": label} for n, label in enumerate((0.7, 0.2))]
+    found = read(sentence_transformers=write_table(tmp_path / "t.jsonl", rows))
+    assert list(found.counted.values()) == [2]
+    assert next(iter(found.counted)).startswith("rows whose label beside negatives is not used")
+    scored = {"query": "q", "positive": "a", "negative": "b", "scores": [0.7, 0.2]}
+    assert read(sentence_transformers=write(tmp_path / "s.jsonl", scored)).counted == {}
+
+
 LLAMA = {
     "queries": {"q1": "what", "q2": "why"},
     "corpus": {"d1": "one", "d2": "two"},

@@ -9,7 +9,9 @@ scores holds labels; of the others only the order counts. So a row is (anchor, p
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import Row, is_finite, whole_number
 from crossforge_train.config.other_tools import SentenceTransformersSource
 
+_NO_SCORES = "rows whose label beside negatives is not used: it is no list of a score for each text, but maybe a margin"
 _LABELS = ("label", "labels", "score", "scores")
 
 
@@ -36,11 +39,13 @@ def read_sentence_transformers(source: SentenceTransformersSource) -> Collection
     Raises:
         InputError: a file cannot be read, a row is malformed, or a label is no whole number without thresholds.
     """
-    rows = {split: _examples(path, source.thresholds) for split, path in source.files.items()}
-    return read_examples(collection_name(source.files), rows)
+    counted: Counter[str] = Counter()
+    rows = {split: _examples(path, source.thresholds, counted) for split, path in source.files.items()}
+    found = read_examples(collection_name(source.files), rows)
+    return replace(found, counted=dict(counted))
 
 
-def _examples(path: Path, thresholds: Sequence[float]) -> Iterator[Example]:
+def _examples(path: Path, thresholds: Sequence[float], counted: Counter[str]) -> Iterator[Example]:
     for row in read_records(path):
         texts = [name for name in row.values if name not in _LABELS]
         labels = [name for name in row.values if name in _LABELS]
@@ -57,6 +62,8 @@ def _examples(path: Path, thresholds: Sequence[float]) -> Iterator[Example]:
         negatives = [text for name in rest for text in texts_of(row, name) if text.strip()]
         relevant = texts_of(row, second, required=True)
         scores = _teachers(row, labels[0], [*relevant, *negatives]) if labels else []
+        if labels and not scores and row.values[labels[0]] is not None:
+            counted[_NO_SCORES] += 1
         judged = [(Text(text), 1) for text in relevant]
         yield Example(row.where, query, judged, [Text(text) for text in negatives], scores)
 

@@ -117,7 +117,10 @@ def whole_number(value: Any, where: str) -> int:
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: the label {value!r:.40} is no number") from None
     if not number.is_integer():
-        raise InputError(f"{where}: the label {value} is no whole number")
+        raise InputError(
+            f"{where}: the label {value} is no whole number; write a grade such as 0, 1 or 2, or read a table of "
+            "query, text and label with collection.sentence_transformers, whose thresholds make grades of such labels"
+        )
     return int(number)
 
 
