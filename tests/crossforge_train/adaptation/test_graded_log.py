@@ -363,6 +363,7 @@ def test_the_command_asks_about_the_judges_candidates_first(
     out = tmp_path / "runs" / "asked"
     found = crossforge("judge", docs, "--out", out, "--proposed", 3, *settings, stdin="y\n" * 10 + "n\nq\n")
     assert "11 judged" in found.out
+    assert "once all 3 queries are judged, the judge's kappa is known to within about 0.37" in found.out
     judged = (out / "judged" / "qrels" / "judged.tsv").read_text().splitlines()[1:]
     labels = [line.split("\t") for line in judged]
     assert len({query_id for query_id, _, label in labels if label == "1"}) == 1, "ten of the first query"

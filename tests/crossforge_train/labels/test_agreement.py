@@ -1,6 +1,7 @@
 """How far a machine's grades agree with people's: kappa, its interval, and when it decides."""
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from crossforge_train.collections.agreement import Agreement, JudgedTwice
 from crossforge_train.collections.counts import Counts, read_counts, write_counts
-from crossforge_train.labels.agreement import _kappas, agreement, in_words
+from crossforge_train.labels.agreement import _kappas, agreement, expected_error, in_words
 from crossforge_train.report.tables import agreement_header, agreement_line, agreement_rows
 
 
@@ -122,3 +123,9 @@ def test_the_table_has_a_row_for_what_people_said() -> None:
     assert line.startswith("The model agrees with people on 60 pairs of 10 queries to a weighted kappa ")
     left_out = agreement_line(replace(one, graded=1200, left_out=31))
     assert left_out == f"{line}; 31 of its 1,200 labels are probably wrong by these pairs, and left out"
+
+
+@pytest.mark.parametrize(("queries", "share"), [(40, 0.66), (80, 0.82), (160, 0.94)])
+def test_the_expected_error_is_that_of_the_measured_draws(queries: int, share: float) -> None:
+    deviation = expected_error(queries) / 1.96
+    assert math.erf(0.05 / deviation / math.sqrt(2)) == pytest.approx(share, abs=0.02)

@@ -137,6 +137,8 @@ def _judge_corpus(
     first_stage = first_stage_of(reranker, documents.values(), config.runs, reporter) if reranker else None
     target = folder / "qrels" / f"{JUDGED}.tsv"
     judges = judges_rows(documents, asked, source, workplace_of(config, reporter))
+    if judges:
+        _say_how_exact(len(asked))
     rows = _distinct([*judges, *rows_to_judge(documents, asked, depth, reranker, first_stage)])
     pairs = [JudgedPair(row["query"], row["doc_id"]) for row in rows]
     grades = known_grades(pairs, documents, source.judge) if source.judge else None
@@ -151,6 +153,15 @@ def _judge_corpus(
             markup=False,
             soft_wrap=True,
         )
+
+
+def _say_how_exact(queries: int) -> None:
+    from crossforge_train.labels.agreement import expected_error
+
+    console.print(
+        f"once all {queries} queries are judged, the judge's kappa is known to within about "
+        f"{expected_error(queries):.2f}; four times as many queries halve that"
+    )
 
 
 def _distinct(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:

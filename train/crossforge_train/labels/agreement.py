@@ -19,6 +19,10 @@ from crossforge_train.collections.agreement import Agreement, JudgedTwice
 # Fewer pairs decide nothing: the interval of their kappa spans most of what it may be.
 ENOUGH_PAIRS = 30
 
+# Standard deviation of kappa over the ten candidates of a single query, on MedQuAD (benchmarks/noisy_judge.py): with
+# 40, 80 and 160 queries, 66%, 82% and 94% of the draws come within .05.
+_ONE_QUERY = 0.33
+
 _LEAST_QUERIES = 5  # for an interval
 _RESAMPLES = 1000
 _GRADED = ("0", "1", "2", "3")
@@ -50,6 +54,15 @@ def agreement(judge: str, pairs: Sequence[JudgedTwice], relevant: int, least: fl
     return Agreement(
         judge, len(pairs), len(queries), kappa, _interval(counts), list(levels), confusion.tolist(), least, enough
     )
+
+
+def expected_error(queries: int) -> float:
+    """How far off kappa will be at most, in 95 of 100 cases, if people judge all that the judge grades for the queries.
+
+    Args:
+        queries: how many, with about ten candidates each.
+    """
+    return 1.96 * _ONE_QUERY / math.sqrt(queries)
 
 
 def in_words(found: Agreement) -> str:
