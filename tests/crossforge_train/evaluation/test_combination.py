@@ -105,6 +105,15 @@ def test_they_do_not_where_a_machine_asked_or_judged_dev(by_machine: dict[str, s
     assert weight(made, few.qrels("train")) == LEXICAL_WEIGHT
 
 
+def test_titles_choose_for_people_where_most_of_dev_are_pseudo_queries() -> None:
+    asked_of = collection({**asked("d", 0.8), **asked("t", 0.6, 5)}, asked("u", 0.6, LEAST_QUERIES - 5))
+    kinds = {"d": "keywords", "t": "title", "u": "title"}
+    fields = {query_id: {PSEUDO_QUERY: kinds[query_id[0]]} for query_id in asked_of.queries}
+    made = replace(asked_of, query_fields=fields)
+    assert weight(made, made.qrels("train")) == 0.6
+    assert weight(made, {}) == 0.4  # five titles are too few: half of the best weight for all of dev
+
+
 def test_dev_queries_come_first_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(combination, "MOST_QUERIES", LEAST_QUERIES)
     many = collection(asked("d", 0.6), asked("t", 0.2, 500))

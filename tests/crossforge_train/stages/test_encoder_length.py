@@ -139,12 +139,13 @@ def test_too_few_queries_and_too_slow_an_encoder_choose_nothing(
     assert RunFolder(config.folder).mined.choice.encoder_tokens is None
 
 
-def test_pseudo_queries_choose_nothing(ran: Ran) -> None:
+@pytest.mark.parametrize("kind", ["title", "sentence"])
+def test_of_pseudo_queries_titles_alone_choose(ran: Ran, kind: str) -> None:
     config, _ = ran("collect")
     folder = RunFolder(config.folder).collected
     collection = folder.collection()
-    made = {query_id: {PSEUDO_QUERY: "title"} for query_id in collection.queries}
+    made = {query_id: {PSEUDO_QUERY: kind} for query_id in collection.queries}
     save_judged(folder.path / "collection", replace(collection, query_fields=made))
     config, notes = ran("mine")
-    assert not told(notes)
-    assert read_by_first_stage(config) > 16
+    assert [" titles is " in note for note in told(notes)] == ([True] if kind == "title" else [])
+    assert (read_by_first_stage(config) > 16) == (kind == "sentence")

@@ -94,7 +94,8 @@ class Collection:
         return replace(self, splits=splits)
 
 
-PSEUDO_QUERY = "pseudo_query"
+PSEUDO_QUERY = "pseudo_query"  # the field of a query that nobody asked: its kind
+TITLE = "title"  # the kind of a title or heading
 JUDGED_BY = "judged_by"  # the field of a query that says who judged it, unless it is people who were asked to
 CLICKS = "clicks"  # people who were not asked to
 PEOPLE, PSEUDO_QUERIES = "people", "pseudo-queries"
@@ -114,6 +115,15 @@ def of_people(collection: Collection, split: str) -> Qrels:
     """The queries of the split that people asked and judged, be it by clicks, with their judgements."""
     fields, asked = collection.query_fields, asked_by_people(collection, split)
     return {key: found for key, found in asked.items() if fields.get(key, {}).get(JUDGED_BY, CLICKS) == CLICKS}
+
+
+def titles_among(collection: Collection, qrels: Qrels) -> Qrels:
+    """Those of the queries that are titles of their documents.
+
+    Of all pseudo-queries, these are the most like what people ask: an author has said in them what the text is about.
+    """
+    fields = collection.query_fields
+    return {key: found for key, found in qrels.items() if fields.get(key, {}).get(PSEUDO_QUERY) == TITLE}
 
 
 def mostly_asked_by_people(collection: Collection, split: str) -> bool:

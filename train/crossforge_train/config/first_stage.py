@@ -51,9 +51,9 @@ class FirstStageConfig(Section):
         AUTO,
         description="tokens of a text that a bi-encoder reads, here, as the teacher and in the proof. `null`: as many "
         "as it can, 512 at most; a number may be higher. `auto`: 128, 256 or as many as `null`, whichever does best on "
-        "training and dev queries that people asked and judged. `auto` acts as `null` with fewer than twenty such "
-        "queries, with short documents, if trying the lengths would take too long, with another `encoder`, or with a "
-        "`kind` that embeds nothing",
+        "training and dev queries that people asked and judged, or on titles. `auto` acts as `null` with fewer than "
+        "twenty of these, with short documents, if trying the lengths would take too long, with another `encoder`, or "
+        "with a `kind` that embeds nothing",
     )
     tune_encoder: bool = Field(
         True,

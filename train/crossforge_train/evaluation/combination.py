@@ -5,7 +5,13 @@ from __future__ import annotations
 from crossforge.retrievers.base import CombinedRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import retrieve
-from crossforge_train.collections.collection import Collection, Qrels, mostly_asked_by_people, mostly_judged_by_people
+from crossforge_train.collections.collection import (
+    Collection,
+    Qrels,
+    mostly_asked_by_people,
+    mostly_judged_by_people,
+    titles_among,
+)
 from crossforge_train.evaluation.fusion_weight import best_over_resamples, values_by_weight
 from crossforge_train.evaluation.metrics import Rankings, drawn_queries, judged_queries
 
@@ -76,17 +82,22 @@ def combined_on_dev(
         retriever: whose parts are to be weighted, the lexical one first.
         collection: its documents, and the queries.
         dev: split to choose on.
-        more: judgements by people of other queries that no part has learned from; they choose as well if people judged
-            most of dev.
+        more: judgements of other queries that no part has learned from: people's, which choose as well if people judged
+            most of dev, and titles.
         depth: candidates of each part.
         metric: measure to maximise.
         seed: seed of all draws.
     """
     by_people = mostly_judged_by_people(collection, dev)
     pseudo = not mostly_asked_by_people(collection, dev)
-    qrels = drawn_queries(collection.qrels(dev), MOST_QUERIES, seed)
+    titles = titles_among(collection, {**more, **collection.qrels(dev)})
+    if pseudo and len(titles) >= LEAST_QUERIES:
+        qrels, by_people, pseudo = drawn_queries(titles, MOST_QUERIES, seed), True, False
+    else:
+        qrels = drawn_queries(collection.qrels(dev), MOST_QUERIES, seed)
     if by_people:
-        qrels |= drawn_queries(more, MOST_QUERIES - len(qrels), seed)
+        peoples = {query_id: found for query_id, found in more.items() if query_id not in titles}
+        qrels |= drawn_queries(peoples, MOST_QUERIES - len(qrels), seed)
     return retriever.with_weight(
         choose_combination(retriever, collection, qrels, depth, metric, seed, by_people=by_people, pseudo=pseudo)
     )

@@ -1,4 +1,4 @@
-"""How many tokens a run's bi-encoder reads: what the config says, or what queries that people judged choose."""
+"""How many tokens a run's bi-encoder reads: what the config says, or what people's queries or titles choose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 
 from crossforge.documents import Document
-from crossforge_train.collections.collection import Collection, of_people
+from crossforge_train.collections.collection import Collection, Qrels, titles_among
 from crossforge_train.config.first_stage import AUTO
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.embeddings import Embeddings
@@ -16,7 +16,7 @@ from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.encoder_length import best_length, draw_sample, lengths_that_differ, value_of_length
 from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.stage_folders import MinedFolder
-from crossforge_train.stages.choosing import training_queries_that_choose
+from crossforge_train.stages.choosing import queries_that_choose, training_queries_that_choose
 from crossforge_train.stages.embedding import run_embeddings
 from crossforge_train.stages.shards import index_for_mining
 from crossforge_train.stages.stage import Context
@@ -32,17 +32,17 @@ def with_encoder_length(config: Config, mined: MinedFolder) -> Config:
     return _reading(config, mined.choice.encoder_tokens) if config.first_stage.encoder_max_length == AUTO else config
 
 
-def with_length_on_people(context: Context, collection: Collection) -> Context:
+def with_length_chosen(context: Context, collection: Collection) -> Context:
     """The context of the stage `mine` with the tokens chosen, if its config says `auto` and there is a choice.
 
-    Training and dev queries of people choose: the encoder as it is has learned from neither. With an encoder other than
-    the base model, nothing is chosen: both read all that they can.
+    Training and dev queries of people choose, or titles where these are too few: the encoder as it is has learned from
+    none of them. With an encoder other than the base model, nothing is chosen: both read all that they can.
     """
     config, settings = context.config, context.config.first_stage
     if settings.encoder_max_length != AUTO:
         return context
-    dev = of_people(collection, config.collection.dev_split)
-    qrels = judged_queries({**training_queries_that_choose(config, collection), **dev})
+    dev = queries_that_choose(collection, config.collection.dev_split)
+    qrels, what = _choosing(collection, judged_queries({**training_queries_that_choose(config, collection), **dev}))
     if not settings.embeds or config.other_encoder or len(qrels) < LEAST_QUERIES:
         return context
     embeddings = run_embeddings(config, context.reporter, context.engine)
@@ -61,9 +61,16 @@ def with_length_on_people(context: Context, collection: Collection) -> Context:
     figures = ", ".join(f"{value:.3f} with {length}" for length, value in values.items())
     context.reporter.note(
         f"first_stage.encoder_max_length: the encoder reads {chosen} tokens; {metric} of its vectors on "
-        f"{len(sample.judged)} training and dev queries is {figures}"
+        f"{len(sample.judged)} {what} is {figures}"
     )
     return replace(context, config=_reading(config, _setting(chosen, most)))
+
+
+def _choosing(collection: Collection, qrels: Qrels) -> tuple[Qrels, str]:
+    """Those that choose among people's queries and titles, and what they are."""
+    titles = titles_among(collection, qrels)
+    peoples = {query_id: found for query_id, found in qrels.items() if query_id not in titles}
+    return (peoples, "training and dev queries") if len(peoples) >= LEAST_QUERIES else (titles, "titles")
 
 
 def _spread(documents: Collected[Document]) -> list[Document]:

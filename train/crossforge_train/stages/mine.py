@@ -21,7 +21,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import prompts_depend_on
 from crossforge_train.encoders.embeddings import open_embeddings
 from crossforge_train.encoders.tuning import RULES
-from crossforge_train.evaluation.combination import LEXICAL_WEIGHT
+from crossforge_train.evaluation.combination import LEAST_QUERIES, LEXICAL_WEIGHT
 from crossforge_train.evaluation.encoder_length import LENGTHS
 from crossforge_train.first_stage import first_stage_depends_on
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
@@ -32,7 +32,7 @@ from crossforge_train.models.base_model import find_base_model, is_bi_encoder, m
 from crossforge_train.run_folder import MINE
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
-from crossforge_train.stages.encoder_length import with_encoder_length, with_length_on_people
+from crossforge_train.stages.encoder_length import with_encoder_length, with_length_chosen
 from crossforge_train.stages.first_stage import as_served, base_query_map, first_stage_of_run
 from crossforge_train.stages.shards import index_for_mining, search_by_shards
 from crossforge_train.stages.stage import Context, Stage
@@ -63,7 +63,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 
 def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
     """What it depends on besides its section: the encoder, and the rules by which queries choose weight and length."""
-    settings = config.first_stage
+    settings, source = config.first_stage, config.collection
     if not settings.embeds:
         return {**first_stage_depends_on(settings), **RETRIEVERS.version(settings.kind)}
     encoder = find_base_model(settings.encoder or config.base_model)
@@ -72,6 +72,7 @@ def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
         "metric": config.evaluation.metric,
         "embedding_by": _embedded_by(),
         "lexical_weight": LEXICAL_WEIGHT,
+        **({"titles_from": LEAST_QUERIES} if source.documents or source.mix else {}),
         **({"lengths": LENGTHS} if settings.encoder_max_length == AUTO else {}),
         **({"tuning": asdict(RULES), **versions("torch", "sentence-transformers")} if settings.tune_encoder else {}),
     }
@@ -109,7 +110,7 @@ def _source_hash(source: MiningSource) -> Mapping[str, str]:
 
 def _run(context: Context) -> None:
     collection = context.run.collected.collection()
-    context = with_length_on_people(context, collection)
+    context = with_length_chosen(context, collection)
     config, reporter, written = context.config, context.reporter, MinedFolder(context.folder)
     splits = (config.collection.dev_split, *config.collection.test_splits)
     retriever = first_stage_of_run(context, collection)

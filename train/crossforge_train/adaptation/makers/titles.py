@@ -9,6 +9,7 @@ from crossforge.documents import Document
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery, Span, of_text, seeded
 from crossforge_train.adaptation.texts import headings, size
+from crossforge_train.collections.collection import TITLE
 from crossforge_train.collections.splits import fingerprint, normalized
 from crossforge_train.config.documents import DocumentsSource
 
@@ -25,7 +26,7 @@ class TitleMaker:
         seed: of the order of headings.
     """
 
-    kind = "title"
+    kind = TITLE
 
     def __init__(self, documents: Iterable[Document], seed: int) -> None:
         self._sharing = _by_title(documents)
