@@ -5,7 +5,7 @@ What only tells of the service runs in the event loop itself: it must not wait f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -117,7 +117,8 @@ def make_router(served: Served) -> APIRouter:
             raise HTTPException(404, _NO_CORPUS)
         _check_lengths(served.settings.limits, request.query, instruction=request.instruction)
         ranked = served.search.instructed(request.instruction)(request.query, request.k)
-        found = [_found(one, ranked.threshold) for one in ranked]
+        origins = served.search.origins(request.query) if request.origins else {}
+        found = [_found(one, ranked.threshold, origins.get(one.doc_id, {})) for one in ranked]
         return SearchResponse(query=request.query, threshold=ranked.threshold, reranked=ranked.reranked, results=found)
 
     @router.post(
@@ -214,7 +215,7 @@ def _tokens(reranker: SharedReranker, ranked: RankedResults) -> int:
     return sum(len(pair.ids) for pair in encoded)
 
 
-def _found(found: Result, threshold: float | None) -> Found:
+def _found(found: Result, threshold: float | None, origins: Mapping[str, int]) -> Found:
     return Found(
         rank=found.rank,
         doc_id=found.doc_id,
@@ -226,6 +227,7 @@ def _found(found: Result, threshold: float | None) -> Found:
         relevant=threshold is None or found.probability >= threshold,
         first_stage_rank=found.first_stage_rank or 0,
         first_stage_score=found.first_stage_score or 0.0,
+        origins=dict(origins),
         movement=found.movement or 0,
         metadata=json_metadata(found.metadata, f"document {found.doc_id!r}"),
     )

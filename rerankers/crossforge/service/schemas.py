@@ -111,6 +111,9 @@ class SearchRequest(_Request):
     query: Query
     k: Count = 10
     instruction: Instruction = None
+    origins: StrictBool = Field(
+        default=False, description="Say which part of a first stage that combines several found each document."
+    )
 
 
 class Found(BaseModel):
@@ -126,6 +129,9 @@ class Found(BaseModel):
     relevant: bool = Field(description="Whether the probability reaches the threshold.")
     first_stage_rank: int
     first_stage_score: float
+    origins: dict[str, int] = Field(
+        description="Rank in each part of the first stage that found it, such as BM25 and dense, if asked for."
+    )
     movement: int
     metadata: dict[str, Any]
 

@@ -17,6 +17,7 @@ from support import make_decoder
 
 from crossforge import Document, Reranker, RetrieveAndRerank
 from crossforge.pipeline import load_first_stage
+from crossforge.retrievers.choice import fit_retriever
 from crossforge.service.app import create_app
 from crossforge.service.batches import SharedBatches, SharedReranker
 from crossforge.service.settings import Limits, Settings
@@ -133,6 +134,19 @@ def test_searching_gives_what_the_pipeline_gives(client, toy_package, toy_rerank
         assert found["probability"] == pytest.approx(result.probability, abs=1e-5)
         assert found["relevant"] == (result in expected.above_threshold())
     assert client.post("/v1/search", json={"query": "unheardof"}).json()["results"] == []
+
+
+def test_searching_says_which_part_of_a_hybrid_found_a_document(toy_package, tiny_onnx):
+    documents, _ = load_first_stage(toy_package / "first_stage")
+    retriever = fit_retriever(documents, "hybrid", {"dense": {"encoder": tiny_onnx}})
+    search = RetrieveAndRerank(documents, retriever, SharedReranker(toy_package))
+    with TestClient(create_app("toy", search.reranker, search, None)) as client:
+        asked, plain = ({"query": "bread oven", "k": 5, "origins": wanted} for wanted in (True, False))
+        results = client.post("/v1/search", json=asked).json()["results"]
+        expected = search.origins("bread oven")
+        assert [found["origins"] for found in results] == [expected[found["doc_id"]] for found in results]
+        assert {part for found in results for part in found["origins"]} == {"TF-IDF", "dense"}
+        assert all(found["origins"] == {} for found in client.post("/v1/search", json=plain).json()["results"])
 
 
 def test_a_query_that_leaves_no_room_is_searched_and_not_reranked(client):
