@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray_workers import importable_by_workers
 from support import Recorder, documents_with_definitions, make_decoder, toy_config, write_lines
 from wrapped_engine import PretendedCluster
 
 from crossforge_train.config.loading import load_config, make_config
+from crossforge_train.mining import cross_encoder
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.sharding import fitting
 from crossforge_train.sharding.searching import SearchShard
 from crossforge_train.sharding.shards import Shard
 from crossforge_train.stages import collect, mine, runner
+from crossforge_train.stages.embedding import sharing
 from crossforge_train.stages.runner import run_stages
 
 pytestmark = pytest.mark.usefixtures("quickly")
@@ -122,6 +125,30 @@ def test_language_models_of_the_collection_work_on_the_cluster(
 
     assert collected() == 64 // 8, "a block of documents in batches"
     assert collected(**asked) > 0, "what is written is known, and what is graded is not"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_teacher_scores_where_models_are_shared_out(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, tiny_scorer: Path, pretended: PretendedCluster,
+    monkeypatch: pytest.MonkeyPatch, there: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(cross_encoder, "_CHUNK", 10)
+    monkeypatch.setattr(mine, "sharing", lambda _, engine: engine if there else None)
+    mined(tmp_path / "run", toy_collection, tiny_encoder, f"mining.teacher={tiny_scorer}", "compute.engine=ray")
+    assert (pretended.made["ScorePairs"] > 0) is there
+
+
+@pytest.mark.parametrize(
+    ("gpu_here", "gpus", "there"), [(False, 0, True), (True, 0, False), (True, 0.5, True), (False, 1, True)]
+)
+def test_workers_without_a_gpu_do_not_take_the_place_of_one_that_is_here(
+    tmp_path: Path, toy_collection: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, gpu_here: bool,
+    gpus: float, there: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu_here)
+    engine, config = PretendedCluster(gpus=gpus), toy_config(tmp_path, toy_collection, tiny_encoder)
+    assert sharing(load_config(config, ["compute.engine=ray"]), engine) is (engine if there else None)
+    assert sharing(load_config(config), engine) is None
 
 
 def test_a_finished_stage_stays_so(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

@@ -15,9 +15,10 @@ from crossforge_train.config.loading import load_config
 from crossforge_train.mining.groups import read_groups
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
-from crossforge_train.stages import runner
+from crossforge_train.stages import runner, second_round
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
+from crossforge_train.stages.stage import Context
 from crossforge_train.training import start
 
 pytestmark = pytest.mark.usefixtures("quickly")
@@ -29,7 +30,7 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, mo
     path = toy_config(
         tmp_path, toy_collection, tiny_encoder, mining={"rounds": 2, "random_negatives": 1},
         training={"start": "bi_encoder"},
-        evaluation={"bm25": False, "latency_queries": 0}, package={"allow_regression": True},
+        evaluation={"bm25": False, "latency_queries": 0}, package={"allow_regression": True}, compute={"engine": "ray"},
     )  # fmt: skip
     cluster = PretendedCluster()
     monkeypatch.setattr(runner, "opened_engine", lambda *_, **__: nullcontext(cluster))
@@ -40,7 +41,7 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, mo
     ]  # fmt: skip
     run_stages(config, stages, SilentReporter())
     folder = config.folder
-    assert cluster.batches == -(-len(RunFolder(folder).collected.collection().qrels("train")) // 16)
+    assert cluster.made["ScorePassages"] == -(-len(RunFolder(folder).collected.collection().qrels("train")) // 16)
 
     # The hard negatives are what the first model ranks highest among the candidates that may be negatives.
     collection = RunFolder(folder).collected.collection()
@@ -69,6 +70,17 @@ def test_two_rounds(tmp_path: Path, toy_collection: Path, tiny_encoder: Path, mo
     before = (folder / "mine-2" / "groups").stat().st_mtime_ns
     run_stages(config, stages, SilentReporter())
     assert (folder / "mine-2" / "groups").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_reranker_scores_where_models_are_shared_out(
+    toy_run: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    cluster = PretendedCluster()
+    monkeypatch.setattr(second_round, "sharing", lambda _, engine: engine if there else None)
+    context = Context(load_config(toy_run.parents[1] / "config.yaml"), SilentReporter(), toy_run, cluster)
+    second_round._hardest_first(context, context.run.collected.collection(), context.run.mined.retriever())
+    assert (cluster.made["ScorePassages"] > 0) is there
 
 
 def test_one_round_has_no_second_stages(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> None:

@@ -189,7 +189,8 @@ def mine_candidates(
     """
     query_ids = list(candidates.first_stage)
     miner = Miner(collection, config.collection.train, candidates, settings, config.seed)
-    teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever), context.engine)
+    engine = sharing(config, context.engine)
+    teacher = open_teacher(config, collection, context.reporter, base_query_map(config, retriever), engine)
     if teacher is None:
         return miner.mine(query_ids)
     relabel = settings.above_margin == "relabel"

@@ -24,6 +24,7 @@ from crossforge_train.mining.negatives import Candidates
 from crossforge_train.pair_scoring import backend_for, place_for_workers
 from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
 from crossforge_train.stage_folders import MinedFolder
+from crossforge_train.stages.embedding import sharing
 from crossforge_train.stages.finetune import finetune
 from crossforge_train.stages.mine import mine_candidates, mining_source, training_queries, write_mined
 from crossforge_train.stages.stage import Context, Stage
@@ -51,7 +52,8 @@ def _hardest_first(context: Context, collection: Collection, retriever: StoredRe
     queries, window = training_queries(config, collection), config.mining.window
     run = retrieve(collection, mining_source(context, collection, retriever), queries, window, ties_by_id=True)
     title = "reranking the training queries"
-    scored = score_queries(pipeline, queries, run, window, context.reporter, title, context.engine)
+    engine = sharing(config, context.engine)
+    scored = score_queries(pipeline, queries, run, window, context.reporter, title, engine)
     return {query_id: _by_logit(found) for query_id, found in scored.items()}
 
 
