@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from crossforge.runs import Candidate
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection
 from crossforge_train.encoders import query_map
 from crossforge_train.encoders.query_map import fit_query_map, shrunk
+from crossforge_train.evaluation import moving
 from crossforge_train.evaluation.moving import Moved, moved_on_dev
 
 DIMENSION, DOCUMENTS = 16, 200
@@ -154,3 +156,19 @@ def test_a_gain_by_chance_moves_nothing(documents: Vectors, turn: Vectors) -> No
 
 def test_too_few_dev_queries_move_nothing(documents: Vectors, turn: Vectors) -> None:
     assert chosen(documents, documents @ turn.T, range(150, 160)) == Moved(None, 0.0)
+
+
+def test_the_map_is_told_which_documents_are_queries_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Mapping[int, int]] = []
+    monkeypatch.setattr(moving, "fit_query_map", lambda *given: told.append(given[4]))
+    names = ["a", "b", "c"]
+    found = Collection(
+        "toy",
+        {name: Document(name, name) for name in names},
+        {"q": "q", "c": "c"},
+        {"train": {"q": {"a": 1}, "c": {"b": 1}}},
+        own_documents={"c": "c"},
+    )
+    retriever: Any = SimpleNamespace(doc_ids=names, vectors=np.eye(3), query_vectors=lambda texts: np.eye(len(texts)))
+    moving.learned_map(retriever, found, "train", 0)
+    assert told == [{1: 2}]

@@ -81,7 +81,9 @@ def learned_map(retriever: VectorRetriever, collection: Collection, split: str, 
     judged = judged_queries(collection.qrels(split))
     rows = {doc_id: row for row, doc_id in enumerate(retriever.doc_ids)}
     relevant = [[rows[doc_id] for doc_id in positives(found)] for found in judged.values()]
-    return fit_query_map(_vectors(retriever, collection, judged), retriever.vectors, relevant, seed)
+    itself = collection.own_documents or {}
+    own = {number: rows[itself[query_id]] for number, query_id in enumerate(judged) if query_id in itself}
+    return fit_query_map(_vectors(retriever, collection, judged), retriever.vectors, relevant, seed, own)
 
 
 def _vectors(retriever: VectorRetriever, collection: Collection, query_ids: Iterable[str]) -> NDArray[np.float32]:
