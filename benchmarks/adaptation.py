@@ -51,7 +51,7 @@ FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED = (
 )  # fmt: skip
 SYSTEMS = (FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED)
 MEASURED_FILE = "human.json"
-_TOKENS = 256  # the bi-encoder's maximum length
+_TOKENS = 256  # the bi-encoder's maximum length, which it reads unless the run has chosen another
 
 
 def main() -> None:
@@ -117,9 +117,9 @@ def _measured(config: Config, folder: Path, split: str, max_queries: int | None)
     cells = [f"{mean(values[name][metric]):.3f}" if name in values else "–" for name in SYSTEMS]
     run = RunFolder(config.folder)
     seconds = sum(read_json(run.record(stage.name))["seconds"] for stage in stages_until(config, "package"))
-    over_base = compared.get((FUSED, BASE_FUSED), "–")
+    over_base = [compared.get((FUSED, name), "–") for name in (BASE, BASE_FUSED)]
     head = [config.name, str(len(bench.queries)), f"{seconds / 60:.0f} min"]
-    return _cells([*head, *cells, compared[FUSED, FIRST_STAGE], compared[ADAPTED, FIRST_STAGE], over_base])
+    return _cells([*head, *cells, compared[FUSED, FIRST_STAGE], compared[ADAPTED, FIRST_STAGE], *over_base])
 
 
 def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -> tuple[dict[str, Rankings], Bench]:
@@ -137,7 +137,8 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     }
     base = find_base_model(config.base_model)
     if is_bi_encoder(base):
-        model = bi_encoder(config.base_model, config.runs, _TOKENS)
+        tokens = with_encoder_length(config, RunFolder(config.folder).mined).first_stage.encoder_tokens
+        model = bi_encoder(config.base_model, config.runs, tokens or _TOKENS)
         weight = choose_fusion_weight(
             _cosines(model, dev), dev.run, dev.qrels, config.evaluation.metric, config.seed, pseudo=True
         )
@@ -168,7 +169,7 @@ def _bench(config: Config, collection: Collection, split: str, limit: int | None
 
 def _table(rows: list[str]) -> str:
     head = ["folder-seed", "queries", "time", *SYSTEMS, f"{FUSED} over {FIRST_STAGE}", f"{ADAPTED} over {FIRST_STAGE}",
-            f"{FUSED} over {BASE_FUSED}"]  # fmt: skip
+            f"{FUSED} over {BASE}", f"{FUSED} over {BASE_FUSED}"]  # fmt: skip
     return "\n".join([_cells(head), "|" + "---|" * len(head), *rows])
 
 
