@@ -197,6 +197,34 @@ def make_decoder(folder: Path, kind: str = "qwen3", template: str | None = DECOD
     return folder
 
 
+CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }} : {{ m.content }}\n{% endfor %}"
+
+
+def make_backbone(folder: Path) -> Path:
+    """A decoder without a head, whose tokenizer has a chat template and alone names the padding token."""
+    from transformers import AutoModel
+
+    make_decoder(folder, template=CHAT_TEMPLATE)
+    AutoModel.from_pretrained(folder).save_pretrained(folder)
+    return folder
+
+
+def make_causal_bi_encoder(folder: Path) -> Path:
+    """A bi-encoder that was saved as a causal language model, as Qwen3-Embedding was."""
+    make_decoder(folder, template=CHAT_TEMPLATE)
+    kinds = {"": "base.modules.transformer.Transformer", "1_Pooling": "sentence_transformer.modules.pooling.Pooling"}
+    modules = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.{kind}"}
+        for n, (path, kind) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    pooling = {"embedding_dimension": 32, "pooling_mode": "lasttoken"}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"model_type": "SentenceTransformer"}))
+    return folder
+
+
 def toy_config(folder: Path, collection: Path, base_model: Path, **sections: dict) -> Path:
     """A config file that runs in seconds; `sections` override or add keys."""
     import yaml

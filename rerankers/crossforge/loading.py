@@ -12,7 +12,7 @@ from crossforge.backends.choice import open_backend
 from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.errors import InputError, NotCachedError, PackageError
 from crossforge.heads.choice import named_head, scoring_head
-from crossforge.heads.decoder import pad_token_id
+from crossforge.heads.one_label import pad_token_id
 from crossforge.long_documents import read_long_documents
 from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest
 from crossforge.package_files import read_package_json, require_package_file

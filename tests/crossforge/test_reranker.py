@@ -478,7 +478,7 @@ def test_a_classifier_with_several_labels_is_refused(plain, labels):
         num_labels=labels,
     )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(plain)
-    with pytest.raises(PackageError, match="label"):
+    with pytest.raises(PackageError, match=f"a classifier with {labels} labels; name a model with exactly one"):
         Reranker(plain)
 
 

@@ -7,21 +7,20 @@ product with the difference of the rows: an ordinary sequence classifier with on
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
-from crossforge.heads.one_label import OneLabel, architecture, cannot_load
-from crossforge.package_files import read_optional_json, read_package_json
-from crossforge.templates import INSTRUCTION, PairTemplate
-from crossforge.tokenization import read_tokenizer
+from crossforge.heads.chat_template import has_chat_template, is_for_any_chat, pair_template
+from crossforge.heads.modular import MODULES_FILE, holds_modules
+from crossforge.heads.one_label import OneLabel, architecture, cannot_load, pad_token_id, token_id
+from crossforge.package_files import read_package_json
+from crossforge.templates import PairTemplate
 
 _YES, _NO = "yes", "no"
-_QUERY, _DOCUMENT = "QUERYPLACEHOLDER", "DOCUMENTPLACEHOLDER"
-_UNKNOWN_ROLE = "ROLEPLACEHOLDER"
 # What a model may do to its logits after the output matrix, and no classifier of transformers does.
 _AFTERWARDS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 _SCORE = "score.weight"
@@ -36,8 +35,9 @@ class Decoder:
 
     @staticmethod
     def claims(folder: Path) -> bool:
-        """Whether the model is a causal language model."""
-        return architecture(read_package_json(folder / "config.json")).endswith("ForCausalLM")
+        """Whether the model is a causal language model, and not saved as a bi-encoder."""
+        is_causal = architecture(read_package_json(folder / "config.json")).endswith("ForCausalLM")
+        return is_causal and not _embeds(folder)
 
     @staticmethod
     def defect(folder: Path) -> str:
@@ -123,100 +123,47 @@ def _unreported() -> Iterator[None]:
 
 
 def _template(folder: Path) -> PairTemplate:
-    try:
-        from transformers import AutoTokenizer
-    except ImportError:
-        raise PackageError('a decoder that is no package needs pip install "crossforge[torch]"') from None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # transformers raises many types; all mean "cannot be loaded"
-        raise PackageError(f"transformers cannot load its tokenizer ({type(error).__name__})") from None
-    if not tokenizer.chat_template:
+    if not has_chat_template(folder):
         raise PackageError(
-            "a causal language model without a chat template, so nothing says how it reads a query and a document"
+            "a causal language model without a chat template, so nothing says how it reads a query and a document; "
+            'give it one for the roles "query" and "document" (chat_template.jinja), as sentence-transformers asks '
+            "for, too"
         )
-    if _logit_score(folder) is None and _is_for_any_chat(folder, tokenizer):
+    if _logit_score(folder) is None and is_for_any_chat(folder):
         raise PackageError(
             "its chat template is that of a chat model, which writes any role's name as it is, so nothing asks for yes "
             'or no; give it one for the roles "query" and "document" (chat_template.jinja), as sentence-transformers '
             "asks for, too"
         )
-    settings = read_optional_json(folder / "config_sentence_transformers.json")
-    prompt = (settings.get("prompts") or {}).get(settings.get("default_prompt_name"))
-    return PairTemplate(*_rendered(folder, tokenizer, prompt), _instructed(folder, tokenizer))
-
-
-def _instructed(folder: Path, tokenizer: Any) -> tuple[str, str, str] | None:
-    """The texts around a pair with a placeholder for the instruction; None if it has no one place there."""
-    try:
-        texts = _rendered(folder, tokenizer, INSTRUCTION)
-    except PackageError:
-        return None
-    return texts if "".join(texts).count(INSTRUCTION) == 1 else None
-
-
-def _is_for_any_chat(folder: Path, tokenizer: Any) -> bool:
-    """Whether a chat template was not made for pairs: it lets a role that it cannot know speak, under its name."""
-    try:
-        rendered = _spoken(folder, tokenizer, [(_UNKNOWN_ROLE, _QUERY)])
-    except PackageError:
-        return False
-    return _UNKNOWN_ROLE.casefold() in rendered.casefold()  # templates also capitalize it
-
-
-def _rendered(folder: Path, tokenizer: Any, instruction: str | None) -> tuple[str, str, str]:
-    """The texts before, between and after query and document, under an instruction."""
-    texts = [("system", instruction)] if instruction else []
-    rendered = _spoken(folder, tokenizer, [*texts, ("query", _QUERY), ("document", _DOCUMENT)])
-    before, found, rest = rendered.partition(_QUERY)
-    between, found_too, after = rest.partition(_DOCUMENT)
-    if not found or not found_too or _QUERY in after or _DOCUMENT in after:
-        raise PackageError(
-            'its chat template has no one place for each of the roles "query" and "document"; give it one that has '
-            "(chat_template.jinja), as sentence-transformers asks for, too"
-        )
-    return before, between, after
-
-
-def _spoken(folder: Path, tokenizer: Any, texts: Sequence[tuple[str, str]]) -> str:
-    """What a chat template makes of texts by their roles."""
-    messages = [{"role": role, "content": _content(folder, text)} for role, text in texts]
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False))
-    except Exception as error:  # templates raise what they like
-        raise PackageError(f"its chat template cannot be rendered ({type(error).__name__})") from None
-
-
-def _content(folder: Path, text: str) -> Any:
-    """A message's content in the form that the folder's settings name."""
-    modalities = read_optional_json(folder / "sentence_bert_config.json").get("modality_config") or {}
-    structured = (modalities.get("message") or {}).get("format") == "structured"
-    return [{"type": "text", "text": text}] if structured else text
+    return pair_template(folder)
 
 
 def _answers(folder: Path) -> list[int]:
     """Ids of the tokens that mean relevant and, if any does, not: those of a LogitScore module, else yes and no."""
     if (settings := _logit_score(folder)) is not None:
         return [found for key in ("true_token_id", "false_token_id") if (found := settings.get(key)) is not None]
-    ids = [_token_id(folder, word) for word in (_YES, _NO)]
+    ids = [token_id(folder, word) for word in (_YES, _NO)]
     missing = [word for word, found in zip((_YES, _NO), ids, strict=True) if found is None]
     if missing:
-        raise PackageError(f"{missing[0]!r} is no single token of its vocabulary, so it has no logit of its own")
+        raise PackageError(
+            f"{missing[0]!r} is no single token of its vocabulary, so it has no logit of its own; name the tokens of "
+            "its answers in a LogitScore module, as sentence-transformers does (modules.json)"
+        )
     return [found for found in ids if found is not None]
 
 
 def _logit_score(folder: Path) -> Mapping[str, Any] | None:
     """The settings of the LogitScore module with which sentence-transformers saves a reranker; None if it has none."""
-    path = folder / "modules.json"
+    path = folder / MODULES_FILE
     for entry in read_json(path) if path.is_file() else []:
         if str(entry.get("type", "")).endswith(".LogitScore"):
             return dict(read_package_json(folder / str(entry["path"]) / "config.json"))
     return None
 
 
-def _token_id(folder: Path, word: str) -> int | None:
-    found: int | None = read_tokenizer(folder / "tokenizer.json").token_to_id(word)
-    return found
+def _embeds(folder: Path) -> bool:
+    """Whether its list of modules is a bi-encoder's."""
+    return (folder / MODULES_FILE).is_file() and not holds_modules(folder) and _logit_score(folder) is None
 
 
 def _pad_id(folder: Path) -> int:
@@ -229,27 +176,20 @@ def _pad_id(folder: Path) -> int:
     return found
 
 
-def pad_token_id(folder: Path, config: Mapping[str, Any]) -> int | None:
-    """The padding token of a model's config, or of its tokenizer if the config names none."""
-    if config.get("pad_token_id") is not None:
-        return int(config["pad_token_id"])
-    named = read_optional_json(folder / "tokenizer_config.json").get("pad_token")
-    word = named.get("content") if isinstance(named, Mapping) else named
-    return None if word is None else _token_id(folder, str(word))
-
-
 def _output_rows(folder: Path, model: Any, ids: list[int]) -> list[Any]:
     """Rows of the output matrix, in fp32: of its own file entry, or of the input matrix where both are one."""
     from safetensors import safe_open
 
-    for path in sorted(folder.glob("*.safetensors")):
+    files: dict[str, Path] = {}  # by the tensors in them
+    for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as tensors:
-            names = set(tensors.keys())
-            if "lm_head.bias" in names:
-                raise PackageError(f"{folder}: its output layer has a bias, which a classifier's head has not")
-            if "lm_head.weight" in names:
-                matrix = tensors.get_slice("lm_head.weight")
-                return [matrix[found].float() for found in ids]
+            files.update(dict.fromkeys(tensors.keys(), path))
+    if "lm_head.bias" in files:
+        raise PackageError(f"{folder}: its output layer has a bias, which a classifier's head has not")
+    if "lm_head.weight" in files:
+        with safe_open(files["lm_head.weight"], framework="pt") as tensors:
+            matrix = tensors.get_slice("lm_head.weight")
+            return [matrix[found].float() for found in ids]
     if not getattr(model.config, "tie_word_embeddings", False):
         raise PackageError(f"{folder}: the weights lack lm_head.weight; copy the model again")
     embeddings = model.get_input_embeddings().weight

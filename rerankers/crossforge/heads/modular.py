@@ -43,15 +43,19 @@ class Modular:
         except PackageError as error:
             return str(error)
         if settings := _settings(folder).get("default_prompt_name"):
-            return f"it puts the prompt {settings!r} before its texts, which crossforge does not"
+            return (
+                f"it puts the prompt {settings!r} before its texts, which crossforge does not; take "
+                f"default_prompt_name out of {SETTINGS_FILE}, and name the text where it is used (training.prompts, "
+                "prompts=…)"
+            )
         unknown = [name for name, _ in modules if name not in _KNOWN]
         if unknown:
             return f"a CrossEncoder with the module {unknown[0]}; crossforge reads {', '.join(_KNOWN)}"
         poolings = [mode for name, found in modules if name == "Pooling" for mode in found[MODES]]
         if odd := [mode for mode in poolings if mode not in _POOLINGS]:
             return f"it pools by {odd[0]}; crossforge reads {', '.join(_POOLINGS)}"
-        scores = [found["out_features"] for name, found in modules if found.get("module_output_name") == "scores"]
-        return "" if scores == [1] else f"its last layer gives {scores or 'no'} scores; a reranker gives exactly one"
+        scores = [found.get("out_features") for name, found in modules if found.get("module_output_name") == "scores"]
+        return "" if scores == [1] else f"its last layer gives {scores or 'no'} scores; name a model with exactly one"
 
     @staticmethod
     def template(folder: Path) -> PairTemplate | None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from crossforge.errors import PackageError, first_line
 from crossforge.files import read_json, write_json
-from crossforge.package_files import read_package_json
-from crossforge.templates import PairTemplate, read_template
+from crossforge.heads.chat_template import SETTINGS_FILE, has_chat_template, pair_template
+from crossforge.package_files import read_optional_json, read_package_json
+from crossforge.templates import TEMPLATE_FILE, PairTemplate, read_template
+from crossforge.tokenization import read_tokenizer
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 
@@ -28,16 +30,23 @@ class OneLabel:
 
     @staticmethod
     def defect(folder: Path) -> str:
-        """Which other number of labels it has."""
+        """Which other number of labels it has, or what its chat template lacks."""
         config = read_package_json(folder / "config.json")
         # transformers omits id2label if there are two labels.
-        labels = len(config["id2label"]) if config.get("id2label") else 2
-        return "" if labels == 1 else f"a classifier with {labels} labels; a reranker has exactly one"
+        labels = len(config["id2label"]) if config.get("id2label") else config.get("num_labels", 2)
+        if labels != 1:
+            return f"a classifier with {labels} labels; name a model with exactly one, as a reranker has"
+        if _reads_messages(folder):
+            try:
+                pair_template(folder)
+            except PackageError as error:
+                return f"{error}; or take its chat template away if it reads query and document as they are"
+        return ""
 
     @staticmethod
     def template(folder: Path) -> PairTemplate | None:
-        """The one that is kept in the folder, if any."""
-        return read_template(folder)
+        """The one that crossforge kept in the folder, or its chat template if sentence-transformers applies that."""
+        return pair_template(folder) if _reads_messages(folder) else read_template(folder)
 
     @staticmethod
     def load(folder: Path) -> Any:
@@ -62,11 +71,12 @@ class OneLabel:
         return model
 
     @staticmethod
-    def drafted(_: Path, config: Any) -> Any:
+    def drafted(folder: Path, config: Any) -> Any:
         """A classifier with random weights."""
         from transformers import AutoModelForSequenceClassification
 
         config.num_labels = 1
+        name_padding(folder, config)
         return AutoModelForSequenceClassification.from_config(config)
 
     @staticmethod
@@ -90,6 +100,34 @@ class OneLabel:
         config["dtype"] = "float32"
         write_json(folder / "config.json", config)
         write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+
+
+def _reads_messages(folder: Path) -> bool:
+    """Whether sentence-transformers applies a chat template; what crossforge applies, it keeps in a file of its own."""
+    modalities = read_optional_json(folder / SETTINGS_FILE).get("modality_config") or {"message": {}}
+    is_ours = "crossforge" in read_package_json(folder / "config.json") or (folder / TEMPLATE_FILE).is_file()
+    return "message" in modalities and not is_ours and has_chat_template(folder)
+
+
+def name_padding(folder: Path, config: Any) -> None:
+    """Let a model's config name the padding token of its tokenizer, unless it names one; decoders look for it there."""
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = pad_token_id(folder, {})
+
+
+def pad_token_id(folder: Path, config: Mapping[str, Any]) -> int | None:
+    """The padding token of a model's config, or of its tokenizer if the config names none."""
+    if config.get("pad_token_id") is not None:
+        return int(config["pad_token_id"])
+    named = read_optional_json(folder / "tokenizer_config.json").get("pad_token")
+    word = named.get("content") if isinstance(named, Mapping) else named
+    return None if word is None else token_id(folder, str(word))
+
+
+def token_id(folder: Path, token: str) -> int | None:
+    """A token's number in the vocabulary; None if it is not in it."""
+    found: int | None = read_tokenizer(folder / "tokenizer.json").token_to_id(token)
+    return found
 
 
 def architecture(config: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,22 +14,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from sentence_transformers import CrossEncoder
-from support import DECODER_TEMPLATE, make_decoder
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from support import CHAT_TEMPLATE, DECODER_TEMPLATE, make_backbone, make_causal_bi_encoder, make_decoder
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from crossforge import Reranker
+from crossforge.embedding.encoder import Encoder
 from crossforge.errors import InputError, PackageError
 from crossforge.heads.choice import scoring_head
+from crossforge.heads.one_label import OneLabel
 from crossforge.loading import pair_tokenizer
 from crossforge.prompts import Prompts
+from crossforge_train.encoders.export import export_encoder
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.models.base_texts import require_texts, with_texts
 from crossforge_train.models.export import export_onnx, save_checkpoint
+from crossforge_train.stages.base_check import require_trainable
 
 PAIRS = [("bread oven", "flour and yeast"), ("bread oven", "a boat"), ("sail", "wind tide crew " * 6)]
 LONG = ("sail", "wind the tide " * 40)
-CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }} : {{ m.content }}\n{% endfor %}"
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +105,6 @@ def test_only_the_document_is_cut(decoder: Path) -> None:
 
 
 def test_the_default_prompt_is_the_instruction(decoder: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = Path(shutil.copytree(decoder, tmp_path / "model"))
     settings = {"model_type": "CrossEncoder", "prompts": {"search": "old bread"}, "default_prompt_name": "search"}
     (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
@@ -129,6 +132,83 @@ def test_a_saved_one_is_a_classifier_that_sentence_transformers_reads_with_its_t
     assert reranker.score_pairs([*PAIRS, LONG]).logits == pytest.approx(expected, abs=1e-4)
 
 
+def change(path: Path, **entries: Any) -> None:
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**known, **entries}))
+
+
+def test_the_options_of_its_chat_template_are_those_of_sentence_transformers(tmp_path: Path) -> None:
+    template = DECODER_TEMPLATE.replace("answer :", "answer", 1) + "{% if add_generation_prompt %} :{% endif %}"
+    made = CrossEncoder(str(make_decoder(tmp_path / "model", template=template)), device="cpu")
+    made[0].processing_kwargs = {"chat_template": {"add_generation_prompt": True, "restore_suffix": True}}
+    folder, saved = tmp_path / "of-sentence-transformers", tmp_path / "saved"
+    made.save(str(folder), create_model_card=False)
+    before = Reranker(folder)
+    assert before.tokenizer.template.after.endswith("answer :")
+    there = CrossEncoder(str(folder), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert before.score_pairs(PAIRS).logits == pytest.approx(there, abs=1e-4)
+    save_checkpoint(scoring_head(folder).load(folder), folder, saved, 40)
+    there = CrossEncoder(str(saved), device="cpu").predict([*PAIRS, LONG], activation_fn=torch.nn.Identity())
+    reranker = Reranker(saved, backend="torch")
+    assert reranker.score_pairs([*PAIRS, LONG]).logits == pytest.approx(there, abs=1e-4)
+    assert reranker.score_pairs(PAIRS).logits == pytest.approx(before.score_pairs(PAIRS).logits, abs=1e-4)
+
+
+def make_classifier(folder: Path, template: str | None) -> Path:
+    """A decoder with one label, as sentence-transformers saves it; its tokenizer has a chat template."""
+    source = make_decoder(folder.with_name("causal"), template=template)
+    AutoModelForSequenceClassification.from_pretrained(source, num_labels=1, pad_token_id=0).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    change(folder / "config.json", id2label={"0": "LABEL_0"})
+    return folder
+
+
+def test_a_classifier_reads_through_its_chat_template_as_in_sentence_transformers(tmp_path: Path) -> None:
+    folder, saved = make_classifier(tmp_path / "model", DECODER_TEMPLATE), tmp_path / "saved"
+    there = CrossEncoder(str(folder), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert Reranker(folder).score_pairs(PAIRS).logits == pytest.approx(there, abs=1e-4)
+    save_checkpoint(scoring_head(folder).load(folder), folder, saved, 40)
+    assert Reranker(saved, backend="torch").score_pairs(PAIRS).logits == pytest.approx(there, abs=1e-4)
+    change(folder / "sentence_bert_config.json", modality_config={"text": {"method": "forward"}})
+    assert scoring_head(folder).template(folder) is None, "its settings say that it reads texts as they are"
+
+
+def test_a_classifier_whose_chat_template_has_no_such_roles_is_refused(tmp_path: Path) -> None:
+    folder = make_classifier(
+        tmp_path / "model", "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    )
+    with pytest.raises(PackageError, match=r"no one place for each.*or take its chat template away"):
+        Reranker(folder)
+    (folder / "chat_template.jinja").unlink()
+    assert len(Reranker(folder).score_pairs(PAIRS).logits) == len(PAIRS)
+
+
+def test_a_chat_template_that_no_pair_is_read_through_is_left_behind(tmp_path: Path) -> None:
+    folder, saved = make_backbone(tmp_path / "model"), tmp_path / "saved"
+    require_trainable(str(folder))  # the config names no padding token, but the tokenizer does
+    model = OneLabel.drafted(folder, AutoConfig.from_pretrained(folder))
+    save_checkpoint(model, folder, saved, 40)
+    assert AutoTokenizer.from_pretrained(saved).chat_template is None
+    there = CrossEncoder(str(saved), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert Reranker(saved, backend="torch").score_pairs(PAIRS).logits == pytest.approx(there, abs=1e-4)
+
+
+def test_a_causal_model_saved_as_a_bi_encoder_embeds(tmp_path: Path) -> None:
+    folder = make_causal_bi_encoder(tmp_path / "model")
+    assert find_base_model(str(folder)) == folder
+    assert is_bi_encoder(folder)
+    export_encoder(folder, tmp_path / "encoder", "tiny")
+    assert Encoder(tmp_path / "encoder").embed(["bread oven"], "query").shape == (1, 32)
+    require_trainable(str(folder))
+
+
+def test_a_bias_in_a_later_file_than_the_output_matrix_is_found(decoder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(decoder, tmp_path / "model"))
+    save_file({"lm_head.bias": np.zeros(3, dtype=np.float32)}, folder / "model-later.safetensors")
+    with pytest.raises(PackageError, match="its output layer has a bias"):
+        Reranker(folder)
+
+
 def without(name: str, key: str) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         value = json.loads((folder / name).read_text())
@@ -139,7 +219,7 @@ def without(name: str, key: str) -> Callable[[Path], None]:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
-    "no template": ({"template": None}, lambda folder: None, "without a chat template"),
+    "no template": ({"template": None}, lambda folder: None, "without a chat template.*chat_template.jinja"),
     "no document": ({"template": "{{ messages[0].content }}"}, lambda folder: None, "no one place for each"),
     "any role": ({"template": CHAT_TEMPLATE}, lambda folder: None, "that of a chat model"),
     "twice": ({"template": DECODER_TEMPLATE * 2}, lambda folder: None, "no one place for each"),
@@ -154,7 +234,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
         lambda folder: (folder / "tokenizer.json").write_text(
             (folder / "tokenizer.json").read_text().replace('"no":', '"nope":')
         ),
-        "'no' is no single token",
+        "'no' is no single token.*LogitScore module",
     ),
     "soft cap": (
         {},

@@ -108,10 +108,12 @@ REFUSED = {
         edited("modules.json", lambda value: value[2].update(type="sentence_transformers.models.CNN")), "the module CNN"
     ),
     "pooling": (edited("1_Pooling/config.json", lambda value: value.update(pooling_mode="weightedmean")), "pools by"),
-    "scores": (edited("4_Dense/config.json", lambda value: value.update(out_features=3)), r"gives \[3\] scores"),
+    "scores": (edited("4_Dense/config.json", lambda value: value.update(out_features=3)), r"\[3\] scores; name a"),
+    "no scores": (edited("4_Dense/config.json", lambda value: value.pop("out_features")), "exactly one"),
     "outside": (edited("modules.json", lambda value: value[2].update(path="../2_Dense")), "outside"),
     "prompt": (
-        edited("config_sentence_transformers.json", lambda value: value.update(default_prompt_name="query")), "prompt"
+        edited("config_sentence_transformers.json", lambda value: value.update(default_prompt_name="query")),
+        "take default_prompt_name out of config_sentence_transformers.json",
     ),
     "no list": (lambda folder: (folder / "modules.json").write_text("{}"), "expected a list"),
     "weights": (lambda folder: (folder / "4_Dense" / "model.safetensors").unlink(), "missing"),

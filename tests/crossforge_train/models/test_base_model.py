@@ -6,10 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support import make_decoder
 
 from crossforge.errors import InputError
 from crossforge_train.models import base_model
-from crossforge_train.models.base_model import PACKAGED_MODELS, find_base_model, is_bi_encoder
+from crossforge_train.models.base_model import PACKAGED_MODELS, base_hash, find_base_model, is_bi_encoder, weights_hash
 
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -45,9 +46,23 @@ def test_a_local_folder_is_taken_as_it_is(tiny_encoder: Path) -> None:
     assert find_base_model(str(tiny_encoder)) == tiny_encoder
 
 
+def test_a_trainings_fingerprint_changes_with_template_and_settings(tmp_path: Path, tiny_encoder: Path) -> None:
+    folder = make_decoder(tmp_path / "model")
+    seen = [base_hash(str(folder))]
+    template, settings = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    template.write_text(template.read_text().replace("judge", "answer"))
+    seen.append(base_hash(str(folder)))
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "unk_token": "the"}))
+    seen.append(base_hash(str(folder)))
+    assert seen[0] != seen[1] != seen[2]
+    assert base_hash(str(tiny_encoder)) == weights_hash(str(tiny_encoder)), "without a template only weights count"
+
+
 def test_a_cross_encoder_with_one_label_may_be_trained_further(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "one", architectures=["BertForSequenceClassification"], id2label={"0": "LABEL_0"})
     assert find_base_model(str(folder)) == folder
+    counted = model_folder(tmp_path / "counted", architectures=["BertForSequenceClassification"], num_labels=1)
+    assert find_base_model(str(counted)) == counted
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ PACKAGED_MODELS = {
     )
 }
 
+# Weights, ONNX models, settings, chat templates.
+_SCORING = (".safetensors", ".onnx", ".json", ".jinja")
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -60,6 +62,16 @@ def weights_hash(name: str) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(files)}
 
 
+def base_hash(name: str) -> dict[str, str]:
+    """What a training depends on of its base model, for fingerprints.
+
+    The weights; of a model with a template, also the settings that say what it reads and answers.
+    """
+    folder = find_base_model(name)
+    head = named_head(folder)
+    return model_hash(folder) if head and head.template(folder) else weights_hash(name)
+
+
 def parameter_count(folder: Path) -> int:
     """How many numbers a model's weight files hold; only their headers are read."""
     from safetensors import safe_open
@@ -72,8 +84,8 @@ def parameter_count(folder: Path) -> int:
 
 
 def model_hash(folder: Path) -> dict[str, str]:
-    """The sha256 of each file that affects a reranker's scores (weights, ONNX, JSON settings), for fingerprints."""
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".onnx", ".json"))
+    """The sha256 of each file that affects a reranker's scores, for fingerprints."""
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix in _SCORING)
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
 

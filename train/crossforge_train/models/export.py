@@ -14,6 +14,8 @@ from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.backends.model_files import MODEL_FILE
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
+from crossforge.heads.chat_template import SETTINGS_FILE as CHAT_SETTINGS
+from crossforge.heads.chat_template import template_options
 from crossforge.heads.choice import head_of, named_head
 from crossforge.heads.modular import SETTINGS_FILE
 from crossforge.heads.one_label import SIGMOID
@@ -43,17 +45,20 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     head_of(model).save(model, folder, max_length)
     write_long_documents(folder, long_documents)
-    _write_tokenizer(base_model, folder, max_length)
     base_head = named_head(base_model)
-    if base_head and (template := base_head.template(base_model)):
+    template = base_head.template(base_model) if base_head else None
+    _write_tokenizer(base_model, folder, max_length, has_template=template is not None)
+    if template:
         _keep_template(base_model, folder, template)
 
 
-def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
+def _write_tokenizer(base_model: Path, folder: Path, max_length: int, *, has_template: bool) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base_model, local_files_only=True, trust_remote_code=False)
     tokenizer.model_max_length = max_length
+    if not has_template:  # sentence-transformers would apply the chat template of, say, a decoder that embeds
+        tokenizer.chat_template = None
     tokenizer.save_pretrained(folder)
     # Readers that use this file as is would silently truncate at the base model's length.
     state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
@@ -68,17 +73,19 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int) -> None:
 def _keep_template(base_model: Path, folder: Path, template: PairTemplate) -> None:
     """Write the template for the runtime, and the keys by which sentence-transformers applies the chat template."""
     write_template(folder, template)
-    of_base = read_optional_json(base_model / "sentence_bert_config.json").get("modality_config") or {}
+    of_base = read_optional_json(base_model / CHAT_SETTINGS).get("modality_config") or {}
     message = of_base.get("message") or {"format": "flat"}
     forward = {"method": "forward", "method_output_name": "logits"}
-    path = folder / "sentence_bert_config.json"
+    path = folder / CHAT_SETTINGS
     modalities = {"text": forward, "message": {**message, **forward}}
     task = {
         "transformer_task": "sequence-classification",
         "module_output_name": "scores",
         "modality_config": modalities,
     }
-    write_json(path, {**task, "max_seq_length": read_optional_json(path)["max_seq_length"]})
+    options = template_options(base_model)
+    processing = {"processing_kwargs": {"chat_template": options}} if options else {}
+    write_json(path, {**task, **processing, "max_seq_length": read_optional_json(path)["max_seq_length"]})
     settings = read_optional_json(base_model / SETTINGS_FILE)
     prompts = {key: settings.get(key) for key in ("prompts", "default_prompt_name") if settings.get(key)}
     named = {"model_type": "CrossEncoder", "activation_fn": SIGMOID, **prompts}

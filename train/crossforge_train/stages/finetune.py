@@ -17,7 +17,7 @@ from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO, PickedTraining, TrainingConfig
 from crossforge_train.evaluation.scoring import CONSTANT_SPREAD
 from crossforge_train.libraries import quieten
-from crossforge_train.models.base_model import find_base_model, is_bi_encoder, parameter_count, weights_hash
+from crossforge_train.models.base_model import base_hash, find_base_model, is_bi_encoder, parameter_count
 from crossforge_train.models.base_texts import own_prompts, require_texts, with_texts
 from crossforge_train.registries import DISTILLATIONS, LOSSES
 from crossforge_train.run_folder import FINETUNE
@@ -50,7 +50,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     _require_merge(config)
     return {
         "training": _without_auto(config.training, parameters),
-        "base_model": weights_hash(config.base_model),
+        "base_model": base_hash(config.base_model),
         "metric": config.evaluation.metric,
         "passages": config.evaluation.passages,
         "seed": config.seed,

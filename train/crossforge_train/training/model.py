@@ -11,6 +11,8 @@ from sentence_transformers import CrossEncoder
 from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.errors import InputError
 from crossforge.heads.choice import named_head, scoring_head
+from crossforge.heads.one_label import architecture, name_padding, pad_token_id
+from crossforge.package_files import read_package_json
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import TrainingConfig
 from crossforge_train.grafting.held import hold_marks
@@ -26,11 +28,7 @@ HEAD = r"\b(pooler|pre_classifier|classifier|score)\b"
 
 def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     """Load the base model as a `CrossEncoder` that returns raw logits; seed first, for a fresh head."""
-    head = named_head(base_model)
-    native = head is None or head.native
-    model = (
-        _classifier(base_model, config) if native else scoring_cross_encoder(scoring_head(base_model).load(base_model))
-    )
+    model = _loaded(base_model, config)
     hold_marks(model.model)
     _set_dropout(model, config.dropout)
     shorten_last_layer(model.model)
@@ -41,6 +39,34 @@ def load_model(base_model: Path, config: TrainingConfig) -> CrossEncoder:
     if config.frozen_layers:
         _freeze(model.model, config.frozen_layers)
     return model
+
+
+def _loaded(base_model: Path, config: TrainingConfig) -> CrossEncoder:
+    head = named_head(base_model)
+    if head and not head.native:
+        return scoring_cross_encoder(scoring_head(base_model).load(base_model))
+    if head:
+        head.load(base_model)  # refuses missing weights, which sentence-transformers would replace by random ones
+    elif architecture(read_package_json(base_model / "config.json")).endswith("ForCausalLM"):
+        return scoring_cross_encoder(_fresh_classifier(base_model))  # sentence-transformers would ask it for yes or no
+    model = _classifier(base_model, config)
+    name_padding(base_model, model.model.config)
+    return model
+
+
+def _fresh_classifier(base_model: Path) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_pretrained(
+        base_model,
+        num_labels=1,
+        pad_token_id=pad_token_id(base_model, read_package_json(base_model / "config.json")),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=torch.float32,
+        attn_implementation=training_attention(),
+    )
 
 
 def _freeze(model: Any, layers: int) -> None:
