@@ -161,6 +161,22 @@ def test_columns_of_other_kinds(tmp_path: Path, tiny_scorer: Path) -> None:
     assert "list" not in found.column_names
 
 
+@pytest.mark.parametrize("numbers", [[2**53 + 1, 0.5], [0.5, -(2**60)], [1, 0.5, 2**53 + 1], [1, 2**53 + 1, 2, 0.5]])
+def test_whole_numbers_that_no_float_holds_are_not_mixed_with_floats(
+    tmp_path: Path, tiny_scorer: Path, numbers: list[float]
+) -> None:
+    pairs = write_table(tmp_path / "pairs.jsonl", [{**GOOD, "n": number} for number in numbers])
+    with pytest.raises(InputError, match=rf"line {len(numbers)}: column 'n' holds .*; make all texts"):
+        ct.score(tiny_scorer, pairs, tmp_path / "scores.parquet")
+
+
+def test_large_whole_numbers_stay_as_they_are(tmp_path: Path, tiny_scorer: Path) -> None:
+    numbers = [1, 2**53 + 1, None, -(2**60) - 1, 3]
+    pairs = write_table(tmp_path / "pairs.jsonl", [{**GOOD, "n": number} for number in numbers])
+    ct.score(tiny_scorer, pairs, tmp_path / "scores.parquet")
+    assert pq.read_table(tmp_path / "scores.parquet")["n"].to_pylist() == numbers
+
+
 def test_arguments_that_make_no_sense(tmp_path: Path, tiny_scorer: Path, crossforge: Command) -> None:
     pairs = write_table(tmp_path / "pairs.jsonl", [GOOD])
     out = tmp_path / "scores.parquet"

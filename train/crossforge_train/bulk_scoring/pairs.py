@@ -18,10 +18,16 @@ from crossforge_train.collections.readers.tables import Row, read_rows, text_cel
 QUERY, TEXT, TITLE = "query", "text", "title"
 ROW, SCORE, PROBABILITY, TRUNCATED = "row", "score", "probability", "truncated"
 _WRITTEN = (ROW, SCORE, PROBABILITY, TRUNCATED)
+_LARGEST, _LARGEST_AS_FLOAT = 2**63 - 1, 2**53
+
+
+class _Large(int):
+    """The kind of a column with whole numbers that a float does not hold."""
+
+
 _TYPES: Mapping[type, pa.DataType] = {
-    bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.large_string()
+    bool: pa.bool_(), int: pa.int64(), _Large: pa.int64(), float: pa.float64(), str: pa.large_string()
 }  # fmt: skip
-_LARGEST = 2**63 - 1
 
 
 class Pair(NamedTuple):
@@ -112,10 +118,19 @@ def _kind(name: str, value: Any, known: type | None, where: str) -> type | None:
         return None
     if kind is int and abs(value) > _LARGEST:
         raise InputError(f"{where}: column {name!r} holds a number of more than 64 bits; make it a text")
+    if kind is int and abs(value) > _LARGEST_AS_FLOAT:
+        kind = _Large
     if known in (type(None), kind):
         return kind
     if {known, kind} == {int, float}:
         return float
+    if {known, kind} == {int, _Large}:
+        return _Large
+    if {known, kind} == {_Large, float}:
+        raise InputError(
+            f"{where}: column {name!r} holds {value!r:.40}; with decimals and with whole numbers beyond 2^53, it is "
+            "neither a column of floats nor of whole numbers; make all texts"
+        )
     raise InputError(
         f"{where}: column {name!r} holds {value!r:.40}, and rows before it other kinds of values; make all texts"
     )
