@@ -6,6 +6,8 @@ Needs `pip install crossforge "ray[serve]"`. On a running cluster, where every n
 
 import argparse
 import asyncio
+import os
+from pathlib import Path
 from typing import Annotated
 
 import ray
@@ -72,7 +74,9 @@ class RerankService:
 
 def application(arguments: dict[str, str]) -> serve.Application:
     """What `serve run` builds, from its arguments."""
-    return RerankService.bind(arguments["package"])
+    # Replicas have other working folders.
+    package = Path(arguments["package"])
+    return RerankService.bind(str(package.absolute()) if package.is_dir() else arguments["package"])
 
 
 if __name__ == "__main__":
@@ -81,6 +85,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--address", help="of a cluster, or 'local', which starts one; default: whichever there is")
     options = parser.parse_args()
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(address=options.address)
     serve.start(http_options={"host": "127.0.0.1", "port": options.port})
     serve.run(application({"package": options.package}), blocking=True)

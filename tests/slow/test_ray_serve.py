@@ -1,5 +1,6 @@
 """examples/ray_serve.py on a local Ray: it ranks as the package does, in batches, and refuses what it cannot read."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import TOY_QUERY
@@ -82,3 +84,13 @@ def test_it_ranks_as_the_package_does_for_many_callers(service, toy_ranked, toy_
         with pytest.raises(urllib.error.HTTPError) as refused:
             post(service, {"query": query, "documents": ["a"]})
         assert refused.value.code == 422
+
+
+def test_replicas_are_told_the_whole_path(toy_package, monkeypatch):
+    spec = importlib.util.spec_from_file_location("ray_serve", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    monkeypatch.setattr(example, "RerankService", SimpleNamespace(bind=lambda package: package))
+    monkeypatch.chdir(toy_package.parent)
+    assert example.application({"package": toy_package.name}) == str(toy_package)
+    assert example.application({"package": "a/hub-id"}) == "a/hub-id"

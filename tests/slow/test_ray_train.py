@@ -52,7 +52,7 @@ def curve(config: Path) -> list[float]:
 def started(example: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """The example as a command that is given in a folder."""
     return subprocess.run(
-        [sys.executable, example, *arguments, "--address", "local"], cwd=folder,
+        [sys.executable, example, "--address", "local", *arguments], cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
@@ -88,3 +88,19 @@ def test_what_is_wrong_is_told_once_and_in_one_line(config: Path) -> None:
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert errors == ["error: training.groups_per_batch: 3 groups cannot be split equally among 2 processes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["none.yaml"], "none.yaml: "),
+        (["config.yaml", "--workers", "1000"], "--workers 1000: they take 1000 CPUs, and the cluster has "),
+        (["config.yaml", "--gpu", "--workers", "99"], "--workers 99: they take 99 "),
+        (["config.yaml", "--address", "nowhere"], "--address nowhere: Ray cannot connect ("),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(config: Path, arguments: list[str], told: str) -> None:
+    done = started(EXAMPLE, *arguments, folder=config.parent)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ") and told in line]
