@@ -51,10 +51,30 @@ def test_an_address_where_nobody_listens(tmp_path: Path, listening: str, scheme:
     assert refusal(tmp_path, address=address).startswith(f"compute.address: {address} does not answer (")
 
 
-def test_an_address_that_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["host:port", "127.0.0.1", "host", ":6379", "ray://host:port"])
+def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
     pytest.importorskip("ray")
-    told = "compute.address: 'host:port' is no HOST:PORT, nor ray://HOST:PORT"
-    assert refusal(tmp_path, address="host:port") == told
+    told = f"compute.address: {address!r} is no HOST:PORT, nor ray://HOST:PORT"
+    assert refusal(tmp_path, address=address) == told
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_the_address_local_is_a_cluster_of_this_machine(monkeypatch: pytest.MonkeyPatch, variable: bool) -> None:
+    cluster = pytest.importorskip("crossforge_train.compute.cluster")
+    joined: list[str] = []
+
+    def stop(address: str) -> None:
+        joined.append(address)
+        raise InputError("far enough")
+
+    monkeypatch.setattr(cluster, "_connect", stop)
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    if variable:
+        monkeypatch.setenv("RAY_ADDRESS", "local")
+    config = ComputeConfig(engine="ray", address="auto" if variable else "local")
+    with pytest.raises(InputError, match="far enough"), opened_engine(config):
+        pass
+    assert joined == [""]
 
 
 def test_the_command_tells_it_before_any_work(

@@ -42,7 +42,7 @@ def score(
         EngineName, typer.Option(help="This process, or the workers of a Ray cluster.")
     ] = EngineName.local,
     address: Annotated[
-        str, typer.Option(help="With ray: HOST:PORT; auto is RAY_ADDRESS, or a cluster that is started here.")
+        str, typer.Option(help="With ray: HOST:PORT; local starts a cluster here; auto is RAY_ADDRESS, or local.")
     ] = "auto",
     workers: Annotated[
         int | None,

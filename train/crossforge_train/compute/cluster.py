@@ -22,9 +22,9 @@ from crossforge.errors import InputError, last_line
 from crossforge_train.compute.ray import CPUS_PER_WORKER, RayEngine
 from crossforge_train.config.compute import ComputeConfig
 
-_AUTO = "auto"
+_AUTO, _LOCAL = "auto", "local"  # as Ray calls them
 _CLIENT = "ray://"
-_CLIENT_PORT, _PORT = 10001, 6379
+_CLIENT_PORT = 10001
 # Seconds that an address has to answer in, a handshake may take, and a node has to start a worker in.
 _ANSWER, _HANDSHAKE, _START = 10, 60, 120
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -47,6 +47,7 @@ def ray_engine(config: ComputeConfig, *, shared: Path | None = None, read: Path 
     """
     joined = not ray.is_initialized()  # otherwise the caller is connected, and stays so
     address = config.address if config.address != _AUTO else os.environ.get("RAY_ADDRESS", "")
+    address = "" if address == _LOCAL else address
     if joined:
         _connect(address)
     try:
@@ -66,7 +67,7 @@ def ray_engine(config: ComputeConfig, *, shared: Path | None = None, read: Path 
 def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not address:
-        ray.init("local", include_dashboard=False, **_QUIET)
+        ray.init(_LOCAL, include_dashboard=False, **_QUIET)
         return
     if address != _AUTO:
         _require_answer(address)
@@ -76,9 +77,9 @@ def _connect(address: str) -> None:
 
 def _require_answer(address: str) -> None:
     host, _, port = address.removeprefix(_CLIENT).rpartition(":")
-    default = _CLIENT_PORT if address.startswith(_CLIENT) else _PORT
-    host, port = (host, port) if host else (port, str(default))
-    if not port.isdecimal():
+    if not host and address.startswith(_CLIENT):
+        host, port = port, str(_CLIENT_PORT)
+    if not host or not port.isdecimal():
         raise InputError(f"compute.address: {address!r} is no HOST:PORT, nor ray://HOST:PORT")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()

@@ -20,8 +20,8 @@ class ComputeConfig(Section):
     address: str = Field(
         "auto",
         min_length=1,
-        description="address of the Ray cluster, `HOST:PORT`; `auto`: the cluster that RAY_ADDRESS names, or "
-        "one on this machine that starts and ends with the run",
+        description="address of the Ray cluster, `HOST:PORT`, or `ray://HOST:PORT` for Ray's client server; `local`: "
+        "one on this machine that starts and ends with the run; `auto`: the cluster that RAY_ADDRESS names, or `local`",
     )
     shards: _Count | Literal["auto"] = Field(
         "auto",
