@@ -147,7 +147,9 @@ def _modules(folder: Path) -> list[tuple[str, dict[str, Any]]]:
     kinds = [str(entry.get("type", "")) for entry in listed]
     foreign = next((kind for kind in kinds if not kind.startswith("sentence_transformers.")), None)
     if foreign is not None:
-        raise PackageError(f"{folder / MODULES_FILE}: {foreign} is code of the model's own, which is never run")
+        raise PackageError(
+            f"{folder / MODULES_FILE}: {foreign} is code of the model's own, which is never run; name another model"
+        )
     names = [kind.rpartition(".")[2] for kind in kinds]
     if names[0] != _TRANSFORMER or listed[0].get("path"):
         raise PackageError(f"{folder / MODULES_FILE}: the first module is no {_TRANSFORMER} in the folder itself")

@@ -9,6 +9,7 @@ from typing import Any
 from crossforge.errors import PackageError, first_line
 from crossforge.files import read_json, write_json
 from crossforge.heads.chat_template import SETTINGS_FILE, has_chat_template, pair_template
+from crossforge.heads.own_code import own_code
 from crossforge.package_files import read_optional_json, read_package_json
 from crossforge.templates import TEMPLATE_FILE, PairTemplate, read_template
 from crossforge.tokenization import read_tokenizer
@@ -137,4 +138,5 @@ def architecture(config: Mapping[str, Any]) -> str:
 
 def cannot_load(folder: Path, error: Exception) -> PackageError:
     """Says in one line that a folder's model cannot be loaded."""
-    return PackageError(f"{folder}: transformers cannot load it ({first_line(error)})")
+    why = own_code(read_package_json(folder / "config.json"))
+    return PackageError(f"{folder}: {why or f'transformers cannot load it ({first_line(error)})'}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
+from crossforge.heads.own_code import own_code
 from crossforge_train.libraries import quieten
 
 
@@ -53,7 +54,9 @@ def load_language_model(name: str, key: str) -> tuple[Any, Any]:
     config, tokenizer = load_tokenizer(name, key)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with _told(name, key):
-        model = kind.from_pretrained(name, local_files_only=Path(name).is_dir(), use_safetensors=True)
+        model = kind.from_pretrained(
+            name, local_files_only=Path(name).is_dir(), trust_remote_code=False, use_safetensors=True
+        )
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
@@ -65,14 +68,18 @@ def load_tokenizer(name: str, key: str) -> tuple[Any, Any]:
     Raises:
         InputError: they cannot be loaded.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
     quieten()
     local = Path(name).is_dir()
     with _told(name, key):
-        config = AutoConfig.from_pretrained(name, local_files_only=local)
+        if why := own_code(PreTrainedConfig.get_config_dict(name, local_files_only=local)[0]):
+            raise InputError(f"{key}: {name}: {why}")
+        config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         side = "right" if config.is_encoder_decoder else "left"
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local, padding_side=side)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, local_files_only=local, trust_remote_code=False, padding_side=side
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return config, tokenizer

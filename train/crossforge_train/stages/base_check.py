@@ -7,8 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crossforge.errors import InputError
+from crossforge.files import read_json
 from crossforge.heads.choice import named_head
 from crossforge.heads.one_label import OneLabel
+from crossforge.heads.own_code import own_code
 from crossforge_train.libraries import quieten
 from crossforge_train.models.base_model import find_base_model
 
@@ -27,6 +29,8 @@ def require_trainable(name: str) -> None:
     from crossforge_train.models.export import export_onnx, save_checkpoint
 
     folder = find_base_model(name)
+    if why := own_code(read_json(folder / "config.json")):
+        raise InputError(f"base model {name}: {why}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
