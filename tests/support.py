@@ -292,6 +292,10 @@ class Recorder(SilentReporter):
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def confirm(self, text: str) -> bool:
+        self.notes.append(text)
+        return True
+
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         self.bars.append((title, total))

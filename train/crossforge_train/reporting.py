@@ -26,6 +26,10 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """Show one line to the user."""
 
+    def confirm(self, text: str) -> bool:
+        """Show what is about to be paid for, and say whether to go on: yes, unless somebody is asked and says no."""
+        return True
+
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         """Show a progress bar; call the yielded function with the number of items done."""
@@ -46,6 +50,10 @@ class SilentReporter:
 
     def note(self, text: str) -> None:
         """See `Reporter`."""
+
+    def confirm(self, text: str) -> bool:
+        """See `Reporter`."""
+        return True
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:

@@ -168,7 +168,7 @@ def collected(config: Config) -> Recorder:
     return reporter
 
 
-ELSEWHERE = {"url": "http://127.0.0.1:9/v1", "price": 1.0, "concurrency": 2, "timeout": 5}
+ELSEWHERE = {"url": "http://127.0.0.1:9/v1", "price": 1.0, "answer_price": 2.0, "concurrency": 2, "timeout": 5}
 
 
 def test_how_a_judge_is_asked_redoes_nothing(config: Callable[..., Config], server: Endpoint) -> None:

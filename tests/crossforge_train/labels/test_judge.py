@@ -1,6 +1,7 @@
 """A language model as judge: what is sent, what becomes of its failures, and that nothing is asked twice."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -24,6 +25,9 @@ from crossforge_train.labels.grading import Answer, Pair
 from crossforge_train.labels.judge import Grade, Judge
 
 PAIRS = [Pair(f"query {n}", f"text number {n}") for n in range(8)]
+
+
+TOKENS = (len(PROMPT) - len("{query}{text}") + len("query 0text number 0")) // 4  # of a request
 
 
 def by_number(body: Any) -> str:
@@ -235,14 +239,49 @@ def test_the_cost_is_told_before_the_first_request(server: Endpoint, tmp_path: P
     opened.announce(PAIRS)
     assert len(server.requests) == 2
     (note,) = reporter.notes
-    tokens = 6 * ((len(PROMPT) - len("{query}{text}") + len("query 0text number 0")) // 4)
     assert note == (
-        f"documents.judge: m grades 6 pairs, 2 more are known: 6 requests, about {tokens:,} tokens (0.00 at 2.5 a "
-        "million); it stops at 500 requests (max_calls)"
+        f"documents.judge: m grades 6 pairs, 2 more are known: 6 requests, about {6 * TOKENS:,} tokens, and up to 384 "
+        "in the answers (at most 0.01 at 2.5 a million); it stops at 500 requests (max_calls)"
     )
     opened.grade(PAIRS)
     opened.announce(PAIRS)
     assert len(reporter.notes) == 1, "there is nothing left to pay for"
+
+
+def test_no_more_is_estimated_than_the_budget_allows(server: Endpoint, tmp_path: Path) -> None:
+    def told(**settings: Any) -> str:
+        reporter = Recorder()
+        Judge(judge_config(server, tmp_path, **settings), reporter).announce(PAIRS)
+        return "".join(reporter.notes)
+
+    Judge(judge_config(server, tmp_path), Recorder()).grade(PAIRS[:2])
+    assert f"grades 3 of 6 pairs, 2 more are known: 3 requests, about {3 * TOKENS:,} tokens, and up to 192 in" in told(
+        max_calls=5
+    )
+    assert told(max_calls=2) == "", "nothing is left to pay for"
+    assert "grades 2 of 6 pairs" in told(max_tokens=2 * TOKENS + 2 * TOKENS + 2)
+    price = f"(at most {math.ceil((6 * TOKENS * 1000 + 6 * 64 * 4000) / 1e4) / 100:,.2f} at 1000 and 4000 a million)"
+    assert price in told(price=1000, answer_price=4000)
+    with pytest.raises(ValueError, match="answer_price is for the estimate, which needs price as well"):
+        told(answer_price=1)
+
+
+def test_who_says_no_pays_nothing(server: Endpoint, tmp_path: Path) -> None:
+    class Careful(Recorder):
+        def confirm(self, text: str) -> bool:
+            super().confirm(text)
+            return False
+
+    reporter = Careful()
+    opened = Judge(judge_config(server, tmp_path), reporter)
+    with pytest.raises(
+        InputError, match=r"^documents\.judge: nothing was asked, as you said no; lower judge\.max_calls"
+    ):
+        opened.announce(PAIRS)
+    assert not server.requests
+    Judge(judge_config(server, tmp_path), Recorder()).grade(PAIRS)
+    Judge(judge_config(server, tmp_path), reporter).announce(PAIRS)
+    assert len(reporter.notes) == 1, "nobody is asked where nothing is paid for"
 
 
 def test_who_may_not_ask_tells_what_is_known(server: Endpoint, judge: Callable[..., Judge], tmp_path: Path) -> None:

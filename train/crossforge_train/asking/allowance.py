@@ -27,6 +27,16 @@ class Allowance:
         self.calls = 0
         self._tokens = 0
 
+    @property
+    def calls_left(self) -> int:
+        """Requests that may still be made."""
+        return max(0, self._most_calls - self.calls)
+
+    @property
+    def tokens_left(self) -> int | None:
+        """Tokens that may still be used; None for no limit."""
+        return None if self._most_tokens is None else max(0, self._most_tokens - self._tokens)
+
     def start_with(self, calls: int, tokens: int = 0) -> None:
         """Count what was spent before."""
         with self._lock:

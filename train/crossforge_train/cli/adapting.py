@@ -10,7 +10,7 @@ import typer
 
 from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.cli.display import Output
-from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, refuse_overrides
+from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, YesOption, refuse_overrides
 from crossforge_train.cli.training import StageName, run_config
 
 CorpusArgument = Annotated[
@@ -37,6 +37,7 @@ def adapt(
     config: RecipeOption = RECIPE,
     overrides: SetOption = None,
     fresh: FreshOption = False,
+    yes: YesOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -45,7 +46,7 @@ def adapt(
     from crossforge_train.api.adapting import adapting_config
 
     wanted = adapting_config(corpus, base, out, config, overrides or [])
-    return run_config(wanted, StageName.package, fresh, Output(quiet, as_json))
+    return run_config(wanted, StageName.package, fresh, Output(quiet, as_json, yes))
 
 
 def taken_keys(out: Path | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from crossforge_train.cli.display import Output, console, show_json
-from crossforge_train.cli.options import ConfigArgument, JsonOption, QuietOption, SetOption
+from crossforge_train.cli.options import ConfigArgument, JsonOption, QuietOption, SetOption, YesOption
 
 if TYPE_CHECKING:
     from crossforge_train.learning_curve.outcome import LearningCurve
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def budget(
     config: ConfigArgument,
     overrides: SetOption = None,
+    yes: YesOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -26,7 +27,7 @@ def budget(
     from crossforge_train.api import budgeting
     from crossforge_train.api.running import load_config
 
-    output = Output(quiet, as_json)
+    output = Output(quiet, as_json, yes)
     found = budgeting.budget(load_config(config, overrides or []), reporter=output.reporter())
     if as_json:
         show_json(asdict(found))

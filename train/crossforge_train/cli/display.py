@@ -37,15 +37,31 @@ _COLOURS = {"WIN": "green", "TIE": "yellow", "REGRESSION": "red"}
 
 @dataclass(frozen=True)
 class Output:
-    """What to print: `quiet` leaves out progress, `as_json` prints one JSON value for machines."""
+    """What to print: `quiet` leaves out progress, `as_json` prints one JSON value for machines, `yes` asks nothing."""
 
     quiet: bool = False
     as_json: bool = False
+    yes: bool = False
 
     def reporter(self) -> Reporter:
-        """Where progress goes."""
-        silent = self.quiet or self.as_json or not processes.is_main()
-        return SilentReporter() if silent else RichReporter()
+        """Where progress goes, and who is asked before anything is paid for."""
+        asks = not self.yes and processes.is_main() and _somebody_is_there()
+        if self.quiet or self.as_json or not processes.is_main():
+            return _QuietReporter() if asks else SilentReporter()
+        return RichReporter(asks=asks)
+
+
+def _somebody_is_there() -> bool:
+    """Whether a question would be seen, and could be answered."""
+    return sys.stdin.isatty() and error_console.is_terminal
+
+
+def _agreed(text: str) -> bool:
+    try:
+        answer = error_console.input(f"  {escape(text)}; go on? \\[y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
 
 
 def show_json(value: Any) -> None:
@@ -55,8 +71,24 @@ def show_json(value: Any) -> None:
     )
 
 
+class _QuietReporter(SilentReporter):
+    """Shows nothing but the question whether to pay."""
+
+    def confirm(self, text: str) -> bool:
+        """See `Reporter`."""
+        return _agreed(text)
+
+
 class RichReporter:
-    """Progress bars and notes on standard error; without a terminal, one line a bar instead."""
+    """Progress bars and notes on standard error; without a terminal, one line a bar instead.
+
+    Args:
+        asks: whether somebody is asked before anything is paid for.
+    """
+
+    def __init__(self, *, asks: bool = False) -> None:
+        self._asks = asks
+        self._bars: list[Progress] = []
 
     def started(self, stage: str) -> None:
         """See `Reporter`."""
@@ -73,6 +105,19 @@ class RichReporter:
     def note(self, text: str) -> None:
         """See `Reporter`."""
         error_console.print(f"  {escape(text)}", soft_wrap=True)
+
+    def confirm(self, text: str) -> bool:
+        """See `Reporter`."""
+        if not self._asks:
+            self.note(text)
+            return True
+        for progress in reversed(self._bars):  # they would be drawn over the question
+            progress.stop()
+        try:
+            return _agreed(text)
+        finally:
+            for progress in self._bars:
+                progress.start()
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
@@ -95,12 +140,16 @@ class RichReporter:
         )  # fmt: skip
         with Progress(*columns, console=error_console, transient=True) as progress:
             task = progress.add_task(escape(title), total=total, text="")
+            self._bars.append(progress)
 
             def advance(done: int = 1, text: str = "", total: int | None = None) -> None:
                 shown = escape(text) or progress.tasks[task].fields["text"]
                 progress.update(task, advance=done, text=shown, total=total)
 
-            yield advance
+            try:
+                yield advance
+            finally:
+                self._bars.remove(progress)
 
 
 def show_report(report: Report) -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from crossforge.errors import InputError
 from crossforge_train.cli.display import Output, console, show_json, show_report
-from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, refuse
+from crossforge_train.cli.options import FreshOption, JsonOption, QuietOption, SetOption, YesOption, refuse
 from crossforge_train.cli.training import StageName, exit_status, run_until
 
 if TYPE_CHECKING:
@@ -54,17 +54,18 @@ def evaluate(
     report: ReportOption = None,
     overrides: SetOption = None,
     fresh: FreshOption = False,
+    yes: YesOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Measure a run's reranker, or any reranker on any collection, against the first stage."""
-    output = Output(quiet, as_json)
+    output = Output(quiet, as_json, yes)
     if config is not None and reranker is None and collection is None:
         refuse(context, _ONLY_ANY_RERANKER, "split", "depth", "max_queries", "lexical", "report")
         return run_until(config, overrides or [], StageName.evaluate, fresh, output)
     if config is not None or reranker is None or collection is None:
         raise InputError("give either a config, or both --reranker and --collection")
-    refuse(context, _ONLY_CONFIG, "overrides", "fresh")
+    refuse(context, _ONLY_CONFIG, "overrides", "fresh", "yes")
     from crossforge_train.api import measuring
 
     wanted = measuring.Measurement(split, depth, max_queries, lexical=lexical)

@@ -25,6 +25,7 @@ SetOption = Annotated[
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Run finished stages again.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Pay a judge without being asked first.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 
 

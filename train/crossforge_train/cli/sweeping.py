@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crossforge_train.cli.display import Output, show_json, show_sweep
-from crossforge_train.cli.options import ConfigArgument, JsonOption, QuietOption, SetOption
+from crossforge_train.cli.options import ConfigArgument, JsonOption, QuietOption, SetOption, YesOption
 
 
 def sweep(
@@ -18,13 +18,14 @@ def sweep(
         int | None, typer.Option(help="Number of trainings. Default: sweep.trials of the config.", min=1)
     ] = None,
     overrides: SetOption = None,
+    yes: YesOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train with several values of the keys in sweep.space and show which did best on dev."""
     from crossforge_train.sweep.runner import run_sweep
 
-    output = Output(quiet, as_json)
+    output = Output(quiet, as_json, yes)
     found = run_sweep(config, overrides or [], trials, output.reporter())
     if as_json:
         show_json(asdict(found))

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from crossforge_train import processes
 from crossforge_train.cli.display import Output, console, show_json, show_mining, show_report
-from crossforge_train.cli.options import ConfigArgument, FreshOption, JsonOption, QuietOption, SetOption
+from crossforge_train.cli.options import ConfigArgument, FreshOption, JsonOption, QuietOption, SetOption, YesOption
 
 if TYPE_CHECKING:
     from crossforge_train.config.run import Config
@@ -37,11 +37,12 @@ def train(
     overrides: SetOption = None,
     until: Annotated[StageName, typer.Option(help="The last stage to run.")] = StageName.package,
     fresh: FreshOption = False,
+    yes: YesOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Run a recipe: collect, mine, finetune, evaluate, package. Finished stages are skipped."""
-    return run_until(config, overrides or [], until, fresh, Output(quiet, as_json))
+    return run_until(config, overrides or [], until, fresh, Output(quiet, as_json, yes))
 
 
 def _one_stage(stage: StageName, description: str) -> Callable[..., int]:
@@ -49,10 +50,11 @@ def _one_stage(stage: StageName, description: str) -> Callable[..., int]:
         config: ConfigArgument,
         overrides: SetOption = None,
         fresh: FreshOption = False,
+        yes: YesOption = False,
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> int:
-        return run_until(config, overrides or [], stage, fresh, Output(quiet, as_json))
+        return run_until(config, overrides or [], stage, fresh, Output(quiet, as_json, yes))
 
     command.__doc__ = description
     return command

@@ -42,6 +42,7 @@ _ENDPOINTS_OWN = (
     "timeout",
     "retries",
     "price",
+    "answer_price",
 )
 
 
@@ -111,12 +112,21 @@ class JudgeConfig(ChatConfig):
     price: float | None = Field(
         None, ge=0, description="price of a million tokens, in any currency, for the estimate shown beforehand"
     )
+    answer_price: float | None = Field(
+        None, ge=0, description="price of a million tokens of the answers, where it differs; `null`: `price`"
+    )
     cache: Path = Field(Path("runs/graded"), description="folder where grades are kept")
 
     @model_validator(mode="after")
     def _places(self) -> JudgeConfig:
         if missing := next((place for place in ("{query}", "{text}") if place not in self.prompt), None):
             raise ValueError(f"prompt has no {missing}")
+        return self
+
+    @model_validator(mode="after")
+    def _both_prices(self) -> JudgeConfig:
+        if self.answer_price is not None and self.price is None:
+            raise ValueError("answer_price is for the estimate, which needs price as well")
         return self
 
     @model_validator(mode="after")

@@ -11,12 +11,13 @@ from contextlib import closing
 from typing import NamedTuple
 
 from crossforge.errors import InputError
-from crossforge_train.asking.allowance import CHARACTERS_OF_A_TOKEN, Allowance
+from crossforge_train.asking.allowance import Allowance
 from crossforge_train.asking.answers import AnswerFile, digest, file_for
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.chat_grader import ChatGrader
-from crossforge_train.labels.grading import KEY, Answer, Grader, Pair, prompt
+from crossforge_train.labels.estimate import estimate, in_words
+from crossforge_train.labels.grading import KEY, Answer, Grader, Pair
 from crossforge_train.labels.local_grader import LocalGrader
 from crossforge_train.reporting import Reporter
 
@@ -40,7 +41,7 @@ class Judge:
 
     Args:
         config: whom to ask, and how much that may cost.
-        reporter: is told what it will cost before anything is asked, and shows progress.
+        reporter: is told what it will cost before anything is asked, may say no, and shows progress.
         may_ask: whether the model may be asked; if not, only what is known is told.
         engine: where a model works that is no endpoint's; None is this process.
 
@@ -68,20 +69,27 @@ class Judge:
         return self._allowance.calls
 
     def announce(self, pairs: Iterable[Pair]) -> None:
-        """Say how many requests grading these pairs takes, and how many tokens, before the first one is sent."""
+        """Say what grading these pairs takes, and ask whether to go on if requests are paid for, before the first one.
+
+        Raises:
+            InputError: the answer is no.
+        """
         all_of_them = {self._key(pair): pair for pair in pairs}
-        new = [pair for key, pair in all_of_them.items() if key not in self._answers]
-        if not new or not self._may_ask:
+        if not self._may_ask:
             return
-        config = self._config
-        tokens = sum(len(prompt(config, pair)) // CHARACTERS_OF_A_TOKEN for pair in new)
-        price = "" if config.price is None else f" ({tokens * config.price / 1e6:,.2f} at {config.price:g} a million)"
-        limit = "" if config.max_tokens is None else f" or {config.max_tokens:,} tokens (max_tokens)"
-        place, requests, unit = (" here", "", "pairs") if config.local else ("", f"{len(new):,} requests, ", "requests")
-        self._reporter.note(
-            f"{KEY}: {config.model} grades {len(new):,} pairs{place}, {len(all_of_them) - len(new):,} more are known: "
-            f"{requests}about {tokens:,} tokens{price}; it stops at {config.max_calls:,} {unit} (max_calls){limit}"
-        )
+        self._count_known(all_of_them)
+        new = [pair for key, pair in all_of_them.items() if key not in self._answers]
+        found = estimate(self._config, new, self._allowance)
+        if not found.pairs:
+            return
+        text = f"{KEY}: {in_words(self._config, found, len(new), len(all_of_them) - len(new))}"
+        if self._config.local:
+            self._reporter.note(text)
+        elif not self._reporter.confirm(text):
+            raise InputError(
+                f"{KEY}: nothing was asked, as you said no; lower judge.max_calls, judge.depth or log.queries for a "
+                "smaller price"
+            )
 
     def grade(self, pairs: Sequence[Pair]) -> list[Grade]:
         """The grade of each pair, in their order; the first ones are asked about first, as far as the allowance goes.

@@ -127,7 +127,7 @@ def _weighted(config: CollectionConfig, collection: Collection, seed: int) -> Co
 
 
 # They say where a judge is and how it is asked, and none of them is among what its grades are kept by.
-_ASKING = frozenset({"url", "key_variable", "concurrency", "timeout", "retries", "price", "batch"})
+_ASKING = frozenset({"url", "key_variable", "concurrency", "timeout", "retries", "price", "answer_price", "batch"})
 
 
 def _depends_on(config: Config) -> Mapping[str, Any]:
