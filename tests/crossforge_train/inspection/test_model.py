@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+import torch
 from support import Command, error_line, make_decoder, make_modular
 
 
@@ -34,6 +36,50 @@ def test_rerankers_of_two_kinds(crossforge: Command, tiny_encoder: Path, tmp_pat
     decoder = crossforge("inspect", make_decoder(tmp_path / "decoder"), "--json").json
     assert decoder["template"] == "judge : query : {query}\ndocument : {document}\nanswer :"
     assert "apply the template" in decoder["a package of it is read by"]
+
+
+def test_a_hub_id_is_looked_up_as_a_base_model_is(
+    crossforge: Command, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def snapshot_download(name: str, **_: object) -> str:
+        asked.append(name)
+        if name != "owner/name":
+            raise ConnectionError
+        return str(tiny_encoder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert crossforge("inspect", "owner/name", "--json").json["is"] == "a bi-encoder"
+    assert "model owner/name" in crossforge("inspect", "owner/name").out
+    assert "owner/name is a hub id" in error_line(crossforge("inspect", "owner/name", "--max-queries", "3"))
+    assert "owner/none: not found; searched:" in error_line(crossforge("inspect", "owner/none"))
+    assert set(asked) == {"owner/name", "owner/none"}
+    for path in ("configs/none.yaml", "./none", "none"):
+        assert "no such" in error_line(crossforge("inspect", path))
+    assert set(asked) == {"owner/name", "owner/none"}
+
+
+def test_what_cannot_be_trained_says_so(
+    crossforge: Command, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path / "model"))
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("pages\nof\ntext")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    facts = crossforge("inspect", folder, "--json").json
+    assert facts["as base"].startswith("no: no cross-encoder can be made of it: BertForSequenceClassification cannot")
+    assert facts["a package of it is read by"] == "nothing: there can be none"
+    assert facts["as teacher"] == "its cosines (mining.teacher: base)"
+
+
+def test_a_package_says_what_it_is_and_what_reads_it(crossforge: Command, toy_package: Path) -> None:
+    facts = crossforge("inspect", toy_package, "--json").json
+    assert facts["is"] == "a sequence classifier"
+    assert facts["template"] == "none: the tokenizer joins query and document"
+    assert facts["is read by"] == "all clients of docs/clients.md"
 
 
 def test_what_is_of_no_use_is_one_line(crossforge: Command, tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ def inspect(
     target: Annotated[
         Path,
         typer.Argument(
-            help="A reranker package, a model's or collection's folder, or a config file.", show_default=False
+            help="A reranker package, a model's or collection's folder, a model's hub id, or a config file.",
+            show_default=False,
         ),
     ],
     model: Annotated[
@@ -159,7 +160,14 @@ def inspect(
         return
     if _is_model(target):
         refuse(context, f"only for a collection or a config; {target} is a model", "model", "max_length", "max_queries")
-        _inspect_model(target, as_json=as_json)
+        _inspect_model(target, target, as_json=as_json)
+        return
+    if not target.exists() and _is_hub_id(str(target)):
+        why = f"only for a collection or a config; {target} is a hub id"
+        refuse(context, why, "model", "max_length", "max_queries")
+        from crossforge_train.models.base_model import find_base_model
+
+        _inspect_model(find_base_model(str(target)), target, as_json=as_json)
         return
     if target.is_dir() and model is None:
         refuse(context, "needs --model, whose tokenizer counts the tokens", "max_length")
@@ -223,15 +231,29 @@ def _is_model(target: Path) -> bool:
     return holds_model(target) and not is_collection(target)
 
 
-def _inspect_model(target: Path, *, as_json: bool) -> None:
-    from crossforge_train.inspection.model import model_facts
+def _is_hub_id(target: str) -> bool:
+    """Whether it is as `owner/name`, and no config file that is missing."""
+    return target.count("/") == 1 and not target.startswith((".", "/", "~")) and not target.endswith((".yaml", ".yml"))
 
-    facts = model_facts(target)
+
+def _inspect_model(folder: Path, target: Path, *, as_json: bool) -> None:
+    from crossforge_train.inspection.model import model_facts
+    from crossforge_train.stages.base_check import require_trainable
+
+    facts, unusable = model_facts(folder), ""
+    try:
+        require_trainable(str(folder))
+    except InputError as error:
+        unusable = str(error).removeprefix(f"base model {folder}: ")
+    if unusable:
+        facts = {**facts, "as base": f"no: {unusable}", "a package of it is read by": "nothing: there can be none"}
     show_json(facts) if as_json else show_facts(facts, f"model {target}")
 
 
 def _package_facts(folder: Path) -> dict[str, Any]:
-    facts = asdict(read_manifest(folder))
+    from crossforge_train.inspection.model import reading_facts
+
+    facts = {**asdict(read_manifest(folder)), **reading_facts(folder)}
     files = facts.pop("files")
     size = sum(entry["size"] for entry in files.values())
     return {**facts, "files": f"{len(files)}, {size / 1e6:.0f} MB, all hashes right"}

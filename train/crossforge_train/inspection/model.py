@@ -22,18 +22,29 @@ def model_facts(folder: Path) -> dict[str, str | int]:
     """
     find_base_model(str(folder))
     head = named_head(folder)
-    template = head.template(folder) if head else None
-    pairs = template.around("{query}", "{document}") if template else "none: the tokenizer joins query and document"
+    reading = reading_facts(folder)
     return {
-        "is": head.kind if head else "a bi-encoder" if is_bi_encoder(folder) else "an encoder",
+        "is": reading.pop("is"),
         "as base": _as_base(folder),
         "as teacher": _as_teacher(folder),
         "as incumbent": "yes" if head else "no, it has no scoring head",
         "reads": f"{token_limit(folder)} tokens of query and document together",
+        "a package of it is read by": reading.pop("is read by"),
+        **reading,
+    }
+
+
+def reading_facts(folder: Path) -> dict[str, str]:
+    """What a model or package is, how it reads query and document, and what can read it."""
+    head = named_head(folder)
+    template = head.template(folder) if head else None
+    pairs = template.around("{query}", "{document}") if template else "none: the tokenizer joins query and document"
+    return {
+        "is": head.kind if head else "a bi-encoder" if is_bi_encoder(folder) else "an encoder",
         "template": pairs,
         "instruction": "may be given" if template and template.instructed else "takes none",
         "prompts": _prompts(folder),
-        "a package of it is read by": _templated_readers() if template else (head or OneLabel()).readers,
+        "is read by": _templated_readers() if template else (head or OneLabel()).readers,
     }
 
 
