@@ -160,6 +160,12 @@ class Reranker:
         found._made_by = partial(self._made_by, instruction=instruction) if self._made_by else None
         return found
 
+    def loaded_on(self, device: str) -> Self:
+        """The same reranker, which another process that is sent it loads on this device; here it stays where it is."""
+        found = self._copied()
+        found._made_by = partial(self._made_by, device=device) if self._made_by else None
+        return found
+
     def _copied(self) -> Self:
         found = object.__new__(type(self))
         found.__dict__.update(self.__dict__)  # the backend is shared, and so are a service's batches
@@ -169,12 +175,6 @@ class Reranker:
     def manifest(self) -> Manifest:
         """The package's manifest (defaults for a plain folder)."""
         return self._parts.manifest
-
-    def loaded_on(self, device: str) -> Self:
-        """The same reranker, which another process that is sent it loads on this device; here it stays where it is."""
-        found = self._copied()
-        found._made_by = partial(self._made_by, device=device) if self._made_by else None
-        return found
 
     @property
     def folder(self) -> Path | None:

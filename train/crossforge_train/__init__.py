@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossforge_train.api.collection import Collection
     from crossforge_train.api.measuring import Measurement, compare, evaluate
     from crossforge_train.api.report import Report
+    from crossforge_train.api.reranking import RerankedRun, rerank
     from crossforge_train.api.running import Run, load_config, run
     from crossforge_train.api.scoring import score
     from crossforge_train.bulk_scoring.scoring import BulkScores
@@ -34,6 +35,7 @@ _HOMES = {
     "Measurement": "api.measuring",
     "RegressionError": "stages.package",
     "Report": "api.report",
+    "RerankedRun": "api.reranking",
     "Run": "api.running",
     "RunFolder": "run_folder",
     "adapt": "api.adapting",
@@ -41,6 +43,7 @@ _HOMES = {
     "compare": "api.measuring",
     "evaluate": "api.measuring",
     "load_config": "api.running",
+    "rerank": "api.reranking",
     "run": "api.running",
     "score": "api.scoring",
 }
@@ -53,6 +56,7 @@ __all__ = [
     "Measurement",
     "RegressionError",
     "Report",
+    "RerankedRun",
     "Run",
     "RunFolder",
     "adapt",
@@ -60,6 +64,7 @@ __all__ = [
     "compare",
     "evaluate",
     "load_config",
+    "rerank",
     "run",
     "score",
 ]

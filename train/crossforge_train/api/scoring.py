@@ -23,6 +23,18 @@ from crossforge_train.pair_scoring import place_for_workers
 from crossforge_train.reporting import Reporter, SilentReporter
 
 
+def compute_settings(compute: Mapping[str, Any] | None) -> ComputeConfig:
+    """The section `compute` of a config.
+
+    Raises:
+        InputError: a key or a value of it is wrong.
+    """
+    try:
+        return ComputeConfig.model_validate(dict(compute or {}))
+    except ValidationError as error:
+        raise InputError(f"compute: {explain(error)}") from None
+
+
 def score(
     package: str | Path,
     pairs: str | Path,
@@ -54,10 +66,7 @@ def score(
     >>> ct.score("runs/quickstart/package", "pairs.parquet", "scores.parquet").pairs  # doctest: +SKIP
     20000
     """
-    try:
-        settings = ComputeConfig.model_validate(dict(compute or {}))
-    except ValidationError as error:
-        raise InputError(f"compute: {explain(error)}") from None
+    settings = compute_settings(compute)
     if settings.engine != "local" and device != AUTO_DEVICE:
         raise InputError(f"device={device!r}: workers compute where compute.gpus_per_worker says; leave it out")
     folder = place_for_workers(package)

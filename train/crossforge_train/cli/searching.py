@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
@@ -23,8 +24,10 @@ from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.cli.display import (
+    Output,
     RichReporter,
     as_dict,
+    console,
     error_console,
     show_explanation,
     show_facts,
@@ -32,7 +35,15 @@ from crossforge_train.cli.display import (
     show_results,
     show_side_by_side,
 )
-from crossforge_train.cli.options import JsonOption, PackageArgument, refuse
+from crossforge_train.cli.engine import (
+    AddressOption,
+    EngineName,
+    EngineOption,
+    GpusOption,
+    WorkersOption,
+    compute_section,
+)
+from crossforge_train.cli.options import JsonOption, PackageArgument, QuietOption, refuse
 
 if TYPE_CHECKING:
     from crossforge_train.inspection.report import CollectionFacts
@@ -51,9 +62,9 @@ EMBEDS = (
 _DEEPEST = 200
 
 
-def _as_typed(query: str) -> str:
+def _as_typed(query: str | None) -> str | None:
     try:
-        query.encode()
+        (query or "").encode()
     except UnicodeEncodeError:
         raise InputError("the query is not UTF-8 text; check the encoding of the terminal") from None
     return query
@@ -115,15 +126,44 @@ def search(
 
 
 def rerank(
+    context: typer.Context,
     package: PackageArgument,
-    query: QueryArgument,
+    query: Annotated[
+        str | None, typer.Argument(help="What to search for.", show_default=False, callback=_as_typed)
+    ] = None,
     file: Annotated[
         Path | None, typer.Argument(help="Documents: JSONL, or one per line. Default: stdin.", show_default=False)
     ] = None,
     k: Annotated[int | None, typer.Option("-k", help="Number of results. Default: all.", min=1)] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="TREC run to rerank in place of one query.", show_default=False)
+    ] = None,
+    collection: Annotated[
+        Path | None, typer.Option(help="With --run: its collection, in BEIR layout.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="With --run: TREC run to write.")] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="With --run: candidates of each query to keep and rerank. Default: all.", min=1)
+    ] = None,
+    engine: EngineOption = EngineName.local,
+    address: AddressOption = "auto",
+    workers: WorkersOption = None,
+    gpus_per_worker: GpusOption = 0,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Order documents by their relevance to a query."""
+    """Order documents by their relevance to a query, or those of a whole TREC run."""
+    if run is not None:
+        refuse(context, "not with --run, which has the queries and their documents; see --depth", "query", "file", "k")
+        if collection is None or out is None:
+            raise InputError("--run needs --collection FOLDER and -o FILE")
+        compute = compute_section(context, engine, address, workers, gpus_per_worker)
+        _rerank_run(package, run, collection, out, depth, compute, Output(quiet, as_json))
+        return
+    only_runs = ("collection", "out", "depth", "engine", "address", "workers", "gpus_per_worker", "quiet")
+    refuse(context, "only with --run", *only_runs)
+    if query is None:
+        raise InputError("give a QUERY, or --run FILE")
     documents = read_documents(file) if file else _documents_from_stdin()
     results = Reranker(package).rank(query, documents, top_k=k)
     if as_json:
@@ -178,6 +218,19 @@ def inspect(
         from crossforge_train.cli.collection_display import show_collection
 
         show_collection(facts)
+
+
+def _rerank_run(
+    package: str, run: Path, collection: Path, out: Path, depth: int | None, compute: dict[str, Any], output: Output
+) -> None:
+    from crossforge_train.api import reranking
+
+    found = reranking.rerank(package, run, collection, out, depth=depth, compute=compute, reporter=output.reporter())
+    if output.as_json:
+        show_json({**asdict(found), "path": str(found.path)})
+    else:
+        told = f"{found.documents:,} documents of {found.queries:,} queries reranked"
+        console.print(f"{told}: [bold]{escape(str(found.path))}[/]", soft_wrap=True)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {"search": search, "rerank": rerank, "inspect": inspect}
