@@ -153,33 +153,6 @@ def test_batches_are_larger_on_a_gpu(reranker, device, options, budget):
     assert budget / 2 < max(sizes) <= budget
 
 
-@pytest.mark.parametrize(
-    ("device", "options", "budget"),
-    [
-        (None, {}, 1024),  # a plug-in does not say
-        ("cpu", {}, 1024),
-        ("cuda", {}, 32768),
-        ("mps", {}, 32768),
-        ("cuda", {"token_budget": 2048}, 2048),
-        ("cpu", {"token_budget": 2048}, 2048),
-    ],
-)
-def test_batches_are_larger_on_a_gpu(reranker, device, options, budget):
-    sizes = []
-
-    class Counting(FakeBackend):
-        def logits(self, batch):
-            sizes.append(batch["input_ids"].size)
-            return super().logits(batch)
-
-    backend = Counting(len)
-    if device:
-        backend.device = device
-    made = Reranker.from_parts(Parts(reranker.tokenizer, backend, Manifest("fake", 48)), **options)
-    made.alone().score(QUERY, ["bread"] * 7000)
-    assert budget / 2 < max(sizes) <= budget
-
-
 def test_scores_stand_in_input_order(reranker):
     backwards = reranker.score(QUERY, TEXTS[::-1])
     assert backwards[::-1] == pytest.approx(reranker.score(QUERY, TEXTS), abs=1e-5)
