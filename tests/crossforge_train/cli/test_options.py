@@ -84,7 +84,7 @@ def test_defaults_are_not_refused(crossforge: Command, toy_package: Path) -> Non
     assert crossforge("inspect", toy_package).status == 0
 
 
-@pytest.mark.parametrize("command", ["search", "rerank", "inspect", "judge", "serve"])
+@pytest.mark.parametrize("command", ["search", "inspect", "judge", "serve"])
 def test_commands_without_progress_offer_no_quiet(crossforge: Command, command: str) -> None:
     assert "No such option: --quiet" in error_line(crossforge(command, "x", "y", "--quiet"))
 
