@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from crossforge.embedding.encoder import read_settings
+from crossforge.embedding.encoder import EncoderSettings, read_settings
 from crossforge.pipeline import DEFAULT_DEPTH, depth_for, passages_for
 from crossforge.prompts import Prompts
 from crossforge.reranker import Reranker
-from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever, VectorRetriever
+from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
 from crossforge.retrievers.registry import LEXICAL, RUN
 from crossforge.runs import Run
 from crossforge_train.api.report import Report
@@ -22,7 +22,8 @@ from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.encoders.base import other_prompts
-from crossforge_train.encoders.embeddings import open_embeddings
+from crossforge_train.encoders.embeddings import embeddings_if_exported, open_embeddings
+from crossforge_train.encoders.tuning import tuned_name
 from crossforge_train.evaluation.comparison import NO_FILES, compare_named, measure_reranker
 from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.free_retrievers import free_retrievers
@@ -155,7 +156,8 @@ def _setting(
     else:
         retriever = fit_first_stage(documents, FirstStageConfig(kind=LEXICAL))
     bench = _bench(known, retriever, rerankers, wanted, wanted.split, reporter)
-    with_dev = _DEV in known.splits and wanted.split != _DEV
+    # What the split `dev` chooses behind this first stage says nothing about candidates of another.
+    with_dev = _DEV in known.splits and wanted.split != _DEV and wanted.candidates is None
     dev = _bench(known, retriever, rerankers, wanted, _DEV, reporter) if with_dev else None
     words = f"the run {wanted.candidates.name}" if wanted.candidates else first_stage_in_words(retriever)
     return _Setting(bench, dev, _free(bench, retriever, rerankers, wanted, dev), words)
@@ -203,26 +205,24 @@ def _free(
     base_model = wanted.base_model or next(
         (found.manifest.base_model for found in rerankers if local_base_model(found.manifest.base_model)), None
     )
-    embeddings = None
-    part = vector_part(retriever)
+    embeddings, encoder = None, _encoder(retriever)
+    of_base = encoder if encoder and encoder.model in (base_model, tuned_name(base_model or "")) else None
     if base_model:
         read = {found.manifest.base_model: found.tokenizer.prompts for found in reversed(rerankers)}
         prompts = other_prompts(base_model, read.get(base_model, Prompts()))
         open_reading = partial(open_embeddings, base_model, runs=wanted.runs, reporter=bench.reporter, prompts=prompts)
-        embeddings, most = open_reading(None), _tokens_read(part, base_model)
-        if embeddings and most and most < embeddings.encoder_settings.max_length:
-            embeddings = open_reading(most)
+        embeddings = embeddings_if_exported(lambda: open_reading(None), bench.reporter)
+        if embeddings and of_base and of_base.max_length < embeddings.encoder_settings.max_length:
+            embeddings = open_reading(of_base.max_length)
     runs = [found.of_rivals.candidates for found in (bench, dev) if found]
-    tuned = embeddings is not None and part is not None and part.description != embeddings.description
+    tuned = of_base is not None and of_base.model != base_model
     return free_retrievers(retriever, bench.collection, runs, embeddings, dev=dev, tuned=tuned)
 
 
-def _tokens_read(part: VectorRetriever | None, base_model: str) -> int | None:
-    """How many tokens a first stage's encoder reads, if it was made of the base model."""
-    if not isinstance(part, RepeatableRetriever):
-        return None
-    settings = read_settings(part.settings["encoder"])
-    return settings.max_length if settings.model.startswith(base_model) else None
+def _encoder(retriever: StoredRetriever) -> EncoderSettings | None:
+    """The settings of a first stage's encoder, if it has one."""
+    part = vector_part(retriever)
+    return read_settings(part.settings["encoder"]) if isinstance(part, RepeatableRetriever) else None
 
 
 def _reported(setting: _Setting, measured: Measured, title: str, save_to: str | Path | None) -> Report:

@@ -16,6 +16,7 @@ import numpy as np
 
 from crossforge.documents import Document
 from crossforge.embedding.encoder import (
+    MODEL_FILE,
     TOKENIZER_FILE,
     Embedder,
     Encoder,
@@ -30,6 +31,7 @@ from crossforge.embedding.store import EmbedBlocks, EmbeddingStore
 from crossforge.errors import InputError
 from crossforge.files import sha256
 from crossforge.openvino_sessions import has_native_bf16
+from crossforge.package_files import weights_beside
 from crossforge.prompts import Prompts
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
@@ -208,13 +210,14 @@ def exported_embeddings(encoder: Path, runs: Path, reporter: Reporter) -> Embedd
     Raises:
         PackageError: the encoder cannot be loaded.
     """
-    files = {path.relative_to(encoder).as_posix(): sha256(path) for path in encoder.rglob("*") if path.is_file()}
-    identity = json.dumps(files, sort_keys=True)
+    settings = read_settings(encoder)
+    model = encoder / MODEL_FILE
+    files = [sha256(path) for path in (model, weights_beside(model), encoder / TOKENIZER_FILE) if path.is_file()]
+    # What else the settings say, and a query map, make no difference to the documents' vectors.
+    identity = json.dumps([files, settings.max_length, settings.pad_id, settings.document_prompt])
     folder = runs / SHARED_FOLDER / f"exported-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     embedder = _cpu_embedder(encoder)
-    return Embeddings(
-        read_settings(encoder).model, encoder, embedder, EmbeddingStore(folder / "vectors", embedder), reporter
-    )
+    return Embeddings(settings.model, encoder, embedder, EmbeddingStore(folder / "vectors", embedder), reporter)
 
 
 class GpuEmbedder:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def tuned_name(base_model: str) -> str:
+    """What reports call a base model that was tuned."""
+    return f"{base_model}, tuned"
+
+
 @dataclass(frozen=True)
 class Rules:
     """How an encoder is tuned.

@@ -24,7 +24,7 @@ from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import base_prompts
 from crossforge_train.encoders.embeddings import SHARED_FOLDER, Embeddings, open_embeddings
-from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
+from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder, tuned_name
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.moving import CERTAIN, moved_on_dev, values_found
@@ -155,7 +155,7 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
 
 
 def _open(config: Config, folder: Path, reporter: Reporter, engine: Engine | None = None) -> Embeddings:
-    length, name = config.first_stage.encoder_tokens, f"{config.base_model}, tuned"
+    length, name = config.first_stage.encoder_tokens, tuned_name(config.base_model)
     found = open_embeddings(str(folder), length, config.runs, reporter, name, engine)
     if found is None:
         raise TypeError(f"{folder}: no bi-encoder")
