@@ -114,6 +114,12 @@ def test_titles_choose_for_people_where_most_of_dev_are_pseudo_queries() -> None
     assert weight(made, {}) == 0.4  # five titles are too few: half of the best weight for all of dev
 
 
+def test_the_few_queries_of_people_choose_beside_titles() -> None:
+    asked_of = collection({**asked("t", 0.2), **asked("p", 0.8, LEAST_QUERIES - 1)}, {})
+    fields = {query_id: {PSEUDO_QUERY: "title"} for query_id in asked("t", 0.2)}
+    assert weight(replace(asked_of, query_fields=fields), {}) == 0.8  # which answers both
+
+
 def test_dev_queries_come_first_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(combination, "MOST_QUERIES", LEAST_QUERIES)
     many = collection(asked("d", 0.6), asked("t", 0.2, 500))

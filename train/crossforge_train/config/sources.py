@@ -224,6 +224,11 @@ class AnySource(Source):
 
     mix: Annotated[tuple[MixedSource, ...], Field(min_length=2)] | None = Field(None, description=_what_it_is("mix"))
 
+    @property
+    def makes_queries(self) -> bool:
+        """Whether pseudo-queries are made of documents, in a part of a mix at least."""
+        return any(part.documents is not None for part in (self, *(self.mix or ())))
+
     @model_validator(mode="after")
     def _names_differ(self) -> AnySource:
         labels = [part.label for part in self.mix or ()]

@@ -10,6 +10,7 @@ from crossforge_train.collections.collection import (
     Qrels,
     mostly_asked_by_people,
     mostly_judged_by_people,
+    of_people,
     titles_among,
 )
 from crossforge_train.evaluation.fusion_weight import best_over_resamples, values_by_weight
@@ -48,8 +49,8 @@ def choose_combination(
         depth: candidates of each part.
         metric: measure to maximise.
         seed: seed of the resampling.
-        by_people: whether people asked and judged most of dev.
-        pseudo: whether most of dev are pseudo-queries.
+        by_people: whether most of these queries are people's, who judged them, too, or titles in their place.
+        pseudo: whether most of them are other pseudo-queries.
     """
     judged = judged_queries(qrels)
     if len(judged) < LEAST_QUERIES:
@@ -96,8 +97,9 @@ def combined_on_dev(
     else:
         qrels = drawn_queries(collection.qrels(dev), MOST_QUERIES, seed)
     if by_people:
-        peoples = {query_id: found for query_id, found in more.items() if query_id not in titles}
-        qrels |= drawn_queries(peoples, MOST_QUERIES - len(qrels), seed)
+        peoples = {**of_people(collection, dev), **more}
+        others = {query_id: found for query_id, found in peoples.items() if query_id not in {**titles, **qrels}}
+        qrels |= drawn_queries(others, MOST_QUERIES - len(qrels), seed)
     return retriever.with_weight(
         choose_combination(retriever, collection, qrels, depth, metric, seed, by_people=by_people, pseudo=pseudo)
     )

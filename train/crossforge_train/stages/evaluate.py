@@ -19,11 +19,11 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.places import missing_folder
 from crossforge_train.collections.readers.reader import file_hashes
 from crossforge_train.config.evaluation import MINUTES, GuardConfig
-from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.package import PackageConfig
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import base_embeddings, prompts_depend_on
 from crossforge_train.encoders.embeddings import embeddings_if_exported
+from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.dev_choices import tune
 from crossforge_train.evaluation.free_alternatives import free_systems
 from crossforge_train.evaluation.guard import Guard, measure_guard
@@ -64,7 +64,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         "base_model": model_hash(find_base_model(config.base_model)),
         "versions": versions("crossforge", "ir_measures", "onnxruntime"),
         **({"guard": _guard_hashes(evaluation.guard, config.base_model)} if evaluation.guard else {}),
-        **_free_depends_on(config.first_stage),
+        **_free_depends_on(config),
         **BACKENDS.version(evaluation.backend),
     }
 
@@ -76,10 +76,16 @@ def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any
     return {**depends_on, "evaluation": {**depends_on["evaluation"], **without_limit}}
 
 
-def _free_depends_on(first_stage: FirstStageConfig) -> Mapping[str, Any]:
-    """What the base model reads as a free alternative, where the stage `mine` does not depend on it."""
+def _free_depends_on(config: Config) -> Mapping[str, Any]:
+    """What the free alternatives depend on where the stage `mine` does not: what the base reads, and who chooses."""
+    first_stage = config.first_stage
+    if first_stage.embeds:
+        return {}
     tokens = first_stage.encoder_tokens
-    return {} if first_stage.embeds or tokens is None else {"encoder_max_length": tokens}
+    return {
+        **({} if tokens is None else {"encoder_max_length": tokens}),
+        **({"titles_from": LEAST_QUERIES} if config.collection.makes_queries else {}),
+    }
 
 
 def _budget(package: PackageConfig) -> Mapping[str, Any]:

@@ -72,7 +72,7 @@ def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
         "metric": config.evaluation.metric,
         "embedding_by": _embedded_by(),
         "lexical_weight": LEXICAL_WEIGHT,
-        **({"titles_from": LEAST_QUERIES} if source.documents or source.mix else {}),
+        **({"titles_from": LEAST_QUERIES} if source.makes_queries else {}),
         **({"lengths": LENGTHS} if settings.encoder_max_length == AUTO else {}),
         **({"tuning": asdict(RULES), **versions("torch", "sentence-transformers")} if settings.tune_encoder else {}),
     }
