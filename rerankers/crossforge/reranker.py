@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -121,10 +121,10 @@ class Reranker:
         self._windows = PassageWindows(parts.tokenizer)
 
     def alone(self) -> Self:
-        """The same model, whose order takes nothing from first-stage scores; it cannot be pickled."""
+        """The same model, whose order takes nothing from first-stage scores."""
         found = self._copied()
         found._parts = replace(self._parts, manifest=replace(self.manifest, fusion_weight=0.0))
-        found._made_by = None
+        found._made_by = partial(_made_alone, self._made_by) if self._made_by else None
         return found
 
     def behind(self, kind: str | None) -> Self:
@@ -384,6 +384,10 @@ class Reranker:
         if self._max_passages == 1:
             return [[document.full_text] for document in documents]
         return [self._windows.split(query, document, self._max_passages) for document in documents]
+
+
+def _made_alone(make: Callable[..., Reranker], **options: Any) -> Reranker:
+    return make(**options).alone()
 
 
 def _usual_budget(backend: Backend) -> int:

@@ -531,6 +531,13 @@ def test_alone_it_takes_nothing_from_the_first_stage(reranker):
     assert fusing.manifest.fusion_weight == 0.9
 
 
+def test_alone_it_can_be_sent_to_another_process(reranker):
+    assert reranker.manifest.fusion_weight
+    sent = pickle.loads(pickle.dumps(reranker.alone()))
+    assert sent.manifest.fusion_weight == 0
+    assert sent.score(QUERY, TEXTS) == pytest.approx(reranker.score(QUERY, TEXTS))
+
+
 @pytest.mark.parametrize(
     ("proven", "behind", "weight"),
     [

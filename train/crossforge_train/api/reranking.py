@@ -53,7 +53,7 @@ def rerank(
     compute: Mapping[str, Any] | None = None,
     reporter: Reporter | None = None,
 ) -> RerankedRun:
-    """Rerank every query of a TREC run, in the order that an app with this first stage would show.
+    """Rerank every query of a TREC run by the package's scores, mixed with the run's if its proof was behind an engine.
 
     Args:
         package: a package, a cross-encoder folder or a hub id; on a cluster, a folder that all nodes see.
@@ -82,7 +82,6 @@ def rerank(
     reranker = Reranker(folder, backend=backend_for(AUTO))
     pipeline = RetrieveAndRerank(known.corpus, _retriever(known, run), reranker)
     weight = pipeline.reranker.manifest.fusion_weight
-    pipeline.reranker = reranker  # the one without its weight cannot be sent to workers, and scores alike
     deepest = depth or max(map(len, candidates.values()))
     with opened_engine(settings, read=folder) as engine:
         shown = reporter or SilentReporter()
