@@ -192,6 +192,8 @@ def test_arguments_that_make_no_sense(tmp_path: Path, tiny_scorer: Path, crossfo
     assert "--device: not with --engine ray, where --gpus-per-worker says it" in error_line(on_ray)
     with pytest.raises(InputError, match="gpus_per_worker says"):
         ct.score(tiny_scorer, pairs, out, device="cuda", compute={"engine": "ray"})
+    with pytest.raises(InputError, match="backend='openvino': computes on no GPU"):
+        ct.score(tiny_scorer, pairs, out, backend="openvino", compute={"engine": "ray", "gpus_per_worker": 1})
     share = ("score", tiny_scorer, pairs, "-o", out, "--engine", "ray", "--gpus-per-worker")
     assert "gpus_per_worker: expected 0, or a number from 0.01 to 1" in error_line(crossforge(*share, "0.001"))
     for number in ("nan", "-0.5", "2"):  # versions of typer word it differently

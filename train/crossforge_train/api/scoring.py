@@ -69,9 +69,11 @@ def score(
     settings = compute_settings(compute)
     if settings.engine != "local" and device != AUTO_DEVICE:
         raise InputError(f"device={device!r}: workers compute where compute.gpus_per_worker says; leave it out")
+    if settings.engine != "local" and settings.gpus_per_worker and backend.startswith(("openvino", "onnx-int8")):
+        raise InputError(f"backend={backend!r}: computes on no GPU; leave out compute.gpus_per_worker, or take torch")
     folder = place_for_workers(package)
     if backend != AUTO or device != AUTO_DEVICE or not (folder / MODEL_FILE).is_file():
         quieten()  # torch will read it
     open_engine = partial(opened_engine, settings, read=folder)
     reranker = Reranker(folder, backend=backend, device=device)
-    return score_table(reranker, Path(pairs), Path(save_to), open_engine, reporter or SilentReporter(), backend)
+    return score_table(reranker, Path(pairs), Path(save_to), open_engine, reporter or SilentReporter())

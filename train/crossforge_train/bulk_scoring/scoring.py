@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossforge import __version__
-from crossforge.backends.choice import AUTO
 from crossforge.errors import InputError
 from crossforge.files import remove, require_no_uri, sha256
 from crossforge.reranker import Reranker
@@ -27,7 +26,7 @@ from crossforge_train.run_lock import held
 
 _SUFFIX = ".parquet"
 # What they find differs by rounding; scores of others are not mixed with theirs.
-_ALIKE = (AUTO, "onnx", "openvino", "torch")
+_ALIKE = ("onnx", "openvino", "torch")
 
 OpenEngine = Callable[[], AbstractContextManager[Engine]]
 
@@ -48,9 +47,7 @@ class BulkScores:
     scored: int
 
 
-def score_table(
-    reranker: Reranker, pairs: Path, out: Path, open_engine: OpenEngine, reporter: Reporter, backend: str = AUTO
-) -> BulkScores:
+def score_table(reranker: Reranker, pairs: Path, out: Path, open_engine: OpenEngine, reporter: Reporter) -> BulkScores:
     """Score all pairs of a table; what an interrupted call has scored is not scored again.
 
     Args:
@@ -59,7 +56,6 @@ def score_table(
         out: the Parquet file to write.
         open_engine: opens where it is done, once it is known that there is something to do.
         reporter: shows progress.
-        backend: the reranker's, as it was asked for.
 
     Raises:
         InputError: a row cannot be scored, or the output holds something else.
@@ -68,7 +64,7 @@ def score_table(
     if out.suffix != _SUFFIX:
         raise InputError(f"{out}: scores are written as Parquet; let the name end in {_SUFFIX}")
     table = look_through(pairs, reranker.tokenizer)
-    made_from = _made_from(reranker, pairs, backend)
+    made_from = _made_from(reranker, pairs)
     if out.exists():
         require_made_from(out, made_from)
         return BulkScores(out, table.rows, 0)
@@ -100,8 +96,9 @@ def _score(parts: Parts, numbers: set[int], reranker: Reranker, engine: Engine) 
         yield len(pairs)
 
 
-def _made_from(reranker: Reranker, pairs: Path, backend: str) -> MadeFrom:
+def _made_from(reranker: Reranker, pairs: Path) -> MadeFrom:
     if reranker.folder is None:
         raise TypeError("a reranker built by from_parts has no folder that workers could load")
+    backend = reranker.backend_name
     named = {} if backend in _ALIKE else {"backend": backend}
     return {"pairs": sha256(pairs), "reranker": model_hash(reranker.folder), "crossforge": __version__, **named}
