@@ -80,7 +80,7 @@ def share_package(package: Path, target: Path, backend: str) -> None:
     """
     model = MAPPED_BACKENDS.get(backend)
     writers: dict[Path, Writer] = {package / model: write_mapped} if model and not _on_gpu() else {}
-    if not model:  # OpenVINO does not read weights through a link
+    if backend.startswith("openvino"):  # which reads no weights through a link
         writers[weights_beside(package / MODEL_FILE)] = _write_copy
     target.mkdir(parents=True)
     for path in sorted(package.iterdir()):

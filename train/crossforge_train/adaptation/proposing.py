@@ -18,6 +18,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.choice import fit_retriever
+from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.adaptation.drawing import draw_queries
 from crossforge_train.adaptation.log_labels import fused_documents
 from crossforge_train.adaptation.query_log import read_query_log
@@ -98,7 +99,7 @@ def rows_to_judge(
 ) -> list[dict[str, str]]:
     """The pooled documents of each query; queries on which the systems disagree most come first.
 
-    The systems are TF-IDF, the first stage if it is another one, and the reranker.
+    The systems are the first stage, TF-IDF if that is no index of words, and the reranker.
 
     Args:
         corpus: document id -> document.
@@ -110,7 +111,8 @@ def rows_to_judge(
     words = fit_retriever(corpus.values())
     retriever = first_stage or words
     run = retriever.search(queries, max(depth, _RERANKED), ties_by_id=True)
-    pools = [words.search(queries, depth, ties_by_id=True), run] if first_stage else [run]
+    is_lexical = getattr(retriever, "kind", LEXICAL) == LEXICAL
+    pools = [run] if is_lexical else [words.search(queries, depth, ties_by_id=True), run]
     orders = {query_id: [[one.doc_id for one in pool[query_id]] for pool in pools] for query_id in run if run[query_id]}
     if reranker is not None:
         pipeline = RetrieveAndRerank(corpus, retriever, reranker)

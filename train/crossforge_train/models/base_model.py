@@ -22,7 +22,8 @@ PACKAGED_MODELS = {
 }
 
 # Weights, ONNX models, settings, chat templates.
-_SCORING = (".safetensors", ".onnx", ".json", ".jinja")
+_TEMPLATE = ".jinja"
+_SCORING = (".safetensors", ".onnx", ".json", _TEMPLATE)
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -84,8 +85,9 @@ def parameter_count(folder: Path) -> int:
 
 
 def model_hash(folder: Path) -> dict[str, str]:
-    """The sha256 of each file that affects a reranker's scores, for fingerprints."""
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix in _SCORING)
+    """The sha256 of each file that affects a model's scores or vectors, for fingerprints; vectors need no template."""
+    kinds = [suffix for suffix in _SCORING if suffix != _TEMPLATE or not is_bi_encoder(folder)]
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix in kinds)
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
 
