@@ -44,7 +44,7 @@ class RetrieveAndRerank:
     Args:
         documents: the corpus, in order or by id; a mapping is kept as it is, so that one on disk stays there.
         retriever: first stage over the same documents.
-        reranker: second stage; behind a first stage of another kind than in its proof, its scores alone order.
+        reranker: second stage; behind a first stage of another kind than in its proof, it alone decides the order.
         depth: how many candidates of the first stage are reranked; None: as many as in the package's proof.
         passages: how many passages of a document that is longer than the model reads are scored. None: as many as in
             the package's proof.

@@ -128,7 +128,7 @@ class Reranker:
         return found
 
     def behind(self, kind: str | None) -> Self:
-        """The same model as it ranks behind a first stage of this kind: alone, unless it was proven behind such a one.
+        """The same model as it ranks behind a first stage of this kind: alone, unless its proof had one of this kind.
 
         The package's weight of first-stage scores was chosen with that one, and says nothing about another. The scores
         of an engine are taken to be those of any other that searches elsewhere, such as a run that it wrote.
@@ -140,7 +140,7 @@ class Reranker:
         if kind is None or proven is None or kind == proven or not {kind, proven} & INDEXED:
             return self
         if self.manifest.fusion_weight:
-            _logger.info("proven behind a first stage of kind %s; behind %s, its scores alone order", proven, kind)
+            _logger.info("proven behind %s; behind %s, first-stage scores are ignored", proven, kind)
         return self.alone()
 
     def instructed(self, instruction: str | None) -> Self:

@@ -60,8 +60,8 @@ def onnx_providers(device: str, available: Sequence[str]) -> list[Any]:
         raise PackageError('ONNX Runtime does not compute on mps here: use backend="torch"')
     if CUDA not in available:
         raise PackageError(
-            f"device={device!r}: ONNX Runtime has no CUDA provider: pip uninstall onnxruntime onnxruntime-gpu, which "
-            'share a folder, and pip install onnxruntime-gpu; or use backend="torch"'
+            f"device={device!r}: ONNX Runtime has no CUDA provider: pip uninstall onnxruntime onnxruntime-gpu, then "
+            'pip install onnxruntime-gpu (both fill the same folder); or use backend="torch"'
         )
     # Without TF32 its matrix products are those of fp32, as the backend promises.
     return [(CUDA, {"device_id": int(device.partition(":")[2] or 0), "use_tf32": 0}), CPU]

@@ -30,7 +30,7 @@ class OpenVinoBackend:
     def __init__(self, path: Path, *, bf16: bool = False) -> None:
         self.name = "openvino-bf16" if bf16 else "openvino"
         if weights_beside(path).is_symlink():  # as in the hub's cache
-            raise PackageError(f'{path}: OpenVINO reads no weights through a link; copy the folder, or use "onnx"')
+            raise PackageError(f'{path}: OpenVINO cannot read weights through a link; copy the folder, or use "onnx"')
         self._session = OpenVinoSession(path, bf16=bf16)
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:

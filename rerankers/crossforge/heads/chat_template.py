@@ -84,8 +84,8 @@ def _rendered(folder: Path, tokenizer: Any, instruction: str | None) -> tuple[st
     between, found_too, after = rest.partition(_DOCUMENT)
     if not found or not found_too or _QUERY in after or _DOCUMENT in after:
         raise PackageError(
-            'its chat template has no one place for each of the roles "query" and "document"; give it one that has '
-            "(chat_template.jinja), as sentence-transformers asks for, too"
+            'its chat template does not use the roles "query" and "document" once each; add one that does '
+            "(chat_template.jinja), which sentence-transformers needs, too"
         )
     return before, between, after
 

@@ -44,9 +44,8 @@ class Modular:
             return str(error)
         if settings := _settings(folder).get("default_prompt_name"):
             return (
-                f"it puts the prompt {settings!r} before its texts, which crossforge does not; take "
-                f"default_prompt_name out of {SETTINGS_FILE}, and name the text where it is used (training.prompts, "
-                "prompts=…)"
+                f"it puts the prompt {settings!r} before its texts, which crossforge does not; remove "
+                f"default_prompt_name from {SETTINGS_FILE}, and give the prompt itself (training.prompts, prompts=…)"
             )
         unknown = [name for name, _ in modules if name not in _KNOWN]
         if unknown:
@@ -147,9 +146,7 @@ def _modules(folder: Path) -> list[tuple[str, dict[str, Any]]]:
     kinds = [str(entry.get("type", "")) for entry in listed]
     foreign = next((kind for kind in kinds if not kind.startswith("sentence_transformers.")), None)
     if foreign is not None:
-        raise PackageError(
-            f"{folder / MODULES_FILE}: {foreign} is code of the model's own, which is never run; name another model"
-        )
+        raise PackageError(f"{folder / MODULES_FILE}: {foreign} is custom code, which is never run; name another model")
     names = [kind.rpartition(".")[2] for kind in kinds]
     if names[0] != _TRANSFORMER or listed[0].get("path"):
         raise PackageError(f"{folder / MODULES_FILE}: the first module is no {_TRANSFORMER} in the folder itself")

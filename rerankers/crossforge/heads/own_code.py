@@ -19,4 +19,4 @@ def own_code(config: Mapping[str, Any]) -> str:
 
     if kind in CONFIG_MAPPING:  # its own class of the same name takes the place of that code
         return ""
-    return f"its architecture {kind!r} is code of the model's own, which is never run; name a model that needs none"
+    return f"its architecture {kind!r} needs custom code (trust_remote_code), which is never run; name another model"

@@ -31,7 +31,7 @@ def named_function(path: str) -> object:
 
 
 def called(path: str, call: Callable[[], Any]) -> Any:
-    """What code of the named function's gives.
+    """Run code of a named function and return its result.
 
     Args:
         path: name of the function, for messages.

@@ -40,7 +40,7 @@ def fit_by_recipe(
     """Index documents as `save_recipe` says.
 
     Args:
-        folder: that it wrote into.
+        folder: where `save_recipe` wrote the recipe.
         documents: the corpus.
         embedding: what to add to an encoder's settings: where vectors are kept, and what shows progress.
 

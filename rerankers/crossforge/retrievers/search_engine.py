@@ -303,7 +303,7 @@ class SearchEngineRetriever:
         try:
             self._asked(lambda: self._client.delete(self._options.index), retries=0)
         except InputError:
-            return "half of the index is left there: delete it, or name another"
+            return "an incomplete index is left there: delete it, or name another"
         return "the index was removed again"
 
     def _count(self) -> int | None:

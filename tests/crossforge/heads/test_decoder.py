@@ -177,7 +177,7 @@ def test_a_classifier_whose_chat_template_has_no_such_roles_is_refused(tmp_path:
     folder = make_classifier(
         tmp_path / "model", "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
     )
-    with pytest.raises(PackageError, match=r"no one place for each.*or take its chat template away"):
+    with pytest.raises(PackageError, match=r"does not use the roles.*or take its chat template away"):
         Reranker(folder)
     (folder / "chat_template.jinja").unlink()
     assert len(Reranker(folder).score_pairs(PAIRS).logits) == len(PAIRS)
@@ -220,9 +220,9 @@ def without(name: str, key: str) -> Callable[[Path], None]:
 
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
     "no template": ({"template": None}, lambda folder: None, "without a chat template.*chat_template.jinja"),
-    "no document": ({"template": "{{ messages[0].content }}"}, lambda folder: None, "no one place for each"),
+    "no document": ({"template": "{{ messages[0].content }}"}, lambda folder: None, "does not use the roles"),
     "any role": ({"template": CHAT_TEMPLATE}, lambda folder: None, "that of a chat model"),
-    "twice": ({"template": DECODER_TEMPLATE * 2}, lambda folder: None, "no one place for each"),
+    "twice": ({"template": DECODER_TEMPLATE * 2}, lambda folder: None, "does not use the roles"),
     "any role, capitalized": (
         {"template": CHAT_TEMPLATE.replace("m.role", "m.role | capitalize")},
         lambda folder: None,

@@ -113,7 +113,7 @@ REFUSED = {
     "outside": (edited("modules.json", lambda value: value[2].update(path="../2_Dense")), "outside"),
     "prompt": (
         edited("config_sentence_transformers.json", lambda value: value.update(default_prompt_name="query")),
-        "take default_prompt_name out of config_sentence_transformers.json",
+        "remove default_prompt_name from config_sentence_transformers.json",
     ),
     "no list": (lambda folder: (folder / "modules.json").write_text("{}"), "expected a list"),
     "weights": (lambda folder: (folder / "4_Dense" / "model.safetensors").unlink(), "missing"),

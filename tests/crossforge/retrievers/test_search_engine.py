@@ -197,7 +197,9 @@ def test_filling_an_index_is_tried_again(
 
 def test_an_index_that_cannot_be_removed_is_told(engine: FakeEngine, kind: str, waits: list[float]) -> None:
     engine.gone = True
-    with pytest.raises(InputError, match=r"error 503 \(.*\); half of the index is left there: delete it, or") as caught:
+    with pytest.raises(
+        InputError, match=r"error 503 \(.*\); an incomplete index is left there: delete it, or"
+    ) as caught:
         fitted(engine, kind, index="new", create_index=True, retries=1)
     assert "\n" not in str(caught.value)
     assert waits == [0.5]

@@ -54,7 +54,7 @@ def test_an_address_where_nobody_listens(tmp_path: Path, listening: str, scheme:
 @pytest.mark.parametrize("address", ["host:port", "127.0.0.1", "host", ":6379", "ray://host:port"])
 def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
     pytest.importorskip("ray")
-    told = f"compute.address: {address!r} is no HOST:PORT, nor ray://HOST:PORT"
+    told = f"compute.address: {address!r} is neither HOST:PORT nor ray://HOST:PORT"
     assert refusal(tmp_path, address=address) == told
 
 

@@ -71,7 +71,7 @@ def test_what_cannot_be_trained_says_so(
     monkeypatch.setattr(torch.onnx, "export", fail)
     facts = crossforge("inspect", folder, "--json").json
     assert facts["as base"].startswith("no: no cross-encoder can be made of it: BertForSequenceClassification cannot")
-    assert facts["a package of it is read by"] == "nothing: there can be none"
+    assert facts["a package of it is read by"] == "nothing: it cannot become a package"
     assert facts["as teacher"] == "its cosines (mining.teacher: base)"
 
 

@@ -275,7 +275,8 @@ def test_who_says_no_pays_nothing(server: Endpoint, tmp_path: Path) -> None:
     reporter = Careful()
     opened = Judge(judge_config(server, tmp_path), reporter)
     with pytest.raises(
-        InputError, match=r"^documents\.judge: nothing was asked, as you said no; lower judge\.max_calls"
+        InputError,
+        match=r"^documents\.judge: no request was sent, because you declined; to pay less, lower judge\.max_calls",
     ):
         opened.announce(PAIRS)
     assert not server.requests

@@ -101,8 +101,8 @@ def learned(found: list[Training]) -> LearningCurve:
 def test_it_is_said_who_judged() -> None:
     found = learned(trainings(measured(0.7, 0.8, 0.5)))
     assert judges_line(found) == (
-        "Judged by first stage and <b> (300) and pseudo-queries (100) for train; people for dev; more labelled queries "
-        "means more of the kind there are for train"
+        "Judged by first stage and <b> (300) and pseudo-queries (100) for train; people for dev; the forecast assumes "
+        "that further labels come from the same source as those of train"
     )
     assert escape(judges_line(found)) in page(found)
 

@@ -41,7 +41,7 @@ def test_auto_does_without(tmp_path: Path, toy_collection: Path, instructor: Pat
     assert (run.package.path / "reranker.json").is_file()
     reason = f"base model {instructor}: leaves its prompt out when it pools"
     assert f"mining.teacher: none; {reason}" in told.notes
-    assert f"{reason}, so that nothing is embedded with it" in told.notes
+    assert f"{reason}, so nothing is embedded with it" in told.notes
 
 
 @pytest.mark.parametrize("override", ["first_stage.kind=hybrid", "mining.teacher=base"])

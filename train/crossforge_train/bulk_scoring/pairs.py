@@ -128,8 +128,8 @@ def _kind(name: str, value: Any, known: type | None, where: str) -> type | None:
         return _Large
     if {known, kind} == {_Large, float}:
         raise InputError(
-            f"{where}: column {name!r} holds {value!r:.40}; with decimals and with whole numbers beyond 2^53, it is "
-            "neither a column of floats nor of whole numbers; make all texts"
+            f"{where}: column {name!r} holds {value!r:.40}; a column cannot mix decimals with whole numbers beyond "
+            "2^53; make all its values texts"
         )
     raise InputError(
         f"{where}: column {name!r} holds {value!r:.40}, and rows before it other kinds of values; make all texts"

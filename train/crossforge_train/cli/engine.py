@@ -24,7 +24,8 @@ AddressOption = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        help="With ray: processes that score at a time. Default: one a CPU, or as many as GPUs have place for.", min=1
+        help="With ray: number of processes that score. Default: one per CPU, or as many as the GPUs have room for.",
+        min=1,
     ),
 ]
 GpusOption = Annotated[

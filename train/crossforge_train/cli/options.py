@@ -25,7 +25,7 @@ SetOption = Annotated[
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Run finished stages again.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Pay a judge without being asked first.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before paying for a judge's requests.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 
 

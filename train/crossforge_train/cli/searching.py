@@ -299,7 +299,11 @@ def _inspect_model(folder: Path, target: Path, *, as_json: bool) -> None:
     except InputError as error:
         unusable = str(error).removeprefix(f"base model {folder}: ")
     if unusable:
-        facts = {**facts, "as base": f"no: {unusable}", "a package of it is read by": "nothing: there can be none"}
+        facts = {
+            **facts,
+            "as base": f"no: {unusable}",
+            "a package of it is read by": "nothing: it cannot become a package",
+        }
     show_json(facts) if as_json else show_facts(facts, f"model {target}")
 
 

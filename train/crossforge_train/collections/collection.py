@@ -150,7 +150,7 @@ def by_whom(judges: Mapping[str, int]) -> str:
 
 
 def by_whom_each(judges: Mapping[str, Mapping[str, int]]) -> str:
-    """The judges of several splits in words, such as "people" or "people for train and clicks for test"."""
+    """The judges of several splits in words, such as "people" or "people for train; clicks for test"."""
     said = {split: by_whom(found) for split, found in judges.items() if found}
     if len(set(said.values())) == 1:
         return next(iter(said.values()))

@@ -80,7 +80,7 @@ def _require_answer(address: str) -> None:
     if not host and address.startswith(_CLIENT):
         host, port = port, str(_CLIENT_PORT)
     if not host or not port.isdecimal():
-        raise InputError(f"compute.address: {address!r} is no HOST:PORT, nor ray://HOST:PORT")
+        raise InputError(f"compute.address: {address!r} is neither HOST:PORT nor ray://HOST:PORT")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
     except (OSError, OverflowError) as error:

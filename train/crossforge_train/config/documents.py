@@ -58,7 +58,7 @@ class EndpointConfig(ChatConfig):
         0.7,
         ge=0,
         le=2,
-        description="sampling temperature; `null` sends none, for models that take no other than theirs",
+        description="sampling temperature; `null` sends none, for models that accept only their default",
     )
     cache: Path = Field(Path("runs/generated"), description="folder where generated queries are kept")
 

@@ -67,7 +67,7 @@ class JudgeConfig(ChatConfig):
         0.0,
         ge=0,
         le=2,
-        description="sampling temperature; `null` sends none, for models that take no other than theirs",
+        description="sampling temperature; `null` sends none, for models that accept only their default",
     )
     max_document_characters: int = Field(4000, ge=100, description="maximum document characters in the prompt")
     retries: int = Field(5, ge=0, le=10, description="retries of a failed request")

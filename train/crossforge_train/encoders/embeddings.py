@@ -195,7 +195,7 @@ def embeddings_if_exported(open_them: Callable[[], Embeddings | None], reporter:
     try:
         return open_them()
     except NoExportError as error:
-        reporter.note(f"{error.args[0]}, so that nothing is embedded with it")
+        reporter.note(f"{error.args[0]}, so nothing is embedded with it")
         return None
 
 

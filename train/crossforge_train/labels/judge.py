@@ -87,8 +87,8 @@ class Judge:
             self._reporter.note(text)
         elif not self._reporter.confirm(text):
             raise InputError(
-                f"{KEY}: nothing was asked, as you said no; lower judge.max_calls, judge.depth or log.queries for a "
-                "smaller price"
+                f"{KEY}: no request was sent, because you declined; to pay less, lower judge.max_calls, judge.depth or "
+                "log.queries"
             )
 
     def grade(self, pairs: Sequence[Pair]) -> list[Grade]:

@@ -35,7 +35,8 @@ def summary_line(found: LearningCurve) -> str:
 
 def judges_line(found: LearningCurve) -> str:
     """Who says what is relevant, and so what more labelled queries means, in one sentence."""
-    return f"Judged by {by_whom_each(found.judges)}; more labelled queries means more of the kind there are for train"
+    said = by_whom_each(found.judges)
+    return f"Judged by {said}; the forecast assumes that further labels come from the same source as those of train"
 
 
 def curve_lines(found: LearningCurve) -> list[str]:

@@ -83,7 +83,7 @@ def warning_lines(split: SplitReport, metric: str) -> list[str]:
 
 
 def _unjudged(split: SplitReport) -> str:
-    """What it means that people judged no query, or the fewest, by who judged the others."""
+    """What it means that people judged no more than half of the queries, by who judged the others."""
     machines = " and ".join(who for who in split.judges if who not in (PEOPLE, CLICKS, PSEUDO_QUERIES))
     ours = sum(split.judges.get(who, 0) for who in (PEOPLE, CLICKS))
     if not ours:

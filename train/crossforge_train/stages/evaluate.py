@@ -184,7 +184,7 @@ def _guard(context: Context, reranker: Reranker, depth: int) -> Guard | None:
     base = find_base_model(config.base_model)
     embeddings = embeddings_if_exported(lambda: base_embeddings(config, context.reporter), context.reporter)
     if embeddings is None and not holds_reranker(base):
-        context.reporter.note("evaluation.guard: not measured, since the base model's order cannot be had")
+        context.reporter.note("evaluation.guard: not measured, because the base model cannot rank here")
         return None
     return measure_guard(config.evaluation.guard, config, reranker, base, embeddings, depth, context.reporter)
 
