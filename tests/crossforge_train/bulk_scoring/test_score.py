@@ -166,7 +166,7 @@ def test_whole_numbers_that_no_float_holds_are_not_mixed_with_floats(
     tmp_path: Path, tiny_scorer: Path, numbers: list[float]
 ) -> None:
     pairs = write_table(tmp_path / "pairs.jsonl", [{**GOOD, "n": number} for number in numbers])
-    with pytest.raises(InputError, match=rf"line {len(numbers)}: column 'n' holds .*; make all texts"):
+    with pytest.raises(InputError, match=rf"line {len(numbers)}: column 'n' holds .*; make all its values texts"):
         ct.score(tiny_scorer, pairs, tmp_path / "scores.parquet")
 
 
