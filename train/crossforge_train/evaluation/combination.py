@@ -97,8 +97,8 @@ def combined_on_dev(
     else:
         qrels = drawn_queries(collection.qrels(dev), MOST_QUERIES, seed)
     if by_people:
-        peoples = {**of_people(collection, dev), **more}
-        others = {query_id: found for query_id, found in peoples.items() if query_id not in {**titles, **qrels}}
+        peoples, known = {**of_people(collection, dev), **more}, titles.keys() | qrels.keys()
+        others = {query_id: found for query_id, found in peoples.items() if query_id not in known}
         qrels |= drawn_queries(others, MOST_QUERIES - len(qrels), seed)
     return retriever.with_weight(
         choose_combination(retriever, collection, qrels, depth, metric, seed, by_people=by_people, pseudo=pseudo)
