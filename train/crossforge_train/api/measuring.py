@@ -48,8 +48,8 @@ class Measurement:
         split: split of the collection to measure.
         depth: number of first-stage candidates to rerank; None: as many as in the first package's proof, or 100.
         max_queries: maximum number of queries, by a seeded draw; all if None.
-        candidates: a TREC run with the candidates to rerank; if None, the first stage retrieves them. That is the first
-            stage of the first package's proof, or TF-IDF if there is none, it searches elsewhere, or it wrote a run.
+        candidates: a TREC run with the candidates to rerank; if None, the first stage of the first package's proof
+            retrieves them, or TF-IDF if no package says how it was made.
         base_model: bi-encoder that is measured as it is, too: a folder or hub id; if None, the base model of the first
             reranker, if its files are on this machine.
         runs: folder of all runs; what is embedded is kept there.
@@ -183,15 +183,14 @@ def _bench(
 ) -> Bench:
     depth = wanted.depth or next(map(depth_for, rerankers), DEFAULT_DEPTH)
     config = EvaluationConfig(passages=next(map(passages_for, rerankers), 1))
-    own = wanted.candidates is None or split != wanted.split
     run: Run
-    if wanted.candidates and not own:
+    if wanted.candidates:
         run = read_candidates(wanted.candidates, collection)
     else:
         deepest = max(depth, FirstStageConfig().depth)
         run = retrieve(collection, retriever, collection.split_queries(split), deepest)
     found = set_up_bench(collection, split, run, retriever, depth, config, _SEED, reporter, wanted.max_queries)
-    return found if own else replace(found, other_kind=RUN)
+    return replace(found, other_kind=RUN) if wanted.candidates else found
 
 
 def _free(
@@ -205,16 +204,17 @@ def _free(
     base_model = wanted.base_model or next(
         (found.manifest.base_model for found in rerankers if local_base_model(found.manifest.base_model)), None
     )
-    embeddings, encoder = None, _encoder(retriever)
-    of_base = encoder if encoder and encoder.model in (base_model, tuned_name(base_model or "")) else None
-    if base_model:
-        read = {found.manifest.base_model: found.tokenizer.prompts for found in reversed(rerankers)}
-        prompts = other_prompts(base_model, read.get(base_model, Prompts()))
-        open_reading = partial(open_embeddings, base_model, runs=wanted.runs, reporter=bench.reporter, prompts=prompts)
-        embeddings = embeddings_if_exported(lambda: open_reading(None), bench.reporter)
-        if embeddings and of_base and of_base.max_length < embeddings.encoder_settings.max_length:
-            embeddings = open_reading(of_base.max_length)
     runs = [found.of_rivals.candidates for found in (bench, dev) if found]
+    if base_model is None:
+        return free_retrievers(retriever, bench.collection, runs, None, dev=dev)
+    read = {found.manifest.base_model: found.tokenizer.prompts for found in reversed(rerankers)}
+    prompts = other_prompts(base_model, read.get(base_model, Prompts()))
+    open_reading = partial(open_embeddings, base_model, runs=wanted.runs, reporter=bench.reporter, prompts=prompts)
+    embeddings = embeddings_if_exported(lambda: open_reading(None), bench.reporter)
+    encoder = _encoder(retriever)
+    of_base = encoder if encoder and encoder.model in (base_model, tuned_name(base_model)) else None
+    if embeddings and of_base and of_base.max_length < embeddings.encoder_settings.max_length:
+        embeddings = open_reading(of_base.max_length)
     tuned = of_base is not None and of_base.model != base_model
     return free_retrievers(retriever, bench.collection, runs, embeddings, dev=dev, tuned=tuned)
 
