@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.backends.choice import AUTO
-from crossforge.calibration import fuse
 from crossforge.errors import InputError
 from crossforge.files import require_no_uri
 from crossforge.pipeline import RetrieveAndRerank
@@ -107,7 +106,5 @@ def _retriever(collection: Collection, run: Path) -> Any:
 
 def _ordered(found: ScoredQuery, weight: float) -> list[Candidate]:
     """Documents with the scores that order them; a query that the reranker cannot read keeps the run's."""
-    scores = found.logits if found.read else found.first_stage_scores
-    if weight and found.read:
-        scores = fuse(found.logits, found.first_stage_scores, weight)
+    scores = found.fused(weight) if found.read else found.first_stage_scores
     return trec_sorted(map(Candidate, found.doc_ids, map(float, scores)))

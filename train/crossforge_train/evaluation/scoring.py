@@ -44,10 +44,13 @@ class ScoredQuery:
     cut: NDArray[np.bool_]
     read: bool = True
 
+    def fused(self, weight: float) -> NDArray[np.floating]:
+        """The scores that order the candidates; weight 0 is the reranker alone, 1 the first stage alone."""
+        return fuse(self.logits, self.first_stage_scores, weight) if weight else self.logits
+
     def ranking(self, fusion_weight: float) -> list[str]:
-        """Document ids by fused score; weight 0 is the reranker alone, 1 the first stage alone."""
-        fused = fuse(self.logits, self.first_stage_scores, fusion_weight) if fusion_weight else self.logits
-        return [self.doc_ids[position] for position in descending(fused)]
+        """Document ids by fused score."""
+        return [self.doc_ids[position] for position in descending(self.fused(fusion_weight))]
 
     def first(self, depth: int) -> ScoredQuery:
         """The first `depth` candidates."""
