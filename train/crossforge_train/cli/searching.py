@@ -202,7 +202,7 @@ def inspect(
         refuse(context, f"only for a collection or a config; {target} is a model", "model", "max_length", "max_queries")
         _inspect_model(target, target, as_json=as_json)
         return
-    if not target.exists() and _is_hub_id(str(target)):
+    if _is_hub_id(target):
         why = f"only for a collection or a config; {target} is a hub id"
         refuse(context, why, "model", "max_length", "max_queries")
         from crossforge_train.models.base_model import find_base_model
@@ -284,9 +284,11 @@ def _is_model(target: Path) -> bool:
     return holds_model(target) and not is_collection(target)
 
 
-def _is_hub_id(target: str) -> bool:
-    """Whether it is as `owner/name`, and no config file that is missing."""
-    return target.count("/") == 1 and not target.startswith((".", "/", "~")) and not target.endswith((".yaml", ".yml"))
+def _is_hub_id(target: Path) -> bool:
+    """Whether it is a hub id, and no folder or config file that is missing."""
+    from crossforge_train.models.base_model import looks_like_hub_id
+
+    return not target.exists() and target.suffix not in (".yaml", ".yml") and looks_like_hub_id(str(target))
 
 
 def _inspect_model(folder: Path, target: Path, *, as_json: bool) -> None:

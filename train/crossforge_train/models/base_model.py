@@ -41,6 +41,11 @@ def find_base_model(name: str) -> Path:
     return folder
 
 
+def looks_like_hub_id(name: str) -> bool:
+    """Whether a name is as `owner/name` and not as a path from somewhere."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
 def local_base_model(name: str) -> Path | None:
     """A base model's folder if its files are on this machine; nothing is downloaded."""
     try:
@@ -95,7 +100,7 @@ def _find(name: str, *, download: bool = True) -> Path:
     if Path(name).is_dir():
         return Path(name)
     looked = [f"folder {name} (none)"]
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+    if looks_like_hub_id(name):
         for place, local_files_only in (("hub cache", True), ("hub", False))[: 1 + download]:
             found, problem = _from_hub(name, local_files_only)
             if found:
