@@ -15,7 +15,7 @@ from crossforge.heads.choice import named_head, scoring_head
 from crossforge.heads.one_label import pad_token_id
 from crossforge.long_documents import read_long_documents
 from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest
-from crossforge.package_files import read_package_json, require_package_file
+from crossforge.package_files import SENTENCE_BERT_FILE, read_package_json, require_package_file
 from crossforge.prompts import Prompts
 from crossforge.templates import NO_TEMPLATE, TemplateTokenizer
 from crossforge.tokenization import PairTokenizer
@@ -169,8 +169,8 @@ def token_limit(folder: Path) -> int:
     """
     config = read_package_json(folder / "config.json")
     limits = [_positions(config), _tokenizer_settings(folder).get("model_max_length")]
-    if (folder / "sentence_bert_config.json").is_file():
-        limits.append(read_package_json(folder / "sentence_bert_config.json").get("max_seq_length"))
+    if (folder / SENTENCE_BERT_FILE).is_file():
+        limits.append(read_package_json(folder / SENTENCE_BERT_FILE).get("max_seq_length"))
     # Tokenizers without a limit report 1e30.
     return min(int(limit) for limit in limits if limit)
 

@@ -8,6 +8,10 @@ from typing import Any
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json
 
+# What sentence-transformers says of a whole model (prompts, activation), and of its transformer (length, messages).
+SENTENCE_TRANSFORMERS_FILE = "config_sentence_transformers.json"
+SENTENCE_BERT_FILE = "sentence_bert_config.json"
+
 
 def weights_beside(model: Path) -> Path:
     """Where the weights of an ONNX model lie that is too large to hold them: where other clients look, too."""

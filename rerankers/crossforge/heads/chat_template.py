@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import PackageError
-from crossforge.package_files import read_optional_json
+from crossforge.package_files import SENTENCE_BERT_FILE, SENTENCE_TRANSFORMERS_FILE, read_optional_json
 from crossforge.templates import INSTRUCTION, PairTemplate
 
-SETTINGS_FILE = "sentence_bert_config.json"
 _QUERY, _DOCUMENT = "QUERYPLACEHOLDER", "DOCUMENTPLACEHOLDER"
 _UNKNOWN_ROLE = "ROLEPLACEHOLDER"
 # Among the options of a chat template: how sentence-transformers cuts and pads.
@@ -30,7 +29,7 @@ def pair_template(folder: Path) -> PairTemplate:
         PackageError: it has no one place for each of the two roles, or cannot be read.
     """
     tokenizer = _tokenizer(folder)
-    settings = read_optional_json(folder / "config_sentence_transformers.json")
+    settings = read_optional_json(folder / SENTENCE_TRANSFORMERS_FILE)
     prompt = (settings.get("prompts") or {}).get(settings.get("default_prompt_name"))
     return PairTemplate(*_rendered(folder, tokenizer, prompt), _instructed(folder, tokenizer))
 
@@ -51,7 +50,7 @@ def is_for_any_chat(folder: Path) -> bool:
 
 def template_options(folder: Path) -> dict[str, Any]:
     """The options with which sentence-transformers renders a folder's chat template."""
-    processing: Mapping[str, Any] = read_optional_json(folder / SETTINGS_FILE).get("processing_kwargs") or {}
+    processing: Mapping[str, Any] = read_optional_json(folder / SENTENCE_BERT_FILE).get("processing_kwargs") or {}
     options: Mapping[str, Any] = processing.get("chat_template") or {}
     return {key: value for key, value in options.items() if key not in _OF_LENGTH}
 
@@ -101,6 +100,6 @@ def _spoken(folder: Path, tokenizer: Any, texts: Sequence[tuple[str, str]]) -> s
 
 def _content(folder: Path, text: str) -> Any:
     """A message's content in the form that the folder's settings name."""
-    modalities = read_optional_json(folder / SETTINGS_FILE).get("modality_config") or {}
+    modalities = read_optional_json(folder / SENTENCE_BERT_FILE).get("modality_config") or {}
     structured = (modalities.get("message") or {}).get("format") == "structured"
     return [{"type": "text", "text": text}] if structured else text

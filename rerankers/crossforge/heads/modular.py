@@ -12,11 +12,15 @@ from typing import Any
 from crossforge.errors import InputError, PackageError
 from crossforge.files import read_json, stays_within, write_json
 from crossforge.heads.one_label import SIGMOID, architecture, cannot_load
-from crossforge.package_files import read_optional_json, read_package_json
+from crossforge.package_files import (
+    SENTENCE_BERT_FILE,
+    SENTENCE_TRANSFORMERS_FILE,
+    read_optional_json,
+    read_package_json,
+)
 from crossforge.templates import PairTemplate
 
 MODULES_FILE = "modules.json"
-SETTINGS_FILE = "config_sentence_transformers.json"
 MODES = "modes"  # of a pooling, whichever version wrote its settings
 _TRANSFORMER = "Transformer"
 _KNOWN = ("Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
@@ -45,7 +49,8 @@ class Modular:
         if settings := _settings(folder).get("default_prompt_name"):
             return (
                 f"it puts the prompt {settings!r} before its texts, which crossforge does not; remove "
-                f"default_prompt_name from {SETTINGS_FILE}, and give the prompt itself (training.prompts, prompts=…)"
+                f"default_prompt_name from {SENTENCE_TRANSFORMERS_FILE}, and give the prompt itself (training.prompts, "
+                "prompts=…)"
             )
         unknown = [name for name, _ in modules if name not in _KNOWN]
         if unknown:
@@ -109,8 +114,8 @@ class Modular:
         for path, module in zip(_paths(folder), model.score, strict=True):
             if tensors := {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}:
                 save_file(tensors, folder / path / "model.safetensors", metadata={"format": "pt"})
-        write_json(folder / SETTINGS_FILE, {**_settings(folder), "activation_fn": SIGMOID})
-        limits = folder / "sentence_bert_config.json"
+        write_json(folder / SENTENCE_TRANSFORMERS_FILE, {**_settings(folder), "activation_fn": SIGMOID})
+        limits = folder / SENTENCE_BERT_FILE
         write_json(limits, {**read_optional_json(limits), "max_seq_length": max_length})
 
 
@@ -187,10 +192,10 @@ def _weights(folder: Path) -> dict[str, Any]:
 
 def _written(folder: Path) -> dict[str, Any]:
     """The JSON files that make the folder one of sentence-transformers, by their paths in it."""
-    names = [MODULES_FILE, SETTINGS_FILE, "sentence_bert_config.json"]
+    names = [MODULES_FILE, SENTENCE_TRANSFORMERS_FILE, SENTENCE_BERT_FILE]
     names += [f"{path}/config.json" for path in _paths(folder)]
     return {name: read_json(folder / name) for name in names if (folder / name).is_file()}
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    return read_optional_json(folder / SETTINGS_FILE)
+    return read_optional_json(folder / SENTENCE_TRANSFORMERS_FILE)

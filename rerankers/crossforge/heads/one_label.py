@@ -8,9 +8,9 @@ from typing import Any
 
 from crossforge.errors import PackageError, first_line
 from crossforge.files import read_json, write_json
-from crossforge.heads.chat_template import SETTINGS_FILE, has_chat_template, pair_template
+from crossforge.heads.chat_template import has_chat_template, pair_template
 from crossforge.heads.own_code import own_code
-from crossforge.package_files import read_optional_json, read_package_json
+from crossforge.package_files import SENTENCE_BERT_FILE, read_optional_json, read_package_json
 from crossforge.templates import TEMPLATE_FILE, PairTemplate, read_template
 from crossforge.tokenization import read_tokenizer
 
@@ -100,12 +100,12 @@ class OneLabel:
         config["sbert_ce_default_activation_function"] = SIGMOID
         config["dtype"] = "float32"
         write_json(folder / "config.json", config)
-        write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+        write_json(folder / SENTENCE_BERT_FILE, {"max_seq_length": max_length, "do_lower_case": False})
 
 
 def _reads_messages(folder: Path) -> bool:
     """Whether sentence-transformers applies a chat template; what crossforge applies, it keeps in a file of its own."""
-    modalities = read_optional_json(folder / SETTINGS_FILE).get("modality_config") or {"message": {}}
+    modalities = read_optional_json(folder / SENTENCE_BERT_FILE).get("modality_config") or {"message": {}}
     is_ours = "crossforge" in read_package_json(folder / "config.json") or (folder / TEMPLATE_FILE).is_file()
     return "message" in modalities and not is_ours and has_chat_template(folder)
 

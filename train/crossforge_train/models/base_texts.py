@@ -10,9 +10,8 @@ from pathlib import Path
 
 from crossforge.errors import InputError
 from crossforge.files import write_json, written_atomically
-from crossforge.heads.modular import SETTINGS_FILE
 from crossforge.loading import pair_tokenizer, token_limit, uses_segments
-from crossforge.package_files import read_optional_json
+from crossforge.package_files import SENTENCE_TRANSFORMERS_FILE, read_optional_json
 from crossforge.prompts import Prompts, with_prompts
 from crossforge.templates import TEMPLATE_FILE, read_template, write_template
 from crossforge_train.models.base_model import is_bi_encoder
@@ -23,7 +22,7 @@ _NAME = "instruction"  # among the prompts of sentence-transformers
 
 def own_prompts(bi_encoder: Path) -> Prompts:
     """What sentence-transformers puts before queries and documents of a bi-encoder, as its settings say."""
-    return role_prompts(read_optional_json(bi_encoder / SETTINGS_FILE).get("prompts") or {})
+    return role_prompts(read_optional_json(bi_encoder / SENTENCE_TRANSFORMERS_FILE).get("prompts") or {})
 
 
 def role_prompts(named: Mapping[str, str | None]) -> Prompts:
@@ -82,6 +81,9 @@ def _write_instruction(folder: Path, instruction: str) -> None:
 
 def _write_prompts(folder: Path, prompts: Mapping[str, str], **settings: str) -> None:
     """Add prompts by name to those of sentence-transformers, and change settings of its file."""
-    known = read_optional_json(folder / SETTINGS_FILE)
-    (folder / SETTINGS_FILE).unlink(missing_ok=True)  # a link to the base model's
-    write_json(folder / SETTINGS_FILE, {**known, "prompts": {**(known.get("prompts") or {}), **prompts}, **settings})
+    known = read_optional_json(folder / SENTENCE_TRANSFORMERS_FILE)
+    (folder / SENTENCE_TRANSFORMERS_FILE).unlink(missing_ok=True)  # a link to the base model's
+    write_json(
+        folder / SENTENCE_TRANSFORMERS_FILE,
+        {**known, "prompts": {**(known.get("prompts") or {}), **prompts}, **settings},
+    )

@@ -14,14 +14,12 @@ from crossforge.backends.last_layer import shorten_last_layer
 from crossforge.backends.model_files import MODEL_FILE
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
-from crossforge.heads.chat_template import SETTINGS_FILE as CHAT_SETTINGS
 from crossforge.heads.chat_template import template_options
 from crossforge.heads.choice import head_of, named_head
-from crossforge.heads.modular import SETTINGS_FILE
 from crossforge.heads.one_label import SIGMOID
 from crossforge.loading import uses_segments
 from crossforge.long_documents import BEST_WINDOW, LongDocuments, write_long_documents
-from crossforge.package_files import read_optional_json
+from crossforge.package_files import SENTENCE_BERT_FILE, SENTENCE_TRANSFORMERS_FILE, read_optional_json
 from crossforge.templates import PairTemplate, write_template
 from crossforge_train.models.onnx_files import drop_traces, is_large, name_weights
 
@@ -73,10 +71,10 @@ def _write_tokenizer(base_model: Path, folder: Path, max_length: int, *, has_tem
 def _keep_template(base_model: Path, folder: Path, template: PairTemplate) -> None:
     """Write the template for the runtime, and the keys by which sentence-transformers applies the chat template."""
     write_template(folder, template)
-    of_base = read_optional_json(base_model / CHAT_SETTINGS).get("modality_config") or {}
+    of_base = read_optional_json(base_model / SENTENCE_BERT_FILE).get("modality_config") or {}
     message = of_base.get("message") or {"format": "flat"}
     forward = {"method": "forward", "method_output_name": "logits"}
-    path = folder / CHAT_SETTINGS
+    path = folder / SENTENCE_BERT_FILE
     modalities = {"text": forward, "message": {**message, **forward}}
     task = {
         "transformer_task": "sequence-classification",
@@ -86,10 +84,10 @@ def _keep_template(base_model: Path, folder: Path, template: PairTemplate) -> No
     options = template_options(base_model)
     processing = {"processing_kwargs": {"chat_template": options}} if options else {}
     write_json(path, {**task, **processing, "max_seq_length": read_optional_json(path)["max_seq_length"]})
-    settings = read_optional_json(base_model / SETTINGS_FILE)
+    settings = read_optional_json(base_model / SENTENCE_TRANSFORMERS_FILE)
     prompts = {key: settings.get(key) for key in ("prompts", "default_prompt_name") if settings.get(key)}
     named = {"model_type": "CrossEncoder", "activation_fn": SIGMOID, **prompts}
-    write_json(folder / SETTINGS_FILE, named)
+    write_json(folder / SENTENCE_TRANSFORMERS_FILE, named)
     module = "sentence_transformers.base.modules.transformer.Transformer"
     write_json(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": module}])
     padded = {
