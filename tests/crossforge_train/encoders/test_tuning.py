@@ -16,7 +16,7 @@ from support import make_documents, make_queries
 
 from crossforge.prompts import Prompts
 from crossforge_train.encoders import tuning
-from crossforge_train.encoders.tuning import RULES, TuningSet, tune_encoder
+from crossforge_train.encoders.tuning import RULES, PairsRead, TuningSet, tune_encoder
 from crossforge_train.models.base_texts import own_prompts
 
 TEXTS = {row["_id"]: row["text"] for row in make_documents()}
@@ -40,8 +40,12 @@ def cosines(folder: Path) -> np.ndarray:
 
 
 def test_relevant_documents_come_nearer_than_others(tiny_encoder: Path, tmp_path: Path) -> None:
-    pairs = tune_encoder(tiny_encoder, tmp_path / "tuned", EXAMPLES, "tiny", 0)
-    assert pairs == 4 * len(QUERIES)
+    seen: list[tuple[int, str, int]] = []
+    pairs = tune_encoder(tiny_encoder, tmp_path / "tuned", EXAMPLES, "tiny", 0, advance=lambda *step: seen.append(step))
+    assert pairs == PairsRead(4 * len(QUERIES), 4 * len(QUERIES))
+    assert str(pairs) == "240 pairs"
+    assert sum(done for done, _, _ in seen) == seen[0][2] == pairs.planned
+    assert float(seen[-1][1].removeprefix("loss ")) < float(seen[0][1].removeprefix("loss "))
     assert cosines(tmp_path / "tuned").mean() > cosines(tiny_encoder).mean() + 0.1
     before, after = (SentenceTransformer(str(folder)) for folder in (tiny_encoder, tmp_path / "tuned"))
     assert after.max_seq_length == before.max_seq_length  # fewer tokens are read in training alone
@@ -88,7 +92,8 @@ def test_the_document_that_a_query_is_itself_is_no_negative() -> None:
 
 def test_no_time_no_steps(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "RULES", replace(RULES, minutes=1e-9))
-    assert tune_encoder(tiny_encoder, tmp_path / "tuned", EXAMPLES, "tiny", 0) == 0
+    pairs = tune_encoder(tiny_encoder, tmp_path / "tuned", EXAMPLES, "tiny", 0)
+    assert str(pairs) == "0 of 240 pairs, as many as 1e-09 minutes allow"
     assert cosines(tmp_path / "tuned") == pytest.approx(cosines(tiny_encoder), abs=1e-5)
 
 

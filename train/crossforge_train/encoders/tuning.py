@@ -22,6 +22,7 @@ from crossforge_train.libraries import quieten
 from crossforge_train.mixing import mixed
 from crossforge_train.models.attention import training_attention
 from crossforge_train.precision import autocast, use_bf16
+from crossforge_train.reporting import Advance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,10 +86,29 @@ class TuningSet:
         return {*self.positives[position], *own}
 
 
+@dataclass(frozen=True)
+class PairsRead:
+    """How many pairs a tuning read, and how many it would have read with more time."""
+
+    read: int
+    planned: int
+
+    def __str__(self) -> str:
+        if self.read == self.planned:
+            return f"{self.read:,} pairs"
+        return f"{self.read:,} of {self.planned:,} pairs, as many as {RULES.minutes:g} minutes allow"
+
+
 def tune_encoder(
-    bi_encoder: Path, target: Path, examples: TuningSet, name: str, seed: int, prompts: Prompts | None = None
-) -> int:
-    """Train a copy of a bi-encoder for at most `RULES.minutes`, and save it; returns the number of pairs read.
+    bi_encoder: Path,
+    target: Path,
+    examples: TuningSet,
+    name: str,
+    seed: int,
+    prompts: Prompts | None = None,
+    advance: Advance = lambda *_: None,
+) -> PairsRead:
+    """Train a copy of a bi-encoder for at most `RULES.minutes`, and save it.
 
     The loss is the softmax of a relevant document's cosine over those of all documents of the batch, without the
     query's other relevant ones and its own. Dropout is off.
@@ -100,6 +120,7 @@ def tune_encoder(
         name: name of the model, for messages.
         seed: seed of the draws.
         prompts: what it puts before queries and documents, and is saved with; None: its own.
+        advance: called after each step with the number of its pairs, the loss, and the number of pairs planned.
 
     Raises:
         NoExportError: the model leaves out its prompt when it pools.
@@ -121,7 +142,7 @@ def tune_encoder(
     read = _Reader(model, prompts, use_bf16("auto"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=RULES.rate, weight_decay=0.01)
     batches = list(_batches(len(examples.queries), random.Random(seed)))  # noqa: S311 - a seeded draw, not a secret
-    started, pairs = time.monotonic(), 0
+    started, read_pairs, planned = time.monotonic(), 0, sum(map(len, batches))
     with torch.enable_grad():
         for step, batch in enumerate(batches):
             passed = (time.monotonic() - started) / (60 * RULES.minutes)
@@ -130,17 +151,19 @@ def tune_encoder(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = RULES.rate * min((step + 1) / (_WARM_UP * len(batches) + 1), 1 - done)
-            _loss(read, examples, batch, seed + step).backward()  # type: ignore[no-untyped-call]
+            loss = _loss(read, examples, batch, seed + step)
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            pairs += len(batch)
+            read_pairs += len(batch)
+            advance(len(batch), f"loss {loss.item():.2f}", planned)
     model.load_state_dict(mixed(model.state_dict(), start, RULES.start_share))
     model.max_seq_length = reads
     model.prompts.update(asdict(prompts))
     with written_atomically(target) as beside:
         model.save(str(beside), create_model_card=False)
-    return pairs
+    return PairsRead(read_pairs, planned)
 
 
 @dataclass(frozen=True)

@@ -148,9 +148,8 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     if not folder.is_dir():
         started = time.monotonic()
         with reporter.bar("tuning the encoder on the training queries", 1) as advance:
-            pairs = tune_encoder(base, folder, examples, config.base_model, config.seed, prompts)
-            advance()
-        reporter.note(f"the encoder was tuned on {pairs:,} pairs in {(time.monotonic() - started) / 60:.0f} min")
+            pairs = tune_encoder(base, folder, examples, config.base_model, config.seed, prompts, advance)
+        reporter.note(f"the encoder was tuned on {pairs}, in {(time.monotonic() - started) / 60:.0f} min")
     return folder
 
 
