@@ -30,11 +30,19 @@ def scoring_head(folder: Path) -> ScoringHead:
     """
     head = named_head(folder)
     if head is None:
-        kind = architecture(read_package_json(folder / "config.json"))
-        raise PackageError(f"{folder}: {kind} has no scoring head; a reranker is a …ForSequenceClassification")
+        raise PackageError(f"{folder}: {without_head(folder)}")
     if defect := head.defect(folder):
         raise PackageError(f"{folder}: {defect}")
     return head
+
+
+def without_head(folder: Path) -> str:
+    """Says of a model that names no head what it is, and what a reranker is."""
+    kind = architecture(read_package_json(folder / "config.json"))
+    return (
+        f"{kind} has no scoring head; a reranker is a …ForSequenceClassification, or a …ForCausalLM with a chat "
+        'template for the roles "query" and "document" (chat_template.jinja)'
+    )
 
 
 def head_of(model: Any) -> ScoringHead:

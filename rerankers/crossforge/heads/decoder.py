@@ -35,9 +35,9 @@ class Decoder:
 
     @staticmethod
     def claims(folder: Path) -> bool:
-        """Whether the model is a causal language model, and not saved as a bi-encoder."""
+        """Whether the model is a causal language model that is asked about pairs, and not saved as a bi-encoder."""
         is_causal = architecture(read_package_json(folder / "config.json")).endswith("ForCausalLM")
-        return is_causal and not _embeds(folder)
+        return is_causal and not _embeds(folder) and _is_asked(folder)
 
     @staticmethod
     def defect(folder: Path) -> str:
@@ -122,18 +122,25 @@ def _unreported() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _is_asked(folder: Path) -> bool:
+    """Whether its files ask it about a query and a document: they name its answers, or have a template for pairs.
+
+    The template of a chat model, which writes any role's name as it is, asks for neither yes nor no.
+    """
+    if _logit_score(folder) is not None:
+        return True
+    try:
+        return has_chat_template(folder) and not is_for_any_chat(folder)
+    except PackageError:
+        return True  # a template that cannot be read is told as a defect
+
+
 def _template(folder: Path) -> PairTemplate:
     if not has_chat_template(folder):
         raise PackageError(
             "a causal language model without a chat template, so nothing says how it reads a query and a document; "
             'give it one for the roles "query" and "document" (chat_template.jinja), as sentence-transformers asks '
             "for, too"
-        )
-    if _logit_score(folder) is None and is_for_any_chat(folder):
-        raise PackageError(
-            "its chat template is that of a chat model, which writes any role's name as it is, so nothing asks for yes "
-            'or no; give it one for the roles "query" and "document" (chat_template.jinja), as sentence-transformers '
-            "asks for, too"
         )
     return pair_template(folder)
 

@@ -26,11 +26,13 @@ from crossforge.heads.choice import scoring_head
 from crossforge.heads.one_label import OneLabel
 from crossforge.loading import pair_tokenizer
 from crossforge.prompts import Prompts
+from crossforge_train.config.training import TrainingConfig
 from crossforge_train.encoders.export import export_encoder
 from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.models.base_texts import require_texts, with_texts
 from crossforge_train.models.export import export_onnx, save_checkpoint
 from crossforge_train.stages.base_check import require_trainable
+from crossforge_train.training.model import load_model
 
 PAIRS = [("bread oven", "flour and yeast"), ("bread oven", "a boat"), ("sail", "wind tide crew " * 6)]
 LONG = ("sail", "wind the tide " * 40)
@@ -65,14 +67,19 @@ def test_logits_equal_those_of_the_causal_model(tmp_path: Path, kind: str, setti
     assert np.ptp(found) > 1e-2
 
 
-def test_a_chat_template_will_do_where_the_model_names_its_answers(tmp_path: Path) -> None:
-    folder = make_decoder(tmp_path / "model", template=CHAT_TEMPLATE)
+def name_answers(folder: Path) -> None:
+    """Add the module in which sentence-transformers names the tokens of a decoder's answers."""
     yes, no = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(["yes", "no"])
     (folder / "1_LogitScore").mkdir()
     named = {"true_token_id": yes, "false_token_id": no}
     (folder / "1_LogitScore" / "config.json").write_text(json.dumps(named))
     module = {"type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore", "path": "1_LogitScore"}
     (folder / "modules.json").write_text(json.dumps([module]))
+
+
+def test_a_chat_template_will_do_where_the_model_names_its_answers(tmp_path: Path) -> None:
+    folder = make_decoder(tmp_path / "model", template=CHAT_TEMPLATE)
+    name_answers(folder)
     assert Reranker(folder).score_pairs(PAIRS).logits == pytest.approx(causal_logits(folder), abs=1e-4)
 
 
@@ -219,15 +226,8 @@ def without(name: str, key: str) -> Callable[[Path], None]:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
-    "no template": ({"template": None}, lambda folder: None, "without a chat template.*chat_template.jinja"),
     "no document": ({"template": "{{ messages[0].content }}"}, lambda folder: None, "does not use the roles"),
-    "any role": ({"template": CHAT_TEMPLATE}, lambda folder: None, "that of a chat model"),
     "twice": ({"template": DECODER_TEMPLATE * 2}, lambda folder: None, "does not use the roles"),
-    "any role, capitalized": (
-        {"template": CHAT_TEMPLATE.replace("m.role", "m.role | capitalize")},
-        lambda folder: None,
-        "that of a chat model",
-    ),
     "no padding": ({}, without("tokenizer_config.json", "pad_token"), "no padding token"),
     "no word": (
         {},
@@ -255,6 +255,42 @@ def test_what_it_lacks_is_told_in_one_line(tmp_path: Path, name: str) -> None:
         with pytest.raises(kind, match=why) as caught:
             opened(folder)
         assert "\n" not in str(caught.value)
+
+
+ASKED_NOTHING = {
+    "no template": None,
+    "any role": CHAT_TEMPLATE,
+    "any role, capitalized": CHAT_TEMPLATE.replace("m.role", "m.role | capitalize"),
+}
+
+
+@pytest.mark.parametrize("name", ASKED_NOTHING)
+def test_a_decoder_that_is_asked_nothing_about_pairs_scores_none(tmp_path: Path, name: str) -> None:
+    folder = make_decoder(tmp_path / "model", template=ASKED_NOTHING[name])
+    with pytest.raises(PackageError, match=r"Qwen3ForCausalLM has no scoring head.*chat_template\.jinja") as caught:
+        Reranker(folder)
+    assert "\n" not in str(caught.value)
+    assert find_base_model(str(folder)) == folder
+    require_trainable(str(folder))
+
+
+def test_answers_without_a_template_are_refused(tmp_path: Path) -> None:
+    folder = make_decoder(tmp_path / "model", template=None)
+    name_answers(folder)
+    with pytest.raises(PackageError, match=r"without a chat template.*chat_template\.jinja"):
+        Reranker(folder)
+
+
+def test_a_chat_model_starts_with_a_fresh_head_and_is_read_without_its_template(tmp_path: Path) -> None:
+    folder, saved = make_decoder(tmp_path / "model", template=CHAT_TEMPLATE), tmp_path / "saved"
+    torch.manual_seed(0)
+    prompted = with_texts(folder, tmp_path / "prompted", None, Prompts("query : ", " document : "))
+    model = load_model(prompted, TrainingConfig(max_length=40, lora=None, dropout=0.0))
+    save_checkpoint(model.model, prompted, saved, 40)
+    there = CrossEncoder(str(saved), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert Reranker(saved, backend="torch").score_pairs(PAIRS).logits == pytest.approx(there, abs=1e-4)
+    assert np.ptp(there) > 1e-3
+    assert AutoTokenizer.from_pretrained(saved).chat_template is None
 
 
 def test_an_instruction_goes_where_the_default_prompt_would(decoder: Path) -> None:

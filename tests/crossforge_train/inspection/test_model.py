@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import Command, error_line, make_decoder, make_modular
+from support import CHAT_TEMPLATE, Command, error_line, make_decoder, make_modular
 
 
 def test_an_encoder_and_a_bi_encoder(crossforge: Command, tiny_encoder: Path) -> None:
@@ -18,7 +18,8 @@ def test_an_encoder_and_a_bi_encoder(crossforge: Command, tiny_encoder: Path) ->
     assert facts["as incumbent"] == "no, it has no scoring head"
     assert facts["reads"].startswith("64 tokens")
     plain = crossforge("inspect", tiny_encoder.with_name("tiny-plain"), "--json").json
-    assert (plain["is"], plain["as base"]) == ("an encoder", "training starts with a fresh head")
+    assert plain["is"] == "an encoder"
+    assert plain["as base"].startswith("training starts with a fresh head: BertModel has no scoring head; ")
 
 
 def test_a_bi_encoder_that_cannot_be_built_in_says_why(crossforge: Command, tiny_encoder: Path, tmp_path: Path) -> None:
@@ -83,5 +84,12 @@ def test_a_package_says_what_it_is_and_what_reads_it(crossforge: Command, toy_pa
 
 
 def test_what_is_of_no_use_is_one_line(crossforge: Command, tmp_path: Path) -> None:
-    folder = make_decoder(tmp_path / "decoder", template=None)
-    assert "without a chat template" in error_line(crossforge("inspect", folder))
+    folder = make_decoder(tmp_path / "decoder", final_logit_softcapping=30.0)
+    assert "final_logit_softcapping" in error_line(crossforge("inspect", folder))
+
+
+def test_a_decoder_that_is_asked_nothing_is_no_encoder(crossforge: Command, tmp_path: Path) -> None:
+    facts = crossforge("inspect", make_decoder(tmp_path / "decoder", template=CHAT_TEMPLATE), "--json").json
+    assert facts["is"] == "a causal language model, not asked about pairs"
+    assert "fresh head: Qwen3ForCausalLM has no scoring head" in facts["as base"]
+    assert facts["template"].startswith("none")

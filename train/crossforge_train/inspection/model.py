@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from crossforge.files import read_json
-from crossforge.heads.choice import named_head
-from crossforge.heads.one_label import OneLabel
+from crossforge.heads.choice import named_head, without_head
+from crossforge.heads.one_label import OneLabel, architecture
 from crossforge.loading import token_limit
 from crossforge.prompts import held_prompts
 from crossforge.tokenization import read_tokenizer
@@ -40,7 +40,7 @@ def reading_facts(folder: Path) -> dict[str, str]:
     template = head.template(folder) if head else None
     pairs = template.around("{query}", "{document}") if template else "none: the tokenizer joins query and document"
     return {
-        "is": head.kind if head else "a bi-encoder" if is_bi_encoder(folder) else "an encoder",
+        "is": head.kind if head else _without_head(folder),
         "template": pairs,
         "instruction": "may be given" if template and template.instructed else "takes none",
         "prompts": _prompts(folder),
@@ -53,12 +53,19 @@ def holds_model(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
+def _without_head(folder: Path) -> str:
+    if is_bi_encoder(folder):
+        return "a bi-encoder"
+    is_causal = architecture(read_json(folder / "config.json")).endswith("ForCausalLM")
+    return "a causal language model, not asked about pairs" if is_causal else "an encoder"
+
+
 def _as_base(folder: Path) -> str:
     if named_head(folder):
         return "trained further from its own scores"
     fresh = "training starts with a fresh head"
     if not is_bi_encoder(folder):
-        return fresh
+        return f"{fresh}: {without_head(folder)}"
     from crossforge_train.grafting.as_bert import why_not_bert
 
     why_not = why_not_bert(read_json(folder / "config.json"))
