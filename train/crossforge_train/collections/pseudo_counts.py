@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,17 @@ class PseudoQueryCounts:
     not_brought_back: int = 0
     of_several_splits: int = 0
     kept: int = 0
+
+
+def added_up(parts: Iterable[Mapping[str, PseudoQueryCounts]]) -> dict[str, PseudoQueryCounts]:
+    """The counts of several collections as those of one.
+
+    Args:
+        parts: of each collection, kind -> counts.
+    """
+    found: dict[str, PseudoQueryCounts] = {}
+    for part in parts:
+        for kind, counts in part.items():
+            so_far = asdict(found.get(kind, PseudoQueryCounts()))
+            found[kind] = PseudoQueryCounts(**{what: so_far[what] + count for what, count in asdict(counts).items()})
+    return found

@@ -12,7 +12,8 @@ from crossforge.documents import Document
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.judgements import with_judgements
-from crossforge_train.collections.readers.mix import mixed, source_counts, weighted
+from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
+from crossforge_train.collections.readers.mix import mixed, source_counts, weighted, with_replay
 from crossforge_train.collections.readers.tables import read_rows
 from crossforge_train.config.collection import CollectionConfig
 from crossforge_train.mining.groups import Group
@@ -37,6 +38,23 @@ def test_equal_ids_of_two_sources_stay_apart() -> None:
     assert found.splits == {"train": {"a/q1": {"a/d1": 1}, "b/q2": {"b/d1": 0}}, "test": {"a/q2": {"a/d2": 1}}}
     assert found.queries["b/q2"] == "b what 2"
     assert found.query_fields == {"a/q1": {"thread": "a"}, "b/q1": {"thread": "b"}}
+
+
+def test_apps_search_whole_documents_of_all_sources_and_made_queries_are_told() -> None:
+    lifted, plain = made("a", train={"q1": {"d1": 1}}), made("b", train={"q1": {"d1": 1}})
+    whole = {doc_id: replace(found, text=f"all of {found.text}") for doc_id, found in lifted.corpus.items()}
+    counts = {"title": PseudoQueryCounts(made=3, kept=2), "keywords": PseudoQueryCounts(made=1)}
+    adapted = replace(lifted, served=whole, made=counts)
+    found = mixed({"a": adapted, "b": plain, "c": adapted})
+    assert {doc_id: one.text for doc_id, one in (found.served or {}).items()} == {
+        "a/d1": "all of a d1", "a/d2": "all of a d2", "b/d1": "b d1", "b/d2": "b d2",
+        "c/d1": "all of a d1", "c/d2": "all of a d2",
+    }  # fmt: skip
+    assert found.corpus["a/d1"].text == "a d1"
+    assert found.made == {"title": PseudoQueryCounts(made=6, kept=4), "keywords": PseudoQueryCounts(made=2)}
+    assert mixed({"a": plain, "b": plain}).served is None
+    replayed = with_replay(plain, {"a": adapted}, "train")
+    assert (replayed.served, replayed.made) == (plain.corpus, {}), "nobody searches what is replayed"
 
 
 @given(st.floats(0.05, 3.5), st.integers(0, 9))

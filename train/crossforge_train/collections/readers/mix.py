@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.pseudo_counts import added_up
 from crossforge_train.collections.readers.reader import Reader, read_source, source_depends_on
 from crossforge_train.collections.splits import drawn_shares
 from crossforge_train.config.collection import TARGET
@@ -25,18 +27,13 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
     Args:
         parts: name of a source -> its collection.
     """
-    documents = (
-        replace(found, doc_id=_prefixed(name, found.doc_id))
-        for name, collection in parts.items()
-        for found in collection.corpus.values()
-    )
     splits: dict[str, dict[str, Mapping[str, int]]] = {}
     for name, collection in parts.items():
         for split, qrels in collection.splits.items():
             splits.setdefault(split, {}).update(_prefixed_qrels(name, qrels))
     return Collection(
         "+".join(parts),
-        ArrowCorpus.from_documents(documents),
+        _joined({name: part.corpus for name, part in parts.items()}),
         {_prefixed(name, key): text for name, part in parts.items() for key, text in part.queries.items()},
         splits,
         {_prefixed(name, key): found for name, part in parts.items() for key, found in part.query_fields.items()},
@@ -50,6 +47,8 @@ def mixed(parts: Mapping[str, Collection]) -> Collection:
             for name, part in parts.items()
             for key, found in part.own_scores.items()
         },
+        served=_served(parts),
+        made=added_up(part.made for part in parts.values()),
         counted=dict(sum((Counter(part.counted) for part in parts.values()), Counter())),
         agreement=next((part.agreement for part in parts.values() if part.agreement), None),
         judged_twice=[
@@ -72,7 +71,9 @@ def with_replay(collection: Collection, others: Mapping[str, Collection], train:
         InputError: another collection has no such split.
     """
     replayed = {name: other.with_splits({train: other.qrels(train)}) for name, other in others.items()}
-    whole = mixed({TARGET: collection, **replayed})
+    # Apps search the target's documents alone, so no others are joined for them.
+    parts = {name: replace(part, served=None) for name, part in {TARGET: collection, **replayed}.items()}
+    whole = mixed(parts)
     served = collection.corpus if collection.served is None else collection.served
     return replace(whole, name=f"{collection.name}, replaying {', '.join(others)}", served=served, made=collection.made)
 
@@ -126,6 +127,22 @@ def original_query(query_id: str, queries: Mapping[str, str]) -> str:
 def source_counts(qrels: Qrels) -> dict[str, int]:
     """How many queries of a split each source has."""
     return dict(Counter(query_id.split(_SEPARATOR)[0] for query_id in qrels))
+
+
+def _served(parts: Mapping[str, Collection]) -> ArrowCorpus | None:
+    """All documents as apps search them; None if every corpus holds its documents whole."""
+    if all(part.served is None for part in parts.values()):
+        return None
+    return _joined({name: part.corpus if part.served is None else part.served for name, part in parts.items()})
+
+
+def _joined(corpora: Mapping[str, Mapping[str, Document]]) -> ArrowCorpus:
+    """Several corpora as one; every id is preceded by the name of its source."""
+    return ArrowCorpus.from_documents(
+        replace(found, doc_id=_prefixed(name, found.doc_id))
+        for name, corpus in corpora.items()
+        for found in corpus.values()
+    )
 
 
 def _prefixed(name: str, key: str) -> str:
