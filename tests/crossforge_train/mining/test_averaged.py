@@ -139,6 +139,25 @@ def test_a_query_that_one_of_them_cannot_read_is_left_out() -> None:
     assert [one.query_id for one in second.read_groups] == ["q"], "nothing is asked about it in vain"
 
 
+class Refusing(Scores):
+    """Finds out as it reads that it does not know all pairs of a query."""
+
+    def can_read(self, query_id: str) -> bool:
+        asked = [doc_id for one in self.read_groups if one.query_id == query_id for doc_id in one.doc_ids]
+        return all(doc_id in self.known[query_id] for doc_id in asked)
+
+
+def test_a_query_that_is_refused_as_it_is_read_is_left_out() -> None:
+    whole = {"q": {"a": 1.0, "b": 0.0}, "r": {"a": 1.0, "b": 0.0, "c": 0.5}, "s": {"a": 1.0, "b": 0.0}}
+    partly = {**whole, "r": {"a": 1.0, "b": 0.0}, "s": {"a": 1.0}}
+    found = averaged([Scores(whole), Refusing(partly)], [1, 1], *(group("a", "b", query_id=one) for one in "qrs"))
+    assert [found.can_read(query_id) for query_id in "qrs"] == [True, True, False]
+    assert found.scores(group("a", "b")) == [1, 0]
+    found.read([group("a", "c", query_id="r")])  # mined again
+    assert [found.can_read(query_id) for query_id in "qrs"] == [True, False, False]
+    assert found.scores(group("a", "b")) == [1, 0]
+
+
 def test_the_margin_is_one_of_averaged_probabilities() -> None:
     one = group("a", "b", "c")
     sure = Probabilities({"q": {"a": 0.8, "b": 0.9, "c": 0.1}})

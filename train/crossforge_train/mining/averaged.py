@@ -74,9 +74,11 @@ class AveragedTeacher:
 
     def _averaged(self) -> dict[str, dict[str, float]]:
         """Query id -> document id -> score."""
-        scores = {query_id: self._scores(_whole(query_id, labels)) for query_id, labels in self._known.items()}
+        # A teacher finds out only as it reads that it cannot score a query that others have read before it.
+        known = {query_id: labels for query_id, labels in self._known.items() if self.can_read(query_id)}
+        scores = {query_id: self._scores(_whole(query_id, labels)) for query_id, labels in known.items()}
         usual = _usual_spread([found[0] for found in scores.values()])
-        return {query_id: dict(zip(_order(self._known[query_id]), self._average(found, usual), strict=True))
+        return {query_id: dict(zip(_order(known[query_id]), self._average(found, usual), strict=True))
                 for query_id, found in scores.items()}  # fmt: skip
 
     def _scores(self, group: Group) -> NDArray[np.float64]:
