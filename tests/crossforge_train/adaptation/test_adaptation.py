@@ -23,7 +23,7 @@ from crossforge_train.adaptation.reader import read_adapted
 from crossforge_train.adaptation.texts import sentences
 from crossforge_train.collections.collection import PSEUDO_QUERY, judged_by_people
 from crossforge_train.collections.readers.texts import read_placed
-from crossforge_train.config.documents import DocumentsSource
+from crossforge_train.config.documents import DocumentColumns, DocumentsSource
 from crossforge_train.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("quickly")
@@ -276,6 +276,36 @@ def test_named_columns_are_used(tmp_path: Path) -> None:
     source = DocumentsSource(corpus=tmp_path / "table.tsv", columns={"id": "key", "title": "head", "text": "body"})
     (placed,) = read_placed(source.corpus, source.columns)
     assert placed.document == Document("7", "some text", "A")
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "expected"),
+    [
+        ({"body": "all", "text": "some"}, {"text": "body"}, Document("0", "all")),
+        ({"text": "some", "body": "all"}, {"text": "body"}, Document("0", "all")),
+        ({"title": "T", "body": "all"}, {"text": "body"}, Document("0", "all", "T")),
+        ({"name": "N", "title": "T", "text": "all", "n": 3}, {"title": "name"}, Document("0", "all", "N", {"n": 3})),
+        ({"title": "T", "name": "N", "text": "all"}, {"title": "name"}, Document("0", "all", "N")),
+        ({"name": None, "title": "T", "text": "all"}, {"title": "name"}, Document("0", "all")),
+        ({"title": "all", "text": "T"}, {"title": "text", "text": "title"}, Document("0", "all", "T")),
+        ({"title": "all"}, {"text": "title"}, Document("0", "all")),
+    ],
+)  # fmt: skip
+def test_named_columns_are_used_whatever_the_others_are_called(
+    tmp_path: Path, row: dict[str, object], columns: dict[str, str], expected: Document
+) -> None:
+    path = tmp_path / "docs.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    (placed,) = read_placed(path, DocumentColumns(**columns))
+    assert placed.document == expected
+
+
+@pytest.mark.parametrize("columns", [{"title": "heading"}, {"text": "heading"}])
+def test_a_named_column_that_is_missing_is_told(tmp_path: Path, columns: dict[str, str]) -> None:
+    path = tmp_path / "docs.jsonl"
+    path.write_text('{"title": "T", "text": "all"}\n')
+    with pytest.raises(InputError, match="line 1: there is no column 'heading'; columns here: title, text"):
+        list(read_placed(path, DocumentColumns(**columns)))
 
 
 def test_a_folder_without_documents_is_told(tmp_path: Path, crossforge: Command) -> None:

@@ -21,7 +21,7 @@ class DocumentColumns(Section):
     """Columns of the documents."""
 
     id: str | None = Field(None, description="document id; `null`: `_id`, `doc_id`, `id`, `docid` or the row number")
-    title: str = Field("title", description="document title; the column may be missing")
+    title: str = Field("title", description="document title; only a column of this default name may be missing")
     text: str = Field("text", description="document text")
 
 

@@ -21,6 +21,7 @@ from crossforge_train.collections.readers.tables import (
 from crossforge_train.config.sources import CorpusColumns, QrelsColumns, QueryColumns
 
 Item = TypeVar("Item")
+_TITLE, _TEXT = "title", "text"
 
 
 class Placed(NamedTuple):
@@ -114,13 +115,13 @@ def documents_of(rows: Iterable[Row], columns: CorpusColumns) -> Iterator[Placed
 
 
 def plain_documents(
-    rows: Iterable[Row], title: str = "title", text: str = "text", *, numbered: bool = False
+    rows: Iterable[Row], title: str = _TITLE, text: str = _TEXT, *, numbered: bool = False
 ) -> Iterator[Placed]:
     """Documents from rows whose id stands under one of `ID_KEYS`.
 
     Args:
         rows: the rows of a table.
-        title: column of titles.
+        title: column of titles; one of another name than usual must be there.
         text: column of texts.
         numbered: take the rows' numbers from 0 if none of them has an id.
 
@@ -129,14 +130,25 @@ def plain_documents(
     """
     id_keys = IdKeys(required=not numbered)
     for position, row in enumerate(rows):
-        renamed = {{title: "title", text: "text"}.get(name, name): value for name, value in row.values.items()}
+        values = _renamed(row, title, text)
         try:
-            document = as_document(renamed, position)
+            document = as_document(values, position)
             id_keys.check(row.values)
         except InputError as error:
             raise InputError(f"{row.where}: {error}") from None
         checked_id(document.doc_id, row.where)
         yield Placed(row.where, document)
+
+
+def _renamed(row: Row, title: str, text: str) -> Mapping[str, Any]:
+    """A row with its title and text where `as_document` looks for them, in place of whatever else stands there."""
+    if (title, text) == (_TITLE, _TEXT):
+        return row.values
+    values = {name: value for name, value in row.values.items() if name not in (title, text, _TITLE, _TEXT)}
+    # A column that holds the texts is no title as well.
+    values[_TITLE] = "" if title == text else title_cell(row, title, title != _TITLE)
+    values[_TEXT] = text_cell(row, text)
+    return values
 
 
 def queries_of(rows: Iterable[Row], columns: QueryColumns) -> Iterator[Query]:

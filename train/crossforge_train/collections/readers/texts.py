@@ -33,7 +33,7 @@ def read_placed(corpus: Path, columns: DocumentColumns) -> Iterator[Placed]:
     elif corpus.name.lower().removesuffix(".gz").endswith((".txt", ".text")):
         lines = (line.strip() for line in read_lines(corpus))
         rows = (Row(f"{corpus}, line {number}", {columns.text: line}) for number, line in enumerate(lines, 1) if line)
-        yield from plain_documents(rows, columns.title, columns.text, numbered=True)
+        yield from plain_documents(rows, text=columns.text, numbered=True)
     elif corpus.name.lower().endswith((".md", ".markdown")):
         yield _whole(corpus, corpus.parent)
     elif columns.id is None:
