@@ -12,10 +12,13 @@ from support import TOPICS
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge_train.adaptation.log_labels import agreed_documents, fused_documents
+from crossforge_train.adaptation.people import JudgedPair, said_of
+from crossforge_train.adaptation.proposing import written_queries
 from crossforge_train.adaptation.query_log import Logged, merged, read_query_log
 from crossforge_train.adaptation.reader import READER, read_adapted
 from crossforge_train.collections.beir import write_judged
 from crossforge_train.collections.collection import JUDGED_BY, PSEUDO_QUERY, Collection, judged_by_people, judges
+from crossforge_train.collections.query_key import id_of_query
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.query_log import QueryLogConfig
@@ -94,11 +97,36 @@ def test_near_copies_are_one_but_not_if_their_numbers_differ() -> None:
     ]
 
 
-@given(st.dictionaries(st.text("abc ", min_size=1, max_size=12), st.integers(1, 9), min_size=1, max_size=12))
+def test_punctuation_parts_no_queries_but_a_sign_of_a_word_does() -> None:
+    found = merged({"c++ tutorial": 100, "c# tutorial": 50, "C++ tutorial?": 1, "wi-fi": 3, "wi fi": 2,
+                    "how to install a c++ compiler on windows at home": 1,
+                    "how to install a c# compiler on windows at home": 1})  # fmt: skip
+    assert found == [
+        Logged("c++ tutorial", 101),
+        Logged("c# tutorial", 50),
+        Logged("wi-fi", 5),
+        Logged("how to install a c# compiler on windows at home", 1),
+        Logged("how to install a c++ compiler on windows at home", 1),
+    ]
+
+
+def test_the_first_spelling_stands_for_written_queries_that_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "queries.txt").write_text("wi-fi\nC++ tutorial\nwi fi\nc# tutorial\nc++ tutorial\n")
+    assert list(written_queries(tmp_path / "queries.txt").values()) == ["wi-fi", "C++ tutorial", "c# tutorial"]
+
+
+def test_people_are_heard_on_the_query_that_they_judged() -> None:
+    texts = {"a": "c++ tutorial", "b": "c# tutorial"}
+    judged = {JudgedPair("C++ tutorial?", "d"): 1, JudgedPair("c# tutorial", "d"): 0, JudgedPair("c tutorial", "d"): 1}
+    assert said_of(texts, judged) == {"a": {"d": 1}, "b": {"d": 0}}
+
+
+@given(st.dictionaries(st.text("abc +-", min_size=1, max_size=12), st.integers(1, 9), min_size=1, max_size=12))
 def test_merging_loses_no_count_and_depends_on_no_order(asked: dict[str, int]) -> None:
     found = merged(asked)
     assert sum(query.times for query in found) == sum(asked.values())
     assert {query.text for query in found} <= asked.keys()
+    assert len({id_of_query("log", query.text) for query in found}) == len(found), "none overwrites another"
     assert found == merged(dict(reversed(asked.items())))
 
 

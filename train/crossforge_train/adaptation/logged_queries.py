@@ -22,8 +22,9 @@ from crossforge_train.adaptation.people import (
 )
 from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.collections.collection import JUDGED_BY, Collection, Qrels
+from crossforge_train.collections.query_key import id_of_query
 from crossforge_train.collections.readers.workplace import Workplace
-from crossforge_train.collections.splits import drawn_shares, fingerprint, normalized
+from crossforge_train.collections.splits import drawn_shares
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.config.query_log import QueryLogConfig
 
@@ -58,7 +59,7 @@ def with_log(
     log, judge = source.log, source.judge
     assert log is not None  # noqa: S101 - for the type checker
     counted: Counter[str] = Counter()
-    texts = {f"log-{fingerprint(normalized(query.text))[:16]}": query.text for query in read_query_log(log, counted)}
+    texts = {id_of_query("log", query.text): query.text for query in read_query_log(log, counted)}
     graded: GradedLog | None = None
     judged = judged_by_people(corpus, source.judged, workplace)
     said = said_of(texts, {**judged, **answers_to_tables(texts, corpus, workplace)})

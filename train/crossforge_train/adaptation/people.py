@@ -12,8 +12,9 @@ from typing import NamedTuple
 from crossforge.documents import Document
 from crossforge_train.collections.beir import read_judged
 from crossforge_train.collections.collection import Qrels
+from crossforge_train.collections.query_key import query_key
 from crossforge_train.collections.readers.workplace import Workplace
-from crossforge_train.collections.splits import drawn_shares, normalized
+from crossforge_train.collections.splits import drawn_shares
 
 JUDGED = "judged"  # the split of what `crossforge judge DOCUMENTS` writes
 
@@ -65,13 +66,13 @@ def said_of(texts: Mapping[str, str], judged: Mapping[JudgedPair, int]) -> dict[
     """Query id -> document id -> label, of what people judged for these queries.
 
     Args:
-        texts: query id -> text; case and punctuation make no difference.
+        texts: query id -> text; `query_key` says which texts are the same query.
         judged: of any queries.
     """
-    ids = {normalized(text): query_id for query_id, text in texts.items()}
+    ids = {query_key(text): query_id for query_id, text in texts.items()}
     found: dict[str, dict[str, int]] = {}
     for pair, label in judged.items():
-        if (query_id := ids.get(normalized(pair.query))) is not None:
+        if (query_id := ids.get(query_key(pair.query))) is not None:
             found.setdefault(query_id, {})[pair.doc_id] = label
     return found
 

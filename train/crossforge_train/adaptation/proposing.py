@@ -24,8 +24,9 @@ from crossforge_train.adaptation.log_labels import fused_documents
 from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.adaptation.reader import makers
 from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.collections.query_key import id_of_query
 from crossforge_train.collections.readers.workplace import Workplace
-from crossforge_train.collections.splits import drawn_shares, fingerprint, normalized
+from crossforge_train.collections.splits import drawn_shares
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.judging import JUDGING_COLUMNS
 
@@ -59,7 +60,11 @@ def written_queries(path: Path) -> dict[str, str]:
 
 
 def _with_ids(texts: Iterable[str]) -> dict[str, str]:
-    return {f"query-{fingerprint(normalized(text))[:16]}": text for text in texts}
+    """The first spelling stands for all that are the same query."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault(id_of_query("query", text), text)
+    return found
 
 
 def judges_rows(

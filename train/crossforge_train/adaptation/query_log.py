@@ -11,6 +11,7 @@ from crossforge.errors import InputError
 from crossforge.files import read_lines
 from crossforge_train.collections.near_copies import near_copies
 from crossforge_train.collections.personal import personal_data
+from crossforge_train.collections.query_key import query_key, signed_words
 from crossforge_train.collections.readers.tables import read_rows, text_cell, whole_number
 from crossforge_train.collections.splits import NEARLY_SAME, connected
 from crossforge_train.config.query_log import QueryLogConfig
@@ -59,28 +60,30 @@ def read_query_log(config: QueryLogConfig, counted: Counter[str]) -> list[Logged
 
 
 def merged(asked: Mapping[str, int]) -> list[Logged]:
-    """Queries that are the same but for case, or nearly the same, as one; the most frequent spelling stands for all.
+    """Queries that are the same, or nearly the same, as one; the most frequent spelling stands for all.
 
-    Queries with different digits are never the same: nearly all of "iphone 12 charger" is in "iphone 13 charger".
+    `query_key` says what is the same. Queries with different digits, or different signs that belong to words, are never
+    nearly the same: nearly all of "iphone 12 charger" is in "iphone 13 charger".
 
     Args:
         asked: text -> count.
     """
-    keys = sorted({text.casefold() for text in asked})
-    links = [(keys[left], keys[right]) for left, right in near_copies(keys, NEARLY_SAME, "characters")
-             if _digits(keys[left]) == _digits(keys[right])]  # fmt: skip
-    cluster = connected(keys, links)
+    key_of = {text: query_key(text) for text in asked}
+    keys = sorted(set(key_of.values()))
+    near = ((keys[left], keys[right]) for left, right in near_copies(keys, NEARLY_SAME, "characters"))
+    cluster = connected(keys, [(one, other) for one, other in near if _telling(one) == _telling(other)])
     counts: Counter[str] = Counter()
     best: dict[str, tuple[int, str]] = {}
     for text, count in asked.items():
-        key = cluster[text.casefold()]
+        key = cluster[key_of[text]]
         counts[key] += count
         best[key] = max(best.get(key, (0, "")), (count, text))
     return sorted((Logged(best[key][1], counts[key]) for key in best), key=lambda query: (-query.times, query.text))
 
 
-def _digits(text: str) -> str:
-    return "".join(filter(str.isdigit, text))
+def _telling(key: str) -> tuple[str, list[str]]:
+    """What never differs between queries that are nearly the same."""
+    return "".join(filter(str.isdigit, key)), signed_words(key)
 
 
 def _lines(config: QueryLogConfig) -> Iterable[tuple[str, int]]:
