@@ -1,12 +1,17 @@
 """What people judged on the page of `crossforge serve` reaches the next training, and no held-out query does."""
 
 import pytest
-from support import Recorder, toy_config
+from support import Recorder, toy_config, write_collection
 
+from crossforge.documents import Document
 from crossforge.service.judgements import JudgementLog
-from crossforge_train.collections.typed_queries import read_typed_queries
+from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.mix import source_counts
+from crossforge_train.collections.typed_queries import read_typed_queries, with_typed_queries
+from crossforge_train.config.collection import CollectionConfig
 from crossforge_train.config.loading import load_config
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.collect import load_judged, workplace_of
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 
@@ -55,6 +60,57 @@ def test_a_query_of_the_collection_is_judged_where_it_stands(collect, split):
     after = collect()
     assert after.qrels(split)[query_id] == {**before.qrels(split)[query_id], doc_id: 1}
     assert after.queries == before.queries
+
+
+def judged(queries: dict[str, str], splits: dict, typed: str) -> tuple[Collection, dict]:
+    """A collection of two documents, and one judgement of a typed query."""
+    corpus = {key: Document(key, "text") for key in ("d1", "d2")}
+    collection = Collection("c", corpus, queries, splits)
+    return with_typed_queries(collection, {"typed-1": {"d2": 1}}, {"typed-1": typed}, "train")
+
+
+def test_a_query_that_no_split_has_is_a_new_one() -> None:
+    queries = {"a": "some query", "b": "another"}
+    extended, known = judged(queries, {"train": {"a": {"d1": 1}}}, "another")
+    assert extended.qrels("train") == {"a": {"d1": 1}, "typed-1": {"d2": 1}}
+    assert known == {}
+
+
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
+def test_a_query_is_judged_wherever_it_stands(order: list[str]) -> None:
+    queries = dict.fromkeys([*order, "left out"], "some query")
+    splits = {"test": {"a": {"d1": 1}}, "train": {"b": {"d1": 1}}}
+    extended, known = judged(queries, splits, "Some query?")
+    assert extended.splits == splits
+    assert known == {"a": {"d2": 1}, "b": {"d2": 1}}
+
+
+def test_a_query_that_differs_in_a_sign_is_another_one() -> None:
+    extended, known = judged({"a": "c++ tutorial"}, {"test": {"a": {"d1": 1}}, "train": {}}, "c# tutorial")
+    assert extended.qrels("train") == {"typed-1": {"d2": 1}}
+    assert known == {}
+
+
+def test_the_page_of_a_package_that_replayed_others_knows_documents_by_their_own_ids(
+    tmp_path, toy_collection, tiny_encoder
+):
+    replay = [{"beir": str(write_collection(tmp_path / "other", train=12, test=4, seed=5)), "name": "other"}]
+    config = load_config(toy_config(tmp_path, toy_collection, tiny_encoder))
+    config = config.model_copy(
+        update={"collection": CollectionConfig(beir=toy_collection, dev=0.2, replay=replay), "name": "replaying"}
+    )
+    before, _ = load_judged(config, workplace_of(config, Recorder()))
+    query_id = next(iter(before.collection.qrels("test")))
+    other = next(key for key in before.collection.corpus if key not in before.collection.qrels("test")[query_id])
+    log = JudgementLog(config.folder / "judgements.tsv")
+    log.add(before.collection.queries[query_id], other.removeprefix("target/"), True)
+    log.add("a query nobody had", "baking-1", True)
+    log.add("a query nobody had", "target/baking-2", False)
+    after, _ = load_judged(config, workplace_of(config, Recorder()))
+    assert after.collection.qrels("test")[query_id][other] == 1
+    (new,) = set(after.collection.qrels("train")) - set(before.collection.qrels("train"))
+    assert after.collection.qrels("train")[new] == {"target/baking-1": 1, "target/baking-2": 0}
+    assert source_counts(after.collection.qrels("train"))["typed"] == 1
 
 
 @pytest.mark.parametrize("line", [b'{"_id": 3}', b'{"_id": "c", "text": " \\t"}', b'{"_id": "c"', b"[]", b"\xff\xfe"])

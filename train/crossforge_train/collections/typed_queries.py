@@ -10,7 +10,7 @@ from crossforge.errors import InputError
 from crossforge.files import parse_json_object
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.judgements import Judgements
-from crossforge_train.collections.splits import normalized
+from crossforge_train.collections.query_key import query_key
 
 
 def read_typed_queries(path: Path, warn: Callable[[str], None] = lambda warning: None) -> dict[str, str]:
@@ -44,7 +44,8 @@ def with_typed_queries(
 ) -> tuple[Collection, Judgements]:
     """Add new typed queries to the collection, and map all other judgements to the collection's query ids.
 
-    A query that the collection already has in any split is judged there, so held-out queries never leak into training.
+    A query that the collection already has in any split is judged wherever it stands, so held-out queries never leak
+    into training.
     A new query is added to `split` if a document of the corpus was judged relevant to it; nothing can be learned from
     a query without one.
 
@@ -57,14 +58,15 @@ def with_typed_queries(
     Returns:
         The extended collection, and the judgements of the queries that were not added.
     """
-    ids = {normalized(text): query_id for query_id, text in collection.queries.items()}
+    ids = _ids_by_key(collection)
     known: Judgements = {}
     new: Judgements = {}
     for query_id, judged in judgements.items():
         if query_id in collection.queries or query_id not in typed:
             known.setdefault(query_id, {}).update(judged)
-        elif (own := ids.get(normalized(typed[query_id]))) is not None:
-            known.setdefault(own, {}).update(judged)
+        elif own := ids.get(query_key(typed[query_id])):
+            for known_id in own:
+                known.setdefault(known_id, {}).update(judged)
         else:
             new[query_id] = {doc_id: label for doc_id, label in judged.items() if doc_id in collection.corpus}
     learnable = {query_id: judged for query_id, judged in new.items() if any(label > 0 for label in judged.values())}
@@ -74,3 +76,12 @@ def with_typed_queries(
         splits={**collection.splits, split: {**collection.qrels(split), **learnable}},
     )
     return extended, known
+
+
+def _ids_by_key(collection: Collection) -> dict[str, list[str]]:
+    """Key -> the queries that have it, of those in a split: what is said of others would be lost."""
+    found: dict[str, list[str]] = {}
+    for qrels in collection.splits.values():
+        for query_id in qrels:
+            found.setdefault(query_key(collection.queries[query_id]), []).append(query_id)
+    return found

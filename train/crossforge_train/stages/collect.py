@@ -14,7 +14,7 @@ from crossforge_train.collections.judgements import read_judgements, with_judgem
 from crossforge_train.collections.leaks import leakage, settle_leaks
 from crossforge_train.collections.own_documents import OwnDocuments, in_words, settle_own_documents
 from crossforge_train.collections.pseudo_counts import PseudoQueryCounts
-from crossforge_train.collections.readers.mix import source_counts, weighted, with_replay
+from crossforge_train.collections.readers.mix import of_target, source_counts, weighted, with_replay
 from crossforge_train.collections.readers.reader import read_source, source_depends_on
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
 from crossforge_train.collections.splits import carve, require_groups
@@ -193,10 +193,11 @@ def load_judged(config: Config, workplace: Workplace) -> tuple[Collected, OwnDoc
     """
     settings = config.collection
     collected = load_collection(settings, config.seed, workplace)
+    judged = workplace.judgements
+    if settings.replay:
+        judged = {query_id: of_target(found, collected.collection.corpus) for query_id, found in judged.items()}
     # Only once the splits are made: a judgement must not move a query into another split.
-    collection, judgements = with_typed_queries(
-        collected.collection, workplace.judgements, workplace.typed, settings.train
-    )
+    collection, judgements = with_typed_queries(collected.collection, judged, workplace.typed, settings.train)
     # Judgements come first: a document that somebody judged relevant is not left out.
     collection, own = settle_own_documents(with_judgements(collection, judgements), settings.ignore_identical_ids)
     return replace(collected, collection=collection), own

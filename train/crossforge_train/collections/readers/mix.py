@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 
 from crossforge.documents import Document
@@ -17,6 +17,7 @@ from crossforge_train.config.collection import TARGET
 
 _SEPARATOR = "/"
 _COPY = "#"
+_TYPED = "typed"
 
 
 def mixed(parts: Mapping[str, Collection]) -> Collection:
@@ -78,6 +79,17 @@ def with_replay(collection: Collection, others: Mapping[str, Collection], train:
     return replace(whole, name=f"{collection.name}, replaying {', '.join(others)}", served=served, made=collection.made)
 
 
+def of_target(judged: Mapping[str, int], corpus: Container[str]) -> dict[str, int]:
+    """Document id -> label, with the ids of `with_replay` for documents of the target that apps know by bare ones.
+
+    Args:
+        judged: document id -> label, by ids of either kind.
+        corpus: what `with_replay` made.
+    """
+    prefixed = {doc_id: _prefixed(TARGET, doc_id) for doc_id in judged}
+    return {prefixed[key] if prefixed[key] in corpus else key: label for key, label in judged.items()}
+
+
 def weighted(collection: Collection, split: str, weights: Mapping[str, float], seed: int) -> Collection:
     """Let each query of the split stand in it as often as its source's weight says.
 
@@ -125,8 +137,8 @@ def original_query(query_id: str, queries: Mapping[str, str]) -> str:
 
 
 def source_counts(qrels: Qrels) -> dict[str, int]:
-    """How many queries of a split each source has."""
-    return dict(Counter(query_id.split(_SEPARATOR)[0] for query_id in qrels))
+    """How many queries of a split each source has; those that people typed on the service's page have none."""
+    return dict(Counter(query_id.split(_SEPARATOR)[0] if _SEPARATOR in query_id else _TYPED for query_id in qrels))
 
 
 def _served(parts: Mapping[str, Collection]) -> ArrowCorpus | None:
