@@ -211,6 +211,14 @@ class MixedSource(Source):
     )
     weight: float = Field(1.0, gt=0, le=100, description="how often each of its training queries occurs in the mix")
 
+    @model_validator(mode="after")
+    def _label_begins_ids(self) -> MixedSource:
+        if self.label.split() != [self.label]:
+            raise ValueError(
+                f"ids cannot begin with {self.label!r}, the last part of the source's path: give it a name"
+            )
+        return self
+
     @property
     def label(self) -> str:
         """What its ids begin with."""

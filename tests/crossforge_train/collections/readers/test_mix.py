@@ -98,6 +98,8 @@ def test_a_mix_is_read_from_a_config_and_weighs_nothing_but_training_queries(tmp
         ([{"beir": "a/x", "weight": 0}, {"beir": "y"}], "weight"),
         ([{"beir": "a/x"}], "at least 2"),
         ([{"beir": "a/x"}, {"beir": "b/x"}], "two sources of mix are called x: give each a name"),
+        ([{"beir": "a/My Data"}, {"beir": "y"}], "ids cannot begin with 'My Data', .*: give it a name"),
+        ([{"beir": "."}, {"beir": "y"}], "ids cannot begin with '', .*: give it a name"),
         ([{"beir": "a", "mix": []}, {"beir": "b"}], "mix"),
         ([{"weight": 2}, {"beir": "b"}], "exactly one of builtin"),
     ],
@@ -105,6 +107,13 @@ def test_a_mix_is_read_from_a_config_and_weighs_nothing_but_training_queries(tmp
 def test_a_mix_that_cannot_be_meant_is_refused(mix: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CollectionConfig(mix=mix)
+
+
+def test_a_name_stands_for_a_path_that_cannot_begin_ids() -> None:
+    config = CollectionConfig(beir="a", replay=[{"beir": "My Data", "name": "mine"}, {"beir": "Größe"}])
+    assert [part.label for part in config.replay] == ["mine", "Größe"]
+    with pytest.raises(ValueError, match="ids cannot begin with 'My Data'"):
+        CollectionConfig(beir="a", replay=[{"beir": "My Data"}])
 
 
 def judged_copies() -> Collection:
