@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -179,6 +180,21 @@ def test_a_frame_that_does_not_fit_is_named(frames: tuple[pd.DataFrame, pd.DataF
         ct.Collection.from_dataframe(missing, queries, judgements)
     with pytest.raises(InputError, match="pairs, train: no pairs in it"):
         ct.Collection.from_pairs([])
+
+
+def test_lists_in_a_data_frame_are_kept_as_a_parquet_file_gives_them(tmp_path: Path) -> None:
+    rows = {"doc_id": ["a", "b"], "text": ["x", "y"], "tags": [["new", "red"], ["old"]], "n": [1, 2],
+            "sizes": [[[1, 2], [3]], []], "maker": [{"towns": ["Ulm"]}, {"towns": []}]}  # fmt: skip
+    pd.DataFrame(rows).to_parquet(tmp_path / "documents.parquet")
+    documents = pd.read_parquet(tmp_path / "documents.parquet")
+    queries = pd.DataFrame({"query_id": ["q"], "text": ["what"], "customers": [np.array(["c1", "c2"])]})
+    found = ct.Collection.from_dataframe(documents, queries, pd.DataFrame({"query_id": ["q"], "doc_id": ["a"]}))
+    assert found.corpus["a"].metadata == {
+        "tags": ["new", "red"], "n": 1, "sizes": [[1, 2], [3]], "maker": {"towns": ["Ulm"]},
+    }  # fmt: skip
+    assert found.corpus["b"].metadata["tags"] == ["old"]
+    assert found.query_fields == {"q": {"customers": ["c1", "c2"]}}
+    found.to_beir(tmp_path / "beir")
 
 
 def test_a_config_in_python_is_checked_like_a_file() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crossforge.files import written_atomically
 from crossforge_train.collections import collection as plain
 from crossforge_train.collections.beir import write_beir
@@ -167,8 +169,16 @@ def _rows(table: DataFrame, where: str) -> Iterator[Row]:
 
 
 def _plain(value: Any) -> Any:
-    """Convert a numpy scalar to a Python value."""
-    return value.item() if hasattr(value, "item") else value
+    """Convert what numpy holds to Python values; a cell of lists or structs of a Parquet file holds it, too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
 
 
 def _by_split(judgements: DataFrame) -> dict[str, DataFrame]:
