@@ -12,6 +12,7 @@ from crossforge.errors import InputError
 from crossforge.retrievers.base import Retriever
 from crossforge.runs import Candidate, Run
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.readers.mix import original_query
 
 
 def retrieve(
@@ -26,7 +27,25 @@ def retrieve(
         k: how many candidates; as many if a query's own document is left out.
         ties_by_id: put equal scores in the order of ids.
     """
-    return best(collection, queries, k, lambda wanted: retriever.search(queries, wanted, ties_by_id=ties_by_id))
+    # Copies of a query by its weight find what it finds, and others know only its id.
+    originals = {original_query(query_id, collection.queries): text for query_id, text in queries.items()}
+
+    def search(wanted: int) -> Run:
+        return for_copies(collection, queries, retriever.search(originals, wanted, ties_by_id=ties_by_id))
+
+    return best(collection, queries, k, search)
+
+
+def for_copies(collection: Collection, query_ids: Iterable[str], run: Run) -> Run:
+    """What a run has for each of these queries or, for a copy that it does not know, for the original.
+
+    Args:
+        collection: what the queries belong to.
+        query_ids: the queries; those that the run does not know are left out.
+        run: such as a file that knows nothing of weights.
+    """
+    known = {key: key if key in run else original_query(key, collection.queries) for key in query_ids}
+    return {query_id: run[key] for query_id, key in known.items() if key in run}
 
 
 def best(

@@ -12,7 +12,7 @@ from crossforge.files import remove, sha256
 from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.registry import LEXICAL, RETRIEVERS
 from crossforge.runs import Run, read_run
-from crossforge_train.collections.candidates import require_order, retrieve, without_own
+from crossforge_train.collections.candidates import for_copies, require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.first_stage import AUTO
@@ -243,8 +243,7 @@ def _retrieved(context: Context, collection: Collection, queries: Mapping[str, s
 
 
 def _known_candidates(path: Path, collection: Collection, query_ids: Iterable[str]) -> Run:
-    run = read_run(path)
-    known = {query_id: run[query_id] for query_id in query_ids if query_id in run}
+    known = for_copies(collection, query_ids, read_run(path))
     if not known:
         raise InputError(f"{path}: none of the training queries stands in this run")
     require_documents(known, collection, path)
