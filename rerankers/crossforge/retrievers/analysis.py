@@ -22,6 +22,7 @@ _UNSPACED = re.compile(
 )
 # Every script that is written today lies below.
 _LAST_SCRIPT = 0x20000
+_FAR = 0x10000
 _UNSPACED_SHARE = 0.2
 _SAMPLE, _BEGINNING = 1000, 500  # texts, and characters of each
 # Fewer words than these can be in any language.
@@ -65,9 +66,7 @@ class Analyzer:
 
     def words(self, text: str) -> list[str]:
         """The lower-case words of one text, in order."""
-        if text.isascii():
-            return _WORD.findall(text.lower())
-        return _word_pattern().findall(unicodedata.normalize("NFC", text).lower())
+        return runs_of_letters(text.lower() if text.isascii() else unicodedata.normalize("NFC", text).lower())
 
     def terms_of_words(self, words: Sequence[str]) -> list[Sequence[str]]:
         """The terms that each word stands for: its n-grams, its stem, or none for a stop word."""
@@ -95,12 +94,23 @@ def choose_analyzer(texts: Iterable[str]) -> Analyzer:
     return Analyzer(language="english" if ascii_letters > 0.9 * letters else "none")
 
 
+def runs_of_letters(text: str) -> list[str]:
+    """The runs of letters, digits and underscores in one text, in order; marks belong to the letters before them."""
+    return (_WORD if text.isascii() else _word_pattern()).findall(text)
+
+
 @cache
 def _word_pattern() -> re.Pattern[str]:
     """Letters, digits and their marks: without these, Hindi and Thai words would fall apart at vowel signs."""
-    marks = (chr(code) for code in range(_LAST_SCRIPT) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
-    escaped = "".join(map(re.escape, marks))
-    return re.compile(rf"\w[\w{escaped}]*")
+    # `re` looks a sign up in a table only if the class is all below 0x10000 and holds no \w: in one class, it would go
+    # through two thousand marks at the end of each word.
+    marks, far = _marks(0, _FAR), _marks(_FAR, _LAST_SCRIPT)
+    return re.compile(rf"\w+(?:[{marks}]+\w*|(?=[{chr(_FAR)}-{chr(_LAST_SCRIPT)}])[{far}]+\w*)*")
+
+
+def _marks(start: int, end: int) -> str:
+    found = (chr(code) for code in range(start, end) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    return "".join(map(re.escape, found))
 
 
 def _ngrams(word: str, n: int) -> Sequence[str]:
