@@ -1,6 +1,8 @@
 """Splits by query: nothing that belongs together is ever separated."""
 
 import random
+import re
+import unicodedata
 
 import pytest
 from hypothesis import assume, given
@@ -90,6 +92,23 @@ def test_a_split_that_is_one_cluster_cannot_be_carved() -> None:
 def test_normalized_texts_differ_in_nothing_but_case_space_and_punctuation(left: str, right: str) -> None:
     assert normalized(left) == normalized(right)
     assert normalized("red car") != normalized("red cars")
+
+
+@pytest.mark.parametrize("text", ["café", "ΐ", "Ångström ǰ", "दाल क़", "Việt", "が"])
+def test_normalized_texts_do_not_tell_composed_letters_from_decomposed_ones(text: str) -> None:
+    composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert normalized(composed) == normalized(decomposed) == normalized(decomposed.upper())
+
+
+@pytest.mark.parametrize(("left", "right"), [("दिल", "दाल"), ("ที่", "ทำ"), ("கல்", "கால்"), ("10⁵", "105")])
+def test_normalized_texts_keep_vowel_signs(left: str, right: str) -> None:
+    assert normalized(left) != normalized(right)
+    assert normalized(f"({left}) 😀\ufe0f") == left
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_normalized_texts_of_ascii_stay_as_they_were_because_ids_are_made_of_them(text: str) -> None:
+    assert normalized(text) == re.sub(r"[\W_]+", " ", text.casefold()).strip()
 
 
 @given(st.lists(st.tuples(st.sampled_from(QUERY_IDS), st.sampled_from(QUERY_IDS)), max_size=12))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from crossforge.errors import InputError
+from crossforge.retrievers.analysis import runs_of_letters
 from crossforge_train.collections.collection import Collection, Qrels, positives
 from crossforge_train.collections.near_copies import near_copies
 
 # Least cosine of two queries' character 3-grams for them to count as nearly the same text.
 NEARLY_SAME = 0.9
-
-_SEPARATORS = re.compile(r"[\W_]+")
 
 
 def carve(
@@ -55,8 +54,13 @@ def carve(
 
 
 def normalized(text: str) -> str:
-    """A text without case, punctuation and extra spacing; texts that differ only in these become equal."""
-    return _SEPARATORS.sub(" ", text.casefold()).strip()
+    """A text without case, punctuation and extra spacing; texts that differ only in these become equal.
+
+    Ids of queries are made of it, and people's judgements stand under these: what it says must not change.
+    """
+    # Composed once the case is gone, because some letters without case are decomposed.
+    folded = unicodedata.normalize("NFC", text.casefold()).replace("_", " ")
+    return " ".join(runs_of_letters(folded))
 
 
 def fingerprint(text: str) -> str:
