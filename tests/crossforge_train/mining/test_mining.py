@@ -146,6 +146,26 @@ def test_no_positive_is_ever_a_negative(case: Case, config: MiningConfig, seed: 
         assert normalized(collection.corpus[doc_id].text) not in copied
 
 
+def test_a_candidate_is_compared_once_with_the_positives_of_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def is_copy(_: CopyDetector, doc_id: str, of: list[str]) -> bool:
+        assert list(of) == positives
+        compared.append(doc_id)
+        return doc_id == "d9"
+
+    monkeypatch.setattr(CopyDetector, "is_copy", is_copy)
+    positives = ["d0", "d1", "d2"]
+    collection = Collection(
+        "any", {f"d{n}": Document(f"d{n}", f"text {n}") for n in range(10)}, {"q": "piano"},
+        {"train": {"q": dict.fromkeys(positives, 1)}},
+    )  # fmt: skip
+    run = {"q": [Candidate(f"d{n}", float(n)) for n in range(9, 2, -1)]}
+    found = mine(collection, run, MiningConfig(negatives=4, random_negatives=0, skip_top=0, window=10), 0)
+    assert len(found.groups) == found.counts.dropped[COPY] == 3
+    assert len(compared) == len(set(compared))
+
+
 @given(cases(), configs(), SEEDS)
 def test_groups_hold_known_ids_once_and_their_labels_and_ranks(case: Case, config: MiningConfig, seed: int) -> None:
     collection, candidates = case

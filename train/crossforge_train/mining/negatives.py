@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection as Ids
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import NamedTuple
 
 from crossforge.runs import Candidate, Run
@@ -166,7 +167,8 @@ class _QueryMiner:
         self._ranks = {doc_id: rank for rank, doc_id in enumerate(self._first_stage, start=1)}
         self._others = candidates.others
         self._doubtful = doubtful
-        self._copies = copies
+        # Once for all of the query's groups: it takes as many comparisons as there are positives.
+        self._is_copy = cache(partial(copies.is_copy, of=self._positives)) if copies else None
         self._own = own
 
     def group(self, positive: str, draw: random.Random, counts: MiningCounts) -> Group:
@@ -214,7 +216,7 @@ class _QueryMiner:
     def _reason_against(self, doc_id: str) -> str | None:
         if self._labels.get(doc_id, 0) > 0:
             return KNOWN_POSITIVE
-        if self._copies is not None and self._copies.is_copy(doc_id, self._positives):
+        if self._is_copy is not None and self._is_copy(doc_id):
             return COPY
         trusted = self._zeros == JUDGED and doc_id in self._labels
         return ABOVE_MARGIN if doc_id in self._doubtful and not trusted else None
