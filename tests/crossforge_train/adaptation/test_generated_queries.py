@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from fake_endpoint import Endpoint, Failure, serving
+from support import Recorder
 from wrapped_engine import PretendedCluster
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
-from crossforge_train.adaptation.generated import Cache, GeneratedQueries, as_query
+from crossforge_train.adaptation.generated import Cache, GeneratedQueries, Keep, as_query
 from crossforge_train.adaptation.makers.endpoint import endpoint_maker
 from crossforge_train.adaptation.makers.generator import ModelQueries
 from crossforge_train.adaptation.reader import read_adapted
@@ -42,10 +43,10 @@ def test_what_models_put_around_a_query_is_taken_off(answer: str, query: str) ->
 def test_a_document_is_asked_about_once_also_after_a_kill(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def ask(blocks: list[list[str]]) -> Iterator[list[list[str]]]:
+    def ask(blocks: list[list[str]], keep: Keep) -> None:
         for texts in blocks:
             asked.extend(texts)
-            yield [[f"query about {text}"] for text in texts]
+            keep({text: [f"query about {text}"] for text in texts})
 
     for expected in (3, 5, 5):
         maker = GeneratedQueries("generator", ask, Cache(tmp_path, {"model": "m"}))
@@ -64,7 +65,7 @@ def test_a_document_is_asked_about_once_also_after_a_kill(tmp_path: Path) -> Non
 
 
 def test_empty_documents_are_asked_nothing(tmp_path: Path) -> None:
-    maker = GeneratedQueries("generator", lambda texts: pytest.fail(f"asked {texts}"), Cache(tmp_path, {}))
+    maker = GeneratedQueries("generator", lambda texts, keep: pytest.fail(f"asked {texts}"), Cache(tmp_path, {}))
     assert list(maker.make([Document("a", "  ")])) == [[]]
 
 
@@ -137,9 +138,9 @@ def test_a_cluster_writes_the_same_queries(
 def test_blocks_are_asked_about_at_once_but_each_by_itself(tmp_path: Path) -> None:
     asked: list[list[list[str]]] = []
 
-    def ask(blocks: list[list[str]]) -> Iterator[list[list[str]]]:
+    def ask(blocks: list[list[str]], keep: Keep) -> None:
         asked.append(blocks)
-        return ([[text] for text in texts] for texts in blocks)
+        keep({text: [text] for texts in blocks for text in texts})
 
     maker = GeneratedQueries("generator", ask, Cache(tmp_path, {}))
     first, second, third = DOCUMENTS[:2], DOCUMENTS[1:4], [Document("x", " "), DOCUMENTS[0]]
@@ -239,6 +240,60 @@ def test_an_answer_of_another_shape_is_told(server: Endpoint, config: Callable[.
     server.failures = [Failure(200, b'{"choices": []}')]
     with pytest.raises(InputError, match=r"the answer holds no choices\[0\]"):
         list(endpoint_maker(config(concurrency=1)).make(DOCUMENTS[:1]))
+
+
+def test_a_refused_document_gives_no_queries_and_ends_nothing(
+    server: Endpoint, config: Callable[..., EndpointConfig]
+) -> None:
+    server.failures = [Failure(400, b"content filter")]
+    maker = endpoint_maker(config(concurrency=1))
+    assert [len(found) for found in maker.make(DOCUMENTS)] == [0, 1, 1, 1, 1]
+    assert maker.refused == 1
+    assert [len(found) for found in maker.make(DOCUMENTS)] == [0, 1, 1, 1, 1]
+    assert len(server.requests) == 5  # what is refused is asked about again in the next run
+    server.failures = [Failure(400, b"content filter")]
+    assert [len(found) for found in endpoint_maker(config()).make(DOCUMENTS)] == [0, 1, 1, 1, 1]
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize(("documents", "asked"), [(5, 5), (40, 20)])
+def test_an_endpoint_that_refuses_everything_ends_the_run(
+    server: Endpoint, config: Callable[..., EndpointConfig], documents: int, asked: int
+) -> None:
+    server.failures = [Failure(422, b"no such setting")] * documents
+    with pytest.raises(InputError, match=r"documents.endpoint: .*HTTP 422: no such setting"):
+        list(endpoint_maker(config(concurrency=1)).make([Document(str(n), f"text {n}") for n in range(documents)]))
+    assert asked <= len(server.requests) <= asked + 1
+
+
+def test_what_is_answered_before_an_error_is_kept_and_nothing_more_is_begun(
+    server: Endpoint, config: Callable[..., EndpointConfig]
+) -> None:
+    texts = [f"text {n}" for n in range(30)]
+
+    def answer(body: Any) -> str:
+        if len(server.requests) == 4:
+            server.failures = [Failure(401, b"wrong key")]
+        return _query(body)
+
+    server.answer = answer
+    with pytest.raises(InputError, match="HTTP 401"):
+        list(endpoint_maker(config(concurrency=1)).make([Document(text, text) for text in texts]))
+    assert len(server.requests) == 5
+    server.answer = _query
+    assert all(endpoint_maker(config()).make([Document(text, text) for text in texts]))
+    assert len(server.requests) == 5 + 30 - 4
+
+
+def test_refused_documents_are_told(server: Endpoint, config: Callable[..., EndpointConfig], docs: Path) -> None:
+    quotas = {"title": 0, "sentence": 0, "keywords": 0, "question": 0, "endpoint": 1}
+    source = DocumentsSource(
+        corpus=docs, endpoint=config(concurrency=1), quotas=quotas, queries=40, dev=0.2, test=0.2, consistency=None
+    )
+    server.failures = [Failure(200, b'{"choices": [{"message": {"content": "bread"}}]}'), Failure(413, b"")]
+    notes = Recorder()
+    read_adapted(source, Workplace(reporter=notes))
+    assert notes.notes == ["documents.endpoint: documents left out, since it refuses them: 1"]
 
 
 def test_generated_queries_are_one_more_kind(

@@ -55,12 +55,17 @@ def draw_queries(
         corpus: the documents as they came.
         makers: one for each kind.
         source: quotas, filter and shares of the splits.
-        workplace: where the filter embeds documents.
+        workplace: where the filter embeds documents; its reporter is told how many documents a maker refuses.
     """
     drawing = _Drawing(corpus, makers, source, workplace)
     for _ in range(_HELPINGS):
         if not drawing.take_more():
             break
+    for maker in makers:
+        if isinstance(maker, GeneratedQueries) and maker.refused:
+            workplace.reporter.note(
+                f"documents.{maker.kind}: documents left out, since it refuses them: {maker.refused:,}"
+            )
     return drawing.result()
 
 

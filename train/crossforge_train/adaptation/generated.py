@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from crossforge.documents import Document
 from crossforge_train.adaptation.pseudo_queries import PseudoQuery
 from crossforge_train.asking.answers import AnswerFile, digest, file_for
 
-# Takes the texts of documents, in blocks, and gives the answers for each, block by block. Blocks are asked about by
-# themselves, so that a text's answers do not depend on how many are asked about at once.
-Ask = Callable[[Sequence[Sequence[str]]], Iterable[Sequence[Sequence[str]]]]
+# Is told the answers for some texts, as soon as they are there; may be called from several threads.
+Keep = Callable[[Mapping[str, Sequence[str]]], None]
+# Takes the texts of documents, in blocks, and whom to tell their answers; a text that is refused has none. Blocks are
+# asked about by themselves, so that a text's answers do not depend on how many are asked about at once.
+Ask = Callable[[Sequence[Sequence[str]], Keep], None]
 
 BLOCK = 64  # documents that a maker is given at a time
 _LONGEST = 300  # characters of a query
@@ -34,13 +36,18 @@ class Cache:
     def __contains__(self, text: str) -> bool:
         return digest(text) in self._answers
 
-    def __getitem__(self, text: str) -> Sequence[str]:
-        found: Sequence[str] = self._answers[digest(text)]
+    def get(self, text: str) -> Sequence[str]:
+        """The answers for a text; none if it was never answered."""
+        found: Sequence[str] = self._answers[digest(text)] if text in self else ()
         return found
 
-    def add(self, texts: Sequence[str], answers: Sequence[Sequence[str]]) -> None:
-        """Store the answers for each text."""
-        self._answers.add({digest(text): list(found) for text, found in zip(texts, answers, strict=True)})
+    def __bool__(self) -> bool:
+        """Whether anything was ever answered with these settings."""
+        return bool(self._answers)
+
+    def add(self, answers: Mapping[str, Sequence[str]]) -> None:
+        """Store the answers for each text; may be called from several threads."""
+        self._answers.add({digest(text): list(found) for text, found in answers.items()})
 
 
 class GeneratedQueries:
@@ -57,6 +64,7 @@ class GeneratedQueries:
         self._kind = kind
         self._ask = ask
         self._cache = cache
+        self._refused: set[str] = set()
         self.ahead = ahead
 
     @property
@@ -64,18 +72,23 @@ class GeneratedQueries:
         """See `QueryMaker`."""
         return self._kind
 
+    @property
+    def refused(self) -> int:
+        """How many texts were refused so far; none of them is asked about again before the next run."""
+        return len(self._refused)
+
     def make(self, documents: Sequence[Document]) -> Iterator[list[PseudoQuery]]:
         """See `QueryMaker`."""
         self.prepare([documents])
         for document in documents:
             text = document.full_text
-            answers = self._cache[text] if text.strip() else ()
+            answers = self._cache.get(text)
             queries = filter(None, dict.fromkeys(map(as_query, answers)))
             yield [PseudoQuery(self.kind, query, [document.doc_id]) for query in queries]
 
     def prepare(self, blocks: Sequence[Sequence[Document]]) -> None:
         """Ask about several blocks, each of which `make` will be given; their answers are kept as they come."""
-        new, told = list[list[str]](), set[str]()
+        new, told = list[list[str]](), set(self._refused)
         for documents in blocks:
             texts = dict.fromkeys(document.full_text for document in documents if document.full_text.strip())
             unknown = [text for text in texts if text not in self._cache and text not in told]
@@ -83,8 +96,8 @@ class GeneratedQueries:
             if unknown:
                 new.append(unknown)
         if new:
-            for asked, answers in zip(new, self._ask(new), strict=True):
-                self._cache.add(asked, answers)
+            self._ask(new, self._cache.add)
+            self._refused.update(text for texts in new for text in texts if text not in self._cache)
 
 
 def as_query(answer: str) -> str:

@@ -25,6 +25,9 @@ class AnswerFile:
     def __contains__(self, key: str) -> bool:
         return key in self._answers
 
+    def __bool__(self) -> bool:
+        return bool(self._answers)
+
     def __getitem__(self, key: str) -> Any:
         return self._answers[key]
 

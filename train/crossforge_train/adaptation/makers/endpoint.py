@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
-from crossforge_train.adaptation.generated import Cache, GeneratedQueries
+from crossforge_train.adaptation.generated import Cache, GeneratedQueries, Keep
 from crossforge_train.asking.chat import ChatEndpoint
+from crossforge_train.asking.endpoint import RefusedError
 from crossforge_train.config.documents import DocumentsSource, EndpointConfig
+
+_PATIENCE = 20  # refused documents without a single answer, after which no more is asked
 
 
 def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> GeneratedQueries:
@@ -23,23 +27,42 @@ def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsS
 def endpoint_maker(config: EndpointConfig) -> GeneratedQueries:
     """A maker that asks about documents which the cache does not know."""
     asked_with = {"url", "model", "prompt", "queries", "max_document_characters", "max_new_tokens", "temperature"}
-    return GeneratedQueries(
-        "endpoint", _Endpoint(config), Cache(config.cache, config.model_dump(mode="json", include=asked_with))
-    )
+    cache = Cache(config.cache, config.model_dump(mode="json", include=asked_with))
+    return GeneratedQueries("endpoint", _Endpoint(config, answers=bool(cache)), cache)
 
 
 class _Endpoint:
-    def __init__(self, config: EndpointConfig) -> None:
+    """Asks about documents; `answers` says whether it ever answered anything."""
+
+    def __init__(self, config: EndpointConfig, *, answers: bool) -> None:
         self._config = config
+        self._answers_any = answers
         self._chat = ChatEndpoint(config, "documents.endpoint")
 
-    def __call__(self, asked: Sequence[Sequence[str]]) -> Iterator[list[list[str]]]:
+    def __call__(self, asked: Sequence[Sequence[str]], keep: Keep) -> None:
         """See `Ask`; so many requests at a time as the config says."""
+        texts, refused, failed = [text for block in asked for text in block], 0, Event()
         with ThreadPoolExecutor(self._config.concurrency) as pool:
-            for texts in asked:
-                yield list(pool.map(self._ask, texts))
+            for problem in pool.map(lambda text: self._ask(text, keep, failed), texts):
+                self._answers_any, refused = self._answers_any or not problem, refused + bool(problem)
+                if not self._answers_any and refused >= min(_PATIENCE, len(texts)):
+                    failed.set()
+                    raise InputError(problem)
 
-    def _ask(self, text: str) -> list[str]:
+    def _ask(self, text: str, keep: Keep, failed: Event) -> str:
+        """Keep the answers for a text; says why it was refused, if it was. After a failure nothing more is begun."""
+        if failed.is_set():
+            return ""
+        try:
+            keep({text: self._answers(text)})
+        except RefusedError as error:
+            return str(error)
+        except InputError:
+            failed.set()
+            raise
+        return ""
+
+    def _answers(self, text: str) -> list[str]:
         config = self._config
         prompt = config.prompt.replace("{text}", text[: config.max_document_characters])
         messages = [{"role": "user", "content": prompt}]

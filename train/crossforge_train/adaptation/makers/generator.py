@@ -18,7 +18,7 @@ from crossforge.batching import blocks
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
-from crossforge_train.adaptation.generated import BLOCK, Cache, GeneratedQueries
+from crossforge_train.adaptation.generated import BLOCK, Cache, GeneratedQueries, Keep
 from crossforge_train.compute.base import Engine
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.documents import DocumentsSource, GeneratorConfig
@@ -58,7 +58,7 @@ class _Asking:
         self._write = write
         self._engine = engine
 
-    def __call__(self, asked: Sequence[Sequence[str]]) -> Iterator[list[list[str]]]:
+    def __call__(self, asked: Sequence[Sequence[str]], keep: Keep) -> None:
         """See `Ask`: for each text the configured number of answers."""
         batches = [list(_batches(texts, self._write.config.batch)) for texts in asked]
         found = self._engine.map(
@@ -66,10 +66,8 @@ class _Asking:
             ([texts[place] for place in places] for texts, cut in zip(asked, batches, strict=True) for places in cut),
         )
         for texts, cut in zip(asked, batches, strict=True):
-            answers: dict[int, list[str]] = {}
             for places in cut:
-                answers.update(zip(places, next(found), strict=True))
-            yield [answers[place] for place in range(len(texts))]
+                keep(dict(zip((texts[place] for place in places), next(found), strict=True)))
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[list[int]]:
