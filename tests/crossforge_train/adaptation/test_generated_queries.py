@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from crossforge.errors import InputError
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries, Keep, as_query
 from crossforge_train.adaptation.makers.endpoint import endpoint_maker
 from crossforge_train.adaptation.makers.generator import ModelQueries
-from crossforge_train.adaptation.reader import read_adapted
+from crossforge_train.adaptation.reader import depends_on, read_adapted
 from crossforge_train.asking import endpoint
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.config.documents import DocumentsSource, EndpointConfig, GeneratorConfig
@@ -104,6 +105,22 @@ def test_a_model_writes_queries_in_batches(generator: Path, tmp_path: Path) -> N
     assert [[query.text for query in found] for found in ModelQueries(again, 0).make(DOCUMENTS)] == made
     other = [[query.text for query in found] for found in ModelQueries(again, 1).make(DOCUMENTS)]
     assert other != made
+
+
+def test_a_model_that_changed_in_its_folder_is_asked_anew(generator: Path, docs: Path, tmp_path: Path) -> None:
+    folder = copytree(generator, tmp_path / "model")
+    config = GeneratorConfig(model=str(folder), max_new_tokens=4, cache=tmp_path / "cache")
+    source = DocumentsSource(corpus=docs, generator=config, quotas={"generator": 1})
+
+    def asked() -> int:
+        list(ModelQueries(config, 0).make(DOCUMENTS[:1]))
+        return len(list(config.cache.iterdir()))
+
+    before = depends_on(source)
+    assert (asked(), asked(), depends_on(source) == before) == (1, 1, True)
+    settings = folder / "generation_config.json"
+    settings.write_text(settings.read_text() + " ")
+    assert (asked(), depends_on(source) == before) == (2, False)
 
 
 def test_a_padded_batch_gives_what_a_document_gives_alone(generator: Path, tmp_path: Path) -> None:

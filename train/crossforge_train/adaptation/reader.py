@@ -13,7 +13,7 @@ from crossforge.files import sha256
 from crossforge.retrievers.analysis import choose_analyzer
 from crossforge_train.adaptation.drawing import DEV, TRAIN, Drawn, draw_queries, lifted_corpus
 from crossforge_train.adaptation.logged_queries import in_split, with_log
-from crossforge_train.adaptation.makers.generator import ModelQueries
+from crossforge_train.adaptation.makers.generator import ModelQueries, generator_hash
 from crossforge_train.adaptation.people import JUDGED
 from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
 from crossforge_train.collections.beir import beir_files, read_judged
@@ -99,16 +99,18 @@ def depends_on(source: DocumentsSource) -> dict[str, Any]:
     files = corpus_files(source.corpus)
     if source.judged is not None:
         files += beir_files(source.judged)
-    log: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    if source.generator is not None:
+        models["generator_model"] = generator_hash(source.generator)
     if source.log is not None:
         files.append(source.log.file)
-        log = {"log_model": weights_hash(source.log.model)}
+        models["log_model"] = weights_hash(source.log.model)
     if source.judge is not None and source.judge.local:
-        log["judge_model"] = local_model_hash(source.judge)
+        models["judge_model"] = local_model_hash(source.judge)
     return {
         "files": {str(path): sha256(path) for path in files},
         "consistency_model": weights_hash(source.consistency_model) if source.consistency_model else None,
-        **log,
+        **models,
         **{key: version for kind in _wanted_kinds(source) for key, version in MAKERS.version(kind).items()},
     }
 

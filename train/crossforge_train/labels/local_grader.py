@@ -20,19 +20,17 @@ from typing import Any, NamedTuple
 
 from crossforge.batching import blocks
 from crossforge.errors import InputError, PackageError
-from crossforge.files import sha256
 from crossforge.loading import find_folder
 from crossforge_train.asking.allowance import Allowance, AllowanceSpentError
 from crossforge_train.compute.base import Engine
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.judge import JudgeConfig
 from crossforge_train.labels.grading import GRADES, KEY, NOT_ASKED, Answer, Answers, Keep, Pair, prompt
-from crossforge_train.models.language_model import LanguageModel, load_tokenizer
+from crossforge_train.models.language_model import LanguageModel, language_model_hash, load_tokenizer
 
 _OPENING = '{"grade":'  # no space behind it: with one, a digit is a part of another token in some vocabularies
 _BATCH = 8
 _SORTED = 16  # batches whose pairs are sorted by length together, so that little is padded
-_DECISIVE = (".safetensors", ".json", ".jinja", ".model", ".txt")  # files that decide what a model says
 
 
 class LocalGrader:
@@ -237,8 +235,7 @@ def local_model_hash(config: JudgeConfig) -> dict[str, str]:
     Raises:
         InputError: there is no such model.
     """
-    files = [path for path in sorted(_folder(config).iterdir()) if path.suffix in _DECISIVE]
-    return {path.name: sha256(path) for path in files}
+    return language_model_hash(_folder(config))
 
 
 def _folder(config: JudgeConfig) -> Path:

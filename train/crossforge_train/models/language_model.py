@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
+from crossforge.files import sha256
 from crossforge.heads.own_code import own_code
 from crossforge_train.libraries import quieten
+
+_DECISIVE = (".safetensors", ".json", ".jinja", ".model", ".txt")  # files that decide what a model says
 
 
 class LanguageModel:
@@ -83,6 +86,11 @@ def load_tokenizer(name: str, key: str) -> tuple[Any, Any]:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return config, tokenizer
+
+
+def language_model_hash(folder: Path) -> dict[str, str]:
+    """The sha256 of each file that decides what such a model says, for fingerprints."""
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in _DECISIVE}
 
 
 @contextmanager

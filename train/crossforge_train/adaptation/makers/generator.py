@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from crossforge.batching import blocks
@@ -22,7 +23,7 @@ from crossforge_train.adaptation.generated import BLOCK, Cache, GeneratedQueries
 from crossforge_train.compute.base import Engine
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.documents import DocumentsSource, GeneratorConfig
-from crossforge_train.models.language_model import LanguageModel
+from crossforge_train.models.language_model import LanguageModel, language_model_hash
 
 
 def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> ModelQueries:
@@ -41,7 +42,11 @@ class ModelQueries(GeneratedQueries):
     """
 
     def __init__(self, config: GeneratorConfig, seed: int) -> None:
-        settings = {**config.model_dump(mode="json", exclude={"cache", "batch"}), "seed": seed}
+        settings = {
+            **config.model_dump(mode="json", exclude={"cache", "batch"}),
+            "model": generator_hash(config),
+            "seed": seed,
+        }
         self._write = _WriteQueries(LanguageModel(config.model, "documents.generator"), config, seed)
         super().__init__("generator", _Asking(self._write, LocalEngine()), Cache(config.cache, settings))
 
@@ -51,6 +56,12 @@ class ModelQueries(GeneratedQueries):
         found._ask = _Asking(self._write, engine)
         found.ahead = max(1, ceil(engine.workers * self._write.config.batch / BLOCK))
         return found
+
+
+def generator_hash(config: GeneratorConfig) -> dict[str, str] | str:
+    """What tells the model from others: its files in a folder, since it may be trained further there; or its hub id."""
+    folder = Path(config.model)
+    return language_model_hash(folder) if folder.is_dir() else config.model
 
 
 class _Asking:
