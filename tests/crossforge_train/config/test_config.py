@@ -314,6 +314,32 @@ def test_bad_yaml_is_told_on_one_line_with_its_place(tmp_path: Path, text: str) 
     assert "line 1" in found
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("mining: {negatives: 9}\n\nmining: {window: 70}\n", "line 3: the key 'mining' is in line 1 as well"),
+        ("mining:\n  negatives: 9\n  window: 70\n  negatives: 3\n", "line 4: the key 'negatives' is in line 2 as well"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path, text: str, complaint: str) -> None:
+    path = written(tmp_path, text)
+    assert problem(path) == f"{path}: not valid YAML ({complaint}; make them one)"
+
+
+def test_a_key_may_stand_beside_one_that_is_merged(tmp_path: Path) -> None:
+    """Also if a section is merged into another before it is read itself."""
+    text = """
+name: x
+collection:
+  mix:
+  - &one {<<: &base {beir: some/folder, weight: 1}, weight: 2}
+  - {<<: *one, <<: *base, name: other, weight: 3}
+"""
+    mix = load_config(written(tmp_path, text)).collection.mix
+    assert mix is not None
+    assert [part.weight for part in mix] == [2, 3]
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text"])
 def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     assert "a config is a mapping" in problem(written(tmp_path, text))

@@ -16,12 +16,14 @@ from crossforge_train.config.run import Config
 from crossforge_train.config.section import Section
 from crossforge_train.config.wording import explain
 
+_MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
+
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML config and apply `a.b=value` overrides.
 
     Raises:
-        InputError: the file is missing or malformed, or a key is unknown or holds a wrong value.
+        InputError: the file is missing or malformed, or a key is unknown, stands twice or holds a wrong value.
     """
     if not path.exists():
         raise InputError(f"{path}: no such config file")
@@ -54,6 +56,25 @@ def make_config(values: Mapping[str, Any], overrides: Sequence[str] = (), *, whe
         raise InputError(f"{where}: {explain(error)}") from None
 
 
+class _DistinctKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice in one section: PyYAML keeps the last one, and drops the other without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """The section as it stands in the file, before what `<<` names is put into it."""
+        section = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in section.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in lines:
+                raise yaml.YAMLError(
+                    f"line {line}: the key {key.value!r} is in line {lines[name]} as well; make them one"
+                )
+            lines[name] = line
+        return section
+
+
 def _is_section(key: str) -> bool:
     kind = Config.value_type(key)
     return isinstance(kind, type) and issubclass(kind, Section)
@@ -78,7 +99,7 @@ def _parsed(text: str, complaint: str) -> Any:
         InputError: it is none, or nothing that Python can hold; the message starts with `complaint`.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _DistinctKeys)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise InputError(f"{complaint} ({' '.join(str(error).split())})") from None
     except RecursionError:
