@@ -107,9 +107,10 @@ def test_byte_order_marks_change_nothing(trec: dict, tmp_path: Path, suffix: str
     assert found.splits["train"]["301"] == {"FT-1": 2, "FT-2": 0}
 
 
-def test_documents_and_topics_may_be_lines_of_id_and_text(trec: dict, tmp_path: Path) -> None:
-    (tmp_path / "docs.tsv").write_text('FT-1\ttitle\tone "quoted\nFT-2\tt\ttwo\n')
-    (tmp_path / "topics.tsv").write_text("301\tcrime\n302\tpolio\n")
+@pytest.mark.parametrize("blank", ["", "\n", " \n"])
+def test_documents_and_topics_may_be_lines_of_id_and_text(trec: dict, tmp_path: Path, blank: str) -> None:
+    (tmp_path / "docs.tsv").write_text(f'FT-1\ttitle\tone "quoted\n{blank}FT-2\tt\ttwo\n')
+    (tmp_path / "topics.tsv").write_text(f"301\tcrime\n302\tpolio\n{blank}")
     found = read(trec={**trec, "documents": tmp_path / "docs.tsv", "topics": tmp_path / "topics.tsv"})
     assert found.corpus["FT-1"].full_text == 'title\none "quoted'
     assert found.queries == {"301": "crime", "302": "polio"}

@@ -108,6 +108,8 @@ def _is_tab_separated(path: Path) -> bool:
 def _tab_separated(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Lines of id and text, or id, title and text."""
     for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
         where = f"{path}, line {number}"
         cells = line.rstrip("\r\n").split("\t")
         if len(cells) not in (2, 3):
