@@ -108,6 +108,13 @@ def test_any_words_in_the_first_line_are_a_header(folder: Path, header: str) -> 
     assert read_beir(folder).qrels("test") == {"q2": {"d2": 2}}
 
 
+@pytest.mark.parametrize("first", ["q2\td2\tyes\n", "q2\t0\td2\t\n"])
+def test_a_first_line_with_a_known_document_is_no_header(folder: Path, first: str) -> None:
+    (folder / "qrels" / "test.tsv").write_text(f"{first}q2\td1\t2\n")
+    with pytest.raises(InputError, match=r"test.tsv, line 1: the label '.*' is no number"):
+        read_beir(folder)
+
+
 def test_four_columns_are_trecs(folder: Path) -> None:
     (folder / "corpus.jsonl").write_text(lines([*DOCUMENTS, {"_id": "0", "text": "a document that is called 0"}]))
     (folder / "qrels" / "test.tsv").write_text("q2\t0\td2\t2\nq2\t0\td1\t0\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,9 @@ def read_judged(
     if not qrels_files:
         raise InputError(f"{folder / 'qrels'}: no judgements; expected qrels/train.tsv, qrels/test.tsv or the like")
     judgements = {
-        path.name.removesuffix(".gz").removesuffix(".tsv"): some(read_qrels(path), f"{path}: no judgements in it")
+        path.name.removesuffix(".gz").removesuffix(".tsv"): some(
+            read_qrels(path, corpus), f"{path}: no judgements in it"
+        )
         for path in qrels_files
     }
     if known_only:
@@ -130,8 +132,12 @@ def _queries(path: Path) -> Iterator[Query]:
         yield Query(where, checked_id(str(query_id), where), text, {**metadata, **fields})
 
 
-def read_qrels(path: Path) -> Iterator[Judgement]:
+def read_qrels(path: Path, corpus: Container[str] = ()) -> Iterator[Judgement]:
     """Yield the judgements of a `qrels/SPLIT.tsv`, of three columns or of TREC's four; its header is optional.
+
+    Args:
+        path: the file.
+        corpus: ids of documents, if they are known; a first line that names one of them is no header.
 
     Raises:
         InputError: the file cannot be read, or a line has another number of columns or no whole number as its label.
@@ -144,7 +150,7 @@ def read_qrels(path: Path) -> Iterator[Judgement]:
                 f"{where}: {len(cells)} tab-separated columns; expected query-id, corpus-id, score, or TREC's four"
             )
         query_id, *_, doc_id, label = cells
-        if position or is_number(label):
+        if position or is_number(label) or doc_id in corpus:
             yield Judgement(where, query_id, doc_id, whole_number(label, where))
 
 
