@@ -13,6 +13,7 @@ from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.loading import load_config
 from crossforge_train.evaluation.query_limits import LEAST_DEV, LEAST_TEST, QueryLimits, limits_within
 from crossforge_train.report.files import read_report
+from crossforge_train.stages import evaluate
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
@@ -77,3 +78,21 @@ def test_a_run_measures_what_the_time_allows_and_says_so(
     assert [split.queries for split in report.splits] == [4]
     (note,) = [note for note in notes.notes if "evaluation.minutes" in note]
     assert note == "evaluation.minutes: queries measured in 1: dev 3 of 17, test 4 of 24"
+
+
+def test_a_proof_counts_for_another_time_only_where_the_time_says_nothing(toy_run: Path) -> None:
+    def proofs(*overrides: str) -> list[object]:
+        """What the stage depends on, by this version's rules and by those of earlier ones, which had no `minutes`."""
+        config = load_config(toy_run.parents[1] / "config.yaml", [f"evaluation.{text}" for text in overrides])
+        now = evaluate.STAGE.depends_on(config)
+        assert evaluate.STAGE.formerly
+        return [now, evaluate.STAGE.formerly(config, now)]
+
+    numbers = ("max_queries=null", "max_dev_queries=500")
+    (all_measured, _), (default, _) = proofs(*numbers), proofs()
+    assert all_measured == proofs(*numbers, "minutes=1")[0] == proofs(*numbers, "minutes=null")[0]
+    assert all_measured in proofs()
+    assert all_measured in proofs("minutes=null")
+    assert default not in proofs("minutes=null")
+    assert default not in proofs("minutes=1")
+    assert proofs("minutes=null")[0] not in proofs()

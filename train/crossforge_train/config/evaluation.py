@@ -96,9 +96,14 @@ class EvaluationConfig(Section):
         return _MOST_DEV_QUERIES if self.max_dev_queries == "auto" else self.max_dev_queries
 
     @property
+    def by_time(self) -> bool:
+        """Whether a number of queries is left to `minutes`."""
+        return "auto" in (self.max_queries, self.max_dev_queries)
+
+    @property
     def has_limit(self) -> bool:
         """Whether the number of queries depends on the time that there is."""
-        return self.minutes is not None and "auto" in (self.max_queries, self.max_dev_queries)
+        return self.minutes is not None and self.by_time
 
     @field_validator("depths")
     @classmethod

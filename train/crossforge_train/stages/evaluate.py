@@ -50,7 +50,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     absent = {
         "guard": not evaluation.guard,
         "calibration": evaluation.calibration == AUTO,
-        "minutes": evaluation.minutes == MINUTES or not evaluation.has_limit,
+        "minutes": evaluation.minutes == MINUTES or not evaluation.by_time,
     }
     return {
         "evaluation": evaluation.model_dump(
@@ -72,8 +72,11 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
 def _formerly(config: Config, depends_on: Mapping[str, Any]) -> Mapping[str, Any]:
     """Earlier versions measured all test queries and 500 dev queries, unless the config said otherwise."""
     settings = config.evaluation
-    without_limit = {"max_queries": settings.most_queries, "max_dev_queries": settings.most_dev_queries}
-    return {**depends_on, "evaluation": {**depends_on["evaluation"], **without_limit}}
+    evaluation = {**depends_on["evaluation"], "max_queries": settings.most_queries}
+    evaluation["max_dev_queries"] = settings.most_dev_queries
+    if settings.minutes is None:  # which they did not have
+        evaluation.pop("minutes", None)
+    return {**depends_on, "evaluation": evaluation}
 
 
 def _free_depends_on(config: Config) -> Mapping[str, Any]:
