@@ -11,7 +11,7 @@ def parse_measure(name: str) -> ir_measures.Measure:
     """Parse a measure's name, such as nDCG@10, RR@10, AP or R@100.
 
     Raises:
-        InputError: there is no such measure, or its parameters are missing or invalid.
+        InputError: there is no such measure, its parameters are missing or invalid, or nothing here computes it.
     """
     try:
         measure = ir_measures.parse_measure(name)
@@ -20,4 +20,9 @@ def parse_measure(name: str) -> ir_measures.Measure:
             raise ValueError("a cutoff is 1 or more")
     except (ValueError, NameError, SyntaxError, KeyError, TypeError, AssertionError):
         raise InputError(f"unknown or incomplete measure {name!r}; examples: nDCG@10, RR@10, AP, P@5, R@100") from None
+    if not ir_measures.DefaultPipeline.supports(measure):
+        raise InputError(
+            f"measure {name!r}: nothing that is installed computes it; see https://ir-measur.es for what it needs, or "
+            "take nDCG@10, RR@10, AP, P@5 or R@100"
+        )
     return measure

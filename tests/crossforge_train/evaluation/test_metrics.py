@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from crossforge.errors import InputError
 from crossforge.runs import Candidate
+from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import as_run, ideal_order, judged_queries, mean, measure_rankings, trec_order
 
 DOC_IDS = [f"d{number}" for number in range(25)]
@@ -124,6 +125,32 @@ def test_a_run_is_measured_as_trec_eval_measures_it(qrels: dict, run: dict) -> N
 def test_judged_is_the_share_of_the_top_that_somebody_judged() -> None:
     values = measure_rankings(["Judged@4"], {"q": {"a": 1, "b": 0}}, {"q": ["x", "b", "y", "a", "z"]})
     assert values == {"Judged@4": {"q": 0.5}}
+
+
+def test_every_measure_counts_a_query_that_retrieved_nothing_as_zero() -> None:
+    qrels, order = {"q": {"a": 1}, "none": {"a": 1}, "empty": {"a": 1}}, {"q": ["x", "a"], "empty": []}
+    values = measure_rankings(["Judged@4", "RR", "ERR@4"], qrels, order)
+    assert values["Judged@4"] == values["RR"] == {"q": 0.5, "none": 0.0, "empty": 0.0}
+    assert measure_rankings(["Judged@4"], qrels, {}) == {"Judged@4": dict.fromkeys(qrels, 0.0)}
+
+
+@pytest.mark.parametrize("query_ids", [("a", "b"), ("q1", "q2"), ("x-1", "y-1"), ("two words", "é")])
+def test_every_measure_takes_any_query_id(query_ids: tuple[str, str]) -> None:
+    first, second = query_ids
+    values = measure_rankings(["ERR@4"], {first: {"d": 4}, second: {"d": 4}}, {first: ["d"], second: ["x", "d"]})
+    assert values == {"ERR@4": {first: pytest.approx(15 / 16, abs=1e-4), second: pytest.approx(15 / 32, abs=1e-4)}}
+
+
+@pytest.mark.parametrize("judgements", [{"two words": 1}, {"d": 5}])
+def test_what_a_measure_refuses_is_one_line(judgements: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"^cannot compute ERR@4: .*spaces.*4 at most.*$"):
+        measure_rankings(["ERR@4"], {"q": judgements}, {"q": list(judgements)})
+
+
+def test_a_measure_that_nothing_here_computes_is_refused_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ir_measures.DefaultPipeline.supports", lambda measure: measure.NAME != "RBP")
+    with pytest.raises(ValueError, match=r"measures\n.*'RBP\(p=0\.8\)': nothing that is installed computes it"):
+        EvaluationConfig(measures=("nDCG@10", "RBP(p=0.8)"))
 
 
 @given(graded_strategy, rankings_strategy)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from subprocess import CalledProcessError
 
 import ir_measures
 
+from crossforge.errors import InputError
 from crossforge.runs import Candidate, Run, trec_sorted
 from crossforge_train.collections.collection import Qrels
 from crossforge_train.collections.draws import seeded_draw
@@ -26,18 +28,28 @@ def measure_rankings(measures: Sequence[str], qrels: Qrels, rankings: Rankings) 
     The order of `rankings` alone is measured. Scores are ignored, so tied scores cannot change the served order.
 
     Raises:
-        InputError: a measure is unknown.
+        InputError: a measure is unknown, or refuses these ids or judgements.
     """
     parsed = {name: parse_measure(name) for name in measures}
     names = {str(measure): name for name, measure in parsed.items()}
     judged = judged_queries(qrels)
+    # Some measures divide by the length of an order, and some take only numbers as ids of queries.
+    numbered = {str(number): query_id for number, query_id in enumerate(judged)}
+    qrels_by_number = {number: judged[query_id] for number, query_id in numbered.items()}
     run = {
-        query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(rankings.get(query_id, ()))}
-        for query_id in judged
+        number: {doc_id: float(-rank) for rank, doc_id in enumerate(rankings[query_id])}
+        for number, query_id in numbered.items()
+        if rankings.get(query_id)
     }
     values: PerQuery = {name: dict.fromkeys(judged, 0.0) for name in parsed}
-    for found in ir_measures.iter_calc(list(parsed.values()), judged, run):
-        values[names[str(found.measure)]][found.query_id] = float(found.value)
+    try:
+        for found in ir_measures.iter_calc(list(parsed.values()), qrels_by_number, run):
+            values[names[str(found.measure)]][numbered[found.query_id]] = float(found.value)
+    except CalledProcessError:  # a script that prints why itself
+        raise InputError(
+            f"cannot compute {', '.join(parsed)}: a measure needs document ids without spaces and labels of 4 at most; "
+            "choose others"
+        ) from None
     return values
 
 
