@@ -186,10 +186,16 @@ def _details(
 ) -> Details | None:
     if not isinstance(subject, RerankerSystem):
         return None
-    curve, read = _depth_curve(bench, subject), that_were_read(subject.scored)
+    depths, read = _curve_depths(bench), that_were_read(subject.scored)
+    scored = subject.scored if depths[-1] <= bench.depth else _scored_deeper(bench, subject, depths[-1])
+    curve, metric = _depth_curve(bench, subject, scored, depths), bench.config.metric
+    # Over the curve's queries, because the systems are drawn in one plot with it.
+    qualities = {
+        name: mean({query_id: found[metric][query_id] for query_id in scored}) for name, found in values.items()
+    }
     return Details(
         depth_curve=curve,
-        latency=_latency(bench, systems, values, subject, curve),
+        latency=_latency(bench, systems, qualities, subject, curve),
         reliability=measure_reliability(read, bench.qrels, calibrator),
         threshold=None if threshold is None else measure_threshold(read, bench.qrels, calibrator, threshold),
         diagnosis=diagnose(
@@ -215,18 +221,22 @@ def _reader(bench: Bench, subject: RerankerSystem) -> ReadInFull:
     return best_logit
 
 
-def _depth_curve(bench: Bench, subject: RerankerSystem) -> DepthCurve:
-    """The curve over all queries, or over a sample of them if it goes deeper than the rerank depth."""
-    config, scored = bench.config, subject.scored
+def _curve_depths(bench: Bench) -> list[int]:
+    """The depths of the curve: no deeper than anything was retrieved, and the rerank depth among them."""
+    config = bench.config
     retrieved = max((len(candidates) for candidates in bench.run.values()), default=0)
     deepest = max(retrieved, 1) if config.deep_queries else bench.depth
-    depths = sorted({min(depth, deepest) for depth in (*config.depths, bench.depth)})
-    if depths[-1] > bench.depth:
-        scored = _scored_deeper(bench, subject, depths[-1])
+    return sorted({min(depth, deepest) for depth in (*config.depths, bench.depth)})
+
+
+def _depth_curve(
+    bench: Bench, subject: RerankerSystem, scored: Mapping[str, ScoredQuery], depths: Sequence[int]
+) -> DepthCurve:
+    """The curve over all queries, or over the sample of them that was scored deeper than the rerank depth."""
     weights = {FIRST_STAGE: 1.0, _alone(subject): 0.0}
     if subject.fusion_weight:
         weights[subject.name] = subject.fusion_weight
-    return depth_curve(scored, bench.run, bench.qrels, weights, depths, config.metric, PERFECT)
+    return depth_curve(scored, bench.run, bench.qrels, weights, depths, bench.config.metric, PERFECT)
 
 
 def _alone(subject: RerankerSystem) -> str:
@@ -246,9 +256,9 @@ def _scored_deeper(bench: Bench, subject: RerankerSystem, depth: int) -> dict[st
 
 
 def _latency(
-    bench: Bench, systems: Sequence[System], values: Mapping[str, PerQuery], subject: RerankerSystem, curve: DepthCurve
+    bench: Bench, systems: Sequence[System], qualities: Mapping[str, float], subject: RerankerSystem, curve: DepthCurve
 ) -> list[LatencyPoint]:
-    config = bench.config
+    config, rivals_depth = bench.config, bench.of_rivals.depth
     query_ids = seeded_draw(list(bench.queries), config.latency_queries, bench.seed) if config.latency_queries else []
     if not query_ids:
         return []
@@ -274,7 +284,7 @@ def _latency(
             points.append(LatencyPoint(subject.name, depth, milliseconds(subject.pipeline, depth), value))
             advance()
         for name, pipeline in others.items():
-            took = milliseconds(pipeline, bench.depth)
-            points.append(LatencyPoint(name, bench.depth, took, mean(values[name][config.metric])))
+            took = milliseconds(pipeline, rivals_depth)
+            points.append(LatencyPoint(name, rivals_depth, took, qualities[name]))
             advance()
     return points

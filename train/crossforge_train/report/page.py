@@ -121,7 +121,7 @@ def _plots(split: SplitReport, metric: str) -> list[tuple[str, str, Any]]:
             found.append(
                 (
                     "Latency",
-                    "Median time of a single query on this machine.",
+                    f"Median time of a single query on this machine; quality over {curve.queries} queries.",
                     plots.latency_plot(details.latency, metric),
                 )
             )
