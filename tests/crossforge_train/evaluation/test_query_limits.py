@@ -1,7 +1,9 @@
 """How many queries are measured when time is short."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,11 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import Recorder
 
+from crossforge.retrievers.choice import fit_retriever
+from crossforge_train.collections.beir import read_beir
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.loading import load_config
+from crossforge_train.config.package import PackageConfig
+from crossforge_train.config.run import Config
 from crossforge_train.evaluation.query_limits import LEAST_DEV, LEAST_TEST, QueryLimits, limits_within
+from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.report.files import read_report
+from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages import evaluate
+from crossforge_train.stages import subject as module
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
@@ -78,6 +87,65 @@ def test_a_run_measures_what_the_time_allows_and_says_so(
     assert [split.queries for split in report.splits] == [4]
     (note,) = [note for note in notes.notes if "evaluation.minutes" in note]
     assert note == "evaluation.minutes: queries measured in 1: dev 3 of 17, test 4 of 24"
+
+
+@pytest.fixture
+def dev(toy_collection: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench of 24 queries on which a candidate takes a hundredth of a second, and the whole model twice as long."""
+    seconds = {"shipped": 0.01, "whole": 0.02}
+    monkeypatch.setattr(module, "query_seconds", lambda bench, reranker: bench.depth * seconds[reranker])
+    monkeypatch.setattr(module, "_query_counts", lambda *_: {"dev": 10_000, "test": 10_000})
+    collection = read_beir(toy_collection)
+    retriever = fit_retriever(collection.corpus.values())
+    run = retriever.search(collection.split_queries("test"), 10)
+    return set_up_bench(collection, "test", run, retriever, 100, EvaluationConfig(), 0, SilentReporter())
+
+
+def config_of(**evaluation: Any) -> Config:
+    return Config(name="run", collection={"builtin": "pydocs"}, evaluation={"depths": [10], **evaluation})
+
+
+@pytest.mark.parametrize(
+    ("rivals", "shipped_depth", "expected"),
+    [
+        (0, 100, 600),  # ten minutes of a second each
+        (0, 50, 1200),
+        # A third of the time is what ships; the others still have dev's 24 queries to rerank, which is 16 of both.
+        (1, 100, 200 - 16),
+        (1, 50, 240 - 20),
+    ],
+)
+def test_the_tests_get_all_of_the_time_that_dev_left(
+    dev: Bench, rivals: int, shipped_depth: int, expected: int
+) -> None:
+    on = replace(dev, depth=shipped_depth, rivals_depth=100)
+    subject: Any = module.Subject("shipped", on, None, QueryLimits(300, 100, 50))  # type: ignore[arg-type]
+    found = module._with_time_left(subject, rivals, "whole", config_of(minutes=15), 5)  # type: ignore[arg-type]
+    assert (found.limits.dev, found.limits.test) == (300, expected)
+    assert module._with_time_left(subject, rivals, "whole", config_of(minutes=None), 5) is subject  # type: ignore[arg-type]
+
+
+def test_with_a_budget_the_tests_pay_for_what_ships_and_not_for_all_that_was_tried(
+    dev: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(minutes=15).model_copy(update={"package": PackageConfig(budget_ms=100, layers=[4])})
+    context: Any = SimpleNamespace(config=config)
+    monkeypatch.setattr(module, "_depth", lambda *_: dev.depth)
+    monkeypatch.setattr(module, "dev_bench", lambda *_: dev)
+    monkeypatch.setattr(module, "_with_students", lambda *_: {None: "model", 4: "student"})
+    monkeypatch.setattr(module, "_rerankers", lambda *_: ["whole", "whole"])
+    planned: list[QueryLimits] = []
+
+    def within(_: float, bench: Bench, limits: QueryLimits, __: object) -> Any:
+        planned.append(limits)
+        on = replace(bench, depth=20, rivals_depth=bench.depth)
+        return module.Subject("shipped", on, None, limits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_within", within)
+    with module.opened_subject(context, dev.collection, dev.retriever, Path("model")) as subject:
+        assert planned == [QueryLimits(LEAST_DEV, LEAST_TEST, 50)]
+        assert subject.limits.dev == LEAST_DEV
+        assert subject.limits.test == pytest.approx(15 * 60 / 0.2, rel=0.02)
 
 
 def test_a_proof_counts_for_another_time_only_where_the_time_says_nothing(toy_run: Path) -> None:

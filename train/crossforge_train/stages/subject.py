@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import time
@@ -96,9 +97,13 @@ def opened_subject(
         models = _with_students(context, model).items()
         rerankers = {layers: _rerankers(context, folder, kept) for layers, folder in models}
         count = sum(map(len, rerankers.values()))
-        dev, limits = limited(rerankers[None][0], count)
-        _tell(context.config, dev, limits)
-        yield _within(budget, dev, limits, rerankers)
+        whole_model, started = rerankers[None][0], time.monotonic()
+        dev, limits = limited(whole_model, count)
+        subject = _within(budget, dev, limits, rerankers)
+        spent = (time.monotonic() - started) / 60
+        subject = _with_time_left(subject, rivals, whole_model, context.config, spent)
+        _tell(context.config, dev, subject.limits)
+        yield subject
 
 
 def _no_deeper_than_pays(subject: Subject, rivals: int, config: Config, minutes: float) -> Subject:
@@ -116,16 +121,38 @@ def _no_deeper_than_pays(subject: Subject, rivals: int, config: Config, minutes:
     subject.dev.reporter.note(f"evaluation.depth: {depth}, since what would ship gains nothing from more on dev")
     dev = replace(subject.dev, depth=depth, rivals_depth=deepest)
     alone = scored_system(dev, RERANKER, subject.reranker, first_of(subject.alone.scored, depth), 0.0)
-    limits = _limits(config, dev, subject.reranker, 1 + rivals * deepest / depth, minutes)
-    return Subject(subject.reranker, dev, alone, replace(limits, dev=subject.limits.dev))
+    shallower = replace(subject, dev=dev, alone=alone)
+    return _with_time_left(shallower, rivals, subject.reranker, config, minutes)
 
 
-def _limits(config: Config, dev: Bench, reranker: Reranker, measured: float, spent: float = 0.0) -> QueryLimits:
-    """How many queries are measured, where `measured` rerankers share the time, of which minutes are spent."""
-    settings = config.evaluation
+def _with_time_left(subject: Subject, rivals: int, alike: Reranker, config: Config, spent: float) -> Subject:
+    """The subject with the limits that the time allows once dev is reranked and the shipped depth is known.
+
+    Args:
+        subject: as it ships.
+        rivals: number of other rerankers; the base model is yet to rerank dev.
+        alike: a reranker that takes as long as one of them.
+        config: of the run.
+        spent: minutes that dev took.
+    """
+    settings, dev = config.evaluation, subject.dev
     if not settings.has_limit or settings.minutes is None:
+        return subject
+    seconds = query_seconds(dev.drawn(TIMED), subject.reranker)
+    of_rivals = rivals * query_seconds(dev.of_rivals.drawn(TIMED), alike) if rivals else 0.0
+    # Dev's number is settled.
+    left = settings.model_copy(update={"minutes": max(settings.minutes - spent, 0.1), "max_dev_queries": None})
+    dev_left = math.ceil(len(dev.queries) * of_rivals / (seconds + of_rivals))
+    tests = list(_query_counts(config, dev.collection).values())[1:]
+    limits = limits_within(left, seconds + of_rivals, dev.depth, dev_left, tests)
+    return replace(subject, limits=replace(limits, dev=subject.limits.dev))
+
+
+def _limits(config: Config, dev: Bench, reranker: Reranker, measured: int) -> QueryLimits:
+    """How many queries are measured, where `measured` rerankers share the time."""
+    settings = config.evaluation
+    if not settings.has_limit:
         return limits_of(settings)
-    settings = settings.model_copy(update={"minutes": max(settings.minutes - spent, 0.1)})
     counts = list(_query_counts(config, dev.collection).values())
     sample = dev.drawn(TIMED)
     require_order(sample.run, sample.split)
