@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from support import Recorder
 
 from crossforge import Document
@@ -26,7 +27,7 @@ from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
 from crossforge_train.evaluation import free_retrievers
 from crossforge_train.evaluation.depth import choose_depth
 from crossforge_train.evaluation.free_alternatives import best_of, free_systems
-from crossforge_train.evaluation.significance import smallest_detectable
+from crossforge_train.evaluation.significance import holm_adjusted, smallest_detectable
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.first_stage import choose_kind, fit_first_stage, vector_part, with_query_map
 from crossforge_train.report.files import read_report
@@ -172,17 +173,33 @@ def test_only_what_is_reranked_of_the_candidates_has_to_be_embedded(
 
 
 def test_one_query_shows_no_difference() -> None:
-    assert smallest_detectable(np.array([0.5]), 0.05) is None
+    assert smallest_detectable(np.array([0.5]), 0.05, 1) is None
+
+
+@pytest.mark.parametrize("same", [0.0, 0.1])
+def test_differences_without_a_spread_do_not_show_all_differences(same: float) -> None:
+    assert smallest_detectable(np.full(30, same), 0.05, 1) is None
 
 
 def test_a_difference_of_the_detectable_size_is_shown_four_times_in_five() -> None:
     draw = np.random.default_rng(0)
     noise = draw.normal(0, 0.2, 100)
-    size = smallest_detectable(noise, 0.05)
+    size = smallest_detectable(noise, 0.05, 1)
     assert size == pytest.approx(2.8 * noise.std(ddof=1) / 10, rel=0.01)
     samples = draw.normal(size, noise.std(ddof=1), (4000, 100))
     shown = np.abs(samples.mean(axis=1)) / (samples.std(axis=1, ddof=1) / 10) > 1.984
     assert shown.mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_difference_of_the_detectable_size_is_shown_as_often_after_the_correction() -> None:
+    draw, family = np.random.default_rng(0), 3
+    noise = draw.normal(0, 0.2, 100)
+    size = smallest_detectable(noise, 0.05, family)
+    samples = draw.normal(size, noise.std(ddof=1), (4000, family, 100))  # each system is better by as much
+    z = samples.mean(axis=2) / (samples.std(axis=2, ddof=1) / 10)
+    p_values = 2 * norm.sf(np.abs(z))
+    shown = [found < 0.05 for row in p_values for found in holm_adjusted(row)]
+    assert 0.8 <= np.mean(shown) < 0.95, "the corrected level is that of the first comparison"
 
 
 def test_the_verdict_is_also_against_the_best_free_alternative(toy_run: Path) -> None:

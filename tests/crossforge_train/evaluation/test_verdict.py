@@ -74,6 +74,17 @@ def test_one_more_system_leaves_the_deciding_comparisons_as_they_are() -> None:
     assert len(after) == len(before) + 2
 
 
+def test_what_the_queries_can_show_is_corrected_within_the_family_as_well() -> None:
+    values = measured(base=everywhere(MIDDLE), ours=noisy(1, 0.3), theirs=noisy(2, 0.2))
+    pair = ("ours", "base")
+    alone, of_two = (
+        compare_systems(values, Contest("base", [pair, *more]), CONFIG, 0)[0] for more in ([], [("ours", "theirs")])
+    )
+    assert alone.detectable
+    assert of_two.detectable == pytest.approx(alone.detectable * (2.2414 + 0.8416) / (1.96 + 0.8416), rel=1e-3)
+    assert compared(everywhere(MIDDLE), everywhere(MIDDLE)).detectable is None
+
+
 def test_p_values_are_corrected_within_their_family() -> None:
     values = measured(base=everywhere(MIDDLE), ours=noisy(1, 0.3), theirs=noisy(2, 0.2))
     contest = Contest("base", [("ours", "base"), ("ours", "theirs")])

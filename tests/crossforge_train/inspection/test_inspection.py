@@ -78,7 +78,7 @@ def test_what_the_queries_can_show_is_judged_by_how_two_first_stages_differ() ->
     half = {key: ["a" if number % 2 else "b"] for number, key in enumerate(queries)}
     found = ceiling_facts(collection, first, 20, 100, 0, rival=FixedRetriever(half))["test"]
     differences = np.array([0.0, 1.0] * 20)
-    assert found.detectable == pytest.approx(smallest_detectable(differences, 0.05))
+    assert found.detectable == pytest.approx(smallest_detectable(differences, 0.05, 2))
     drawn = ceiling_facts(collection, first, 20, 20, 0, rival=FixedRetriever(half))["test"]
     assert drawn.detectable == pytest.approx(found.detectable, rel=0.15), "of all queries, also where some are searched"
     assert ceiling_facts(collection, first, 20, 100, 0, rival=first)["test"].detectable is None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 1000
+_ROUNDING = 1e-12
 
 
 def randomization_p_value(differences: NDArray[np.float64], permutations: int, seed: int) -> float:
@@ -31,18 +32,21 @@ def randomization_p_value(differences: NDArray[np.float64], permutations: int, s
         block = min(_BLOCK, permutations - start)
         signs = random.integers(0, 2, size=(block, len(differences)), dtype=np.int8) * 2 - 1
         # The tolerance absorbs rounding: a draw of the observed signs must count as equally large.
-        as_large += int((np.abs(signs @ differences) >= observed - 1e-12).sum())
+        as_large += int((np.abs(signs @ differences) >= observed - _ROUNDING).sum())
     return (as_large + 1) / (permutations + 1)
 
 
-def smallest_detectable(differences: NDArray[np.float64], significance: float, power: float = 0.8) -> float | None:
+def smallest_detectable(
+    differences: NDArray[np.float64], significance: float, comparisons: int, power: float = 0.8
+) -> float | None:
     """The smallest true difference that a paired test with so many queries shows with the given probability.
 
-    None for a single query, which shows none.
+    None for a single query, and where the differences have no spread to tell from.
 
     Args:
         differences: metric differences by query, shape (queries,); their spread stands for that of other samples.
         significance: level of the two-sided test.
+        comparisons: size of the family; the level is divided by it, as Holm's correction does for the first of them.
         power: probability of showing the difference.
 
     Source: J. Cohen, "Statistical power analysis for the behavioral sciences", 1988; for retrieval T. Sakai,
@@ -50,9 +54,11 @@ def smallest_detectable(differences: NDArray[np.float64], significance: float, p
     """
     if len(differences) < 2:
         return None
-    normal = NormalDist()
-    errors = normal.inv_cdf(1 - significance / 2) + normal.inv_cdf(power)
-    return float(errors * differences.std(ddof=1) / np.sqrt(len(differences)))
+    spread, normal = differences.std(ddof=1), NormalDist()
+    if spread < _ROUNDING:
+        return None
+    errors = normal.inv_cdf(1 - significance / comparisons / 2) + normal.inv_cdf(power)
+    return float(errors * spread / np.sqrt(len(differences)))
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:

@@ -40,8 +40,9 @@ class Comparison:
         wins: number of queries that improved.
         losses: number of queries that got worse.
         verdict: verdict at the configured significance level.
-        detectable: the smallest difference that so many queries show with a probability of 80%; None in reports of
-            versions before 0.2.
+        detectable: the smallest difference that so many queries show with a probability of 80%, at the level that
+            Holm's correction asks of the first of the comparisons; None where the differences have no spread, and in
+            reports of versions before 0.2.
     """
 
     system: str
@@ -110,9 +111,10 @@ def compare_systems(
         config: metric, significance level, number of draws.
         seed: seed of the draws.
     """
-    found = [_comparison(values, pair, contest, config, seed) for pair in contest.pairs(values)]
-    families = [[each for each in found if each.decisive == decisive] for decisive in (True, False)]
-    return [each for family in families for each in _corrected(family, config.significance)]
+    pairs = contest.pairs(values)
+    families = [[pair for pair in pairs if (pair in contest.decisive) == decisive] for decisive in (True, False)]
+    found = [[_comparison(values, pair, contest, len(family), config, seed) for pair in family] for family in families]
+    return [each for family in found for each in _corrected(family, config.significance)]
 
 
 def overall_verdict(verdicts: Iterable[Verdict]) -> Verdict:
@@ -124,7 +126,12 @@ def overall_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def _comparison(
-    values: Mapping[str, PerQuery], pair: tuple[str, str], contest: Contest, config: EvaluationConfig, seed: int
+    values: Mapping[str, PerQuery],
+    pair: tuple[str, str],
+    contest: Contest,
+    family: int,
+    config: EvaluationConfig,
+    seed: int,
 ) -> Comparison:
     system, baseline = (values[name][config.metric] for name in pair)
     differences = np.array([system[query_id] - baseline[query_id] for query_id in baseline], dtype=np.float64)
@@ -141,7 +148,7 @@ def _comparison(
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
         verdict="TIE",  # placeholder until the p value is corrected
-        detectable=smallest_detectable(differences, config.significance),
+        detectable=smallest_detectable(differences, config.significance, family),
     )
 
 

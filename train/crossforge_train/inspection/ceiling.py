@@ -17,6 +17,7 @@ from crossforge_train.evaluation.significance import smallest_detectable
 
 _DEPTHS = (10, 20, 50, 100, 200, 500, 1000)
 _METRIC, _CUTOFF = "nDCG@10", 10
+_COMPARISONS = 2  # that decide a proof: against the first stage, and against the best free alternative
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _ceilings(qrels: Qrels, found: Rankings, depths: Sequence[int]) -> dict[int,
 def _detectable(qrels: Qrels, first: Rankings, second: Rankings, significance: float) -> float | None:
     """What so many queries can show; None if both rank alike, or there is one query."""
     one, other = (measure_rankings([_METRIC], qrels, found)[_METRIC] for found in (first, second))
-    return smallest_detectable(np.array([one[key] - other[key] for key in qrels]), significance) or None
+    return smallest_detectable(np.array([one[key] - other[key] for key in qrels]), significance, _COMPARISONS)
 
 
 def _ideal(qrels: Qrels, found: Rankings, depth: int) -> Rankings:
