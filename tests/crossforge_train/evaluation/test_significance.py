@@ -1,5 +1,7 @@
 """How sure a difference is: the randomization test and the bootstrap."""
 
+import tracemalloc
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -85,3 +87,26 @@ def test_a_corrected_p_value_is_no_smaller_at_most_one_and_in_the_same_order(p_v
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     assert [found[position] for position in order] == sorted(found)
     assert holm_adjusted(p_values[::-1]) == found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("most", "compute"),
+    [
+        (150, lambda values: randomization_p_value(values, 1000, 0)),
+        (100, lambda values: bootstrap_interval(values, 1000, 0)),
+    ],
+)
+def test_memory_hardly_grows_with_the_queries(most: int, compute: Callable[[np.ndarray], object]) -> None:
+    values = np.random.default_rng(0).normal(0, 0.2, 50_000)
+    tracemalloc.start()
+    compute(values)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < most * 2**20
+
+
+def test_blocks_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(2).normal(0.02, 0.2, 70)
+    whole = randomization_p_value(values, 1500, 9), bootstrap_interval(values, 1500, 9)
+    monkeypatch.setattr("crossforge_train.evaluation.significance._CELLS", 800)
+    assert (randomization_p_value(values, 1500, 9), bootstrap_interval(values, 1500, 9)) == whole

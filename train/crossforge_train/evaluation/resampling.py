@@ -23,9 +23,27 @@ def means_over_resamples(values: NDArray[np.float64], seed: int) -> NDArray[np.f
     Returns:
         Means of shape (options, resamples).
     """
+    return resampled_means(values, _RESAMPLES, np.random.default_rng(seed)).round(6)
+
+
+def resampled_means(values: NDArray[np.float64], resamples: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """The mean of each option on each resample of the queries, one resample at a time, as there may be many queries.
+
+    Args:
+        values: metric values of shape (options, queries).
+        resamples: their number.
+        random: draws them.
+
+    Returns:
+        Means of shape (options, resamples).
+    """
     queries = values.shape[1]
-    drawn = np.random.default_rng(seed).integers(0, queries, size=(_RESAMPLES, queries))
-    return np.asarray(values[:, drawn].mean(axis=2).round(6))
+
+    def means() -> NDArray[np.float64]:
+        drawn = random.integers(0, queries, size=queries)
+        return np.asarray(values @ np.bincount(drawn, minlength=queries) / queries)
+
+    return np.stack([means() for _ in range(resamples)], axis=1)
 
 
 def resamples_won(values: NDArray[np.float64], over: NDArray[np.float64], seed: int) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 1000
+_CELLS = 4_000_000  # of a block's draws by query, so that memory does not grow with the number of queries
 _ROUNDING = 1e-12
 
 
@@ -31,8 +32,10 @@ def randomization_p_value(differences: NDArray[np.float64], permutations: int, s
     for start in range(0, permutations, _BLOCK):
         block = min(_BLOCK, permutations - start)
         signs = random.integers(0, 2, size=(block, len(differences)), dtype=np.int8) * 2 - 1
+        blocks = _blocks(block, len(differences))
+        sums = np.concatenate([signs[rows.start : rows.stop] @ differences for rows in blocks])
         # The tolerance absorbs rounding: a draw of the observed signs must count as equally large.
-        as_large += int((np.abs(signs @ differences) >= observed - _ROUNDING).sum())
+        as_large += int((np.abs(sums) >= observed - _ROUNDING).sum())
     return (as_large + 1) / (permutations + 1)
 
 
@@ -90,10 +93,16 @@ def bootstrap_interval(
     random = np.random.default_rng(seed)
     means = np.concatenate(
         [
-            values[random.integers(0, len(values), size=(min(_BLOCK, draws - start), len(values)))].mean(axis=1)
-            for start in range(0, draws, _BLOCK)
+            values[random.integers(0, len(values), size=(len(rows), len(values)))].mean(axis=1)
+            for rows in _blocks(draws, len(values))
         ]
     )
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _blocks(draws: int, queries: int) -> list[range]:
+    """The draws in blocks that are small in memory."""
+    size = max(1, min(_BLOCK, _CELLS // queries))
+    return [range(start, min(start + size, draws)) for start in range(0, draws, size)]

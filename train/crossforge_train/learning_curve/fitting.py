@@ -20,6 +20,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge_train.evaluation.resampling import resampled_means
+
 Form = Literal["power law", "power law, exponent not known"]
 
 SETTLED: Form = "power law"
@@ -76,8 +78,7 @@ def fit_curve(queries: Sequence[int], values: Values, seed: int) -> Curve:
         seed: of the resampling.
     """
     amounts, random = np.asarray(queries, dtype=np.float64), np.random.default_rng(seed)
-    drawn = random.integers(0, values.shape[1], size=(_RESAMPLES, values.shape[1]))
-    means = np.asarray(values[:, drawn].mean(axis=2).T)
+    means = resampled_means(values, _RESAMPLES, random).T
     rates = random.uniform(*_RATES, size=_RESAMPLES)
     means = means + random.normal(0.0, _scatter(amounts, values.mean(axis=1)), size=means.shape)
     settled = _settled(amounts, means) if len(amounts) > _PARAMETERS else None
