@@ -1,4 +1,4 @@
-"""What to use in place of a reranker that is not better, in one sentence."""
+"""What to use in place of a reranker that is not better, in one sentence each."""
 
 from __future__ import annotations
 
@@ -35,15 +35,20 @@ def how_to_use(system: str) -> str:
     return _HOW.get(system, "")
 
 
-def use_instead(split: SplitReport, metric: str) -> str:
-    """The alternative to use where the verdict is not WIN: the best of those that are not beaten; empty if all are."""
+def use_instead(split: SplitReport, metric: str) -> list[str]:
+    """What to use in place of each system that does not win: the best of what it does not beat; one sentence each."""
+    decisive = [found for found in split.comparisons if found.decisive]
+    systems = list(dict.fromkeys(found.system for found in decisive))
     means = {system.name: system.means[metric] for system in split.systems}
-    unbeaten = [found for found in split.comparisons if found.decisive and found.verdict != "WIN"]
-    if not unbeaten:
-        return ""
-    best = max(unbeaten, key=lambda found: (found.verdict == "REGRESSION", means[found.baseline]))
-    how = how_to_use(best.baseline)
-    return f"use {_named(best)} instead: it {_compared(best)}" + (f" ({how})" if how else "")
+    said = []
+    for system in systems:
+        unbeaten = [found for found in decisive if found.system == system and found.verdict != "WIN"]
+        if unbeaten:
+            best = max(unbeaten, key=lambda found: (found.verdict == "REGRESSION", means[found.baseline]))
+            how = how_to_use(best.baseline)
+            instead = f"instead of {system}" if len(systems) > 1 else "instead"
+            said.append(f"use {_named(best)} {instead}: it {_compared(best)}" + (f" ({how})" if how else ""))
+    return said
 
 
 def _named(found: Comparison) -> str:

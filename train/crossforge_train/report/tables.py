@@ -73,9 +73,8 @@ def warning_lines(split: SplitReport, metric: str) -> list[str]:
         if split.queries < FEW_QUERIES
         else []
     )
-    instead = use_instead(split, metric)
     return [
-        *([instead] if instead else []),
+        *use_instead(split, metric),
         *([_unjudged(split)] if split.pseudo else []),
         *few,
         *_better(split, metric),
