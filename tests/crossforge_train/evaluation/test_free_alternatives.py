@@ -24,7 +24,8 @@ from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.first_stage import FirstStageConfig
 from crossforge_train.config.loading import load_config
 from crossforge_train.encoders.embeddings import Embeddings, open_embeddings
-from crossforge_train.evaluation import free_retrievers
+from crossforge_train.evaluation import free_alternatives, free_retrievers
+from crossforge_train.evaluation.comparison import compare_named
 from crossforge_train.evaluation.depth import choose_depth
 from crossforge_train.evaluation.free_alternatives import best_of, free_systems
 from crossforge_train.evaluation.significance import holm_adjusted, smallest_detectable
@@ -121,6 +122,25 @@ def test_candidates_alone_are_embedded_where_the_corpus_takes_too_long(
     assert found[0].rankings == whole[2].rankings
     without = free_retrievers.free_retrievers(lexical, collection, [on.run], None)
     assert names(free_systems(on, without)) == EVERY[:2]
+
+
+@pytest.mark.parametrize(("kind", "halved"), [("lexical", True), ("run", False)])
+def test_a_comparison_mistrusts_pseudo_queries_behind_a_lexical_first_stage_alone(
+    collection: Collection, embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, kind: str, halved: bool
+) -> None:
+    mistrusted = []
+
+    def chosen(*_: object, pseudo: bool, **__: object) -> float:
+        mistrusted.append(pseudo)
+        return 0.5
+
+    monkeypatch.setattr(free_alternatives, "choose_fusion_weight", chosen)
+    lexical = fit_retriever(collection.corpus.values())
+    made = replace(collection, query_fields={key: {"pseudo_query": "title"} for key in collection.queries})
+    on, dev = (replace(bench(made, lexical, split), other_kind=kind) for split in ("test", "train"))
+    free = free_retrievers.free_retrievers(lexical, made, [on.run], embeddings)
+    compare_named(on, ["bm25"], free, dev)
+    assert mistrusted == [halved]
 
 
 def test_auto_is_hybrid_within_ten_minutes_and_lexical_beyond_or_without_a_bi_encoder(

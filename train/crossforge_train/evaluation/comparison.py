@@ -8,7 +8,6 @@ from pathlib import Path
 from crossforge.calibration import Calibrator
 from crossforge.errors import InputError
 from crossforge.reranker import Reranker
-from crossforge_train.collections.collection import mostly_judged_by_people
 from crossforge_train.evaluation.free_alternatives import Free, best_of, bi_encoder_fusion, free_systems
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.proof import Shipped, measure_shipped
@@ -80,8 +79,7 @@ def measure_reranker(bench: Bench, reranker: Reranker, free: Free, dev: Bench | 
 
 
 def _fused_on(bench: Bench, free: Free) -> Free:
-    pseudo = not mostly_judged_by_people(bench.collection, bench.split)
-    return free.fused(bi_encoder_fusion(bench, free, pseudo=pseudo))
+    return free.fused(bi_encoder_fusion(bench, free))
 
 
 def _names(references: Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -82,14 +82,13 @@ def tuned_with_values(
         chooser: the dev split with more queries, for the choices that rerank nothing; `bench` itself if it has all.
     """
     metric = bench.config.metric
-    pseudo = bench.flatters
     weight = choose_fusion_weight(
-        alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=pseudo, cautious=bench.doubtful
+        alone.scored, bench.run, bench.qrels, metric, bench.seed, pseudo=bench.flatters, cautious=bench.doubtful
     )
     read = that_were_read(alone.scored)
     fitted = fit_calibrator(read, bench.qrels, bench.config.calibration)
     judge = bench if free.candidates_alone else chooser
-    free_weight = bi_encoder_fusion(judge, free, pseudo=pseudo)
+    free_weight = bi_encoder_fusion(judge, free)
     free = free.fused(free_weight)
     rivals = [*free_systems(bench, free), *others]
     systems = (first_stage_system(bench), *rivals, alone, with_fusion(bench, alone, SHIPPED, weight))

@@ -107,7 +107,7 @@ def best_of(means: Mapping[str, float], names: Sequence[str]) -> str | None:
     return max(names, key=lambda name: round(means[name], 6)) if names else None
 
 
-def bi_encoder_fusion(bench: Bench, free: Free, *, pseudo: bool) -> float | None:
+def bi_encoder_fusion(bench: Bench, free: Free) -> float | None:
     """The share of the other score in the bi-encoder's fused order, chosen on dev as that of a reranker is.
 
     None if there is no bi-encoder.
@@ -115,4 +115,4 @@ def bi_encoder_fusion(bench: Bench, free: Free, *, pseudo: bool) -> float | None
     if free.bi_encoder is None:
         return None
     scored = bi_encoder_scores(bench.of_rivals, free.bi_encoder, free.beside)
-    return choose_fusion_weight(scored, bench.run, bench.qrels, bench.config.metric, bench.seed, pseudo=pseudo)
+    return choose_fusion_weight(scored, bench.run, bench.qrels, bench.config.metric, bench.seed, pseudo=bench.flatters)
