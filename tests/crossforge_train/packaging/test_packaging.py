@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,21 @@ def test_the_card_says_which_part_of_a_long_document_is_read() -> None:
     assert "of a longer document it reads the beginning. Probabilities" in first
 
 
+def test_the_card_counts_the_checkpoints_that_were_measured() -> None:
+    config = Config(name="toy", collection={"builtin": "pydocs"})
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0, "evaluations": 4})
+    measured = [{"step": step, "eval_dev_metric": 0.4 + step / 100} for step in (3, 6, 9)]
+    assert "The best of\n3 checkpoint(s) by nDCG@10 on dev was kept (dev" in card(config, training, log=measured)
+
+
+def test_the_card_says_of_negatives_what_holds_for_every_source_of_them() -> None:
+    config = Config(name="toy", collection={"builtin": "pydocs"}, mining={"negatives": 7, "random_negatives": 2})
+    training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0})
+    text = " ".join(card(config, training).split())
+    assert "one relevant document and up to 7 negatives, 2 of them random. The others were retrieved for the" in text
+    assert "judged less or not relevant, or given as negatives by the collection's source" in text
+
+
 @pytest.mark.parametrize("name", ["TF-IDF", "BM25"])
 def test_the_card_names_the_first_stage(name: str) -> None:
     config = Config(name="toy", collection={"builtin": "pydocs"})
@@ -278,11 +294,11 @@ def test_the_card_names_the_first_stage(name: str) -> None:
     assert ("TF-IDF" in text) == (name == "TF-IDF")
 
 
-def card(config: Config, training: PickedTraining, first_stage: str = "TF-IDF") -> str:
+def card(config: Config, training: PickedTraining, first_stage: str = "TF-IDF", log: Sequence[dict] = ()) -> str:
     counts = Counts(name="toy", documents=1, queries={"train": 1}, leaks="drop", leaking_queries={}, leakage_left=[])
     history = History(
         training, first_stage_dev=0.4, best_dev=0.5, best_step=1, steps=1, groups=1, device="cpu", cut_in_training=0,
-        cut_on_dev=0, log=[],
+        cut_on_dev=0, log=log,
     )  # fmt: skip
     return model_card(config, counts, history, first_stage=first_stage, why="", results="", version="1.0")
 

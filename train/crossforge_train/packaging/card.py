@@ -42,14 +42,16 @@ The folder also loads unchanged with `sentence_transformers.CrossEncoder` and wi
 {results}
 ## Data
 
-{documents:,} documents; queries: {queries}{pseudo}.{judges} Each training group: one relevant document and {negatives}
-negatives, {random_negatives} of them random and the others from the first stage. Splits are by query. {teacher}
+{documents:,} documents; queries: {queries}{pseudo}.{judges} Each training group: one relevant document and up to
+{negatives} negatives, {random_negatives} of them random. The others were retrieved for the query, judged less or not
+relevant, or given as negatives by the collection's source, with random ones where these were too few. Splits are by
+query. {teacher}
 
 ## Recipe
 
 Loss {objective}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
 {head_learning_rate:g}), {groups_per_batch} groups a batch, {max_length} tokens, {precision}, seed {seed}. The best of
-{evaluations} checkpoints by {metric} on dev was kept{merged} (dev: {best_dev:.3f}, first stage
+{evaluations} checkpoint(s) by {metric} on dev was kept{merged} (dev: {best_dev:.3f}, first stage
 {first_stage_dev:.3f}).{student}{texts}
 
 ## Limits
@@ -128,7 +130,7 @@ def model_card(
         max_length=training.max_length,
         precision=training.precision,
         seed=config.seed,
-        evaluations=training.evaluations,
+        evaluations=len(history.dev_metrics()),
         metric=config.evaluation.metric,
         merged=_merged(history),
         part=_PARTS[training.long_documents],
