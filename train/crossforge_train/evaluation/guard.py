@@ -54,7 +54,7 @@ class Guard:
         margin: loss that is accepted.
         outcome: HELD if the whole interval is above -margin; otherwise FORGOTTEN if it is below 0, and NOT SHOWN if it
             also holds 0: the loss may be too large, or none.
-        judges: who says what is relevant to the queries of the split -> how many of them.
+        judges: who says what is relevant to the measured queries -> how many of them.
     """
 
     collection: str
@@ -126,7 +126,7 @@ def measure_guard(
         interval=interval,
         margin=guard.margin,
         outcome=outcome(interval, guard.margin),
-        judges=judges(bench.collection, guard.split),
+        judges=judges(bench.measured, guard.split),
     )
 
 

@@ -87,7 +87,7 @@ class SplitReport:
         best: examples of queries that gained.
         worst: examples of queries that lost.
         details: analysis of the subject's scores; None if it has no scores.
-        pseudo: whether people did not ask and judge most of the queries.
+        pseudo: whether people did not ask and judge most of the measured queries.
         judges: who says what is relevant to the measured queries -> how many of them.
         own_documents: number of measured queries whose own document is left out of their candidates.
         unread: number of measured queries that leave the subject no room for a document and keep the first stage's
@@ -168,8 +168,8 @@ def measure_split(
         best=best,
         worst=worst,
         details=_details(bench, systems, values, subject, calibrator, threshold),
-        pseudo=not mostly_judged_by_people(bench.collection, bench.split),
-        judges=judges(bench.collection, bench.split),
+        pseudo=not mostly_judged_by_people(bench.measured, bench.split),
+        judges=judges(bench.measured, bench.split),
         own_documents=sum(query_id in (bench.collection.own_documents or {}) for query_id in bench.queries),
         unread=sum(not found.read for found in subject.scored.values()) if isinstance(subject, RerankerSystem) else 0,
     )

@@ -94,6 +94,11 @@ class Bench:
         )
 
     @property
+    def measured(self) -> Collection:
+        """The collection with the measured queries as the only ones of its splits."""
+        return self.collection.with_splits({self.split: self.qrels})
+
+    @property
     def flatters(self) -> bool:
         """Whether it flatters the first stage: pseudo-queries, worded as the documents, are asked of a lexical one."""
         return self._lexical and not mostly_judged_by_people(self.collection, self.split)
