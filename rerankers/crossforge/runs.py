@@ -56,16 +56,26 @@ def read_run(path: Path) -> dict[str, list[Candidate]]:
     """Read a TREC run; each query's documents are ordered by the rank column.
 
     Raises:
-        InputError: the file cannot be read, a line does not have six columns, a rank is not a number, or a score is
-            not a finite one.
+        InputError: the file cannot be read, a line does not have six columns, a rank is not a number, a score is not a
+            finite one, or a document stands twice for a query.
     """
-    ranked: dict[str, list[tuple[int, Candidate]]] = {}
+    ranked: dict[str, dict[str, tuple[int, Candidate]]] = {}
     for number, line in enumerate(read_lines(path), start=1):
         try:
             query_id, _, doc_id, rank, score, _ = line.split()
-            ranked.setdefault(query_id, []).append((int(rank), Candidate(doc_id, float(score))))
+            place, found = int(rank), Candidate(doc_id, float(score))
         except ValueError:
             raise InputError(f"{path}, line {number}: expected 'query Q0 document rank score tag'") from None
-        if not math.isfinite(float(score)):
+        if not math.isfinite(found.score):
             raise InputError(f"{path}, line {number}: the score {score} is not finite, so it ranks nothing")
-    return {query_id: [found for _, found in sorted(rows, key=lambda row: row[0])] for query_id, rows in ranked.items()}
+        of_query = ranked.setdefault(query_id, {})
+        if doc_id in of_query:
+            raise InputError(
+                f"{path}, line {number}: document {doc_id!r} is found twice for query {query_id!r}; keep its best place"
+            )
+        of_query[doc_id] = (place, found)
+    return {query_id: _by_rank(of_query.values()) for query_id, of_query in ranked.items()}
+
+
+def _by_rank(ranked: Iterable[tuple[int, Candidate]]) -> list[Candidate]:
+    return [found for _, found in sorted(ranked, key=lambda row: row[0])]

@@ -53,6 +53,12 @@ def test_a_score_that_is_not_finite_is_named(tmp_path, score):
         read_run(tmp_path / "r.trec")
 
 
+def test_a_document_that_stands_twice_for_a_query_is_named(tmp_path):
+    (tmp_path / "r.trec").write_text("q Q0 a 1 0.9 t\np Q0 a 1 0.9 t\nq Q0 b 2 0.8 t\nq Q0 a 3 0.7 t\n")
+    with pytest.raises(InputError, match=r"r\.trec, line 4: document 'a' is found twice for query 'q'; keep"):
+        read_run(tmp_path / "r.trec")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"r\.trec: no such file"):
         read_run(tmp_path / "r.trec")

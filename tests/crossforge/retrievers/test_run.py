@@ -69,7 +69,7 @@ def test_queries_that_no_run_holds_are_one_error(tmp_path: Path) -> None:
         ("q Q0 z 1 1", r"r\.trec: query 'q': document 'z' is not in the corpus"),
         ("q Q0 a 1 nan", r"r\.trec, line 2: the score nan is not finite"),
         ("q Q0 b 2 inf", r"r\.trec, line 2: the score inf is not finite"),
-        ("q Q0 c 3 0.1", r"r\.trec: query 'q': document 'c' is found twice"),
+        ("q Q0 c 3 0.1", r"r\.trec, line 2: document 'c' is found twice for query 'q'"),
         ("q Q0 c 3", r"r\.trec, line 2: expected 'query Q0 document rank score tag'"),
     ],
 )
