@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from transformers import AutoModel, BertConfig
 
 from crossforge import Reranker
 from crossforge.errors import InputError
+from crossforge.retrievers.tfidf import TfidfRetriever
+from crossforge_train.api.measuring import Measurement, compare
 from crossforge_train.api.report import Report as Shown
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
@@ -81,6 +84,26 @@ def test_a_bi_encoder_orders_the_same_candidates_by_cosine(toy_run: Path, tiny_e
         texts = [bench.collection.corpus[doc_id].full_text for doc_id in order[:20]]
         vectors = model.encode([bench.queries[query_id], *texts], normalize_embeddings=True)
         assert (np.diff(vectors[1:] @ vectors[0]) <= 2e-3).all()  # stored in float16
+
+
+def test_the_measured_queries_alone_are_searched(general: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+    search = TfidfRetriever.search
+
+    def searched(self: TfidfRetriever, queries: dict[str, str], *arguments: Any, **options: Any) -> Any:
+        asked.append(set(queries))
+        return search(self, queries, *arguments, **options)
+
+    monkeypatch.setattr(TfidfRetriever, "search", searched)
+    evaluation = {"guard": {"beir": general, "max_queries": 5}}
+    config = Config(name="toy", collection={"builtin": "pydocs"}, evaluation=evaluation)
+    assert config.evaluation.guard is not None
+    bench = guard_bench(config.evaluation.guard, config, 20, SilentReporter())
+    assert asked == [set(bench.queries)]
+    assert len(bench.queries) == 5
+    drawn = compare(["bm25"], general, Measurement(max_queries=5))
+    assert drawn.splits[0].queries == 5
+    assert {len(queries) for queries in asked} == {5}
 
 
 def test_a_base_that_cannot_rank_is_refused_before_training(toy_run: Path, general: Path, tmp_path: Path) -> None:

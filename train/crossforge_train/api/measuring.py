@@ -13,9 +13,7 @@ from crossforge.prompts import Prompts
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
 from crossforge.retrievers.registry import LEXICAL, RUN
-from crossforge.runs import Run
 from crossforge_train.api.report import Report
-from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.own_documents import in_words, settle_own_documents
 from crossforge_train.collections.storage import read_folder
@@ -29,7 +27,13 @@ from crossforge_train.evaluation.free_alternatives import Free
 from crossforge_train.evaluation.free_retrievers import free_retrievers
 from crossforge_train.evaluation.outcome import make_report
 from crossforge_train.evaluation.split_report import Measured
-from crossforge_train.evaluation.systems import Bench, RerankerSystem, read_candidates, set_up_bench
+from crossforge_train.evaluation.systems import (
+    Bench,
+    RerankerSystem,
+    read_candidates,
+    retrieved_bench,
+    set_up_bench,
+)
 from crossforge_train.first_stage import first_stage_of, fit_first_stage, vector_part
 from crossforge_train.first_stage import in_words as first_stage_in_words
 from crossforge_train.models.base_model import local_base_model
@@ -183,14 +187,13 @@ def _bench(
 ) -> Bench:
     depth = wanted.depth or next(map(depth_for, rerankers), DEFAULT_DEPTH)
     config = EvaluationConfig(passages=next(map(passages_for, rerankers), 1))
-    run: Run
+    limit = wanted.max_queries
     if wanted.candidates:
         run = read_candidates(wanted.candidates, collection)
-    else:
-        deepest = max(depth, FirstStageConfig().depth)
-        run = retrieve(collection, retriever, collection.split_queries(split), deepest)
-    found = set_up_bench(collection, split, run, retriever, depth, config, _SEED, reporter, wanted.max_queries)
-    return replace(found, other_kind=RUN) if wanted.candidates else found
+        found = set_up_bench(collection, split, run, retriever, depth, config, _SEED, reporter, limit)
+        return replace(found, other_kind=RUN)
+    deepest = max(depth, FirstStageConfig().depth)
+    return retrieved_bench(collection, split, retriever, deepest, depth, config, _SEED, reporter, limit)
 
 
 def _free(

@@ -14,7 +14,6 @@ from crossforge.loading import holds_reranker
 from crossforge.reranker import Reranker
 from crossforge.retrievers.registry import LEXICAL
 from crossforge_train.collections.beir import read_beir
-from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import judges
 from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.config.evaluation import GuardConfig
@@ -27,7 +26,7 @@ from crossforge_train.evaluation.free_retrievers import encoder_of_candidates
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
 from crossforge_train.evaluation.scoring import rankings, score_queries
 from crossforge_train.evaluation.significance import bootstrap_interval
-from crossforge_train.evaluation.systems import Bench, open_base, set_up_bench
+from crossforge_train.evaluation.systems import Bench, open_base, retrieved_bench
 from crossforge_train.first_stage import fit_first_stage
 from crossforge_train.reporting import Reporter
 
@@ -79,9 +78,9 @@ def guard_bench(guard: GuardConfig, config: Config, depth: int, reporter: Report
     """
     collection, _ = settle_own_documents(read_beir(guard.beir), "auto")
     retriever = fit_first_stage(collection.corpus.values(), FirstStageConfig(kind=LEXICAL))
-    run = retrieve(collection, retriever, collection.split_queries(guard.split), depth)
-    return set_up_bench(
-        collection, guard.split, run, retriever, depth, config.evaluation, config.seed, reporter, guard.max_queries
+    settings, seed = config.evaluation, config.seed
+    return retrieved_bench(
+        collection, guard.split, retriever, depth, depth, settings, seed, reporter, guard.max_queries
     )
 
 
