@@ -6,6 +6,7 @@ import doctest
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,6 +142,21 @@ def test_systems_are_compared(done: ct.Run, toy_collection: Path) -> None:
     report = ct.compare(["bm25", done.package], toy_collection, ct.Measurement(depth=10, max_queries=8))
     assert report.splits[0].baseline == "BM25"
     assert {"BM25", "package"} <= {system.name for system in report.splits[0].systems}
+
+
+def test_a_compared_reranker_is_loaded_once(
+    tiny_scorer: Path, toy_collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+    load = Reranker.__init__
+
+    def counted(self: Reranker, source: str | Path, *arguments: Any, **options: Any) -> None:
+        loaded.append(source)
+        load(self, source, *arguments, **options)
+
+    monkeypatch.setattr(Reranker, "__init__", counted)
+    ct.compare([tiny_scorer], toy_collection, ct.Measurement(depth=5, max_queries=3, lexical=True))
+    assert loaded == [str(tiny_scorer)]
 
 
 def test_what_is_worse_is_refused_with_its_report(done: ct.Run, monkeypatch: pytest.MonkeyPatch) -> None:

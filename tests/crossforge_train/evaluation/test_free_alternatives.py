@@ -139,7 +139,7 @@ def test_a_comparison_mistrusts_pseudo_queries_behind_a_lexical_first_stage_alon
     made = replace(collection, query_fields={key: {"pseudo_query": "title"} for key in collection.queries})
     on, dev = (replace(bench(made, lexical, split), other_kind=kind) for split in ("test", "train"))
     free = free_retrievers.free_retrievers(lexical, made, [on.run], embeddings)
-    compare_named(on, ["bm25"], free, dev)
+    compare_named(on, ["bm25"], {}, free, dev)
     assert mistrusted == [halved]
 
 

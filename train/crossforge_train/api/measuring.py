@@ -30,6 +30,7 @@ from crossforge_train.evaluation.split_report import Measured
 from crossforge_train.evaluation.systems import (
     Bench,
     RerankerSystem,
+    opened,
     read_candidates,
     retrieved_bench,
     set_up_bench,
@@ -127,9 +128,10 @@ def compare(
     'TIE'
     """
     named = [str(system) for system in systems]
-    rerankers = [Reranker(name) for name in named if name not in NO_FILES and not Path(name).is_file()]
+    files = {name: opened(name) for name in named if name not in NO_FILES}
+    rerankers = [found for found in files.values() if isinstance(found, Reranker)]
     setting = _setting(collection, rerankers, measurement or Measurement(), reporter or SilentReporter())
-    measured = compare_named(setting.bench, named, setting.free, setting.dev)
+    measured = compare_named(setting.bench, named, files, setting.free, setting.dev)
     return _reported(setting, measured, f"{measured.report.subject} against {measured.report.baseline}", save_to)
 
 

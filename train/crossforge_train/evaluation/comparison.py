@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crossforge.calibration import Calibrator
@@ -19,7 +19,6 @@ from crossforge_train.evaluation.systems import (
     RerankerSystem,
     System,
     first_stage_system,
-    opened,
     opened_system,
 )
 from crossforge_train.evaluation.verdict import Contest
@@ -31,18 +30,20 @@ NO_FILES = (FIRST_STAGE_REFERENCE, BM25_REFERENCE)
 _FIXED = {FIRST_STAGE_REFERENCE: FIRST_STAGE, BM25_REFERENCE: BM25}
 
 
-def compare_named(bench: Bench, references: Sequence[str], free: Free, dev: Bench | None) -> Measured:
+def compare_named(
+    bench: Bench, references: Sequence[str], files: Mapping[str, Reranker | Path], free: Free, dev: Bench | None
+) -> Measured:
     """Compare systems. The first one named is the baseline; if only one is named, the first stage is.
 
     Args:
         bench: the bench to measure on.
         references: "first-stage", "bm25", TREC run files, packages, cross-encoder folders or hub ids.
+        files: those of them that are files or rerankers, opened; see `opened`.
         free: the free alternatives, BM25 among them; the first challenger is compared with each, to warn.
         dev: chooses the weight with which the base model is fused; None takes half.
 
     Raises:
         InputError: a system is named twice, or there is nothing to compare.
-        PackageError: a reference is none of these.
     """
     if list(references) == [FIRST_STAGE_REFERENCE]:
         raise InputError("the first stage alone has nothing to be compared with; name another system")
@@ -50,8 +51,8 @@ def compare_named(bench: Bench, references: Sequence[str], free: Free, dev: Benc
     systems: list[System] = [first_stage_system(bench), *free_systems(bench, free)]
     names = _names(references, [system.name for system in systems])
     for name, reference in zip(names, references, strict=True):
-        if name not in (FIRST_STAGE, BM25):
-            systems.append(opened_system(bench, name, opened(reference)))
+        if reference not in NO_FILES:
+            systems.append(opened_system(bench, name, files[reference]))
     baseline, *challengers = names if len(names) > 1 else [FIRST_STAGE, *names]
     first = challengers[0]
     rivals = [(first, system.name) for system in systems if system.name not in (FIRST_STAGE, *names)]
