@@ -205,6 +205,8 @@ def _details(
             bench.run,
             bench.qrels,
             bench.collection.corpus,
+            bench.seed,
+            bench.reporter,
         ),
     )
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crossforge_train.evaluation.diagnostics import CUT, FOUND, MISSED, NEAR_COPY, OUTRANKED, TOO_DEEP, TOP, Cause, Lost
+from crossforge_train.evaluation.diagnostics import (
+    CUT,
+    FOUND,
+    MISSED,
+    NEAR_COPY,
+    OUTRANKED,
+    TOO_DEEP,
+    TOP,
+    Cause,
+    Diagnosis,
+    Lost,
+)
 
 _WORDS: Mapping[Cause, str] = {
     FOUND: f"among the first {TOP}",
@@ -19,6 +30,16 @@ _WORDS: Mapping[Cause, str] = {
 def cause_in_words(cause: Cause) -> str:
     """A cause as it stands in tables and sentences."""
     return _WORDS[cause]
+
+
+def not_read_in_words(diagnosis: Diagnosis) -> str:
+    """How many of the outranked documents were cut and not read in full; empty if none."""
+    if not diagnosis.not_read:
+        return ""
+    return (
+        f"{diagnosis.not_read:,} of those outranked by other documents were cut as well, but too many were to read all "
+        "of them in full, which shows whether that is the cause"
+    )
 
 
 def loss_in_words(lost: Lost) -> str:

@@ -11,7 +11,7 @@ from crossforge_train.evaluation.outcome import Report
 from crossforge_train.evaluation.split_report import Details, SplitReport
 from crossforge_train.evaluation.system_orders import SystemOrders
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
-from crossforge_train.report.causes import cause_in_words
+from crossforge_train.report.causes import cause_in_words, not_read_in_words
 from crossforge_train.report.escaping import plain
 from crossforge_train.report.tables import (
     agreement_header,
@@ -111,10 +111,11 @@ def _orders(found: SystemOrders, agreement: Agreement) -> list[str]:
 def _details(details: Details) -> list[str]:
     reliability, threshold = details.reliability, details.threshold
     causes = ", ".join(f"{count} {cause_in_words(cause)}" for cause, count in details.diagnosis.causes.items() if count)
+    not_read = not_read_in_words(details.diagnosis)
     lines = [
         f"- Probabilities ({reliability.method}): expected calibration error {number(reliability.ece)}, log loss "
         f"{number(reliability.log_loss)} (always the base rate: {number(reliability.base_log_loss)}).",
-        f"- Relevant documents: {causes}.",
+        f"- Relevant documents: {causes}{f'; {not_read}' if not_read else ''}.",
     ]
     if threshold:
         lines.append(

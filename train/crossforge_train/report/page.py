@@ -14,7 +14,7 @@ from crossforge_train.evaluation.system_orders import SystemOrders
 from crossforge_train.evaluation.threshold import THRESHOLD_RULE
 from crossforge_train.evaluation.verdict import CORRECTION_RULE
 from crossforge_train.report import plots
-from crossforge_train.report.causes import cause_in_words, loss_in_words
+from crossforge_train.report.causes import cause_in_words, loss_in_words, not_read_in_words
 from crossforge_train.report.rendering import rendered
 from crossforge_train.report.tables import (
     SHIPS,
@@ -47,6 +47,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "with_article": with_article,
     "cause_in_words": cause_in_words,
     "loss_in_words": loss_in_words,
+    "not_read_in_words": not_read_in_words,
 }
 
 
