@@ -110,6 +110,13 @@ def test_two_wrong_keys_are_both_named_on_one_line(tmp_path: Path) -> None:
     assert "training.warmup" in found
 
 
+def test_a_proof_needs_a_split(tmp_path: Path) -> None:
+    path = written(tmp_path, {**MINIMAL, "collection": {**MINIMAL["collection"], "test": []}})
+    assert problem(path) == (
+        f"{path}: collection: test names no split, so nothing could be proven; name one, or set aside a share"
+    )
+
+
 @pytest.mark.parametrize("name", ["", "../up", "a b", ".hidden", "a/b"])
 def test_a_name_that_is_no_plain_folder_name_is_refused(tmp_path: Path, name: str) -> None:
     assert "name" in problem(written(tmp_path, {**MINIMAL, "name": name}))

@@ -46,10 +46,12 @@ class CollectionConfig(AnySource):
     )
 
     @model_validator(mode="after")
-    def _shares(self) -> CollectionConfig:
+    def _fits(self) -> CollectionConfig:
         for name, share in (("dev", self.dev), ("test", self.test)):
             if isinstance(share, float) and not 0 < share < 1:
                 raise ValueError(f"{name} is a share of the train split, between 0 and 1, not {share}")
+        if not self.test_splits:
+            raise ValueError("test names no split, so nothing could be proven; name one, or set aside a share")
         return self
 
     @model_validator(mode="after")
