@@ -11,6 +11,7 @@ import pytest
 from crossforge.errors import InputError
 from crossforge_train.collections.agreement import JudgedTwice
 from crossforge_train.evaluation.diagnostics import CAUSES
+from crossforge_train.evaluation.outcome import TrainingCurves
 from crossforge_train.labels.agreement import agreement
 from crossforge_train.report.files import read_report, write_report
 
@@ -88,6 +89,25 @@ def test_causes_are_written_as_names_and_shown_in_words(tmp_path: Path) -> None:
     assert '<td class="words">outranked by a near-copy of itself, copy</td>' in html
     for sentence in SENTENCES[1:]:
         assert html.count(f'<td class="words">{sentence}') == 2, "in the counts, and for the document"
+
+
+@pytest.mark.parametrize(
+    ("share", "kept"),
+    [
+        (0.0, "was kept."),
+        (0.5, "was kept, with 50% of the weights that training started from mixed in again."),
+        (
+            1.0,
+            "was kept, but all of the weights that training started from were mixed in again: none of it is left.",
+        ),
+    ],
+)
+def test_the_page_says_what_is_left_of_the_kept_checkpoint(tmp_path: Path, share: float, kept: str) -> None:
+    (tmp_path / "report.json").write_text(json.dumps({**OF_VERSION_0_1, "splits": []}))
+    curves = TrainingCurves([1, 2], [0.7, 0.5], [2], [0.6], 0.5, 2, share)
+    write_report(tmp_path, replace(read_report(tmp_path), training=curves))
+    assert read_report(tmp_path).training == curves
+    assert f"The checkpoint of step 2 {kept}" in (tmp_path / "report.html").read_text()
 
 
 def test_a_report_without_details_is_read(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from crossforge_train.evaluation.verdict import Verdict, overall_verdict
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """Loss and dev metric by step, the first stage's dev metric, and the step of the kept checkpoint."""
+    """Loss and dev metric by step, and the first stage's; which checkpoint was kept, and the share of the start."""
 
     steps: Sequence[int]
     loss: Sequence[float]
@@ -25,6 +25,7 @@ class TrainingCurves:
     dev: Sequence[float]
     first_stage_dev: float
     best_step: int | None
+    start_share: float = 0.0
 
 
 @dataclass(frozen=True)

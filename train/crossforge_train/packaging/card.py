@@ -16,6 +16,7 @@ from crossforge_train.config.training import PickedTraining
 from crossforge_train.models.shallower import Kept
 from crossforge_train.registries import TEACHERS
 from crossforge_train.report.escaping import code, plain
+from crossforge_train.report.tables import mixed_in
 from crossforge_train.training.history import History
 
 _CARD = """---
@@ -132,7 +133,7 @@ def model_card(
         seed=config.seed,
         evaluations=len(history.dev_metrics()),
         metric=config.evaluation.metric,
-        merged=_merged(history),
+        merged=mixed_in(history.start_share),
         part=_PARTS[training.long_documents],
         student=_student(student, config.evaluation.metric) if student else "",
         texts=_texts(training),
@@ -195,11 +196,6 @@ def _texts(training: PickedTraining) -> str:
         if text:
             found.append(f"Its tokenizer puts {code(text)} before each {what}.")
     return "".join(f"\n{sentence}" for sentence in found)
-
-
-def _merged(history: History) -> str:
-    share = history.start_share
-    return f", with {share:.0%} of the weights that training started from mixed in again" if share else ""
 
 
 def _student(student: Student, metric: str) -> str:

@@ -25,6 +25,7 @@ from crossforge_train.report.tables import (
     budget_line,
     budget_rows,
     guard_line,
+    mixed_in,
     number,
     orders_header,
     orders_line,
@@ -42,6 +43,7 @@ _TEMPLATE = "page.html.j2"
 _SHOWN_LOST = 15
 _FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
+    "mixed_in": mixed_in,
     "remarks": remarks,
     "signed": signed,
     "with_article": with_article,

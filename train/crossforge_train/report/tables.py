@@ -52,6 +52,13 @@ def verdict_lines(split: SplitReport, metric: str) -> list[str]:
     return [(f"{found.system}: " if several else "") + verdict_line(found, metric, split.queries) for found in decisive]
 
 
+def mixed_in(share: float) -> str:
+    """What became of the kept checkpoint, as the end of a sentence, if a share of the starting weights is in it."""
+    if share == 1:
+        return ", but all of the weights that training started from were mixed in again: none of it is left"
+    return f", with {share:.0%} of the weights that training started from mixed in again" if share else ""
+
+
 _NOBODY = "no person judged these queries"
 _PSEUDO = (
     "{people}: {others} pseudo-queries made from the documents, so this proves {little} about what people ask; collect "

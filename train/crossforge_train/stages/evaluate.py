@@ -202,6 +202,7 @@ def training_curves(history: History) -> TrainingCurves:
         [value for _, value in measured],
         history.first_stage_dev,
         history.best_step,
+        history.start_share,
     )
 
 
