@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -157,6 +158,16 @@ def test_a_compared_reranker_is_loaded_once(
     monkeypatch.setattr(Reranker, "__init__", counted)
     ct.compare([tiny_scorer], toy_collection, ct.Measurement(depth=5, max_queries=3, lexical=True))
     assert loaded == [str(tiny_scorer)]
+
+
+def test_a_run_file_whose_name_is_not_utf_8_is_compared(toy_collection: Path, tmp_path: Path) -> None:
+    query_id, *_ = ct.Collection.from_beir(toy_collection).splits["test"]
+    runs = [tmp_path / os.fsdecode(name) for name in (b"old-\xff", b"old-\xfe")]
+    for path in runs:
+        path.write_text(f"{query_id} Q0 baking-0 1 1.0 any\n")
+    report = ct.compare(runs, toy_collection, save_to=tmp_path / "out")
+    assert (report.splits[0].baseline, report.splits[0].subject) == (r"old-\udcff", r"old-\udcfe")
+    assert (tmp_path / "out" / "runs" / r"test.old-\udcff.trec").is_file()
 
 
 def test_what_is_worse_is_refused_with_its_report(done: ct.Run, monkeypatch: pytest.MonkeyPatch) -> None:

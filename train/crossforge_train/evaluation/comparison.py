@@ -84,9 +84,13 @@ def _fused_on(bench: Bench, free: Free) -> Free:
 
 
 def _names(references: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Names for the tables: each path is shortened to the fewest trailing parts that keep all names distinct."""
+    """Names for the tables: each path is shortened to the fewest trailing parts that keep all names distinct.
+
+    Names are text that any file can hold: what is not UTF-8 in a path is written as its code.
+    """
     if len(set(references)) == len(references):
-        paths = [Path(reference) for reference in references if reference not in _FIXED]
+        told = [reference.encode(errors="backslashreplace").decode() for reference in references]
+        paths = [Path(reference) for reference in told if reference not in _FIXED]
         for parts in range(1, max((len(path.parts) for path in paths), default=0) + 2):
             short = [str(Path(*path.parts[-parts:])) for path in paths]
             if len({*short, *taken}) == len(short) + len(taken):

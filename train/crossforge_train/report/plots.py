@@ -21,6 +21,7 @@ INK, MUTED, GRID, FIRST, SECOND, GOOD, BAD = (f"#0000{number:02x}" for number in
 _VARIABLES = {
     INK: "--ink", MUTED: "--muted", GRID: "--grid", FIRST: "--first", SECOND: "--second", GOOD: "--good", BAD: "--bad",
 }  # fmt: skip
+_NO_WIDTH = "\u200b"
 _SIZE = (6.0, 3.4)
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: selectable, and in the page's font
@@ -62,7 +63,7 @@ def depth_plot(curve: DepthCurve, metric: str) -> str:
     with drawing() as (axes, svg):
         for name, values in curve.values.items():
             line = ":" if name == PERFECT else "--" if name == FIRST_STAGE else "-"
-            axes.plot(curve.depths, values, line, marker="o", markersize=4, color=colours[name], label=name)
+            axes.plot(curve.depths, values, line, marker="o", markersize=4, color=colours[name], label=_label(name))
         axes.set_xscale("log")
         axes.set_xticks(curve.depths, labels=[str(depth) for depth in curve.depths])
         axes.minorticks_off()
@@ -81,7 +82,7 @@ def latency_plot(points: Sequence[LatencyPoint], metric: str) -> str:
         for name in names:
             found = [point for point in points if point.system == name]
             times, qualities = [point.milliseconds for point in found], [point.quality for point in found]
-            axes.plot(times, qualities, "-", marker="o", markersize=5, color=colours[name], label=name)
+            axes.plot(times, qualities, "-", marker="o", markersize=5, color=colours[name], label=_label(name))
             for point in found if len(found) > 1 else ():
                 axes.annotate(str(point.depth), (point.milliseconds, point.quality), (4, 4), textcoords="offset points")
         axes.set_xscale("log")
@@ -141,6 +142,11 @@ def training_plot(curves: TrainingCurves, metric: str) -> str:
         handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
         axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return svg[0]
+
+
+def _label(name: str) -> str:
+    """A system's name in a legend; matplotlib would leave out one that begins with an underscore."""
+    return f"{_NO_WIDTH}{name}" if name.startswith("_") else name
 
 
 def _colours(names: Iterable[str]) -> dict[str, str]:
