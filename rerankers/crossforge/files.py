@@ -12,7 +12,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TextIO
 
 from crossforge.errors import InputError
@@ -203,7 +203,7 @@ def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[Mapping[str
 def stays_within(name: str) -> bool:
     """Whether a path that somebody else wrote down, relative to a folder, stays within that folder."""
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    return not (path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts or "\\" in name)
 
 
 def sha256(path: Path) -> str:

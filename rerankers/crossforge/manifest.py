@@ -20,13 +20,16 @@ from crossforge.long_documents import BEST_WINDOW, LONG_DOCUMENTS, LongDocuments
 MANIFEST_FILE = "reranker.json"
 # Holds a package's proof; no other folder of a model has one.
 PROOF_FILE = "evaluation/report.json"
+# Where a package keeps how its first stage is made and, if it has them, its corpus and index.
+FIRST_STAGE_FOLDER = "first_stage"
 KIND = "crossforge-reranker"
 SCHEMA_VERSION = 2  # 2: calibrators may hold knots
 
 _MOST = 2**31 - 1  # what tokenizers and arrays count up to
 
-# Files that loading a package reads if they exist.
+# Files that loading a package reads if they exist; in the folder of its first stage, any may be read.
 _LOADED = (
+    "adapter_config.json",
     "config.json",
     "config_sentence_transformers.json",
     "model.safetensors",
@@ -221,7 +224,8 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
 
 def _refuse_unlisted(folder: Path, manifest: Manifest) -> None:
     """Refuse files that loading would read but the manifest does not list: packaging did not put them there."""
-    for name in _LOADED:
+    first_stage = (path for path in (folder / FIRST_STAGE_FOLDER).rglob("[!.]*") if path.is_file())
+    for name in (*_LOADED, *(path.relative_to(folder).as_posix() for path in first_stage)):
         if name not in manifest.files and (folder / name).exists():
             raise PackageError(f"{folder / name}: not listed in {MANIFEST_FILE}; copy the package again")
 

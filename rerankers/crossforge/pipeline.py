@@ -15,6 +15,7 @@ from crossforge.errors import InputError, PackageError
 from crossforge.explanation import Explanation, explanation
 from crossforge.files import read_json, write_json, write_jsonl, written_atomically
 from crossforge.long_documents import FIRST_WINDOW, LONG_DOCUMENTS, LongDocuments
+from crossforge.manifest import FIRST_STAGE_FOLDER
 from crossforge.passages import PassageWindows
 from crossforge.reranker import Reranker, require_count, require_query
 from crossforge.results import RankedResults
@@ -24,8 +25,6 @@ from crossforge.retrievers.recipe import EmbeddingSettings, fit_by_recipe, has_r
 from crossforge.runs import Candidate
 
 DEFAULT_DEPTH = 100
-# Where a package keeps its corpus and index, if it has them.
-FIRST_STAGE_FOLDER = "first_stage"
 _SETTINGS_FILE = "pipeline.json"
 _DOCUMENTS = "documents.jsonl"
 

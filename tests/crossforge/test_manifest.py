@@ -60,6 +60,20 @@ def test_a_file_that_is_read_and_not_listed_is_refused(package, name, verify):
     assert_refused(package, name, verify)
 
 
+@pytest.mark.parametrize("verify", ["size", "full"])
+@pytest.mark.parametrize("name", ["first_stage/recipe.json", "first_stage/opensearch/index.json"])
+def test_a_first_stage_that_is_not_listed_is_refused(package, name, verify):
+    (package / name).parent.mkdir(parents=True, exist_ok=True)
+    (package / name).write_text("{}")
+    edit(package, lambda value: value["files"].pop(name, None))
+    assert_refused(package, name, verify)
+
+
+def test_hidden_files_that_a_file_browser_leaves_beside_an_index_do_not_matter(package):
+    (package / "first_stage" / ".DS_Store").write_text("")
+    read_manifest(package)
+
+
 def test_a_file_is_hashed_once_in_a_process_unless_it_changes(package, monkeypatch):
     hashed = []
     monkeypatch.setattr("crossforge.manifest.sha256", lambda path: hashed.append(path.name) or sha256(path))
@@ -91,7 +105,7 @@ def test_a_missing_file_is_named(package, verify):
 
 
 @pytest.mark.parametrize("verify", ["off", "size", "full"])
-@pytest.mark.parametrize("name", ["../outside", "onnx/../../outside", "/etc/hostname", "..\\outside"])
+@pytest.mark.parametrize("name", ["../outside", "onnx/../../outside", "/etc/hostname", "..\\outside", "C:/x"])
 def test_a_path_outside_the_package_is_refused(package, name, verify):
     (package.parent / "outside").write_text("")
     edit(package, lambda value: value["files"].update({name: {"size": 0, "sha256": ""}}))

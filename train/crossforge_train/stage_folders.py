@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crossforge.files import read_json, write_json
-from crossforge.pipeline import FIRST_STAGE_FOLDER
+from crossforge.manifest import FIRST_STAGE_FOLDER
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import load_retriever, save_retriever
 from crossforge.retrievers.registry import LEXICAL

@@ -1,18 +1,22 @@
-"""Repeats a first stage over other documents: a package without a corpus says how its first stage was made."""
+"""Repeats a first stage over other documents: a package without a corpus says how its first stage was made.
+
+A package may come from anyone, so its recipe names no function, no server and no file outside of it.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from crossforge.documents import Document
 from crossforge.errors import PackageError
 from crossforge.files import stays_within, write_json
 from crossforge.package_files import read_package_json
-from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
+from crossforge.retrievers.base import OutsideKind, RepeatableRetriever, StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
+from crossforge.retrievers.registry import RETRIEVERS
 
 _FILE = "recipe.json"
 _ENCODER = "encoder"
@@ -21,6 +25,11 @@ _FOLDER = "folder"
 
 # Settings of the kind `dense` to add for an encoder, by its folder.
 EmbeddingSettings = Callable[[Path], Mapping[str, Any]]
+
+
+def can_repeat(retriever: StoredRetriever) -> TypeGuard[RepeatableRetriever]:
+    """Whether `fit_by_recipe` makes such a retriever: it has settings, and does not search elsewhere."""
+    return isinstance(retriever, RepeatableRetriever) and not _is_outside(retriever.kind)
 
 
 def save_recipe(folder: Path, retriever: RepeatableRetriever) -> None:
@@ -46,14 +55,23 @@ def fit_by_recipe(
 
     Raises:
         InputError: the kind is not known here, or there is nothing to index.
-        PackageError: the recipe is damaged.
+        PackageError: the recipe is damaged, or asks for something outside of the package.
     """
     recipe = read_package_json(folder / _FILE)
     try:
+        if _is_outside(recipe["kind"]):
+            raise PackageError(
+                f"{folder / _FILE}: {recipe['kind']!r} searches elsewhere, which a package alone cannot ask for; make "
+                "the first stage yourself (crossforge.retrievers.choice.fit_retriever) and pass it to RetrieveAndRerank"
+            )
         settings = _unpacked(recipe["settings"], folder)
         return fit_retriever(documents, recipe["kind"], _embedding(settings, embedding) if embedding else settings)
     except (KeyError, TypeError, AttributeError):
         raise PackageError(f"{folder / _FILE}: damaged; copy the package again") from None
+
+
+def _is_outside(kind: str) -> bool:
+    return isinstance(RETRIEVERS.load(kind), OutsideKind)
 
 
 def _packed(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -79,6 +97,8 @@ def _unpacked(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
             found[name] = _inside(folder, value[_FOLDER]) if _FOLDER in value else _unpacked(value, folder)
+        elif name == _ENCODER:  # a bare path would be read from wherever it points
+            raise PackageError(f"{folder / _FILE}: {value!r} points outside the package")
         else:
             found[name] = value
     return found

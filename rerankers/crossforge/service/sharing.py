@@ -16,9 +16,10 @@ from crossforge.backends.model_files import INT8_FILE, MODEL_FILE
 from crossforge.embedding.encoder import MODEL_FILE as ENCODER_MODEL
 from crossforge.embedding.encoder import is_encoder
 from crossforge.errors import InputError
+from crossforge.manifest import FIRST_STAGE_FOLDER
 from crossforge.onnx_sessions import CUDA, write_mapped
 from crossforge.package_files import weights_beside
-from crossforge.pipeline import FIRST_STAGE_FOLDER, save_first_stage
+from crossforge.pipeline import save_first_stage
 from crossforge.retrievers.vectors import HELD
 from crossforge.service.children import be_a_child, interrupts_wait
 from crossforge.service.plan import Plan, stamp_of

@@ -18,8 +18,8 @@ from crossforge import Document, InputError, Reranker, RetrieveAndRerank
 from crossforge.documents import parse_documents, read_documents
 from crossforge.embedding.encoder import is_encoder, read_settings
 from crossforge.files import decoded
-from crossforge.manifest import MANIFEST_FILE, read_manifest
-from crossforge.pipeline import FIRST_STAGE_FOLDER, find_first_stage, fit_first_stage, holds_documents
+from crossforge.manifest import FIRST_STAGE_FOLDER, MANIFEST_FILE, read_manifest
+from crossforge.pipeline import find_first_stage, fit_first_stage, holds_documents
 from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.registry import LEXICAL

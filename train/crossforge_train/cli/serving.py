@@ -15,7 +15,8 @@ import typer
 from crossforge.backends.choice import AUTO
 from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.errors import InputError
-from crossforge.pipeline import FIRST_STAGE_FOLDER, holds_documents
+from crossforge.manifest import FIRST_STAGE_FOLDER
+from crossforge.pipeline import holds_documents
 from crossforge_train.cli.display import error_console
 from crossforge_train.cli.options import BackendOption, DeviceOption, PackageArgument, refuse
 from crossforge_train.cli.searching import EMBEDS, DepthOption, PassagesOption, has_encoder

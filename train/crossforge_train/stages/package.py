@@ -16,9 +16,9 @@ from crossforge.documents import Document
 from crossforge.errors import CrossforgeError, InputError
 from crossforge.manifest import Manifest, file_table, read_manifest, write_manifest
 from crossforge.pipeline import save_first_stage
-from crossforge.retrievers.base import RepeatableRetriever, StoredRetriever
+from crossforge.retrievers.base import StoredRetriever
 from crossforge.retrievers.choice import load_retriever
-from crossforge.retrievers.recipe import save_recipe
+from crossforge.retrievers.recipe import can_repeat, save_recipe
 from crossforge_train.collections.collection import Collection
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.dev_choices import Tuned
@@ -79,7 +79,7 @@ def _run(context: Context) -> None:
         documents, whole = _first_stage(context, collection, retriever)
         save_first_stage(written.first_stage, documents, whole)
         retriever = load_retriever(written.first_stage)  # so that the recipe finds its folders there
-    if isinstance(retriever, RepeatableRetriever):
+    if can_repeat(retriever):
         save_recipe(written.first_stage, retriever)
     card = model_card(
         config,
