@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError, PackageError
-from crossforge.files import read_json
+from crossforge.files import read_json, stays_within
 from crossforge.heads.chat_template import has_chat_template, is_for_any_chat, pair_template
 from crossforge.heads.modular import MODULES_FILE, holds_modules
 from crossforge.heads.one_label import OneLabel, architecture, cannot_load, pad_token_id, token_id
@@ -164,7 +164,9 @@ def _logit_score(folder: Path) -> Mapping[str, Any] | None:
     path = folder / MODULES_FILE
     for entry in read_json(path) if path.is_file() else []:
         if str(entry.get("type", "")).endswith(".LogitScore"):
-            return dict(read_package_json(folder / str(entry["path"]) / "config.json"))
+            if not stays_within(place := str(entry["path"])):
+                raise PackageError(f"{path}: {place!r} points outside the model's folder")
+            return dict(read_package_json(folder / place / "config.json"))
     return None
 
 

@@ -83,6 +83,16 @@ def test_a_chat_template_will_do_where_the_model_names_its_answers(tmp_path: Pat
     assert Reranker(folder).score_pairs(PAIRS).logits == pytest.approx(causal_logits(folder), abs=1e-4)
 
 
+def test_answers_are_named_nowhere_outside_the_folder(tmp_path: Path) -> None:
+    folder = make_decoder(tmp_path / "model", template=CHAT_TEMPLATE)
+    name_answers(folder)
+    (folder / "1_LogitScore").rename(tmp_path / "elsewhere")
+    listed = (folder / "modules.json").read_text()
+    (folder / "modules.json").write_text(listed.replace('"1_LogitScore"', '"../elsewhere"'))
+    with pytest.raises(PackageError, match=r"modules\.json: '\.\./elsewhere' points outside the model's folder"):
+        Reranker(folder)
+
+
 def test_transformers_does_not_warn_of_the_head_that_is_written(
     decoder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
