@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ _FORMAT = "crossforge-postgres-1"
 _CHECKED = 10  # documents of a table whose ids are looked at before it is searched
 _TERMS = "terms"  # the column of terms in a table that is made here
 _DISTANCES = {"cosine": "<=>", "l2": "<->", "inner_product": "<#>"}
+# Parameters of a connection that lead to no other server.
+_HARMLESS = ("dbname", "user")
 _SECRETS = "PGPASSWORD, a password file or a service file hold them"
 
 Embed = Callable[[list[str]], Any]
@@ -94,8 +97,12 @@ class PostgresOptions:
 
     @property
     def reached(self) -> list[str]:
-        """What has to be trusted: the server, if it is named, and the function."""
+        """What has to be trusted: the server, if it is named or chosen otherwise, and the function."""
         server = [f"postgresql://{host}" for host in _hosts(self.dsn)]
+        # A service or a port chooses among servers, too, and other parameters say how one is connected to.
+        chosen = {key: value for key, value in _parameters(self.dsn).items() if key not in _HARMLESS}
+        if chosen and not server:
+            server = [f"postgresql://?{urlencode(chosen)}"]
         return [*server, *([self.embed] if self.embed else [])]
 
 
@@ -381,22 +388,28 @@ def _rows_of(documents: Collection[Document]) -> Iterator[tuple[str, str, str]]:
 
 
 def _hosts(dsn: str) -> list[str]:
-    """The servers that a connection string names.
+    """The servers that a connection string names; raises as `_parameters` does."""
+    parts = _parameters(dsn)
+    # Both count: the address is what is connected to, whatever the host is called.
+    return [name for key in ("host", "hostaddr") if parts.get(key) for name in str(parts[key]).split(",")]
+
+
+def _parameters(dsn: str) -> dict[str, Any]:
+    """What a connection string says.
 
     Raises:
         InputError: it is none, or holds a password.
     """
     if not dsn:
-        return []
+        return {}
     psycopg = _psycopg()
     try:
-        parts = psycopg.conninfo.conninfo_to_dict(dsn)
+        parts: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(dsn)
     except psycopg.Error:
         raise refuse_option("dsn", "expected a connection string such as postgresql://user@host/database") from None
     if "password" in parts or "sslpassword" in parts:
         raise refuse_option("dsn", f"a password does not belong into a config; {_SECRETS}")
-    # Both count: the address is what is connected to, whatever the host is called.
-    return [name for key in ("host", "hostaddr") if parts.get(key) for name in str(parts[key]).split(",")]
+    return parts
 
 
 def _psycopg() -> Any:

@@ -245,7 +245,9 @@ def test_wrong_options_are_named_before_anything_is_asked(options: dict[str, Any
     ("dsn", "reached"),
     [
         ("", []),
-        ("service=library", []),
+        ("dbname=library user=reader", []),
+        ("service=library", ["postgresql://?service=library"]),
+        ("dbname=library port=5433 options='-c x'", ["postgresql://?port=5433&options=-c+x"]),
         ("postgresql://me@one,two/db", ["postgresql://one", "postgresql://two"]),
         ("host=known hostaddr=127.0.0.9", ["postgresql://known", "postgresql://127.0.0.9"]),
     ],
