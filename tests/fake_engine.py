@@ -23,6 +23,7 @@ class FakeEngine:
         indexes: name -> id -> source.
         requests: method, path and body of all that was asked.
         failures: statuses of the next answers to `_msearch`; 200 stands for one whose searches are all rejected.
+        partial: what the next answers to searches say of shards that did not answer.
         bulk_failures: statuses of the next answers to `_bulk`; 200 stands for one where every document is rejected.
         gone: whether it takes no documents and removes no index.
         password: what basic authentication must give, or None.
@@ -33,6 +34,7 @@ class FakeEngine:
         self.indexes: dict[str, dict[str, dict[str, str]]] = {}
         self.requests: list[tuple[str, str, str]] = []
         self.failures: list[int] = []
+        self.partial: list[dict[str, Any]] = []
         self.bulk_failures: list[int] = []
         self.gone = False
         self.password: str | None = None
@@ -91,7 +93,10 @@ class FakeEngine:
         if "sort" in body:
             hits = [{**hit, "_score": None} for hit in hits]
         total = {"value": len(hits), "relation": "eq"}
-        return {"took": 1, "timed_out": False, "hits": {"total": total, "max_score": 1.0, "hits": hits}, "status": 200}
+        answer = {"took": 1, "timed_out": False, "_shards": {"total": 2, "successful": 2, "skipped": 0, "failed": 0}}
+        if self.partial:  # the hits of the other shards
+            answer, hits = {**answer, **self.partial.pop(0)}, hits[:1]
+        return {**answer, "hits": {"total": total, "max_score": 1.0, "hits": hits}, "status": 200}
 
     def _hit(self, index: str, one: str, wanted: set[str] | None, fields: Any) -> dict[str, Any]:
         source = self.indexes[index][one]

@@ -31,6 +31,7 @@ _MAPPINGS = {"properties": {"title": {"type": "text"}, "text": {"type": "text"}}
 _PASSING = (429, 502, 503, 504)
 _PUT = 500  # documents in a request that fills an index
 _CHECKED = 10  # documents of an index whose ids are looked at before it is searched
+_UNAVAILABLE = 503
 _LONGEST = 200  # characters that are quoted of what an engine says
 
 
@@ -324,8 +325,8 @@ class SearchEngineRetriever:
         def ask() -> list[Sequence[Mapping[str, Any]]]:
             responses = self._client.search_many(lines)
             for response in responses:
-                if "error" in response:
-                    raise _RefusedError(response)
+                if fault := _fault(response):
+                    raise _RefusedError(fault)
             return [response["hits"]["hits"] for response in responses]
 
         hits: list[Sequence[Mapping[str, Any]]] = self._asked(ask)
@@ -400,6 +401,23 @@ class _RefusedError(Exception):
         causes = error.get("root_cause") or [error] if isinstance(error, Mapping) else [{"reason": str(error)}]
         super().__init__(f"{causes[0].get('type', 'error')}: {causes[0].get('reason', '')}")
         self.status_code = response.get("status")
+
+
+def _fault(response: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What is wrong with the answer to one search: an error, or that some shards did not answer; None if it is whole.
+
+    Engines answer with what the other shards found, and the status of a success. A shard may be back soon.
+    """
+    if "error" in response:
+        return response
+    shards = response.get("_shards", {})
+    if response.get("timed_out"):
+        reason = "timed out"
+    elif failed := shards.get("failed"):
+        reason = f"{failed} of {shards.get('total')} shards did not answer"
+    else:
+        return None
+    return {"error": {"type": "partial answer", "reason": reason}, "status": _UNAVAILABLE}
 
 
 def _status(error: Exception) -> int | None:

@@ -109,6 +109,27 @@ def test_what_may_pass_is_asked_again_and_waits_double(engine: FakeEngine, kind:
     assert waits == [0.5, 1, 2]
 
 
+PARTIAL = [{"timed_out": True}, {"_shards": {"total": 2, "successful": 1, "skipped": 0, "failed": 1}}]
+
+
+def test_what_only_some_shards_found_is_asked_again(engine: FakeEngine, kind: str, waits: list[float]) -> None:
+    retriever = fitted(engine, kind)
+    engine.partial = list(PARTIAL)
+    assert ids(retriever) == ["b", "a", "d"]
+    assert waits == [0.5, 1]
+
+
+@pytest.mark.parametrize("answer", PARTIAL)
+def test_what_only_some_shards_find_is_never_taken_for_all(
+    engine: FakeEngine, kind: str, answer: dict[str, Any]
+) -> None:
+    retriever = fitted(engine, kind, retries=1)
+    engine.partial = [answer] * 2
+    why = "timed out" if "timed_out" in answer else "1 of 2 shards did not answer"
+    with pytest.raises(InputError, match=rf"index 'docs': answers with error 503 \(partial answer: {why}\)"):
+        ids(retriever)
+
+
 def test_what_does_not_pass_is_one_line(engine: FakeEngine, kind: str, waits: list[float]) -> None:
     retriever = fitted(engine, kind, retries=2)
     engine.failures = [503] * 9
