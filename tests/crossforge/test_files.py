@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import hashlib
+import os
 
 import pytest
 from support import marked
@@ -59,10 +60,28 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path):
         leftover = beside
     leftover.mkdir()
     (leftover / "junk").touch()
+    os.utime(leftover, (0, 0))
+    other = leftover.with_name(leftover.name.replace(".f.", ".g."))
+    other.touch()
+    os.utime(other, (0, 0))
     with written_atomically(tmp_path / "f") as beside:
         beside.write_text("new")
-    assert names(tmp_path) == ["f"]
+    assert names(tmp_path) == [other.name, "f"]
     assert (tmp_path / "f").read_text() == "new"
+
+
+def test_two_writers_of_a_file_do_not_see_each_other(tmp_path):
+    with written_atomically(tmp_path / "f") as first:
+        first.write_text("first, ")
+        with written_atomically(tmp_path / "f") as second:
+            second.write_text("seco")
+            with first.open("a") as lines:
+                lines.write("whole")
+            assert names(tmp_path) == sorted([first.name, second.name])
+            second.write_text("second, whole")
+        assert (tmp_path / "f").read_text() == "second, whole"
+    assert (tmp_path / "f").read_text() == "first, whole"
+    assert names(tmp_path) == ["f"]
 
 
 def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
