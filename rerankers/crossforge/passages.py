@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossforge.documents import Document, join_title
-from crossforge.tokenization import PairTokenizer
+from crossforge.tokenization import PairTokenizer, most_tokens
 
 # Tokens that a window gives up at either end, so that it cuts no word; longer words are cut.
 _WORD = 8
@@ -38,8 +38,7 @@ class PassageWindows:
         """
         self.tokenizer.require_room(query)
         room = self.tokenizer.document_room(query)
-        # Every token covers at least one byte, so short texts fit without tokenizing.
-        if len(document.full_text.encode("utf-8", "replace")) <= room:
+        if most_tokens(document.full_text) <= room:
             return [document.full_text]
         spans = self.tokenizer.spans(document.text, None if most is None else most * room + 1)
         title_spans = self.tokenizer.spans(document.title, room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,7 @@ class PairTokenizer:
 
     def fits(self, query: str) -> bool:
         """Whether the query leaves at least `MIN_DOCUMENT_TOKENS` tokens for a document."""
-        # Every token covers at least one byte, so short queries need not be tokenized.
-        if len(cleaned(query).encode()) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
+        if most_tokens(cleaned(query)) + self._special_tokens + MIN_DOCUMENT_TOKENS <= self.max_length:
             return True
         return not self._is_endless(query) and self.document_room(query) >= MIN_DOCUMENT_TOKENS
 
@@ -215,6 +215,15 @@ def _padded(encoded: Sequence[list[int]], pad_id: int) -> dict[str, NDArray[np.i
         ids[row, : len(found)] = found
         mask[row, : len(found)] = 1
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def most_tokens(text: str) -> float:
+    """More tokens than this a text cannot have, so a short one need not be tokenized; infinity if only that tells.
+
+    A token covers at least one character, but for one that some tokenizers begin a text with. Characters beyond ASCII
+    may become many: by NFKC, a single one becomes the eighteen of a whole phrase.
+    """
+    return len(text) + 1 if text.isascii() else math.inf
 
 
 def cleaned(text: Any) -> str:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
 from crossforge.documents import Document
@@ -209,6 +210,39 @@ def test_a_long_document_gives_the_same_tokens_as_tokenized_whole(tokenizer, tok
     assert tokenizer.spans(text, 10)[:10] == spans[:10]
     alone = TextTokenizer(tokenizer_file, LENGTH)
     assert alone.encode([text, "oven"]) == [found.ids for found in alone._tokenizer.encode_batch([text, "oven"])]
+
+
+@pytest.fixture(scope="module")
+def normalizing(tmp_path_factory):
+    """A token for each character after NFKC, which makes several of one, as XLM-R's tokenizer does."""
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": CLS, "[SEP]": SEP, "▁": 4}, unk_token="[UNK]"))
+    made.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Prepend("▁")])
+    made.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
+    )
+    path = tmp_path_factory.mktemp("normalizing") / "tokenizer.json"
+    made.save(str(path))
+    return PairTokenizer(path, 64)
+
+
+@pytest.mark.parametrize("character", ["\u337f", "\ufdfa", "a"])
+def test_a_query_fits_by_its_tokens_and_not_by_its_characters(normalizing, character):
+    of_each = len(normalizing.spans(character)) - 1
+    longest = (64 - 3 - 1 - MIN_DOCUMENT_TOKENS) // of_each
+    normalizing.encode([(character * longest, "bread" * 20)])
+    assert normalizing.fits(character * longest)
+    assert not normalizing.fits(character * (longest + 1))
+    with pytest.raises(InputError, match="shorten the query"):
+        normalizing.encode([(character * (longest + 1), "bread")])
+
+
+@pytest.mark.parametrize("character", ["\u337f", "a"])
+def test_a_document_is_read_whole_only_if_its_tokens_fit(normalizing, character):
+    windows, of_each = PassageWindows(normalizing), len(normalizing.spans(character)) - 1
+    longest = (normalizing.document_room("boat") - 1) // of_each
+    assert len(windows.split("boat", Document("1", character * longest))) == 1
+    assert len(windows.split("boat", Document("1", character * (longest + 1)))) > 1
 
 
 def test_no_more_of_a_long_document_is_tokenized_than_can_be_read(tokenizer_file):
