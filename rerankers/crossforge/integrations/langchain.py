@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun, Callbacks
@@ -57,8 +58,9 @@ class CrossforgeReranker(BaseDocumentCompressor):
 class CrossforgeRetriever(BaseRetriever):
     """The whole path over a fixed corpus: retrieval, best passages, reranking.
 
-    Metadata of what it returns: the document's own, and `doc_id`, `title`, `passage`, `relevance_score` (calibrated
-    probability), `first_stage_rank`, and `reranked`: False if the query is too long to rerank.
+    Metadata of what it returns: the document's own; where it has none of that name, `doc_id` and `title`; and
+    `passage`, `relevance_score` (calibrated probability), `first_stage_rank`, and `reranked`: False if the query is too
+    long to rerank.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -76,7 +78,7 @@ class CrossforgeRetriever(BaseRetriever):
         Raises:
             InputError: two documents have the same id, or there is no word in any of them.
         """
-        found = [_from_langchain(document, position) for position, document in enumerate(documents)]
+        found = [_from_langchain(*pair) for pair in zip(documents, _ids_of(documents), strict=True)]
         return cls(search=RetrieveAndRerank.from_documents(found, reranker, **options), k=k)
 
     def _get_relevant_documents(
@@ -87,17 +89,30 @@ class CrossforgeRetriever(BaseRetriever):
         return [_to_langchain(found, ranked.reranked) for found in kept]
 
 
-def _from_langchain(document: LangChainDocument, position: int) -> Document:
+def _ids_of(documents: Sequence[LangChainDocument]) -> Iterator[str]:
+    """The documents' own ids; those without one get their position, or a number beyond where that is another's id.
+
+    An id in the metadata is not taken: it may be that of a text of which several documents are passages.
+    """
+    given = {document.id for document in documents}
+    free = (str(number) for number in count(len(documents)) if str(number) not in given)
+    for position, document in enumerate(documents):
+        if document.id is not None:
+            yield document.id
+        else:
+            yield next(free) if str(position) in given else str(position)
+
+
+def _from_langchain(document: LangChainDocument, doc_id: str) -> Document:
     title = document.metadata.get("title")
-    doc_id = str(position) if document.id is None else document.id
     return Document(doc_id, document.page_content, title if isinstance(title, str) else "", document.metadata)
 
 
 def _to_langchain(found: Result, reranked: bool) -> LangChainDocument:
     metadata = {
-        **found.metadata,
         "doc_id": found.doc_id,
         "title": found.title,
+        **found.metadata,
         "passage": found.passage,
         "relevance_score": found.probability,
         "first_stage_rank": found.first_stage_rank,

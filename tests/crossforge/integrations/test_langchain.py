@@ -109,3 +109,28 @@ def test_a_retriever_reads_titles_from_the_metadata(toy_reranker):
     documents = [Document(page_content="sail", metadata={"title": "bread"}), Document(page_content="wind")]
     (found,) = CrossforgeRetriever.from_documents(documents, toy_reranker).invoke("bread")
     assert (found.metadata["title"], found.page_content) == ("bread", "sail")
+
+
+def test_a_retriever_keeps_the_metadata_that_it_is_given(toy_reranker):
+    given = {"doc_id": "X1", "title": 7, "source": "a.pdf"}
+    documents = [Document(page_content="bread oven", metadata=given), Document(page_content="sail")]
+    retriever = CrossforgeRetriever.from_documents(documents, toy_reranker)
+    (found,) = retriever.invoke("bread")
+    assert {key: found.metadata[key] for key in given} == given
+    (found,) = retriever.invoke("sail")
+    assert (found.metadata["doc_id"], found.metadata["title"]) == ("1", "")
+
+
+def test_passages_of_one_text_may_share_the_id_in_their_metadata(toy_reranker):
+    documents = [Document(page_content=f"bread {n}", metadata={"doc_id": "X1"}) for n in range(2)]
+    found = CrossforgeRetriever.from_documents(documents, toy_reranker).invoke("bread")
+    assert sorted(document.id for document in found) == ["0", "1"]
+    assert {document.metadata["doc_id"] for document in found} == {"X1"}
+
+
+def test_documents_without_an_id_get_none_that_another_has(toy_reranker):
+    documents = [Document(page_content=f"bread {n}", id=own) for n, own in enumerate(("1", None, None, "4"))]
+    found = CrossforgeRetriever.from_documents(documents, toy_reranker).invoke("bread")
+    assert {document.page_content: document.id for document in found} == {
+        "bread 0": "1", "bread 1": "5", "bread 2": "2", "bread 3": "4",
+    }  # fmt: skip
