@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -71,11 +72,16 @@ def append_judgement(path: Path, query_id: str, doc_id: str, label: int) -> None
 
 
 def _append(path: Path, line: str, header: str = "") -> None:
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE, poll_interval=0.01)
-    with lock, path.open("ab+", buffering=0) as stream:
+    try:
+        held = lock.acquire()
+    except Timeout:  # an OSError that says neither why nor what
+        why = f"another process has held the file for {_PATIENCE} seconds"
+        raise TimeoutError(errno.ETIMEDOUT, why, str(path)) from None
+    with held, path.open("ab+", buffering=0) as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - 1))
         # Somebody's editor may have left the last line without its end.

@@ -139,8 +139,9 @@ def make_router(served: Served) -> APIRouter:
             raise HTTPException(404, "the corpus has no document with this id")
         try:
             served.judgements.add(judgement.query, judgement.doc_id, judgement.relevant)
-        except OSError as error:  # a full or read-only disk
-            raise HTTPException(507, f"the judgement cannot be stored: {(error.strerror or '').lower()}") from None
+        except OSError as error:  # a full or read-only disk, or a file that another process holds
+            why = str(error.strerror or error).lower()
+            raise HTTPException(507, f"the judgement cannot be stored: {why}") from None
         return Response(status_code=204)
 
     return router

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from crossforge.service import judgements
 from crossforge.service.judgements import JudgementLog, append_judgement
 from crossforge_train.collections.judgements import read_judgements
 from crossforge_train.collections.typed_queries import read_typed_queries
@@ -100,3 +102,18 @@ def test_a_judgement_that_fits_in_half_is_not_written(tmp_path: Path) -> None:
     )  # fmt: skip
     assert found.stdout == "File too large\n"
     assert path.read_bytes() == before[:25]
+
+
+def test_a_file_that_another_process_holds_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judgements, "_PATIENCE", 0)
+    path = tmp_path / "judgements.tsv"
+    with (
+        FileLock(tmp_path / ".judgements.tsv.lock"),
+        pytest.raises(OSError, match="another process has held the file for 0 seconds") as caught,
+    ):
+        append_judgement(path, "q1", "d1", 1)
+    assert (caught.value.strerror, caught.value.filename) == (
+        "another process has held the file for 0 seconds", str(path),
+    )  # fmt: skip
+    append_judgement(path, "q1", "d1", 1)
+    assert read_judgements(path) == {"q1": {"d1": 1}}

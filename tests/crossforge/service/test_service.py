@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="fastapi is not installed: crossforge[serve]")
 
 from fastapi.testclient import TestClient as AnyClient
+from filelock import FileLock
 from support import make_decoder
 
 from crossforge import Document, Reranker, RetrieveAndRerank
@@ -470,6 +471,15 @@ def test_a_judgement_that_cannot_be_stored_is_told(limited, tmp_path):
     client = limited(judgements=tmp_path / "file" / "judgements.tsv")
     refused = client.post("/v1/judgements", json={"query": QUERY, "doc_id": "baking-1", "relevant": True})
     assert (refused.status_code, refused.json()["detail"][:34]) == (507, "the judgement cannot be stored: fi")
+
+
+def test_a_judgement_whose_file_another_process_holds_is_told(limited, tmp_path, monkeypatch):
+    monkeypatch.setattr("crossforge.service.judgements._PATIENCE", 0)
+    client = limited(judgements=tmp_path / "judgements.tsv")
+    with FileLock(tmp_path / ".judged_queries.jsonl.lock"):
+        refused = client.post("/v1/judgements", json={"query": QUERY, "doc_id": "baking-1", "relevant": True})
+    expected = "the judgement cannot be stored: another process has held the file for 0 seconds"
+    assert (refused.status_code, refused.json()["detail"]) == (507, expected)
 
 
 @pytest.mark.parametrize("query", ["  ", "\t\n", "\x00", "\x1f \x7f", "\u200b"])
