@@ -24,6 +24,7 @@ from crossforge.runs import Candidate, Run
 
 _FORMAT = "crossforge-hybrid-1"
 _LEXICAL, _DENSE = "lexical", "dense"
+_BM25 = {"weighting": "bm25"}
 DEFAULT_POOL = 200
 # The constant of reciprocal rank fusion, as its authors chose it.
 _RANK_OFFSET = 60
@@ -156,13 +157,14 @@ class HybridKind:
         Args:
             documents: the corpus.
             settings: `lexical` and `dense`, the settings of those kinds, `weight` and `pool`; each may be left out.
-                `lexical` may also be an index of the documents.
+                `lexical` may also be an index of the documents; its `weighting` is "bm25" if it is left out.
 
         Raises:
             InputError: as the two kinds do.
         """
         words = settings.get("lexical", {})
-        lexical = words if isinstance(words, TfidfRetriever) else LexicalKind.fit(documents, words)
+        # BM25, as in a run: the weight of a package's proof was chosen for its scores.
+        lexical = words if isinstance(words, TfidfRetriever) else LexicalKind.fit(documents, {**_BM25, **words})
         dense = DenseKind.fit(documents, settings.get("dense", {}))
         return HybridRetriever(lexical, dense, settings.get("weight"), settings.get("pool", DEFAULT_POOL))
 

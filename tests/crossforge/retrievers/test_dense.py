@@ -76,7 +76,7 @@ def test_hybrid_joins_both_lists_by_both_scores(hybrid: Any) -> None:
     assert ids(hybrid.with_weight(0.0).search(QUERIES, 4), "q1") == ids(dense, "q1")
     assert set(ids(hybrid.with_weight(None).search(QUERIES, 8), "q1")) <= set(joint)
     assert isinstance(hybrid, CombinedRetriever)
-    assert hybrid.name == "TF-IDF + dense"
+    assert hybrid.name == "BM25 + dense"
 
 
 def test_who_asks_for_less_gets_the_beginning_of_the_same_order(hybrid: Any, tiny_onnx: Path, tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_who_asks_for_less_gets_the_beginning_of_the_same_order(hybrid: Any, tin
 def test_hybrid_finds_where_no_word_matches_and_tells_where_from(hybrid: Any) -> None:
     assert len(hybrid.search(QUERIES, 5)["q3"]) == 5
     origins = hybrid.origins("bread oven yeast", 4)
-    assert {name for ranks in origins.values() for name in ranks} == {"TF-IDF", "dense"}
-    assert origins[ids(hybrid.parts[0].search(QUERIES, 4), "q1")[0]]["TF-IDF"] == 1
+    assert {name for ranks in origins.values() for name in ranks} == {"BM25", "dense"}
+    assert origins[ids(hybrid.parts[0].search(QUERIES, 4), "q1")[0]]["BM25"] == 1
     assert all(ranks.keys() == {"dense"} for ranks in hybrid.origins("zebra", 4).values())
 
 
@@ -131,6 +131,12 @@ def test_parts_that_do_not_fit_together_are_refused(hybrid: Any, dense: Any, tmp
     other = fit_retriever(DOCUMENTS[1:])
     with pytest.raises(InputError, match="two indexes of the same documents"):
         type(hybrid)(other, dense)
+
+
+def test_a_hybrid_weights_words_as_a_run_does(hybrid: Any, tiny_onnx: Path) -> None:
+    assert [part.name for part in hybrid.parts] == ["BM25", "dense"]
+    settings = {"lexical": {"weighting": "tfidf"}, "dense": {"encoder": tiny_onnx}}
+    assert fit_retriever(DOCUMENTS, "hybrid", settings).parts[0].name == "TF-IDF"
 
 
 def test_a_recipe_makes_the_same_first_stage_over_other_documents(hybrid: Any, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_searching_says_which_part_of_a_hybrid_found_a_document(toy_package, tin
         results = client.post("/v1/search", json=asked).json()["results"]
         expected = search.origins("bread oven")
         assert [found["origins"] for found in results] == [expected[found["doc_id"]] for found in results]
-        assert {part for found in results for part in found["origins"]} == {"TF-IDF", "dense"}
+        assert {part for found in results for part in found["origins"]} == {"BM25", "dense"}
         assert all(found["origins"] == {} for found in client.post("/v1/search", json=plain).json()["results"])
 
 
