@@ -9,6 +9,9 @@ WITHOUT = "import sys; sys.modules[{name!r}] = None; sys.argv = ['crossforge', '
 START = "from crossforge_train.cli import main; main()"
 
 
+CLOSED = [("stdin", "<&-"), ("stdout", ">&-"), ("stderr", "2>&-")]
+
+
 def output(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300)
 
@@ -37,6 +40,15 @@ def test_a_package_is_imported_without_the_command_line(package: str) -> None:
 def test_the_toolkit_as_a_module_is_the_command() -> None:
     done = output("-m", "crossforge_train", "inspect", "none")
     assert (done.returncode, done.stderr) == (1, "error: none: no such folder\n")
+
+
+@pytest.mark.parametrize(("name", "closing"), CLOSED)
+def test_a_closed_stream_is_an_empty_one_also_for_workers(name: str, closing: str) -> None:
+    asks = f"import sys; assert not sys.{name}.isatty()"
+    code = f"from crossforge_train.cli import _command_line; _command_line(); {asks}"
+    code += f"; import subprocess; sys.exit(subprocess.call([sys.executable, '-c', '{asks}']))"
+    done = subprocess.run(["bash", "-c", f'"$0" -c "$1" {closing}', sys.executable, code], timeout=300)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("stage", ["mine", "finetune", "evaluate"])

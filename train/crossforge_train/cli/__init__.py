@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 _NEEDED = ("typer", "rich")
 _INSTALL = 'pip install "crossforge[cli]"'
@@ -20,6 +22,7 @@ def run_script(stage: str) -> None:
 
 
 def _command_line() -> Callable[[Sequence[str], str], None]:
+    _open_closed_streams()
     try:
         from crossforge_train.cli.app import run
     except ModuleNotFoundError as error:
@@ -29,3 +32,12 @@ def _command_line() -> Callable[[Sequence[str], str], None]:
         sys.stderr.write(f"error: {missing} is not installed, and the command line needs it: {_INSTALL}\n")
         raise SystemExit(1) from None
     return run
+
+
+def _open_closed_streams() -> None:
+    """Put an empty stream where the caller closed standard input, output or error, which Python gives as None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open until the process ends
+            os.set_inheritable(stream.fileno(), True)  # it has the number of the closed one; workers need it as well
+            setattr(sys, name, stream)
