@@ -267,6 +267,14 @@ def test_rerank_gives_a_table(crossforge: Command, toy_package: Path) -> None:
     assert "bread [oven]" in found.out
 
 
+def test_half_a_surrogate_pair_in_a_document_is_shown(crossforge: Command, toy_package: Path) -> None:
+    line = '{"_id": "a", "title": "Oven \\ud83d", "text": "bread \\ud83d"}\n'
+    shown = crossforge("rerank", toy_package, "oven", stdin=line)
+    assert (shown.status, "Oven ? bread ?" in shown.out) == (0, True)
+    (found,) = crossforge("rerank", toy_package, "oven", "--json", stdin=line).json["results"]
+    assert (found["title"], found["passage"]) == ("Oven \ud83d", "Oven \ud83d\nbread \ud83d")
+
+
 def test_rerank_of_nothing_is_told_in_one_line(crossforge: Command, toy_package: Path) -> None:
     assert "standard input: no documents in it" in error_line(crossforge("rerank", toy_package, "q", stdin=" \n"))
 

@@ -25,7 +25,7 @@ from crossforge_train.cli import (
     sweeping,
     training,
 )
-from crossforge_train.cli.display import error_console
+from crossforge_train.cli.display import error_console, replace_unwritable
 
 _INTERRUPTED = 130
 _WHEN_INTERRUPTED = "interrupted; the same command resumes from the last finished stage or checkpoint"
@@ -71,6 +71,7 @@ def run(arguments: Sequence[str], name: str) -> None:
         arguments: those after the command's name.
         name: what the help calls the command.
     """
+    replace_unwritable()
     _exit_cleanly(arguments, lambda: app(list(arguments), standalone_mode=False, prog_name=name))
 
 

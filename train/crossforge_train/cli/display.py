@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,12 @@ class Output:
         return RichReporter(asks=asks)
 
 
+def replace_unwritable() -> None:
+    """From now on, standard output gets "?" for what its encoding lacks, such as lone surrogates."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def _somebody_is_there() -> bool:
     """Whether a question would be seen, and could be answered."""
     return sys.stdin.isatty() and error_console.is_terminal
@@ -65,10 +72,18 @@ def _agreed(text: str) -> bool:
 
 
 def show_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    console.print_json(json.dumps(value, ensure_ascii=False)) if console.is_terminal else console.out(
-        json.dumps(value, ensure_ascii=False)
-    )
+    """One JSON value on standard output; escaped where its encoding would lose characters."""
+    escaped = not _is_writable(json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=escaped)
+    console.print_json(text, ensure_ascii=escaped) if console.is_terminal else console.out(text)
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _QuietReporter(SilentReporter):
