@@ -79,6 +79,11 @@ def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> lis
     """
     if isinstance(documents, str | bytes | Mapping | Document) or not isinstance(documents, Iterable):
         raise InputError(f"expected a list of documents, found {type(documents).__name__}")
+    if hasattr(documents, "columns"):  # a data frame is iterated by the names of its columns
+        raise InputError(
+            f"expected a list of documents, found {type(documents).__name__}; make its rows mappings, in pandas with "
+            'to_dict("records")'
+        )
     found = [as_document(document, position) for position, document in enumerate(documents)]
     refuse_duplicate_ids(found)
     return found
@@ -179,9 +184,12 @@ def as_document(value: Document | Mapping[str, Any] | str, position: int) -> Doc
     """Make one document from a string or a mapping; without an id of its own, it gets `position` as its id.
 
     Raises:
-        InputError: the value has another type, or its text is missing.
+        InputError: the value has another type, or its text is missing or no string.
     """
     if isinstance(value, Document):
+        for name, text in (("text", value.text), ("title", value.title)):
+            if not isinstance(text, str):
+                raise InputError(f"the {name} of document {position} is a {type(text).__name__}; expected a string")
         return value
     if isinstance(value, str):
         return Document(str(position), value)

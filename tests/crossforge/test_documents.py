@@ -72,6 +72,12 @@ def test_a_mapping_without_a_string_text_is_an_input_error(value):
         as_documents([value])
 
 
+@pytest.mark.parametrize(("document", "what"), [(Document("1", None), "text"), (Document("1", "t", 3), "title")])
+def test_a_document_without_a_string_text_is_an_input_error(document, what):
+    with pytest.raises(InputError, match=f"the {what} of document 1 is a (NoneType|int); expected a string"):
+        as_documents(["fine", document])
+
+
 @pytest.mark.parametrize("metadata", ["text", 3, ["a"]])
 def test_metadata_that_is_no_mapping_is_an_input_error(metadata):
     with pytest.raises(InputError, match="metadata"):
@@ -82,6 +88,17 @@ def test_metadata_that_is_no_mapping_is_an_input_error(metadata):
 def test_one_document_instead_of_a_list_is_an_input_error(documents):
     with pytest.raises(InputError):
         as_documents(documents)
+
+
+class Frame(list):
+    """As data frames do, it gives the names of its columns where it is iterated."""
+
+    columns = ("text",)
+
+
+def test_a_data_frame_is_an_input_error_and_not_the_names_of_its_columns():
+    with pytest.raises(InputError, match=r"list of documents, found Frame; .* to_dict\("):
+        as_documents(Frame(Frame.columns))
 
 
 def write(path, *lines):

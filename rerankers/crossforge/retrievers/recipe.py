@@ -59,15 +59,15 @@ def fit_by_recipe(
     """
     recipe = read_package_json(folder / _FILE)
     try:
-        if _is_outside(recipe["kind"]):
-            raise PackageError(
-                f"{folder / _FILE}: {recipe['kind']!r} searches elsewhere, which a package alone cannot ask for; make "
-                "the first stage yourself (crossforge.retrievers.choice.fit_retriever) and pass it to RetrieveAndRerank"
-            )
-        settings = _unpacked(recipe["settings"], folder)
-        return fit_retriever(documents, recipe["kind"], _embedding(settings, embedding) if embedding else settings)
+        kind, settings = str(recipe["kind"]), _unpacked(recipe["settings"], folder)
     except (KeyError, TypeError, AttributeError):
         raise PackageError(f"{folder / _FILE}: damaged; copy the package again") from None
+    if _is_outside(kind):
+        raise PackageError(
+            f"{folder / _FILE}: {kind!r} searches elsewhere, which a package alone cannot ask for; make the first stage "
+            "yourself (crossforge.retrievers.choice.fit_retriever) and pass it to RetrieveAndRerank"
+        )
+    return fit_retriever(documents, kind, _embedding(settings, embedding) if embedding else settings)
 
 
 def _is_outside(kind: str) -> bool:

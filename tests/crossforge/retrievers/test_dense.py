@@ -154,3 +154,16 @@ def test_a_recipe_points_nowhere_outside(hybrid: Any, tmp_path: Path) -> None:
     recipe.write_text(recipe.read_text().replace('"encoder"\n', '"../encoder"\n').replace(': "encoder"', ': "../x"'))
     with pytest.raises(PackageError, match="points outside the package"):
         fit_by_recipe(tmp_path, DOCUMENTS)
+
+
+def test_only_the_recipe_itself_is_called_damaged(hybrid: Any, tmp_path: Path) -> None:
+    def failing(_: Path) -> dict[str, Any]:
+        raise TypeError("the app's own")
+
+    save_recipe(tmp_path, hybrid)
+    with pytest.raises(TypeError, match="the app's own"):
+        fit_by_recipe(tmp_path, DOCUMENTS, failing)
+    for damaged in ('{"kind": "dense"}', '{"kind": "dense", "settings": []}'):
+        (tmp_path / "recipe.json").write_text(damaged)
+        with pytest.raises(PackageError, match=r"recipe\.json: damaged; copy the package again"):
+            fit_by_recipe(tmp_path, DOCUMENTS)
