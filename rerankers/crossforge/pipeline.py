@@ -27,6 +27,9 @@ from crossforge.runs import Candidate
 DEFAULT_DEPTH = 100
 _SETTINGS_FILE = "pipeline.json"
 _DOCUMENTS = "documents.jsonl"
+# The settings of a saved search; those that were written before there were formats name none.
+_FORMAT = "crossforge-search-1"
+_SETTINGS = ("depth", "passages", "long_documents")
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ class RetrieveAndRerank:
             save_first_stage(beside, self._documents.values(), self._retriever)
             compressor = self._compressor
             settings = {
+                "format": _FORMAT,
                 "depth": self._depth,
                 "passages": compressor.passages,
                 "long_documents": compressor.long_documents,
@@ -200,9 +204,26 @@ class RetrieveAndRerank:
 
     @classmethod
     def load(cls, folder: Path | str, reranker: Reranker) -> RetrieveAndRerank:
-        """Read what `save` wrote and put the reranker behind it."""
+        """Read what `save` wrote and put the reranker behind it.
+
+        Raises:
+            InputError: the folder holds no saved search.
+            PackageError: it is damaged, or of another version.
+        """
+        path = Path(folder) / _SETTINGS_FILE
+        settings = _read_settings(path)
         documents, retriever = load_first_stage(Path(folder))
-        return cls(documents, retriever, reranker, **read_json(Path(folder) / _SETTINGS_FILE))
+        try:
+            return cls(documents, retriever, reranker, **settings)
+        except InputError as error:
+            raise PackageError(f"{path}: {error}") from None
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict) or found.pop("format", _FORMAT) != _FORMAT or found.keys() - set(_SETTINGS):
+        raise PackageError(f"{path}: not of a search that this version saves ({_FORMAT}); save the search again")
+    return found
 
 
 def depth_for(reranker: Reranker) -> int:

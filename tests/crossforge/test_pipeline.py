@@ -305,6 +305,29 @@ def test_another_first_stage_cannot_be_saved(tmp_path, documents, reranker):
         search.save(tmp_path / "search")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 7, "candidates": 9}, "not of a search that this version saves"),
+        ({"format": "crossforge-search-2", "depth": 7}, "not of a search that this version saves"),
+        ([7], "not of a search that this version saves"),
+        ({"depth": "7"}, "depth is '7'; expected a whole number"),
+        ({"long_documents": "none"}, "long_documents='none'; expected one of"),
+    ],
+)
+def test_settings_of_a_saved_search_that_cannot_be_used_are_a_package_error(tmp_path, reranker, settings, message):
+    RetrieveAndRerank.from_documents(["bread"], reranker).save(tmp_path)
+    (tmp_path / "pipeline.json").write_text(json.dumps(settings))
+    with pytest.raises(PackageError, match=rf"pipeline\.json: {message}"):
+        RetrieveAndRerank.load(tmp_path, reranker)
+
+
+def test_a_search_that_was_saved_before_there_were_formats_is_read(tmp_path, reranker):
+    RetrieveAndRerank.from_documents(["bread"], reranker).save(tmp_path)
+    (tmp_path / "pipeline.json").write_text('{"depth": 7, "passages": 1}')
+    assert len(RetrieveAndRerank.load(tmp_path, reranker)) == 1
+
+
 def test_a_missing_folder_is_an_input_error(tmp_path, reranker):
     with pytest.raises(InputError, match="no such file"):
         RetrieveAndRerank.load(tmp_path / "none", reranker)
