@@ -77,6 +77,13 @@ def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> lis
     Raises:
         InputError: an item has another type, a text is missing, or two documents share an id.
     """
+    found = read_each(documents)
+    refuse_duplicate_ids(found)
+    return found
+
+
+def read_each(documents: Sequence[Document | Mapping[str, Any] | str]) -> list[Document]:
+    """The same for documents that are going to get other ids: theirs may repeat."""
     if isinstance(documents, str | bytes | Mapping | Document) or not isinstance(documents, Iterable):
         raise InputError(f"expected a list of documents, found {type(documents).__name__}")
     if hasattr(documents, "columns"):  # a data frame is iterated by the names of its columns
@@ -84,9 +91,7 @@ def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> lis
             f"expected a list of documents, found {type(documents).__name__}; make its rows mappings, in pandas with "
             'to_dict("records")'
         )
-    found = [as_document(document, position) for position, document in enumerate(documents)]
-    refuse_duplicate_ids(found)
-    return found
+    return [as_document(document, position) for position, document in enumerate(documents)]
 
 
 def refuse_duplicate_ids(documents: Sequence[Document]) -> None:

@@ -18,7 +18,7 @@ from crossforge.backends.choice import AUTO, EXACT
 from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.batching import CPU_TOKEN_BUDGET, GPU_TOKEN_BUDGET, token_budget_batches
 from crossforge.calibration import descending, fuse
-from crossforge.documents import Document, as_documents, refuse_duplicate_ids
+from crossforge.documents import Document, as_documents, read_each, refuse_duplicate_ids
 from crossforge.errors import InputError
 from crossforge.loading import Parts, load_parts
 from crossforge.manifest import Manifest, Verify
@@ -242,7 +242,7 @@ class Reranker:
         require_query(query)
         if top_k is not None:
             require_count("top_k", top_k, least=0)
-        found = _with_ids(as_documents(documents), doc_ids, metadata)
+        found = _with_ids(read_each(documents), doc_ids, metadata)
         reranker = self.instructed(instruction)
         passages = reranker._passages(query, found)
         return reranker.rank_passages(query, found, passages, top_k=top_k)

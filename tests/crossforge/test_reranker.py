@@ -233,6 +233,13 @@ def test_ids_and_metadata_may_be_given_beside_the_texts(reranker):
     assert results.get_score_by_docid("z") is None
 
 
+def test_ids_beside_the_documents_replace_those_that_repeat(reranker):
+    documents = ["a", {"_id": "0", "text": "b"}, Document("0", "c")]
+    assert {found.doc_id for found in reranker.rank(QUERY, documents, doc_ids=["x", "y", "z"])} == {"x", "y", "z"}
+    with pytest.raises(InputError, match="two documents have the id '0'"):
+        reranker.rank(QUERY, documents, metadata=[{}, {}, {}])
+
+
 @pytest.mark.parametrize(
     "values",
     [
