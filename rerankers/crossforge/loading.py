@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossforge.arguments import require_count, require_number
 from crossforge.backends.base import Backend
 from crossforge.backends.choice import open_backend
 from crossforge.backends.devices import AUTO_DEVICE
@@ -14,7 +15,7 @@ from crossforge.errors import InputError, NotCachedError, PackageError
 from crossforge.heads.choice import named_head, scoring_head
 from crossforge.heads.one_label import pad_token_id
 from crossforge.long_documents import read_long_documents
-from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest
+from crossforge.manifest import MANIFEST_FILE, PROOF_FILE, Manifest, Verify, read_manifest, require_verify
 from crossforge.package_files import SENTENCE_BERT_FILE, read_package_json, require_package_file
 from crossforge.prompts import Prompts
 from crossforge.templates import NO_TEMPLATE, TemplateTokenizer
@@ -60,8 +61,11 @@ def load_parts(
     """
     if not isinstance(reference, str | Path):
         raise InputError(f"the reranker is a {type(reference).__name__}; expected a path or a hub id")
-    if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
-        raise InputError(f"max_length is {max_length!r}; expected a whole number of 1 or more")
+    if max_length is not None:
+        require_count("max_length", max_length)
+        max_length = int(max_length)  # tokenizers takes none of numpy's
+    require_number("tolerance", tolerance)
+    require_verify(verify)
     folder = find_folder(reference, local_files_only)
     scoring_head(folder)
     manifest = _manifest(folder, verify)

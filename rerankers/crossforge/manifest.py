@@ -113,6 +113,12 @@ def file_table(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def require_verify(verify: object) -> None:
+    """Raise `InputError` unless this is a way to check files."""
+    if verify not in _VERIFY:
+        raise InputError(f"verify={verify!r}; expected one of: {', '.join(_VERIFY)}")
+
+
 def read_manifest(folder: Path, verify: Verify = "full") -> Manifest:
     """Read and check `reranker.json`.
 
@@ -126,8 +132,7 @@ def read_manifest(folder: Path, verify: Verify = "full") -> Manifest:
             unlisted or outside the folder.
         InputError: `verify` is none of these values.
     """
-    if verify not in _VERIFY:
-        raise InputError(f"verify={verify!r}; expected one of: {', '.join(_VERIFY)}")
+    require_verify(verify)
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise PackageError(f"{folder}: not a reranker package (no {MANIFEST_FILE} in it)")

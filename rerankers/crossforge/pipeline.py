@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from crossforge.arguments import require_count, require_query
 from crossforge.documents import Document, as_documents, json_metadata, read_documents
 from crossforge.errors import InputError, PackageError
 from crossforge.explanation import Explanation, explanation
@@ -17,7 +18,7 @@ from crossforge.files import read_json, write_json, write_jsonl, written_atomica
 from crossforge.long_documents import FIRST_WINDOW, LONG_DOCUMENTS, LongDocuments
 from crossforge.manifest import FIRST_STAGE_FOLDER
 from crossforge.passages import PassageWindows
-from crossforge.reranker import Reranker, require_count, require_query
+from crossforge.reranker import Reranker
 from crossforge.results import RankedResults
 from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
 from crossforge.retrievers.choice import fit_retriever, load_retriever, save_retriever
@@ -72,7 +73,7 @@ class RetrieveAndRerank:
         require_count("depth", depth)
         self._retriever = retriever
         self.reranker = reranker.behind(getattr(retriever, "kind", None))
-        self._depth = depth
+        self._depth = int(depth)  # JSON takes none of numpy's
         read = reranker.manifest.long_documents if long_documents is None else long_documents
         self._compressor = Compressor(retriever, PassageWindows(reranker.tokenizer), passages, read)
 
@@ -323,7 +324,7 @@ class Compressor:
             raise InputError(f"long_documents={long_documents!r}; expected one of: {', '.join(LONG_DOCUMENTS)}")
         self._retriever = retriever
         self._windows = windows
-        self.passages = passages
+        self.passages = int(passages)
         self.long_documents = long_documents
 
     def with_windows(self, windows: PassageWindows) -> Compressor:

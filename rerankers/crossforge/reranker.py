@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.arguments import require_count, require_query
 from crossforge.backends.base import Backend
 from crossforge.backends.choice import AUTO, EXACT
 from crossforge.backends.devices import AUTO_DEVICE
@@ -114,6 +115,8 @@ class Reranker:
         self, parts: Parts, max_passages: int, token_budget: int | None, made_by: partial[Reranker] | None = None
     ) -> None:
         require_count("max_passages", max_passages)
+        if token_budget is not None:
+            require_count("token_budget", token_budget)
         self._parts = parts
         self._made_by = made_by
         self._max_passages = max_passages
@@ -393,20 +396,6 @@ def _made_alone(make: Callable[..., Reranker], **options: Any) -> Reranker:
 def _usual_budget(backend: Backend) -> int:
     # Asked each time: a model that is being trained may be moved. A plug-in need not say where it computes.
     return CPU_TOKEN_BUDGET if getattr(backend, "device", "cpu") == "cpu" else GPU_TOKEN_BUDGET
-
-
-def require_query(query: object) -> None:
-    """Raise `InputError` unless `query` is a non-blank string."""
-    if not isinstance(query, str):
-        raise InputError(f"the query is a {type(query).__name__}; expected text")
-    if not query.strip():
-        raise InputError("the query is empty")
-
-
-def require_count(name: str, value: object, least: int = 1) -> None:
-    """Raise `InputError` unless `value` is an integer of at least `least`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} is {value!r}; expected a whole number of {least} or more")
 
 
 def _with_ids(

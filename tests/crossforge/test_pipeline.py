@@ -237,7 +237,8 @@ def test_no_passages_at_all_are_refused(documents, reranker):
 
 
 def test_a_saved_pipeline_gives_the_same_results(tmp_path, documents, reranker):
-    search = RetrieveAndRerank.from_documents([*documents, LONG], reranker, depth=7, passages=2)
+    depth, passages = np.int64(7), np.int64(2)
+    search = RetrieveAndRerank.from_documents([*documents, LONG], reranker, depth=depth, passages=passages)
     search.save(tmp_path / "search")
     loaded = RetrieveAndRerank.load(tmp_path / "search", reranker)
     for query in (QUERY, "sail", "unheardof"):

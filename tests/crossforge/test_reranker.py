@@ -1,6 +1,7 @@
 """`Reranker` on a real, tiny package."""
 
 import asyncio
+import math
 import pickle
 import random
 import shutil
@@ -312,6 +313,23 @@ def test_top_k_that_is_no_count_is_an_input_error(reranker, top_k):
 def test_wrong_arguments_of_loading_are_input_errors(reference, options):
     with pytest.raises(InputError, match="expected"):
         Reranker(reference, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"token_budget": "9"}, {"token_budget": 0}, {"tolerance": "0.1"}, {"tolerance": -1.0}, {"tolerance": math.nan},
+     {"verify": "x"}, {"max_length": True}],
+)  # fmt: skip
+def test_wrong_arguments_are_input_errors_also_for_a_plain_folder(toy_run, options):
+    (name,) = options
+    with pytest.raises(InputError, match=rf"{name}( is |=).*expected"):
+        Reranker(toy_run / "finetune" / "model", **options)
+
+
+def test_counts_may_be_of_numpy(toy_package):
+    count = np.int64(32)
+    reranker = Reranker(toy_package, max_length=count, token_budget=count, max_passages=count, tolerance=np.float32(1))
+    assert len(reranker.rank(QUERY, TEXTS[:3], top_k=np.int64(2))) == 2
 
 
 @pytest.mark.parametrize("max_passages", [1, 3])
