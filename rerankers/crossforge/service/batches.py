@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from crossforge.reranker import Reranker
 from crossforge.tokenization import EncodedPair
 
+_logger = logging.getLogger(__name__)
 # A round of this many pairs admits no more callers, so that its first ones do not wait too long.
 _ROUND = 2048
 
@@ -87,11 +89,17 @@ class SharedBatches:
             for _, answer in callers:
                 answer.set_exception(error)
             return
-        self.observer(len(callers), len(together))
+        self._observe(len(callers), len(together))
         start = 0
         for encoded, answer in callers:
             answer.set_result(logits[start : start + len(encoded)])
             start += len(encoded)
+
+    def _observe(self, callers: int, pairs: int) -> None:
+        try:
+            self.observer(callers, pairs)
+        except Exception:  # of whoever counts; the callers have to get their logits, and the next ones a thread
+            _logger.exception("a round of %d callers could not be counted", callers)
 
 
 class SharedReranker(Reranker):

@@ -559,6 +559,21 @@ def test_an_error_reaches_every_caller_and_the_next_round_goes_on():
     batches.close()
 
 
+def test_a_round_that_cannot_be_counted_is_answered_and_the_next_one_as_well(caplog):
+    def full(callers, pairs):
+        raise OSError(28, "No space left on device")
+
+    batches = SharedBatches(lambda items: np.array(items, dtype=np.float32))
+    batches.observer = full
+    found = []
+    caller = threading.Thread(target=lambda: found.extend(batches([n]).tolist() for n in (1, 2)), daemon=True)
+    caller.start()
+    caller.join(timeout=60)
+    assert found == [[1], [2]]
+    batches.close()
+    assert "a round of 1 callers could not be counted" in caplog.text
+
+
 # --- the page ---
 
 
