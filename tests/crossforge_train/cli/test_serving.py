@@ -73,7 +73,7 @@ def test_requests_under_way_are_answered_before_it_ends(serve, toy_package):
     caller.start()
     time.sleep(0.15)  # the request is on its way or worked on
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=60)
+    assert process.wait(timeout=60) == 0
     caller.join(timeout=60)
     assert len(found) == 1000
 

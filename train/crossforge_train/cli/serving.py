@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,6 +100,8 @@ def serve(
         return
     server = uvicorn.Server(uvicorn.Config(plan.app(), **options))
     with contextlib.suppress(KeyboardInterrupt), listening() as listener:
+        # uvicorn raises the signal that ended it once more: this one, too, has then done all that it should.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         server.run(sockets=[listener])
 
 
