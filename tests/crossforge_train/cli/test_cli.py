@@ -121,6 +121,29 @@ def test_an_interrupted_run_is_told_in_one_line(
     assert "the same command resumes" in error_line(crossforge("train", config), status=130)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyboardInterrupt(), ("interrupted", 130)), (OSError(28, "No space left on device"), ("same command again", 1))],
+)
+@pytest.mark.parametrize(
+    ("command", "reads"),
+    [
+        ("rerank PACKAGE q", "searching.Reranker"),
+        ("evaluate --reranker PACKAGE --collection x", "evaluating.refuse"),
+        ("serve PACKAGE", "serving.holds_documents"),
+    ],
+)
+def test_only_a_command_that_resumes_says_so(
+    crossforge: Command, monkeypatch: pytest.MonkeyPatch, command: str, reads: str, error: BaseException, said: tuple
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    words, status = said
+    monkeypatch.setattr(f"crossforge_train.cli.{reads}", failing)
+    assert error_line(crossforge(*command.split(), stdin="bread\n"), status=status).endswith(words)
+
+
 def made_of(cause: Exception) -> InputError:
     error = InputError("base model x: no cross-encoder can be made of it: RuntimeError")
     error.__cause__ = cause

@@ -28,7 +28,7 @@ from crossforge_train.cli import (
 from crossforge_train.cli.display import error_console, replace_unwritable
 
 _INTERRUPTED = 130
-_WHEN_INTERRUPTED = "interrupted; the same command resumes from the last finished stage or checkpoint"
+_RESUMES = "; the same command resumes from the last finished stage or checkpoint"
 _NO_ROOM = {
     errno.ENOSPC: "no space left on the disk; free some",
     errno.EDQUOT: "your quota of the disk is used up; free some of it",
@@ -46,6 +46,10 @@ app = typer.Typer(
 for commands in (training, adapting, sweeping, budgeting, evaluating, judging, fetching, searching, scoring, serving):
     for name, command in commands.COMMANDS.items():
         app.command(name)(command)
+# What these have finished is there when they are run again; the others start over.
+_RESUMING = {name for commands in (training, adapting, sweeping, budgeting, scoring) for name in commands.COMMANDS} | {
+    "evaluate"
+}
 
 
 def _show_version(wanted: bool) -> None:
@@ -76,27 +80,35 @@ def run(arguments: Sequence[str], name: str) -> None:
 
 
 def _exit_cleanly(arguments: Sequence[str], command: Callable[[], Any]) -> None:
-    debug = "--debug" in arguments
+    debug, resumes = "--debug" in arguments, _resumes(arguments)
+    when_interrupted = f"interrupted{_RESUMES if resumes else ''}"
     try:
         status = command()
     except KeyboardInterrupt:
-        _fail(_WHEN_INTERRUPTED, _INTERRUPTED)
+        _fail(when_interrupted, _INTERRUPTED)
     except Exception as error:
-        message = _message(error)
+        message = _message(error, resumes)
         if debug or message is None:
             raise
         if not message:  # no arguments: the help was shown
             raise SystemExit(0) from None
         _fail(message, getattr(error, "exit_status", 1))
     if status == _INTERRUPTED:  # typer swallows Ctrl-C and gives this
-        _fail(_WHEN_INTERRUPTED, _INTERRUPTED)
+        _fail(when_interrupted, _INTERRUPTED)
     raise SystemExit(status if isinstance(status, int) else 0)
 
 
-def _message(error: Exception) -> str | None:
+def _resumes(arguments: Sequence[str]) -> bool:
+    """Whether the command keeps what it has finished; `evaluate` does so for a config, which has stages."""
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    return name in _RESUMING and not any(word.partition("=")[0] == "--reranker" for word in arguments)
+
+
+def _message(error: Exception, resumes: bool) -> str | None:
     """The one line for a user-fixable error; None for a bug, which deserves its traceback."""
     if code := _lack_of_room(error):
-        return f"{_NO_ROOM[code]} and run the same command again: finished stages are kept"
+        kept = ": finished stages are kept" if resumes else ""
+        return f"{_NO_ROOM[code]} and run the same command again{kept}"
     if isinstance(error, NotCachedError):
         return error.for_commands
     if isinstance(error, CrossforgeError):
