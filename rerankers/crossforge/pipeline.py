@@ -104,7 +104,7 @@ class RetrieveAndRerank:
         return found
 
     def __call__(self, query: str, k: int | None = 10) -> RankedResults:
-        """The `k` best documents for a query (all reranked ones if None).
+        """The `k` best documents for a query (all reranked ones if None, and never more than these).
 
         A query that leaves the model no room for a document keeps the first stage's order; see `RankedResults`.
 
@@ -153,6 +153,11 @@ class RetrieveAndRerank:
     def first_stage(self) -> str:
         """The retriever's name, such as "TF-IDF"; "first stage" if it has none."""
         return str(getattr(self._retriever, "name", "first stage"))
+
+    @property
+    def depth(self) -> int:
+        """How many candidates of the first stage are reranked, and so how many results there are at most."""
+        return self._depth
 
     def __len__(self) -> int:
         return len(self._documents)

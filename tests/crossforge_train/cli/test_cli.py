@@ -193,6 +193,13 @@ def test_search_gives_json(crossforge: Command, toy_package: Path) -> None:
     assert all(0 < row["probability"] < 1 and row["first_stage_rank"] >= 1 for row in found.json["results"])
 
 
+def test_more_results_than_are_reranked_are_told(crossforge: Command, toy_package: Path) -> None:
+    depth = crossforge("inspect", toy_package, "--json").json["depth"]
+    found = crossforge("search", toy_package, "bread", "-k", depth + 1, "--json")
+    assert found.err == f"  no more than {depth} results: so many candidates are reranked; raise --depth\n"
+    assert crossforge("search", toy_package, "bread", "-k", depth, "--json").err == ""
+
+
 def test_search_takes_another_corpus(crossforge: Command, toy_package: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("bread from the oven\nboat and sail\n")
     found = crossforge("search", toy_package, "oven", "--corpus", tmp_path / "notes.txt", "--json")
