@@ -183,7 +183,10 @@ class PostgresRetriever:
         return f"PostgreSQL, table {options.table}, {how}"
 
     def search(self, queries: Mapping[str, str], k: int, *, ties_by_id: bool = False) -> dict[str, list[Candidate]]:
-        """What the table holds; equal scores always stand in the order of ids.
+        """What the table holds; equal scores of words always stand in the order of ids.
+
+        Equal distances stand as the table gives them, unless `ties_by_id`, and which of them end the list is up to it,
+        too: an order that names ids as well could not use an index of vectors.
 
         Raises:
             InputError: the server does not answer, or finds what is not in the corpus; the function that embeds fails.
