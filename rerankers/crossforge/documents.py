@@ -192,9 +192,9 @@ def as_document(value: Document | Mapping[str, Any] | str, position: int) -> Doc
         InputError: the value has another type, or its text is missing or no string.
     """
     if isinstance(value, Document):
-        for name, text in (("text", value.text), ("title", value.title)):
-            if not isinstance(text, str):
-                raise InputError(f"the {name} of document {position} is a {type(text).__name__}; expected a string")
+        for name, found in (("text", value.text), ("title", value.title)):
+            if not isinstance(found, str):
+                raise InputError(f"the {name} of document {position} is a {type(found).__name__}; expected a string")
         return value
     if isinstance(value, str):
         return Document(str(position), value)
