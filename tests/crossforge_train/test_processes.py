@@ -130,6 +130,14 @@ def test_groups_per_batch_is_what_all_processes_take_together(monkeypatch: pytes
         arguments(PICKED, "toy", 0, tmp_path, 3, cpu=True)
 
 
+def test_one_process_trains_on_one_of_several_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    found = arguments(PICKED, "toy", 0, tmp_path, 40, cpu=False)
+    assert found.n_gpu == 1, "more, and the trainer would copy the model to each of them"
+    assert found.train_batch_size == PICKED.groups_per_batch
+    assert arguments(PICKED, "toy", 0, tmp_path, 40, cpu=True).n_gpu == 0
+
+
 def test_one_process_does_the_work_of_the_main_one() -> None:
     assert processes.from_main(lambda: 7) == 7
     with pytest.raises(InputError, match="as it is"):

@@ -37,7 +37,7 @@ def arguments(training: PickedTraining, name: str, seed: int, folder: Path, grou
     _require_shares(training, groups)
     steps = step_count(training.epochs, groups, training.groups_per_batch)
     every = max(1, -(-steps // training.evaluations))
-    return CrossEncoderTrainingArguments(
+    settings = CrossEncoderTrainingArguments(
         output_dir=str(folder.resolve()),
         run_name=name,
         per_device_train_batch_size=training.groups_per_batch // (processes.count() * training.accumulation),
@@ -72,6 +72,10 @@ def arguments(training: PickedTraining, name: str, seed: int, folder: Path, grou
         ddp_find_unused_parameters=False,
         dataloader_drop_last=processes.count() > 1,  # all processes need equally many batches
     )
+    # One process trains on one GPU. With more of them in sight, transformers would copy the model to each
+    # (`DataParallel`) and give each a whole batch.
+    settings._n_gpu = min(1, settings.n_gpu)
+    return settings
 
 
 def _checkpointing(training: PickedTraining) -> dict[str, Any]:
