@@ -11,6 +11,7 @@ from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 from support import make_decoder, make_modular
 
 from crossforge.heads.choice import scoring_head
+from crossforge_train.training.arguments import step_count
 from crossforge_train.training.schedule import LinearSchedule
 from crossforge_train.training.scoring import scoring_cross_encoder
 from crossforge_train.training.trainer import CrossEncoderTrainer
@@ -30,3 +31,11 @@ def test_it_needs_no_tokenizer_of_the_model(tiny_encoder: Path, tmp_path: Path, 
         loss=BinaryCrossEntropyLoss(model),
     )
     assert trainer.model is model
+
+
+@pytest.mark.parametrize("groups", [1, 5, 8, 9, 12, 20, 800])
+def test_every_pass_reads_all_groups_even_if_they_do_not_fill_its_last_batch(groups: int) -> None:
+    batches = len(range(0, groups, 8))
+    assert step_count(1, groups, 8) == batches
+    assert step_count(4, groups, 8) == 4 * batches
+    assert step_count(0.5, 801, 8) == 50

@@ -17,7 +17,12 @@ from crossforge_train.training.tracking import trainers_own
 
 def step_count(epochs: float, groups: int, groups_per_batch: int) -> int:
     """Number of training steps in `epochs` passes over the groups, at least one."""
-    return max(1, round(epochs * groups / groups_per_batch))
+    return max(1, round(epochs * steps_per_pass(groups, groups_per_batch)))
+
+
+def steps_per_pass(groups: int, groups_per_batch: int) -> int:
+    """Number of training steps in one pass over the groups; the last one may take fewer groups."""
+    return -(-groups // groups_per_batch)
 
 
 def arguments(training: PickedTraining, name: str, seed: int, folder: Path, groups: int, *, cpu: bool) -> Any:

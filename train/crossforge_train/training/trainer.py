@@ -14,7 +14,7 @@ from transformers import PrinterCallback, ProgressCallback
 from crossforge_train import processes
 from crossforge_train.config.training import PickedTraining
 from crossforge_train.losses.group_loss import GroupLoss
-from crossforge_train.training.arguments import arguments
+from crossforge_train.training.arguments import arguments, steps_per_pass
 from crossforge_train.training.checkpoints import KeepCheckpoints, last_whole_checkpoint, load_weights, state_at_the_end
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.history import DEV_CUT, History
@@ -109,7 +109,7 @@ def _as_trained(work: Work, steps: int, planned: int) -> PickedTraining:
     training = work.training
     if steps == planned:
         return training
-    epochs = two_digits(steps * training.groups_per_batch / len(work.rows.dataset))
+    epochs = two_digits(steps / steps_per_pass(len(work.rows.dataset), training.groups_per_batch))
     return training.model_copy(update={"epochs": epochs})
 
 
