@@ -17,6 +17,7 @@ from support import make_documents, make_queries
 from crossforge.prompts import Prompts
 from crossforge_train.encoders import tuning
 from crossforge_train.encoders.tuning import RULES, PairsRead, TuningSet, tune_encoder
+from crossforge_train.models.base_model import is_saved_in_fp32
 from crossforge_train.models.base_texts import own_prompts
 
 TEXTS = {row["_id"]: row["text"] for row in make_documents()}
@@ -70,6 +71,21 @@ def test_half_of_the_starting_weights_is_mixed_in_again(
     for name, value in found[0.5].items():
         assert np.allclose(value, (found[0.0][name] + start[name]) / 2, atol=1e-6)
         assert np.array_equal(found[1.0][name], start[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_encoder_that_is_saved_in_half_precision_is_tuned_in_fp32(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(tuning, "RULES", replace(tuning.RULES, pairs=60))
+    SentenceTransformer(str(tiny_encoder), device="cpu").to(dtype).save(str(tmp_path / "half"))
+    SentenceTransformer(str(tmp_path / "half"), device="cpu").float().save(str(tmp_path / "whole"))
+    for name in ("half", "whole"):
+        tune_encoder(tmp_path / name, tmp_path / f"tuned-{name}", EXAMPLES, "tiny", 0)
+    half, whole = (load_file(tmp_path / f"tuned-{name}" / "model.safetensors") for name in ("half", "whole"))
+    assert all(np.array_equal(half[name], value) for name, value in whole.items())
+    assert [is_saved_in_fp32(tmp_path / name) for name in ("half", "whole", "tuned-half")] == [False, True, True]
+    assert is_saved_in_fp32(tiny_encoder)
 
 
 def test_another_relevant_document_of_the_batch_is_no_negative(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def tune_encoder(
     torch.manual_seed(seed)
     attention = {"attn_implementation": training_attention()}
     model = SentenceTransformer(str(bi_encoder), local_files_only=True, model_kwargs=attention)
+    model.float()  # steps are too small for half precision, in which it may be saved
     reads, prompts = model.max_seq_length, prompts_of(model, name, prompts)
     model.max_seq_length = min(int(reads or 512), RULES.tokens)
     model.eval()

@@ -24,6 +24,7 @@ PACKAGED_MODELS = {
 # Weights, ONNX models, settings, chat templates.
 _TEMPLATE = ".jinja"
 _SCORING = (".safetensors", ".onnx", ".json", _TEMPLATE)
+_HALF = ("F16", "BF16")
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -87,6 +88,20 @@ def parameter_count(folder: Path) -> int:
         with safe_open(path, framework="numpy") as tensors:
             count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     return count
+
+
+def is_saved_in_fp32(folder: Path) -> bool:
+    """Whether transformers loads a model in fp32 if nobody asks for a precision; only headers are read."""
+    from safetensors import safe_open
+
+    config = read_json(folder / "config.json")
+    if config.get("dtype", config.get("torch_dtype")) not in (None, "float32"):
+        return False
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as tensors:
+            if any(tensors.get_slice(name).get_dtype() in _HALF for name in tensors.keys()):  # noqa: SIM118
+                return False
+    return True
 
 
 def model_hash(folder: Path) -> dict[str, str]:

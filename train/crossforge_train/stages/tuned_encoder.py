@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.evaluation.moving import CERTAIN, moved_on_dev, values_found
 from crossforge_train.evaluation.resampling import resamples_won
 from crossforge_train.first_stage import MOST_SECONDS, vector_part
-from crossforge_train.models.base_model import find_base_model, model_hash, parameter_count
+from crossforge_train.models.base_model import find_base_model, is_saved_in_fp32, model_hash, parameter_count
 from crossforge_train.reporting import Reporter
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
@@ -142,8 +143,10 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     for position, (query, found) in enumerate(zip(examples.queries, examples.positives, strict=True)):
         own = [examples.text(examples.own[position])] if position in examples.own else []
         read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found], *own]).encode())
-    prompted = [asdict(prompts)] if prompts else []
-    identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest(), *prompted], sort_keys=True)
+    others: list[Any] = [asdict(prompts)] if prompts else []
+    if not is_saved_in_fp32(base):  # earlier versions tuned such a model in half precision
+        others.append("fp32")
+    identity = json.dumps([model_hash(base), config.seed, asdict(RULES), read.hexdigest(), *others], sort_keys=True)
     folder = config.runs / SHARED_FOLDER / f"tuned-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     if not folder.is_dir():
         started = time.monotonic()
