@@ -134,14 +134,32 @@ def test_large_models_are_adapted(tiny_encoder: Path) -> None:
 
 
 class TestPicker:
-    def picker(self, folder: Path, **values: Any) -> Picker:
-        return Picker(folder / "picked.json", TrainingConfig(**{**GIVEN, **values}), SilentReporter())
+    def picker(self, folder: Path, *, begun: bool = False, **values: Any) -> Picker:
+        training = TrainingConfig(**{**GIVEN, **values})
+        return Picker(folder / "picked.json", training, SilentReporter(), begun=begun)
 
     def test_a_resumed_run_of_a_version_that_picked_no_adapters_goes_on_without(self, tmp_path: Path) -> None:
         (tmp_path / "picked.json").write_text('{"max_length": 48}')
         assert self.picker(tmp_path, lora="auto").pick("lora", lambda: pytest.fail("not asked for")) is None
         given = self.picker(tmp_path, lora={"rank": 4})
         assert given.training().lora == LoraConfig(rank=4)
+
+    @pytest.mark.parametrize("lora", ["auto", None])
+    def test_one_that_was_killed_while_it_prepared_still_picks_what_fits_into_its_time(
+        self, tmp_path: Path, lora: str | None
+    ) -> None:
+        open_ = {"lora": lora, "max_length": "auto", "evaluations": "auto", "dev_queries": "auto"}
+        killed = self.picker(tmp_path, **open_)
+        killed.pick("lora", lambda: (None, "why"))
+        killed.pick("max_length", lambda: (48, "why"))
+        resumed = self.picker(tmp_path, **open_)
+        assert resumed.pick("evaluations", lambda: (2, "why")) == 2
+        assert resumed.pick("dev_queries", lambda: (30, "why")) == 30
+
+    def test_what_no_version_picked_that_began_to_train_is_as_it_was_then(self, tmp_path: Path) -> None:
+        resumed = self.picker(tmp_path, begun=True, evaluations="auto", dev_queries="auto")
+        assert resumed.pick("evaluations", lambda: pytest.fail("not asked for")) == 4
+        assert resumed.pick("dev_queries", lambda: pytest.fail("not asked for")) == 100
 
     def test_picked_adapters_are_a_section_again(self, tmp_path: Path) -> None:
         picker = self.picker(tmp_path, lora="auto")

@@ -51,14 +51,16 @@ class Picker:
         path: file for the picked values.
         training: the config section.
         reporter: shows the picked values.
+        begun: whether a checkpoint is there, so that all values were picked before.
     """
 
-    def __init__(self, path: Path, training: TrainingConfig, reporter: Reporter) -> None:
+    def __init__(self, path: Path, training: TrainingConfig, reporter: Reporter, *, begun: bool = False) -> None:
         self._path = path
         self._training = training
         self._reporter = reporter
         self._picked: dict[str, Any] = processes.from_main(lambda: read_json(path) if path.is_file() else {})
-        if self._picked:  # earlier versions did not pick these: a training that they began goes on as it was
+        # Earlier versions did not pick these: a training that they began goes on as it was. `lora` is the first pick.
+        if begun or (self._picked and training.lora == AUTO and "lora" not in self._picked):
             for key, value in FORMERLY.items():
                 if getattr(training, key) == AUTO:
                     self._picked.setdefault(key, value)

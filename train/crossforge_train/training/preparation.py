@@ -20,6 +20,7 @@ from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.tokenization import PairTokenizer
+from crossforge_train import processes
 from crossforge_train.collections.collection import mostly_asked_by_people, mostly_judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
@@ -27,6 +28,7 @@ from crossforge_train.config.training import PickedTraining, TrainingConfig
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.models.base_model import parameter_count
 from crossforge_train.precision import faster_in_bf16, use_bf16
+from crossforge_train.training.checkpoints import last_whole_checkpoint
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.dev_evaluator import DevEvaluator, DevSet
 from crossforge_train.training.merging import tried_shares
@@ -84,7 +86,8 @@ def prepare(task: TrainingTask) -> Work:
     """
     began = time.monotonic()
     config, reporter, base_model, collection = task.config, task.reporter, task.base_model, task.collection
-    picker = Picker(task.files.picked, config.training, reporter)
+    begun = processes.from_main(lambda: last_whole_checkpoint(task.files.checkpoints) is not None)
+    picker = Picker(task.files.picked, config.training, reporter, begun=begun)
     adapters = picker.pick("lora", lambda: pick_lora(parameter_count(base_model)))
     limit = token_limit(base_model)
     max_length = int(
