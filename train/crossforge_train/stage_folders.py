@@ -174,7 +174,7 @@ class FinetunedFolder:
     @property
     def working_files(self) -> WorkingFiles:
         """The files from which a killed training resumes."""
-        names = ("picked.json", "rows.arrow", "start", "checkpoints", "base")
+        names = ("picked.json", "dev_queries.json", "rows.arrow", "start", "checkpoints", "base")
         return WorkingFiles(*(self.path / name for name in names))
 
     @property

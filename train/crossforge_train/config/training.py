@@ -121,7 +121,9 @@ class TrainingConfig(Section):
         None, ge=1, description="stop after this many dev measurements without a gain; `null`: never"
     )
     dev_queries: Annotated[int, Field(ge=1)] | Auto = Field(
-        AUTO, description="dev queries per measurement; `auto`: 100, down to 30 if time is short"
+        AUTO,
+        description="dev queries with a relevant document per measurement, by a seeded draw; `auto`: 100, down to 30 "
+        "if time is short",
     )
     dev_depth: int = Field(30, ge=2, description="first-stage candidates to rerank per dev query")
     report_to: tuple[Tracker, ...] = Field((), description="trackers to report the run to")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from transformers import set_seed
 
 from crossforge.backends.torch import TorchBackend
 from crossforge.errors import InputError
+from crossforge.files import read_json, write_json
 from crossforge.loading import Parts, pair_tokenizer, token_limit
 from crossforge.long_documents import FIRST_WINDOW, LongDocuments
 from crossforge.manifest import Manifest
@@ -25,6 +26,7 @@ from crossforge_train.collections.collection import mostly_asked_by_people, most
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.training import PickedTraining, TrainingConfig
+from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.models.base_model import parameter_count
 from crossforge_train.precision import faster_in_bf16, use_bf16
@@ -104,12 +106,13 @@ def prepare(task: TrainingTask) -> Work:
     config = config.model_copy(update={"training": config.training.model_copy(update={"lora": lora})})
     model = load_model(start.folder, config.training.model_copy(update={"max_length": max_length}))
     bf16 = picker.pick("precision", lambda: _faster_precision(model, max_length)) == "bf16"
-    dev_queries = len(collection.qrels(dev))
+    judged_dev = judged_queries(collection.qrels(dev))
     asked, judged = (by_people(collection, dev) for by_people in (mostly_asked_by_people, mostly_judged_by_people))
     reader = partial(_pipeline, task, start.folder, model, max_length, bf16)
 
     def evaluator_of(read: LongDocuments) -> DevEvaluator:
-        return DevEvaluator(reader(read), _dev_set(task, MEASURED_QUERIES, MEASURED_DEPTH), reporter)
+        query_ids = seeded_draw(sorted(judged_dev), MEASURED_QUERIES, config.seed)
+        return DevEvaluator(reader(read), _dev_set(task, query_ids, MEASURED_DEPTH), reporter)
 
     read = picker.pick(
         "long_documents",
@@ -133,12 +136,13 @@ def prepare(task: TrainingTask) -> Work:
         trial,
         start.head,
         groups=len(rows.dataset),
-        dev_queries=dev_queries,
+        dev_queries=len(judged_dev),
         merges=merges,
         spent=(time.monotonic() - began) / 60,
     )
     picked = picker.training()
-    evaluator = DevEvaluator(pipeline, _dev_set(task, picked.dev_queries, picked.dev_depth), reporter)
+    query_ids = processes.from_main(lambda: _dev_queries(task, picked.dev_queries, begun=begun))
+    evaluator = DevEvaluator(pipeline, _dev_set(task, query_ids, picked.dev_depth), reporter)
     return Work(task, start, model, pipeline, rows, evaluator, picked, step_minutes)
 
 
@@ -183,10 +187,21 @@ def _pick_distillation(picker: Picker, training: TrainingConfig, dataset: Datase
     return training.model_copy(update={"distillation_weight": weight})
 
 
-def _dev_set(task: TrainingTask, limit: int, depth: int) -> DevSet:
+def _dev_queries(task: TrainingTask, limit: int, *, begun: bool) -> list[str]:
+    """Draw up to `limit` dev queries that have a relevant document; a training that goes on keeps those that it had."""
+    if task.files.dev_queries.is_file():
+        kept: list[str] = read_json(task.files.dev_queries)
+        return kept
+    qrels = task.collection.qrels(task.config.collection.dev_split)
+    # Earlier versions wrote no such file, and also drew queries without a relevant document.
+    drawn = seeded_draw(sorted(qrels if begun else judged_queries(qrels)), limit, task.config.seed)
+    write_json(task.files.dev_queries, drawn)
+    return drawn
+
+
+def _dev_set(task: TrainingTask, query_ids: Sequence[str], depth: int) -> DevSet:
     config, collection = task.config, task.collection
     qrels = collection.qrels(config.collection.dev_split)
-    query_ids = seeded_draw(sorted(qrels), limit, config.seed)
     return DevSet(
         queries={query_id: collection.queries[query_id] for query_id in query_ids},
         qrels={query_id: qrels[query_id] for query_id in query_ids},

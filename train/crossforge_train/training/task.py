@@ -23,6 +23,7 @@ class WorkingFiles:
 
     Attributes:
         picked: values picked for every `auto`.
+        dev_queries: ids of the dev queries that decide.
         rows: training rows, in Arrow format.
         start: folder of the starting model, if one had to be made.
         checkpoints: folder of the trainer's checkpoints.
@@ -30,6 +31,7 @@ class WorkingFiles:
     """
 
     picked: Path
+    dev_queries: Path
     rows: Path
     start: Path
     checkpoints: Path

@@ -33,7 +33,7 @@ class TimeLimit:
         """How often dev is measured: four times, or twice where that would take more than a quarter of the time.
 
         Args:
-            dev_queries: queries of the dev split.
+            dev_queries: queries of the dev split that have a relevant document.
             merges: mixtures with the starting weights that are measured at the end.
         """
         wanted = min(dev_queries, MOST_DEV_QUERIES)

@@ -61,7 +61,7 @@ def pick_by_trial(
         trial: what trial steps are made with.
         head: the model's head.
         groups: number of training groups.
-        dev_queries: queries of the dev split.
+        dev_queries: queries of the dev split that have a relevant document.
         merges: mixtures with the starting weights that are measured at the end.
         spent: minutes that preparing the training has taken so far.
 
