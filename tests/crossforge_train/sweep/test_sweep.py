@@ -20,7 +20,7 @@ from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.sweep.proposals import Trial, propose
-from crossforge_train.sweep.runner import Sweep, run_sweep
+from crossforge_train.sweep.runner import Sweep, _config_of, run_sweep
 from crossforge_train.training.progress import TrainingProgress
 
 pytest.importorskip("optuna")
@@ -97,6 +97,14 @@ def test_a_sweep_is_repeatable_and_names_the_best_trial_first(swept: Callable[..
         folder = Path(one.folder) / f"trial-{trial.number:03}"
         assert read_json(folder / "finetune" / "history.json")["best_dev"] == trial.dev
         assert not (folder / "evaluate").exists(), "the test split is not for choosing"
+
+
+def test_dev_is_measured_in_all_trials_alike_unless_the_config_says_how(swept: Callable[..., Path]) -> None:
+    path = swept(RATES)
+    for queries, expected in (("auto", (4, 100)), ("30", (4, 30))):
+        config = load_config(path, ["training.evaluations=auto", f"training.dev_queries={queries}"])
+        training = _config_of(config, config, 1).training
+        assert (training.evaluations, training.dev_queries) == expected
 
 
 def test_two_sweeps_of_one_run_are_not_mixed(swept: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,15 @@ from typing import Any
 from crossforge.errors import InputError
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
+from crossforge_train.config.training import AUTO
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import COLLECT, FINETUNE, RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import reuse, run_stages
 from crossforge_train.sweep.proposals import Trial, propose, require_optuna
+
+# What these come to where there is time. Trials that picked them by their own pace could not be compared.
+_MEASURED = {"evaluations": 4, "dev_queries": 100}
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,13 @@ def _run_trial(
 
 
 def _config_of(config: Config, base: Config, number: int) -> Config:
-    """The config of a trial's run, which is named by its path within `runs`: so is its place in a store."""
-    return config.model_copy(update={"name": (_folder(base) / _name(number)).relative_to(base.runs).as_posix()})
+    """The config of a trial's run, which is named by its path within `runs`: so is its place in a store.
+
+    Dev is measured in all of them alike.
+    """
+    measured = {key: value for key, value in _MEASURED.items() if getattr(config.training, key) == AUTO}
+    name = (_folder(base) / _name(number)).relative_to(base.runs).as_posix()
+    return config.model_copy(update={"name": name, "training": config.training.model_copy(update=measured)})
 
 
 def _copy_judgements(base: Config, config: Config) -> None:
