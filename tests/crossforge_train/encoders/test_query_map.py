@@ -73,7 +73,7 @@ def test_the_same_seed_gives_the_same_map_and_other_positives_are_no_negatives(d
 
 
 def test_the_document_that_a_query_is_itself_is_no_negative(documents: Vectors) -> None:
-    queries, positives, own = documents[:2], [[1], [0]], {0: 0, 1: 1}
+    queries, positives, own = documents[:2], [[1], [0]], {0: [0], 1: [1]}
     alone = fit_query_map(queries, documents[:2], positives, 0, own)  # nothing is left to be told apart
     assert np.abs(alone - np.eye(DIMENSION)).max() < 1e-6
     assert np.abs(fit_query_map(queries, documents[:2], positives, 0) - np.eye(DIMENSION)).max() > 0.01
@@ -83,11 +83,12 @@ def test_of_many_documents_a_drawn_own_document_is_no_negative(
     documents: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(query_map, "_MOST_DOCUMENTS", 20)
-    own = {row: row + 150 for row in range(50)}
+    own = {row: [row + 150] for row in range(50)}
     kept, positives, left = query_map._fewer(documents, [[row] for row in range(50)], own, np.random.default_rng(0))
-    assert 0 < len(left) < 50
+    found = [(row, query) for query, rows in left.items() for row in rows]
+    assert 0 < len(found) < 50
     assert all((kept[positives[query][0]] == documents[query]).all() for query in range(50))
-    assert all((kept[row] == documents[own[query]]).all() for query, row in left.items())
+    assert all((kept[row] == documents[own[query][0]]).all() for row, query in found)
 
 
 def test_of_many_documents_the_relevant_ones_stay(
@@ -158,17 +159,18 @@ def test_too_few_dev_queries_move_nothing(documents: Vectors, turn: Vectors) -> 
     assert chosen(documents, documents @ turn.T, range(150, 160)) == Moved(None, 0.0)
 
 
-def test_the_map_is_told_which_documents_are_queries_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Mapping[int, int]] = []
+def test_the_map_is_told_which_documents_are_no_negatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document that is the query itself, and what is relevant to another query of the same text."""
+    told: list[Mapping[int, list[int]]] = []
     monkeypatch.setattr(moving, "fit_query_map", lambda *given: told.append(given[4]))
     names = ["a", "b", "c"]
     found = Collection(
         "toy",
         {name: Document(name, name) for name in names},
-        {"q": "q", "c": "c"},
-        {"train": {"q": {"a": 1}, "c": {"b": 1}}},
+        {"q": "q", "c": "c", "again": "Q?"},
+        {"train": {"q": {"a": 1}, "c": {"b": 1}, "again": {"b": 1}}},
         own_documents={"c": "c"},
     )
     retriever: Any = SimpleNamespace(doc_ids=names, vectors=np.eye(3), query_vectors=lambda texts: np.eye(len(texts)))
     moving.learned_map(retriever, found, "train", 0)
-    assert told == [{1: 2}]
+    assert told == [{0: [1], 1: [2], 2: [0]}]

@@ -97,13 +97,13 @@ def test_another_relevant_document_of_the_batch_is_no_negative(tiny_encoder: Pat
 
 def test_the_document_that_a_query_is_itself_is_no_negative() -> None:
     # Each query answers the other, so that its own document is its only negative in a batch of both.
-    crossed = TuningSet(["a", "b"], [["b"], ["a"]], str, {0: "a", 1: "b"})
+    crossed = TuningSet(["a", "b"], [["b"], ["a"]], str, {0: ["a"], 1: ["b"]})
 
     def read(texts: Sequence[str], _: str) -> torch.Tensor:
         return torch.eye(2)[[["a", "b"].index(text) for text in texts]]
 
     assert tuning._loss(read, crossed, [0, 1], 0).item() == 0  # nothing is left to be told apart
-    assert tuning._loss(read, replace(crossed, own={}), [0, 1], 0).item() > 1
+    assert tuning._loss(read, replace(crossed, spared={}), [0, 1], 0).item() > 1
 
 
 def test_no_time_no_steps(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,9 +121,18 @@ def test_pseudo_queries_neither_teach_nor_decide(
 def test_a_query_is_not_moved_away_from_its_own_document() -> None:
     corpus = {key: Document(key, f"text {key}") for key in ("a", "b", "c")}
     qrels = {"a": {"b": 1}, "q": {"a": 1}, "c": {"a": 1}}
-    collection = Collection("any", corpus, dict.fromkeys(qrels, "text"), {"train": qrels}, own_documents={"c": "c"})
+    collection = Collection("any", corpus, {key: key for key in qrels}, {"train": qrels}, own_documents={"c": "c"})
     examples = tuned_encoder._examples(collection, "train")
     assert [examples.no_negatives(position) for position in range(3)] == [{"b"}, {"a"}, {"a", "c"}]
+
+
+def test_a_query_is_not_moved_away_from_what_is_relevant_to_another_of_its_text() -> None:
+    corpus = {key: Document(key, f"text {key}") for key in ("a", "b", "c")}
+    queries = {"one": "renew passport", "two": "Renew passport?", "other": "new passport"}
+    qrels = {"one": {"a": 1}, "two": {"b": 1}, "other": {"c": 1}}
+    examples = tuned_encoder._examples(Collection("any", corpus, queries, {"train": qrels}), "train")
+    assert [examples.no_negatives(position) for position in range(3)] == [{"a", "b"}, {"a", "b"}, {"c"}]
+    assert examples.positives == [["a"], ["b"], ["c"]]
 
 
 def with_fields(

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,19 @@ def test_a_row_is_what_the_collator_takes(collection: Collection, pipeline: Retr
     assert first["positives"] == ["long", "short"]
     assert second["documents"] == ["piano tune", DOCUMENTS[1].full_text]
     assert second["teacher"] == []
+
+
+def test_what_another_query_of_the_same_text_calls_relevant_is_no_negative(
+    collection: Collection, pipeline: RetrieveAndRerank, tmp_path: Path
+) -> None:
+    asked_again = replace(
+        collection,
+        queries={**QUERIES, "q3": "Bread, dough?"},
+        splits={"train": {**collection.qrels("train"), "q3": {"titled": 1, "short": 0}}},
+    )
+    again = Group("q3", ["titled"], [1], [1])
+    rows = rows_of([GROUPS[0], again], asked_again, pipeline, tmp_path / "rows.arrow", SilentReporter())
+    assert [row["positives"] for row in rows] == [["long", "short", "titled"], ["titled", "long", "short"]]
 
 
 def test_of_a_long_document_the_passage_is_read_that_serving_would_read(

@@ -23,19 +23,19 @@ def fit_query_map(
     documents: NDArray[np.floating],
     positives: Sequence[Sequence[int]],
     seed: int,
-    own: Mapping[int, int] | None = None,
+    spared: Mapping[int, Sequence[int]] | None = None,
 ) -> NDArray[np.float32]:
     """A map of shape (dimension, dimension) that query vectors are multiplied by.
 
     It is trained by the softmax of a positive's cosine over those of all documents but the query's other positives and
-    its own, from the identity and pulled towards it.
+    those spared, from the identity and pulled towards it.
 
     Args:
         queries: unit vectors of shape (queries, dimension).
         documents: unit vectors of shape (documents, dimension); of very many, a draw stands for the rest.
         positives: the rows of each query's relevant documents.
         seed: seed of the draws.
-        own: row of a query -> row of the document that is the query itself, which is no negative of it.
+        spared: row of a query -> rows of other documents that are no negatives of it.
 
     Source: the loss is that of V. Karpukhin et al., "Dense Passage Retrieval", EMNLP 2020; that a query encoder alone
     can be trained against a fixed index is from J. Lee et al., "Learning dense representations of phrases at scale",
@@ -45,9 +45,9 @@ def fit_query_map(
     from torch.nn.functional import cross_entropy, normalize
 
     draw = np.random.default_rng(seed)
-    documents, positives, own = _fewer(documents, positives, own or {}, draw)
+    documents, positives, spared = _fewer(documents, positives, spared or {}, draw)
     pairs = [(query, row) for query, rows in enumerate(positives) for row in rows]
-    no_negatives = [{*rows, *([own[query]] if query in own else [])} for query, rows in enumerate(positives)]
+    no_negatives = [{*rows, *spared.get(query, ())} for query, rows in enumerate(positives)]
     asked, texts = torch.from_numpy(queries), torch.from_numpy(np.asarray(documents, dtype=np.float32))
     identity = torch.eye(asked.shape[1])
     found = identity.clone().requires_grad_()
@@ -84,15 +84,15 @@ def _batches(pairs: int, draw: np.random.Generator) -> list[list[int]]:
 def _fewer(
     documents: NDArray[np.floating],
     positives: Sequence[Sequence[int]],
-    own: Mapping[int, int],
+    spared: Mapping[int, Sequence[int]],
     draw: np.random.Generator,
-) -> tuple[NDArray[np.floating], Sequence[Sequence[int]], Mapping[int, int]]:
-    """All relevant documents and a draw of the others, with the rows of positives and own documents among them."""
+) -> tuple[NDArray[np.floating], Sequence[Sequence[int]], Mapping[int, Sequence[int]]]:
+    """All relevant documents and a draw of the others, with the rows of positives and spared ones among them."""
     if len(documents) <= _MOST_DOCUMENTS:
-        return documents, positives, own
+        return documents, positives, spared
     relevant = np.unique([row for rows in positives for row in rows])
     drawn = draw.choice(len(documents), _MOST_DOCUMENTS, replace=False)
     kept = np.union1d(relevant, drawn)
     rows = {row: place for place, row in enumerate(kept.tolist())}
-    left = {query: rows[row] for query, row in own.items() if row in rows}
+    left = {query: [rows[row] for row in found if row in rows] for query, found in spared.items()}
     return documents[kept], [[rows[row] for row in found] for found in positives], left

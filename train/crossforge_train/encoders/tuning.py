@@ -72,18 +72,17 @@ class TuningSet:
         queries: texts of the queries.
         positives: ids of each query's relevant documents.
         text: the text of a document.
-        own: position of a query -> id of the document that is the query itself, which is no negative of it.
+        spared: position of a query -> ids of other documents that are no negatives of it.
     """
 
     queries: Sequence[str]
     positives: Sequence[Sequence[str]]
     text: Callable[[str], str]
-    own: Mapping[int, str] = field(default_factory=dict)
+    spared: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     def no_negatives(self, position: int) -> set[str]:
-        """Ids of the documents that a query is not to be moved away from: the relevant ones and its own."""
-        own = [self.own[position]] if position in self.own else []
-        return {*self.positives[position], *own}
+        """Ids of the documents that a query is not to be moved away from: the relevant ones and those spared."""
+        return {*self.positives[position], *self.spared.get(position, ())}
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def tune_encoder(
     """Train a copy of a bi-encoder for at most `RULES.minutes`, and save it.
 
     The loss is the softmax of a relevant document's cosine over those of all documents of the batch, without the
-    query's other relevant ones and its own. Dropout is off.
+    query's other relevant ones and those spared. Dropout is off.
 
     Args:
         bi_encoder: folder of the model.

@@ -13,6 +13,7 @@ from crossforge.retrievers.base import Retriever, VectorRetriever
 from crossforge.runs import ids_by_query
 from crossforge_train.collections.candidates import best, retrieve
 from crossforge_train.collections.collection import Collection, Qrels, mostly_asked_by_people, positives
+from crossforge_train.collections.same_text import spared_documents
 from crossforge_train.encoders.query_map import fit_query_map, shrunk
 from crossforge_train.evaluation.combination import LEAST_QUERIES
 from crossforge_train.evaluation.fusion_weight import FUSION_WEIGHTS, best_over_resamples, values_by_weight
@@ -81,9 +82,13 @@ def learned_map(retriever: VectorRetriever, collection: Collection, split: str, 
     judged = judged_queries(collection.qrels(split))
     rows = {doc_id: row for row, doc_id in enumerate(retriever.doc_ids)}
     relevant = [[rows[doc_id] for doc_id in positives(found)] for found in judged.values()]
-    itself = collection.own_documents or {}
-    own = {number: rows[itself[query_id]] for number, query_id in enumerate(judged) if query_id in itself}
-    return fit_query_map(_vectors(retriever, collection, judged), retriever.vectors, relevant, seed, own)
+    known = spared_documents(collection, split)
+    spared = {
+        number: [rows[doc_id] for doc_id in known[query_id]]
+        for number, query_id in enumerate(judged)
+        if query_id in known
+    }
+    return fit_query_map(_vectors(retriever, collection, judged), retriever.vectors, relevant, seed, spared)
 
 
 def _vectors(retriever: VectorRetriever, collection: Collection, query_ids: Iterable[str]) -> NDArray[np.float32]:

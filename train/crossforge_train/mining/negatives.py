@@ -10,8 +10,8 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from crossforge.runs import Candidate, Run
-from crossforge_train.collections.collection import JUDGED_BY, Collection, Qrels, positives
-from crossforge_train.collections.splits import normalized
+from crossforge_train.collections.collection import JUDGED_BY, Collection, positives
+from crossforge_train.collections.same_text import judged_by_text
 from crossforge_train.config.mining import MiningConfig
 from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE, MiningCounts, summed
@@ -80,11 +80,10 @@ class Miner:
     def __init__(
         self, collection: Collection, split: str, candidates: Candidates, config: MiningConfig, seed: int
     ) -> None:
-        self._queries = collection.queries
         self._fields = collection.query_fields
         self._qrels = collection.qrels(split)
         self._own = collection.own_documents or {}
-        self._judged = _judged_by_text(collection, self._qrels)
+        self._judged = judged_by_text(collection, split)
         self._candidates = candidates
         self._config = config
         self._seed = seed
@@ -104,7 +103,7 @@ class Miner:
                 them 0.
         """
         counts = MiningCounts()
-        known = self._judged[normalized(self._queries[query_id])]
+        known = self._judged[query_id]
         own = self._own.get(query_id)
         zeros = GRADED if JUDGED_BY in self._fields.get(query_id, {}) else JUDGED
         miner = _QueryMiner(
@@ -130,16 +129,6 @@ def joined(parts: Iterable[Mined]) -> Mined:
     """Join the parts: all groups in order, and the summed counts."""
     found = list(parts)
     return Mined([group for part in found for group in part.groups], summed(part.counts for part in found))
-
-
-def _judged_by_text(collection: Collection, qrels: Qrels) -> dict[str, dict[str, int]]:
-    """Normalized query text -> merged judgements of all queries with that text; the higher relevance wins."""
-    judged: dict[str, dict[str, int]] = {}
-    for query_id, judgements in qrels.items():
-        merged = judged.setdefault(normalized(collection.queries[query_id]), {})
-        for doc_id, relevance in judgements.items():
-            merged[doc_id] = max(relevance, merged.get(doc_id, 0))
-    return judged
 
 
 class _QueryMiner:

@@ -21,6 +21,7 @@ from crossforge_train.collections.collection import (
     mostly_judged_by_people,
     positives,
 )
+from crossforge_train.collections.same_text import spared_documents
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import base_prompts
@@ -100,12 +101,12 @@ def tuned_on_dev(context: Context, collection: Collection, base: Embeddings) -> 
 
 
 def _examples(collection: Collection, train: str) -> TuningSet:
-    asked, own = judged_queries(asked_by_people(collection, train)), collection.own_documents or {}
+    asked, spared = judged_queries(asked_by_people(collection, train)), spared_documents(collection, train)
     return TuningSet(
         [collection.queries[query_id] for query_id in asked],
         [positives(found) for found in asked.values()],
         lambda doc_id: collection.corpus[doc_id].full_text,
-        {position: own[query_id] for position, query_id in enumerate(asked) if query_id in own},
+        {position: spared[query_id] for position, query_id in enumerate(asked) if query_id in spared},
     )
 
 
@@ -141,8 +142,8 @@ def _tuned(config: Config, examples: TuningSet, reporter: Reporter) -> Path:
     base, prompts = find_base_model(config.base_model), base_prompts(config)
     read = hashlib.sha256()
     for position, (query, found) in enumerate(zip(examples.queries, examples.positives, strict=True)):
-        own = [examples.text(examples.own[position])] if position in examples.own else []
-        read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found], *own]).encode())
+        spared = map(examples.text, examples.spared.get(position, ()))
+        read.update(json.dumps([query, [examples.text(doc_id) for doc_id in found], *spared]).encode())
     others: list[Any] = [asdict(prompts)] if prompts else []
     if not is_saved_in_fp32(base):  # earlier versions tuned such a model in half precision
         others.append("fp32")

@@ -24,8 +24,9 @@ class GroupCollator:
         tokenizer: the tokenizer that serving uses; it truncates documents only.
         token_budget: padded tokens per micro-batch. Pairs of similar length share one, which keeps padding low.
         in_batch_negatives: number of other queries' documents added to each group, drawn with a seed that depends on
-            the batch. Rows then also need `doc_ids` and `positives` (ids of all known ones, and of the query's own
-            document). The added documents have no teacher score and get the lowest of their group.
+            the batch. Rows then also need `doc_ids` and `positives` (ids of all known ones, also by another query with
+            the same text, and of the query's own document). The added documents have no teacher score and get the
+            lowest of their group.
     """
 
     tokenizer: PairTokenizer

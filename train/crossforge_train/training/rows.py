@@ -16,6 +16,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection, positives
+from crossforge_train.collections.same_text import spared_documents
 from crossforge_train.mining.groups import Group
 from crossforge_train.reporting import Reporter
 
@@ -115,6 +116,7 @@ class _Texts:
     def __init__(self, collection: Collection, split: str, pipeline: RetrieveAndRerank) -> None:
         self._collection = collection
         self._qrels = collection.qrels(split)
+        self._spared = spared_documents(collection, split)
         self._pipeline = pipeline
 
     def __call__(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -129,9 +131,8 @@ class _Texts:
         }
 
     def _no_negatives(self, query_id: str) -> list[str]:
-        """Documents that are not to join the query's group as negatives: the relevant ones and its own."""
-        own = (self._collection.own_documents or {}).get(query_id)
-        return [*positives(self._qrels[query_id]), *([own] if own is not None else [])]
+        """Documents that are not to join the query's group as negatives: the relevant ones and those spared."""
+        return [*positives(self._qrels[query_id]), *self._spared.get(query_id, ())]
 
     def __reduce__(self) -> str:
         # `datasets` hashes a transform by pickling it, which would copy the queries and the model.
