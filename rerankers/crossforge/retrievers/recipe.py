@@ -64,8 +64,8 @@ def fit_by_recipe(
         raise PackageError(f"{folder / _FILE}: damaged; copy the package again") from None
     if _is_outside(kind):
         raise PackageError(
-            f"{folder / _FILE}: {kind!r} searches elsewhere, which a package alone cannot ask for; make the first stage "
-            "yourself (crossforge.retrievers.choice.fit_retriever) and pass it to RetrieveAndRerank"
+            f"{folder / _FILE}: {kind!r} searches elsewhere, which a package alone cannot ask for; make the first "
+            "stage yourself (crossforge.retrievers.choice.fit_retriever) and pass it to RetrieveAndRerank"
         )
     return fit_retriever(documents, kind, _embedding(settings, embedding) if embedding else settings)
 
