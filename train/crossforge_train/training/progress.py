@@ -27,18 +27,19 @@ class TrainingProgress(TrainerCallback):
     Args:
         reporter: shows progress.
         evaluator: holds the first stage's dev metric.
-        model: the model in training; its forward passes with a gradient count the pairs.
+        loss: the loss in training; it counts the pairs. The model would count those twice that it reads again when the
+            backward pass comes to them (`mini_batch`).
         training: the config section.
     """
 
     def __init__(
-        self, reporter: Reporter, evaluator: DevEvaluator, model: torch.nn.Module, training: PickedTraining
+        self, reporter: Reporter, evaluator: DevEvaluator, loss: torch.nn.Module, training: PickedTraining
     ) -> None:
         self._reporter = reporter
         self._evaluator = evaluator
         self._training = training
         self._stack = ExitStack()
-        self._stack.callback(model.register_forward_pre_hook(self._count).remove)
+        self._stack.callback(loss.register_forward_pre_hook(self._count).remove)
         self._advance: Callable[..., None] | None = None
         self._loss = self._dev = math.nan
         self._pairs, self._steps, self._first = 0, 0, 0
@@ -52,9 +53,9 @@ class TrainingProgress(TrainerCallback):
     ) -> None:
         self._stack.close()
 
-    def _count(self, model: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
-        if torch.is_grad_enabled():  # a loss may first read the same pairs without a gradient
-            self._pairs += len(arguments[0]["input_ids"])
+    def _count(self, loss: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+        micro_batches, *_ = arguments[0]
+        self._pairs += sum(len(batch["input_ids"]) for batch in micro_batches)
 
     @property
     def pairs_per_second(self) -> float:

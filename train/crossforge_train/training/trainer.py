@@ -61,18 +61,19 @@ def train(work: Work) -> History:
     last = processes.from_main(lambda: last_whole_checkpoint(folder))
     settings = arguments(training, task.config.name, task.config.seed, folder, len(work.rows.dataset), cpu=cpu)
     schedule = LinearSchedule(settings.get_warmup_steps(settings.max_steps), settings.max_steps)
+    loss = GroupLoss(work.model, training)
     trainer = CrossEncoderTrainer(
         schedule=schedule,
         model=work.model,
         args=settings,
         train_dataset=work.rows.dataset,
-        loss=GroupLoss(work.model, training),
+        loss=loss,
         evaluator=work.evaluator,
         data_collator=batch_collator(work.pipeline.reranker.tokenizer, training, cpu=cpu),
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    progress = TrainingProgress(task.reporter, work.evaluator, work.model, training)
+    progress = TrainingProgress(task.reporter, work.evaluator, loss, training)
     patience = Patience(training.patience)
     # The first of these comes first, or the progress would count the time that it takes.
     for callback in (
