@@ -43,8 +43,8 @@ def test_the_line_names_the_measure_and_counts_pairs_truly(clock: SimpleNamespac
     screen, loss = Recorder(), GroupLoss(Model(), TrainingConfig(mini_batch=mini_batch))
     evaluator: Any = SimpleNamespace(metric="nDCG@10", first_stage=0.48)
     state = SimpleNamespace(global_step=10, max_steps=30)
-    training: Any = SimpleNamespace(groups_per_batch=4, dev_depth=30)
-    with TrainingProgress(screen, evaluator, loss, training) as shown:
+    training: Any = SimpleNamespace(groups_per_batch=4)
+    with TrainingProgress(screen, evaluator, loss, training, pairs_per_query=30) as shown:
         shown.on_train_begin(None, state, None)
         for pairs in (7, 3):  # groups differ in size, so micro-batches do
             take_step(loss, pairs)

@@ -13,7 +13,7 @@ from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.collator import batch_collator
 from crossforge_train.training.model import load_model
 from crossforge_train.training.time_limit import TimeLimit
-from crossforge_train.training.timing import Pace, measure_pace
+from crossforge_train.training.timing import Pace, measure_pace, pairs_per_query
 
 
 def within(minutes: float | None, groups: float = 1, dev_queries: float = 1) -> TimeLimit:
@@ -61,6 +61,13 @@ def test_another_pace_changes_what_fits() -> None:
     limit = TimeLimit(30, lambda: Pace(40, 1000), tried=160, spent=2.5)
     assert limit.step_minutes(Pace(40, 1000), 100) * 40 == limit.groups(100)
     assert limit.step_minutes(Pace(20, 500), 100) * 20 == pytest.approx((27.5 - 8 - 0.2) * 20)
+
+
+def test_of_a_long_candidate_several_passages_are_read() -> None:
+    assert pairs_per_query(30, 1, 0.8) == 30
+    assert pairs_per_query(30, 3, 0) == 30
+    assert pairs_per_query(30, 3, 0.5) == 60
+    assert pairs_per_query(30, 3, 1) == 90
 
 
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.1, 600), st.integers(1, 500), st.integers(0, 5))

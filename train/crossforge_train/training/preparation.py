@@ -49,7 +49,7 @@ from crossforge_train.training.reading import MEASURED_DEPTH, MEASURED_QUERIES, 
 from crossforge_train.training.rows import Rows, make_rows
 from crossforge_train.training.start import StartingModel, fitting_pairs, starting_model
 from crossforge_train.training.task import TrainingTask
-from crossforge_train.training.timing import Pace
+from crossforge_train.training.timing import Pace, pairs_per_query
 from crossforge_train.training.trial import Trial, pick_by_trial, trial_batches
 
 _TIMED_LENGTH = 128
@@ -67,6 +67,7 @@ class Work:
         rows: the training rows.
         evaluator: measures dev.
         training: the config section, with every `auto` resolved.
+        pairs_per_query: pairs of a dev query.
         step_minutes: at a given pace, how many minutes the steps may take; None: as many as they need.
     """
 
@@ -77,6 +78,7 @@ class Work:
     rows: Rows
     evaluator: DevEvaluator
     training: PickedTraining
+    pairs_per_query: float
     step_minutes: Callable[[Pace], float] | None
 
 
@@ -130,7 +132,8 @@ def prepare(task: TrainingTask) -> Work:
     training = _pick_distillation(picker, config.training, rows.dataset)
     collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
     batches = trial_batches(rows.dataset, collate, training.groups_per_batch, config.seed)
-    trial = Trial(training, GroupLoss(model, training), batches, bf16)
+    per_query = pairs_per_query(training.dev_depth, config.evaluation.passages, rows.cut)
+    trial = Trial(training, GroupLoss(model, training), batches, per_query, bf16)
     step_minutes = pick_by_trial(
         picker,
         trial,
@@ -143,7 +146,7 @@ def prepare(task: TrainingTask) -> Work:
     picked = picker.training()
     query_ids = processes.from_main(lambda: _dev_queries(task, picked.dev_queries, begun=begun))
     evaluator = DevEvaluator(pipeline, _dev_set(task, query_ids, picked.dev_depth), reporter)
-    return Work(task, start, model, pipeline, rows, evaluator, picked, step_minutes)
+    return Work(task, start, model, pipeline, rows, evaluator, picked, per_query, step_minutes)
 
 
 def _require_readable(tokenizer: PairTokenizer, splits: Mapping[str, Mapping[str, str]]) -> None:

@@ -30,14 +30,21 @@ class TrainingProgress(TrainerCallback):
         loss: the loss in training; it counts the pairs. The model would count those twice that it reads again when the
             backward pass comes to them (`mini_batch`).
         training: the config section.
+        pairs_per_query: pairs of a dev query.
     """
 
     def __init__(
-        self, reporter: Reporter, evaluator: DevEvaluator, loss: torch.nn.Module, training: PickedTraining
+        self,
+        reporter: Reporter,
+        evaluator: DevEvaluator,
+        loss: torch.nn.Module,
+        training: PickedTraining,
+        pairs_per_query: float,
     ) -> None:
         self._reporter = reporter
         self._evaluator = evaluator
         self._training = training
+        self._pairs_per_query = pairs_per_query
         self._stack = ExitStack()
         self._stack.callback(loss.register_forward_pre_hook(self._count).remove)
         self._advance: Callable[..., None] | None = None
@@ -65,7 +72,7 @@ class TrainingProgress(TrainerCallback):
     def pace(self) -> Pace:
         """How much is done in a minute, on average since training began or resumed."""
         groups = self._steps * self._training.groups_per_batch / processes.count()
-        return pace_of(groups, self._pairs, max(self.seconds, 1e-9) / 60, self._training.dev_depth)
+        return pace_of(groups, self._pairs, max(self.seconds, 1e-9) / 60, self._pairs_per_query)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar over the remaining steps: counting those before a kill would inflate the speed."""

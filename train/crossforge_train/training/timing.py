@@ -28,13 +28,13 @@ class Pace:
     dev_queries: float
 
 
-def measure_pace(loss: nn.Module, batches: Sequence[dict[str, Any]], dev_depth: int, *, bf16: bool) -> Pace:
+def measure_pace(loss: nn.Module, batches: Sequence[dict[str, Any]], pairs_per_query: float, *, bf16: bool) -> Pace:
     """Time the forward and backward pass of a few batches; the model is left as it was.
 
     Args:
         loss: loss module that holds the model and takes (features, labels).
         batches: batches from the collator; the first one also runs beforehand, to warm up.
-        dev_depth: candidates of a dev query, taken to be as long as the batches' documents.
+        pairs_per_query: pairs of a dev query, taken to be as long as those of the batches.
         bf16: whether to compute in bf16.
     """
     device = next(loss.parameters()).device
@@ -44,19 +44,30 @@ def measure_pace(loss: nn.Module, batches: Sequence[dict[str, Any]], dev_depth: 
         _seconds(loss, batches[0], device, bf16)
         minutes = sum(_seconds(loss, batch, device, bf16) for batch in batches) / 60
     groups, pairs = (sum(count(batch) for batch in batches) for count in (_groups, _pairs))
-    return pace_of(groups, pairs, minutes, dev_depth)
+    return pace_of(groups, pairs, minutes, pairs_per_query)
 
 
-def pace_of(groups: float, pairs: int, minutes: float, dev_depth: int) -> Pace:
+def pace_of(groups: float, pairs: int, minutes: float, pairs_per_query: float) -> Pace:
     """The pace of all processes, where one of them trained on so many groups and pairs in so many minutes.
 
     Args:
         groups: groups of one process.
         pairs: their pairs.
         minutes: what they took, forward and backward.
-        dev_depth: candidates of a dev query, taken to be as long as the pairs.
+        pairs_per_query: pairs of a dev query, taken to be as long as these.
     """
-    return Pace(processes.count() * groups / minutes, pairs / (minutes * FORWARD * dev_depth))
+    return Pace(processes.count() * groups / minutes, pairs / (minutes * FORWARD * pairs_per_query))
+
+
+def pairs_per_query(depth: int, passages: int, cut: float) -> float:
+    """The pairs of a dev query: its candidates, and further passages of those that are too long to be read in full.
+
+    Args:
+        depth: number of candidates.
+        passages: passages that are read of a long one, at most.
+        cut: share of the documents that are too long.
+    """
+    return depth * (1 + (passages - 1) * cut)
 
 
 def _groups(batch: dict[str, Any]) -> int:

@@ -73,7 +73,7 @@ def train(work: Work) -> History:
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    progress = TrainingProgress(task.reporter, work.evaluator, loss, training)
+    progress = TrainingProgress(task.reporter, work.evaluator, loss, training, work.pairs_per_query)
     patience = Patience(training.patience)
     # The first of these comes first, or the progress would count the time that it takes.
     for callback in (

@@ -35,12 +35,14 @@ class Trial:
         training: the config section, with what is picked before.
         loss: holds the model.
         batches: returns a few batches of the training rows.
+        pairs_per_query: pairs of a dev query.
         bf16: whether to compute in bf16.
     """
 
     training: TrainingConfig
     loss: GroupLoss
     batches: Callable[[], Sequence[dict[str, Any]]]
+    pairs_per_query: float
     bf16: bool
 
 
@@ -74,7 +76,7 @@ def pick_by_trial(
     passes = 1 + (PASSES if training.learning_rate == AUTO else 0)
     limit = TimeLimit(
         training.minutes,
-        cache(lambda: measure_pace(trial.loss, trial.batches(), training.dev_depth, bf16=trial.bf16)),
+        cache(lambda: measure_pace(trial.loss, trial.batches(), trial.pairs_per_query, bf16=trial.bf16)),
         tried=processes.count() * passes * min(groups, BATCHES * training.groups_per_batch),
         spent=spent,
     )
