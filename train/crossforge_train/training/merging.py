@@ -62,12 +62,15 @@ def merge_with_start(
 def _steadily_best(measured: Mapping[float, Sequence[float]], seed: int) -> float:
     """The share nearest to the best one's mean over resamples of the queries: a few queries do not decide.
 
-    Of equally good shares the largest counts, so that where training changes nothing the start remains.
+    Of equally good shares the largest counts, so that where training changes nothing the start remains. Nor is a share
+    kept that is worse than the largest, such as a poor one in the middle where the resamples are split.
     """
     shares = np.array(sorted(measured, reverse=True))
-    means = means_over_resamples(np.array([measured[share] for share in shares]), seed)
-    mean = shares[means.argmax(axis=0)].mean()
-    return float(shares[np.abs(shares - mean).argmin()])
+    values = np.array([measured[share] for share in shares])
+    mean = shares[means_over_resamples(values, seed).argmax(axis=0)].mean()
+    overall = values.mean(axis=1).round(6)
+    no_worse = shares[overall >= overall[0]]
+    return float(no_worse[np.abs(no_worse - mean).argmin()])
 
 
 def _set(model: Any, tuned: State, first: State, share: float) -> None:
