@@ -39,7 +39,7 @@ class Pacer:
 
     def __init__(self, schedule: LinearSchedule, done: int = 0) -> None:
         self.screen = Recorder()
-        self.schedule = LinearSchedule(10, PLANNED)
+        self.schedule = LinearSchedule(schedule.warmup, PLANNED)
         self.progress: Any = SimpleNamespace(seconds=0.0, pace=self._pace)
         self.state: Any = SimpleNamespace(global_step=done, max_steps=PLANNED)
         self._done = done
@@ -95,6 +95,15 @@ def test_the_time_is_kept_wherever_training_becomes_slower(step: int, seconds: f
     # A step may be under way, the pace is looked at after every other one, and one in twenty may be out of time.
     assert pacer.progress.seconds <= max(1000 * 1.06, 9 * step) + 4 * seconds
     assert pacer.state.global_step == PLANNED or pacer.progress.seconds > 900
+
+
+def test_one_that_is_shortened_below_its_warm_up_still_ends_at_a_low_rate() -> None:
+    pacer = Pacer(LinearSchedule(60, PLANNED))
+    pacer.run(PLANNED, 40)
+    assert pacer.schedule.steps == 25
+    assert pacer.schedule.warmup == 15
+    assert max(map(pacer.schedule, range(25))) == 1
+    assert pacer.schedule(24) == pytest.approx(0.1)
 
 
 def test_one_that_catches_up_takes_more_again() -> None:

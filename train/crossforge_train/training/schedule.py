@@ -66,7 +66,7 @@ class KeepToTime(TrainerCallback):
         self._schedule = schedule
         self._progress = progress
         self._reporter = reporter
-        self._planned = schedule.steps  # a checkpoint's schedule may be shorter
+        self._planned, self._warmup = schedule.steps, schedule.warmup  # a checkpoint's schedule may be shorter
         self._seconds_before = 0.0  # a kill
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -87,6 +87,8 @@ class KeepToTime(TrainerCallback):
                 f"training.minutes: slower than planned, so about {steps:,} steps instead of {self._planned:,}"
             )
         schedule.steps = state.max_steps = steps
+        # The same share of the steps: a warm-up longer than the training would end it at a high rate.
+        schedule.warmup = self._warmup * steps // self._planned
 
     def _steps(self, done: int) -> int:
         """How many steps fit at the pace so far: at most those planned, at least one more than are done."""
