@@ -1,7 +1,7 @@
 """What people judged on the page of `crossforge serve` reaches the next training, and no held-out query does."""
 
 import pytest
-from support import Recorder, toy_config, write_collection
+from support import Recorder, toy_config, write_collection, write_lines
 
 from crossforge.documents import Document
 from crossforge.service.judgements import JudgementLog
@@ -89,6 +89,27 @@ def test_a_query_that_differs_in_a_sign_is_another_one() -> None:
     extended, known = judged({"a": "c++ tutorial"}, {"test": {"a": {"d1": 1}}, "train": {}}, "c# tutorial")
     assert extended.qrels("train") == {"typed-1": {"d2": 1}}
     assert known == {}
+
+
+def test_what_leaked_does_not_come_back_by_the_page(tmp_path) -> None:
+    asked = {"t1": ("c# tutorial", "a"), "t2": ("bread", "b"), "t3": ("sails", "c")}
+    held = {"x1": ("c++ tutorial", "d"), "x2": ("oven", "b"), "d1": ("boats", "e")}
+    rows = [{"_id": key, "text": text, "customer": group} for key, (text, group) in {**asked, **held}.items()]
+    write_lines(tmp_path / "queries.jsonl", rows)
+    write_lines(tmp_path / "corpus.jsonl", [{"_id": "doc", "text": "all there is"}])
+    (tmp_path / "qrels").mkdir()
+    for split, keys in {"train": asked, "test": ["x1", "x2"], "dev": ["d1"]}.items():
+        (tmp_path / "qrels" / f"{split}.tsv").write_text("".join(f"{key}\tdoc\t1\n" for key in keys))
+    path = tmp_path / "config.yaml"
+    path.write_text(f"name: any\nruns: {tmp_path / 'runs'}\ncollection: {{beir: {tmp_path}, group_by: customer}}\n")
+    config = load_config(path)
+    log = JudgementLog(config.folder / "judgements.tsv")
+    for text in ("c# tutorial", "Bread?", "winds"):
+        log.add(text, "doc", True)
+    found, _ = load_judged(config, workplace_of(config, Recorder()))
+    texts = {found.collection.queries[query_id] for query_id in found.collection.qrels("train")}
+    assert texts == {"sails", "winds"}
+    assert found.leaking["train"] == 4  # both as they came, and as they were typed
 
 
 def test_the_page_of_a_package_that_replayed_others_knows_documents_by_their_own_ids(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from crossforge.errors import InputError
 from crossforge.files import parse_json_object
@@ -44,10 +45,10 @@ def with_typed_queries(
 ) -> tuple[Collection, Judgements]:
     """Add new typed queries to the collection, and map all other judgements to the collection's query ids.
 
-    A query that the collection already has in any split is judged wherever it stands, so held-out queries never leak
-    into training.
-    A new query is added to `split` if a document of the corpus was judged relevant to it; nothing can be learned from
-    a query without one.
+    A query that the collection already has in any split is judged wherever it stands. A new query is added to `split`
+    if a document of the corpus was judged relevant to it; nothing can be learned from a query without one. If it
+    repeats a query that is in no split, such as one that leaked, it has the fields of that one, so that leaks can be
+    looked for again.
 
     Args:
         collection: collection with all its splits.
@@ -58,7 +59,7 @@ def with_typed_queries(
     Returns:
         The extended collection, and the judgements of the queries that were not added.
     """
-    ids = _ids_by_key(collection)
+    ids, fields = _ids_by_key(collection), _fields_by_key(collection)
     known: Judgements = {}
     new: Judgements = {}
     for query_id, judged in judgements.items():
@@ -73,6 +74,10 @@ def with_typed_queries(
     extended = replace(
         collection,
         queries={**collection.queries, **{query_id: typed[query_id] for query_id in learnable}},
+        query_fields={
+            **collection.query_fields,
+            **{query_id: found for query_id in learnable if (found := fields.get(query_key(typed[query_id])))},
+        },
         splits={**collection.splits, split: {**collection.qrels(split), **learnable}},
     )
     return extended, known
@@ -85,3 +90,13 @@ def _ids_by_key(collection: Collection) -> dict[str, list[str]]:
         for query_id in qrels:
             found.setdefault(query_key(collection.queries[query_id]), []).append(query_id)
     return found
+
+
+def _fields_by_key(collection: Collection) -> dict[str, Mapping[str, Any]]:
+    """Key -> the fields of a query that has it and stands in no split."""
+    placed = {query_id for qrels in collection.splits.values() for query_id in qrels}
+    return {
+        query_key(collection.queries[query_id]): found
+        for query_id, found in collection.query_fields.items()
+        if query_id not in placed and query_id in collection.queries
+    }

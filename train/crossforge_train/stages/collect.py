@@ -198,9 +198,19 @@ def load_judged(config: Config, workplace: Workplace) -> tuple[Collected, OwnDoc
         judged = {query_id: of_target(found, collected.collection.corpus) for query_id, found in judged.items()}
     # Only once the splits are made: a judgement must not move a query into another split.
     collection, judgements = with_typed_queries(collected.collection, judged, workplace.typed, settings.train)
+    leaking = dict(collected.leaking)
+    if settings.leaks != "keep":  # what was typed may be held out, in other signs or by its group
+        collection, typed = settle_leaks(
+            collection,
+            source=settings.train,
+            held_out=[*settings.test_splits, settings.dev_split],
+            policy="drop",
+            group_by=settings.group_by,
+        )
+        leaking[settings.train] = leaking.get(settings.train, 0) + typed
     # Judgements come first: a document that somebody judged relevant is not left out.
     collection, own = settle_own_documents(with_judgements(collection, judgements), settings.ignore_identical_ids)
-    return replace(collected, collection=collection), own
+    return replace(collected, collection=collection, leaking=leaking), own
 
 
 def _run(context: Context) -> None:
