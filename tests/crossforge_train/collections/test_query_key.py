@@ -17,6 +17,8 @@ from crossforge_train.collections.splits import normalized
         ("what's 'new'", "what s new"),
         ("node.js", "node js"),
         ("2020-2021", "2020 2021"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("love \u2764\ufe0f", "love"),
     ],
 )
 def test_punctuation_that_says_nothing_makes_no_difference(one: str, other: str) -> None:
@@ -38,6 +40,10 @@ def test_punctuation_that_says_nothing_makes_no_difference(one: str, other: str)
 )
 def test_signs_that_belong_to_a_word_tell_queries_apart(texts: list[str]) -> None:
     assert len({query_key(text) for text in texts}) == len({id_of_query("log", text) for text in texts}) == len(texts)
+
+
+def test_vowel_signs_are_no_signs() -> None:
+    assert signed_words("दिल की c++") == ["c++"]
 
 
 @given(st.text("aB5 .-?'+#", max_size=12))

@@ -19,11 +19,11 @@ from crossforge_train.adaptation.pseudo_queries import MakerFactory, QueryMaker
 from crossforge_train.collections.beir import beir_files, read_judged
 from crossforge_train.collections.collection import PSEUDO_QUERY, Collection, asked_by_people
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.query_key import query_key
 from crossforge_train.collections.readers.assembly import distinct, some
 from crossforge_train.collections.readers.reader import Reader
 from crossforge_train.collections.readers.texts import corpus_files, corpus_name, read_placed
 from crossforge_train.collections.readers.workplace import NOWHERE, Workplace
-from crossforge_train.collections.splits import normalized
 from crossforge_train.compute.base import Engine
 from crossforge_train.config.documents import DocumentsSource
 from crossforge_train.labels.local_grader import local_model_hash
@@ -100,7 +100,7 @@ def depends_on(source: DocumentsSource) -> dict[str, Any]:
     if source.judged is not None:
         files += beir_files(source.judged)
     models: dict[str, Any] = {}
-    if source.generator is not None:
+    if source.generator is not None and Path(source.generator.model).is_dir():
         models["generator_model"] = generator_hash(source.generator)
     if source.log is not None:
         files.append(source.log.file)
@@ -134,10 +134,10 @@ def _with_judged(collection: Collection, folder: Path) -> Collection:
     known = {query_id: found for query_id, found in judged.qrels(JUDGED).items() if any(found.values())}
     if len(known) < ENOUGH_JUDGED:
         return collection
-    asked = {normalized(judged.queries[query_id]) for query_id in known}
+    asked = {query_key(judged.queries[query_id]) for query_id in known}
     logged = {key: labels for split in (TRAIN, DEV) for key, labels in asked_by_people(collection, split).items()}
     train = {**collection.qrels(TRAIN), **logged}
-    kept = {key: labels for key, labels in train.items() if normalized(collection.queries[key]) not in asked}
+    kept = {key: labels for key, labels in train.items() if query_key(collection.queries[key]) not in asked}
     counted = {what: count for what, count in collection.counted.items() if what != in_split(DEV)}
     if logged:
         counted[in_split(TRAIN)] = len(kept.keys() & logged.keys())

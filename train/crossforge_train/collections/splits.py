@@ -56,7 +56,7 @@ def carve(
 def normalized(text: str) -> str:
     """A text without case, punctuation and extra spacing; texts that differ only in these become equal.
 
-    Ids of queries are made of it, and people's judgements stand under these: what it says must not change.
+    Ids of queries are made of it, and people's judgements stand under these: a change to it makes them strangers.
     """
     # Composed once the case is gone, because some letters without case are decomposed.
     folded = unicodedata.normalize("NFC", text.casefold()).replace("_", " ")
