@@ -64,7 +64,7 @@ def draw_queries(
     for maker in makers:
         if isinstance(maker, GeneratedQueries) and maker.refused:
             workplace.reporter.note(
-                f"documents.{maker.kind}: documents left out, since it refuses them: {maker.refused:,}"
+                f"documents.{maker.kind}: documents that it refuses, and that give no queries: {maker.refused:,}"
             )
     return drawing.result()
 

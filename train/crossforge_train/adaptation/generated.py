@@ -83,6 +83,8 @@ class GeneratedQueries:
         for document in documents:
             text = document.full_text
             answers = self._cache.get(text)
+            if text.strip() and not answers:
+                self._refused.add(text)
             queries = filter(None, dict.fromkeys(map(as_query, answers)))
             yield [PseudoQuery(self.kind, query, [document.doc_id]) for query in queries]
 
@@ -97,7 +99,7 @@ class GeneratedQueries:
                 new.append(unknown)
         if new:
             self._ask(new, self._cache.add)
-            self._refused.update(text for texts in new for text in texts if text not in self._cache)
+            self._refused.update(text for texts in new for text in texts if not self._cache.get(text))
 
 
 def as_query(answer: str) -> str:

@@ -32,22 +32,28 @@ def endpoint_maker(config: EndpointConfig) -> GeneratedQueries:
 
 
 class _Endpoint:
-    """Asks about documents; `answers` says whether it ever answered anything."""
+    """Asks about documents; `answers` says whether it has answered in an earlier run."""
 
     def __init__(self, config: EndpointConfig, *, answers: bool) -> None:
         self._config = config
-        self._answers_any = answers
+        self._answered_before = answers
+        self._answered = False
         self._chat = ChatEndpoint(config, "documents.endpoint")
 
     def __call__(self, asked: Sequence[Sequence[str]], keep: Keep) -> None:
         """See `Ask`; so many requests at a time as the config says."""
-        texts, refused, failed = [text for block in asked for text in block], 0, Event()
+        texts, failed = [text for block in asked for text in block], Event()
+        patience = _PATIENCE if self._answered_before else min(_PATIENCE, len(texts))
+        refused: list[str] = []
         with ThreadPoolExecutor(self._config.concurrency) as pool:
-            for problem in pool.map(lambda text: self._ask(text, keep, failed), texts):
-                self._answers_any, refused = self._answers_any or not problem, refused + bool(problem)
-                if not self._answers_any and refused >= min(_PATIENCE, len(texts)):
+            for text, problem in zip(texts, pool.map(lambda text: self._ask(text, keep, failed), texts), strict=True):
+                self._answered = self._answered or not problem
+                refused += [text] if problem else []
+                if not self._answered and len(refused) >= patience:
                     failed.set()
                     raise InputError(problem)
+        if self._answered:  # so it is the documents that it refuses, and would again
+            keep({text: [] for text in refused})
 
     def _ask(self, text: str, keep: Keep, failed: Event) -> str:
         """Keep the answers for a text; says why it was refused, if it was. After a failure nothing more is begun."""
