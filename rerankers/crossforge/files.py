@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from glob import escape
+from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TextIO
 from uuid import uuid4
@@ -22,7 +22,7 @@ from crossforge.errors import InputError
 # As which texts are read: UTF-8, without the byte order mark that editors and spreadsheets put first.
 ENCODING = "utf-8-sig"
 # Ends the names of files and folders that are being written, and of what killed writers left.
-_UNFINISHED = ".writing"
+UNFINISHED = ".writing"
 _STALE = 24 * 60 * 60  # seconds without a change after which nobody writes any more
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter is a drive
 
@@ -49,8 +49,8 @@ def require_no_uri(path: Path, what: str) -> None:
 def written_atomically(target: Path) -> Iterator[Path]:
     """Yield a temporary path next to `target` for a file or folder, and rename it to `target` only on success."""
     # Process ids are no names: in containers that share a disk, writers often have the same one.
-    beside = target.with_name(f".{target.name}.{uuid4().hex}{_UNFINISHED}")
-    _sweep(target)
+    beside = target.with_name(f".{target.name}.{uuid4().hex}{UNFINISHED}")
+    _sweep(target.parent)
     beside.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield beside
@@ -61,11 +61,12 @@ def written_atomically(target: Path) -> Iterator[Path]:
         remove(beside)
 
 
-def _sweep(target: Path) -> None:
-    """Remove what writers of `target` left that were killed; a fresh one may still be writing."""
-    for path in target.parent.glob(f".{escape(target.name)}.*{_UNFINISHED}"):
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder, once a process: a large folder takes long to list."""
+    for path in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):  # whoever wrote or sweeps it may have removed it meanwhile
-            if time.time() - path.lstat().st_mtime > _STALE:
+            if time.time() - max(part.lstat().st_mtime for part in (path, *path.rglob("*"))) > _STALE:
                 remove(path)
 
 

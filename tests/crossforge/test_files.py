@@ -55,18 +55,16 @@ def test_an_exception_leaves_the_old_folder(tmp_path):
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path):
-    with written_atomically(tmp_path / "f") as beside:
-        beside.write_text("old")
-        leftover = beside
-    leftover.mkdir()
-    (leftover / "junk").touch()
-    os.utime(leftover, (0, 0))
-    other = leftover.with_name(leftover.name.replace(".f.", ".g."))
-    other.touch()
-    os.utime(other, (0, 0))
+    old, fresh, growing = (tmp_path / f".f.{name}.writing" for name in ("old", "fresh", "growing"))
+    for path in (old, growing):
+        path.mkdir()
+        (path / "part").touch()
+    fresh.touch()
+    for path in (old / "part", old, growing):  # to add to a file in a folder leaves the folder's time as it is
+        os.utime(path, (0, 0))
     with written_atomically(tmp_path / "f") as beside:
         beside.write_text("new")
-    assert names(tmp_path) == [other.name, "f"]
+    assert names(tmp_path) == sorted([fresh.name, growing.name, "f"])
     assert (tmp_path / "f").read_text() == "new"
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from crossforge.errors import InputError
-from crossforge.files import read_json, write_json
+from crossforge.files import UNFINISHED, read_json, write_json
 from crossforge.service.judgements import JUDGEMENTS_FILE, QUERIES_FILE, RUN_FILE
 from crossforge_train.run_lock import held
 from crossforge_train.stage_folders import (
@@ -169,7 +169,7 @@ class RunFolder:
         """
         if file := next((path for path in (self.path, *self.path.parents) if path.is_file()), None):
             raise InputError(f"{file}: is a file; choose another name or another runs folder")
-        if not self.path.is_dir() or all(path.name.endswith(".writing") for path in self.path.iterdir()):
+        if not self.path.is_dir() or all(path.name.endswith(UNFINISHED) for path in self.path.iterdir()):
             write_json(self.marker, MARKER)
         elif not self.is_run:
             raise InputError(
