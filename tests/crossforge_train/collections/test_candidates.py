@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossforge.documents import Document
+from crossforge.retrievers.choice import fit_retriever
 from crossforge.retrievers.run import RunKind
 from crossforge.runs import Candidate, write_run
 from crossforge_train.collections.candidates import for_copies, retrieve
@@ -54,3 +55,9 @@ def test_a_run_as_source_has_candidates_for_copies(collection: Collection, run_f
 def test_a_run_that_knows_copies_is_followed(collection: Collection) -> None:
     run = {"a/q#2": found("a/d1"), "a/q": found("a/d2")}
     assert ids(for_copies(collection, collection.qrels("train"), run)) == {"a/q": ["a/d2"], "a/q#2": ["a/d1"]}
+
+
+def test_another_text_under_the_id_of_a_copy_is_searched_for(collection: Collection) -> None:
+    retriever = fit_retriever(list(collection.corpus.values()))
+    run = retrieve(collection, retriever, {"a/q": "d1", "a/q#9": "d2"}, 1)
+    assert {query_id: one.doc_id[-2:] for query_id, (one,) in run.items()} == {"a/q": "d1", "a/q#9": "d2"}

@@ -28,10 +28,12 @@ def retrieve(
         ties_by_id: put equal scores in the order of ids.
     """
     # Copies of a query by its weight find what it finds, and others know only its id.
-    originals = {original_query(query_id, collection.queries): text for query_id, text in queries.items()}
+    copied = {query_id: original_query(query_id, collection.queries) for query_id in queries}
+    # Another text is another query, whatever its id looks like.
+    asked = {key if collection.queries.get(key) == queries[own] else own: queries[own] for own, key in copied.items()}
 
     def search(wanted: int) -> Run:
-        return for_copies(collection, queries, retriever.search(originals, wanted, ties_by_id=ties_by_id))
+        return for_copies(collection, queries, retriever.search(asked, wanted, ties_by_id=ties_by_id))
 
     return best(collection, queries, k, search)
 
