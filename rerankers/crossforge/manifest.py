@@ -229,9 +229,11 @@ def _wrongly_typed(manifest: Manifest) -> str | None:
 
 def _refuse_unlisted(folder: Path, manifest: Manifest) -> None:
     """Refuse files that loading would read but the manifest does not list: packaging did not put them there."""
-    first_stage = (path for path in (folder / FIRST_STAGE_FOLDER).rglob("[!.]*") if path.is_file())
-    for name in (*_LOADED, *(path.relative_to(folder).as_posix() for path in first_stage)):
-        if name not in manifest.files and (folder / name).exists():
+    there = [Path(name) for name in _LOADED if (folder / name).exists()]
+    there += [path.relative_to(folder) for path in (folder / FIRST_STAGE_FOLDER).rglob("*") if path.is_file()]
+    # Nothing reads hidden files; desktops and editors leave them everywhere.
+    for name in (path.as_posix() for path in there if not any(part.startswith(".") for part in path.parts)):
+        if name not in manifest.files:
             raise PackageError(f"{folder / name}: not listed in {MANIFEST_FILE}; copy the package again")
 
 

@@ -71,6 +71,8 @@ def test_a_first_stage_that_is_not_listed_is_refused(package, name, verify):
 
 def test_hidden_files_that_a_file_browser_leaves_beside_an_index_do_not_matter(package):
     (package / "first_stage" / ".DS_Store").write_text("")
+    (package / "first_stage" / ".ipynb_checkpoints").mkdir()
+    (package / "first_stage" / ".ipynb_checkpoints" / "index.json").write_text("{}")
     read_manifest(package)
 
 
