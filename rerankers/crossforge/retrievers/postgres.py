@@ -32,7 +32,7 @@ _CHECKED = 10  # documents of a table whose ids are looked at before it is searc
 _TERMS = "terms"  # the column of terms in a table that is made here
 _DISTANCES = {"cosine": "<=>", "l2": "<->", "inner_product": "<#>"}
 # Parameters of a connection that lead to no other server.
-_HARMLESS = ("dbname", "user")
+_HARMLESS = ("dbname", "user", "connect_timeout", "application_name")
 _SECRETS = "PGPASSWORD, a password file or a service file hold them"
 
 Embed = Callable[[list[str]], Any]
@@ -102,7 +102,7 @@ class PostgresOptions:
         # A service or a port chooses among servers, too, and other parameters say how one is connected to.
         chosen = {key: value for key, value in _parameters(self.dsn).items() if key not in _HARMLESS}
         if chosen and not server:
-            server = [f"postgresql://?{urlencode(chosen)}"]
+            server = [f"postgresql://?{urlencode(sorted(chosen.items()))}"]
         return [*server, *([self.embed] if self.embed else [])]
 
 

@@ -324,8 +324,8 @@ class SearchEngineRetriever:
 
         def ask() -> list[Sequence[Mapping[str, Any]]]:
             responses = self._client.search_many(lines)
-            for response in responses:
-                if fault := _fault(response):
+            for body, response in zip(bodies, responses, strict=True):
+                if fault := _fault(response, hurried="timeout" in body):
                     raise _RefusedError(fault)
             return [response["hits"]["hits"] for response in responses]
 
@@ -403,15 +403,16 @@ class _RefusedError(Exception):
         self.status_code = response.get("status")
 
 
-def _fault(response: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _fault(response: Mapping[str, Any], *, hurried: bool) -> Mapping[str, Any] | None:
     """What is wrong with the answer to one search: an error, or that some shards did not answer; None if it is whole.
 
-    Engines answer with what the other shards found, and the status of a success. A shard may be back soon.
+    Engines answer with what the other shards found, and the status of a success. A shard may be back soon. A search
+    that says itself how long it may take is hurried, and gets what was found until then.
     """
     if "error" in response:
         return response
     shards = response.get("_shards", {})
-    if response.get("timed_out"):
+    if response.get("timed_out") and not hurried:
         reason = "timed out"
     elif failed := shards.get("failed"):
         reason = f"{failed} of {shards.get('total')} shards did not answer"

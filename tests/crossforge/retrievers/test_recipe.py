@@ -46,7 +46,7 @@ def test_an_encoder_is_never_a_bare_path(tmp_path: Path, tiny_onnx: Path, kind: 
     dense = {"encoder": str(tiny_onnx)}
     settings = dense if kind == "dense" else {"dense": dense}
     write_json(tmp_path / "recipe.json", {"kind": kind, "settings": settings})
-    with pytest.raises(PackageError, match=r"recipe\.json: '.*' points outside the package"):
+    with pytest.raises(PackageError, match=r"recipe\.json: '.*' is no part of the package"):
         fit_by_recipe(tmp_path, DOCUMENTS)
 
 

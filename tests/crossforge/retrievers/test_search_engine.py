@@ -130,6 +130,12 @@ def test_what_only_some_shards_find_is_never_taken_for_all(
         ids(retriever)
 
 
+def test_a_search_that_says_how_long_it_may_take_gets_what_was_found(engine: FakeEngine, kind: str) -> None:
+    retriever = fitted(engine, kind, query={"query": {"match": {"text": "{query}"}}, "timeout": "50ms"}, retries=0)
+    engine.partial = [{"timed_out": True}]
+    assert ids(retriever) == ["b"]
+
+
 def test_what_does_not_pass_is_one_line(engine: FakeEngine, kind: str, waits: list[float]) -> None:
     retriever = fitted(engine, kind, retries=2)
     engine.failures = [503] * 9
