@@ -101,8 +101,11 @@ def serve(
     server = uvicorn.Server(uvicorn.Config(plan.app(), **options))
     with contextlib.suppress(KeyboardInterrupt), listening() as listener:
         # uvicorn raises the signal that ended it once more: this one, too, has then done all that it should.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        server.run(sockets=[listener])
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _serve_with_workers(
