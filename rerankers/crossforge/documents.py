@@ -83,7 +83,7 @@ def as_documents(documents: Sequence[Document | Mapping[str, Any] | str]) -> lis
 
 
 def read_each(documents: Sequence[Document | Mapping[str, Any] | str]) -> list[Document]:
-    """The same for documents that are going to get other ids: theirs may repeat."""
+    """`as_documents` for documents that are going to get other ids: theirs may repeat."""
     if isinstance(documents, str | bytes | Mapping | Document) or not isinstance(documents, Iterable):
         raise InputError(f"expected a list of documents, found {type(documents).__name__}")
     if hasattr(documents, "columns"):  # a data frame is iterated by the names of its columns

@@ -98,7 +98,7 @@ def _unpacked(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(value, Mapping):
             found[name] = _inside(folder, value[_FOLDER]) if _FOLDER in value else _unpacked(value, folder)
         elif name == _ENCODER:  # a bare path would be read from wherever it points
-            raise PackageError(f"{folder / _FILE}: {value!r} points outside the package")
+            raise PackageError(f"{folder / _FILE}: {value!r} is no part of the package")
         else:
             found[name] = value
     return found

@@ -109,7 +109,7 @@ class SearchRequest(_Request):
     """A search in the service's corpus."""
 
     query: Query
-    k: Count = Field(default=10, description="Number of results, of those that are reranked (--depth) at most.")
+    k: Count = Field(default=10, description="Number of results; no more than are reranked (--depth).")
     instruction: Instruction = None
     origins: StrictBool = Field(
         default=False, description="Say which part of a first stage that combines several found each document."

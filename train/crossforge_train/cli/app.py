@@ -46,7 +46,7 @@ app = typer.Typer(
 for commands in (training, adapting, sweeping, budgeting, evaluating, judging, fetching, searching, scoring, serving):
     for name, command in commands.COMMANDS.items():
         app.command(name)(command)
-# What these have finished is there when they are run again; the others start over.
+# What these have finished is there when they are run again.
 _RESUMING = {name for commands in (training, adapting, sweeping, budgeting, scoring) for name in commands.COMMANDS} | {
     "evaluate"
 }

@@ -111,7 +111,7 @@ def search(
     documents, retriever = first_stage(reranker, package, corpus, lexical=lexical)
     second_stage = reranker.alone() if lexical else reranker
     pipeline = RetrieveAndRerank(documents, retriever, second_stage, depth=depth, passages=passages)
-    if k > pipeline.depth:  # of the proof
+    if k > pipeline.depth:  # which was not given, so it is the proof's
         RichReporter().note(f"no more than {pipeline.depth} results: so many candidates are reranked; raise --depth")
     if explain:
         explained = pipeline.explain(query)
