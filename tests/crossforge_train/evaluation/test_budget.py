@@ -130,17 +130,26 @@ def test_fewer_passages_of_what_was_scored_once_are_what_scoring_them_gives(
 def test_a_pair_is_scored_once_for_all_points(
     collection: Collection, toy_package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "milliseconds_by_depth", lambda bench, *_: {5: 1.0, bench.depth: 2.0})
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def timing(bench: Bench, *_: object) -> dict[int, float]:
+        now[0] += 60
+        return {5: 1.0, bench.depth: 2.0}
+
+    monkeypatch.setattr(module, "milliseconds_by_depth", timing)
     scored: list[tuple[str, str]] = []
     score_pairs = Reranker.score_pairs
 
     def counting(self: Reranker, pairs: Any) -> Any:
         scored.extend(pairs)
+        now[0] += 1
         return score_pairs(self, pairs)
 
     monkeypatch.setattr(Reranker, "score_pairs", counting)
     backends = [Reranker(toy_package, backend=name) for name in ("onnx", "torch")]
-    measured = measure_points(bench(collection), backends)
+    measured, seconds = measure_points(bench(collection), backends)
+    assert 0 < seconds < 60, "the timing counts as well"
     assert len(scored) == len(set(scored))
     shapes = {(found.point.depth, found.point.passages, found.point.backend) for found in measured}
     assert shapes == {(d, p, b) for d in (5, 12) for p in (1, 2, 3) for b in ("onnx", "torch")}
@@ -149,7 +158,7 @@ def test_a_pair_is_scored_once_for_all_points(
 
 
 def test_passages_are_not_tried_where_every_document_is_read_whole(toy_collection: Path, toy_reranker: Any) -> None:
-    measured = measure_points(bench(read_beir(toy_collection), 6), [toy_reranker], layers=4)
+    measured, _ = measure_points(bench(read_beir(toy_collection), 6), [toy_reranker], layers=4)
     assert {(found.point.passages, found.point.layers) for found in measured} == {(1, 4)}
 
 
@@ -192,7 +201,7 @@ def test_the_alternatives_keep_the_candidates_that_a_budget_is_too_small_for(
     collection: Collection, toy_reranker: Any
 ) -> None:
     on = bench(collection, 6)
-    found = subject._within(60000, on, limits_of(on.config), {None: [toy_reranker]})
+    found, _ = subject._within(60000, on, limits_of(on.config), {None: [toy_reranker]})
     assert found.dev.of_rivals.depth == 6 >= found.dev.depth
 
 

@@ -139,13 +139,13 @@ def test_with_a_budget_the_tests_pay_for_what_ships_and_not_for_all_that_was_tri
     def within(_: float, bench: Bench, limits: QueryLimits, __: object) -> Any:
         planned.append(limits)
         on = replace(bench, depth=20, rivals_depth=bench.depth)
-        return module.Subject("shipped", on, None, limits)  # type: ignore[arg-type]
+        return module.Subject("shipped", on, None, limits), 5.0  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "_within", within)
     with module.opened_subject(context, dev.collection, dev.retriever, Path("model")) as subject:
         assert planned == [QueryLimits(LEAST_DEV, LEAST_TEST, 50)]
         assert subject.limits.dev == LEAST_DEV
-        assert subject.limits.test == pytest.approx(15 * 60 / 0.2, rel=0.02)
+        assert subject.limits.test == pytest.approx((15 - 5) * 60 / 0.2, rel=0.02)
 
 
 def test_a_proof_counts_for_another_time_only_where_the_time_says_nothing(toy_run: Path) -> None:

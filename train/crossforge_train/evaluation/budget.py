@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,9 @@ class MeasuredPoint:
     scored: Scores
 
 
-def measure_points(bench: Bench, rerankers: Sequence[Reranker], layers: int | None = None) -> list[MeasuredPoint]:
+def measure_points(
+    bench: Bench, rerankers: Sequence[Reranker], layers: int | None = None
+) -> tuple[list[MeasuredPoint], float]:
     """Measure every depth up to the bench's, number of passages, and backend.
 
     A pair is scored once: smaller depths and fewer passages are the beginning of more, and backends that compute the
@@ -80,13 +83,19 @@ def measure_points(bench: Bench, rerankers: Sequence[Reranker], layers: int | No
         bench: the dev split.
         rerankers: the same model on different backends.
         layers: of the student that they are; None if they are no student.
+
+    Returns:
+        The points, and the seconds that it took to score dev, without those of the timing.
     """
     found: list[MeasuredPoint] = []
+    seconds = 0.0
     exact: dict[int, Scores] = {}
     for reranker in rerankers:
         shared = exact if reranker.backend_name in _EXACT else {}
         if not shared:
+            started = time.monotonic()
             shared.update(_scores(bench, reranker))
+            seconds += time.monotonic() - started
         for passages, scored in shared.items():
             on = with_passages(bench, passages)
             milliseconds = milliseconds_by_depth(on, on.pipeline(reranker), f"timing dev, {reranker.backend_name}")
@@ -95,7 +104,7 @@ def measure_points(bench: Bench, rerankers: Sequence[Reranker], layers: int | No
                 quality = mean(values_as_shipped(on, upto))
                 point = Point(depth, passages, reranker.backend_name, took, quality, layers)
                 found.append(MeasuredPoint(point, reranker, upto))
-    return found
+    return found, seconds
 
 
 def with_passages(bench: Bench, passages: int, depth: int | None = None) -> Bench:

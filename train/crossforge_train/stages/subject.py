@@ -97,11 +97,9 @@ def opened_subject(
         models = _with_students(context, model).items()
         rerankers = {layers: _rerankers(context, folder, kept) for layers, folder in models}
         count = sum(map(len, rerankers.values()))
-        whole_model, started = rerankers[None][0], time.monotonic()
-        dev, limits = limited(whole_model, count)
-        subject = _within(budget, dev, limits, rerankers)
-        spent = (time.monotonic() - started) / 60
-        subject = _with_time_left(subject, rivals, whole_model, context.config, spent)
+        dev, limits = limited(rerankers[None][0], count)
+        subject, minutes = _within(budget, dev, limits, rerankers)
+        subject = _with_time_left(subject, rivals, rerankers[None][0], context.config, minutes)
         _tell(context.config, dev, subject.limits)
         yield subject
 
@@ -125,13 +123,13 @@ def _no_deeper_than_pays(subject: Subject, rivals: int, config: Config, minutes:
     return _with_time_left(shallower, rivals, subject.reranker, config, minutes)
 
 
-def _with_time_left(subject: Subject, rivals: int, alike: Reranker, config: Config, spent: float) -> Subject:
+def _with_time_left(subject: Subject, rivals: int, like_rivals: Reranker, config: Config, spent: float) -> Subject:
     """The subject with the limits that the time allows once dev is reranked and the shipped depth is known.
 
     Args:
         subject: as it ships.
         rivals: number of other rerankers; the base model is yet to rerank dev.
-        alike: a reranker that takes as long as one of them.
+        like_rivals: a reranker that takes as long as one of them.
         config: of the run.
         spent: minutes that dev took.
     """
@@ -139,7 +137,7 @@ def _with_time_left(subject: Subject, rivals: int, alike: Reranker, config: Conf
     if not settings.has_limit or settings.minutes is None:
         return subject
     seconds = query_seconds(dev.drawn(TIMED), subject.reranker)
-    of_rivals = rivals * query_seconds(dev.of_rivals.drawn(TIMED), alike) if rivals else 0.0
+    of_rivals = rivals * query_seconds(dev.of_rivals.drawn(TIMED), like_rivals) if rivals else 0.0
     # Dev's number is settled.
     left = settings.model_copy(update={"minutes": max(settings.minutes - spent, 0.1), "max_dev_queries": None})
     dev_left = math.ceil(len(dev.queries) * of_rivals / (seconds + of_rivals))
@@ -190,9 +188,11 @@ def _with_students(context: Context, model: Path) -> Mapping[int | None, Path]:
 
 def _within(
     budget: float, dev: Bench, limits: QueryLimits, rerankers: Mapping[int | None, Sequence[Reranker]]
-) -> Subject:
+) -> tuple[Subject, float]:
+    """What ships, and the minutes that dev took."""
     require_order(dev.run, dev.split)
-    measured = [point for layers, found in rerankers.items() for point in measure_points(dev, found, layers)]
+    by_layers = [measure_points(dev, found, layers) for layers, found in rerankers.items()]
+    measured, minutes = [point for found, _ in by_layers for point in found], sum(took for _, took in by_layers) / 60
     points = [found.point for found in measured]
     shipped = point_within(budget, points)
     if shipped is None:
@@ -211,7 +211,7 @@ def _within(
     # The alternatives keep all candidates: what is little enough for the budget may be too little for them.
     on = replace(with_passages(dev, shipped.passages, shipped.depth), rivals_depth=dev.depth)
     alone = scored_system(on, RERANKER, found.reranker, found.scored, 0.0)
-    return Subject(found.reranker, on, alone, limits, Budget(budget, points, shipped))
+    return Subject(found.reranker, on, alone, limits, Budget(budget, points, shipped)), minutes
 
 
 def _rerankers(context: Context, model: Path, kept: ExitStack) -> list[Reranker]:
