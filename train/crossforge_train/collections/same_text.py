@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossforge_train.collections.collection import Collection, positives
-from crossforge_train.collections.splits import normalized
+from crossforge_train.collections.query_key import query_key
 
 
 def judged_by_text(collection: Collection, split: str) -> dict[str, Mapping[str, int]]:
     """Query id -> the judgements of all queries of the split with its text; the higher relevance wins.
 
-    Texts that differ in case, punctuation and spacing alone are the same.
+    `query_key` says which texts are the same.
     """
     qrels = collection.qrels(split)
-    texts = {query_id: normalized(collection.queries[query_id]) for query_id in qrels}
+    texts = {query_id: query_key(collection.queries[query_id]) for query_id in qrels}
     judged: dict[str, dict[str, int]] = {}
     for query_id, judgements in qrels.items():
         merged = judged.setdefault(texts[query_id], {})
