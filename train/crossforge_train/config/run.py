@@ -22,7 +22,7 @@ from crossforge_train.config.training import TrainingConfig
 
 _STORES = ("s3", "gs", "hdfs", "file")
 _PASSWORD = re.compile(r"://[^@/?]*:(?!\d+/)[^@?]*@")  # a secret may hold slashes; a port ends at one
-_NOT_SEARCHED = {"training.dev_queries", "training.dev_depth", "training.report_to"}
+_NOT_SEARCHED = {"training.dev_queries", "training.dev_depth", "training.evaluations", "training.report_to"}
 
 
 class Config(Section):
