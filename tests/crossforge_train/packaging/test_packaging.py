@@ -282,7 +282,7 @@ def test_the_card_says_of_negatives_what_holds_for_every_source_of_them() -> Non
     training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0})
     text = " ".join(card(config, training).split())
     assert "one relevant document and up to 7 negatives, 2 of them random. The others were retrieved for the" in text
-    assert "judged less or not relevant, or given as negatives by the collection's source" in text
+    assert "judged to be less relevant or not relevant, or given as negatives by the collection's source" in text
 
 
 @pytest.mark.parametrize("name", ["TF-IDF", "BM25"])

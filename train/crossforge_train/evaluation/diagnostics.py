@@ -20,7 +20,7 @@ from crossforge_train.reporting import Reporter
 TOP = 10  # ranks at which a relevant document counts as found
 _NEAR_COPY = 0.8
 _UNJUDGED_RANKS = 3
-_MOST_READ = 200  # documents that are read in full: several passages each, up to a third of what reranking reads
+_MOST_READ = 200  # documents that are read in full, in several passages each
 
 # What becomes of a relevant document; `report/causes.py` puts it in words.
 Cause = Literal["found", "missed", "too_deep", "near_copy", "cut", "outranked"]

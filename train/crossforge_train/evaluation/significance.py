@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 1000
-_CELLS = 4_000_000  # of a block's draws by query, so that memory does not grow with the number of queries
+_CELLS = 4_000_000  # draws by query that are computed with at a time
 _ROUNDING = 1e-12
 
 

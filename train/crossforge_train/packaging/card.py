@@ -44,9 +44,9 @@ The folder also loads unchanged with `sentence_transformers.CrossEncoder` and wi
 ## Data
 
 {documents:,} documents; queries: {queries}{pseudo}.{judges} Each training group: one relevant document and up to
-{negatives} negatives, {random_negatives} of them random. The others were retrieved for the query, judged less or not
-relevant, or given as negatives by the collection's source, with random ones where these were too few. Splits are by
-query. {teacher}
+{negatives} negatives, {random_negatives} of them random. The others were retrieved for the query, judged to be less
+relevant or not relevant, or given as negatives by the collection's source; where these were too few, random ones were
+added. Splits are by query. {teacher}
 
 ## Recipe
 

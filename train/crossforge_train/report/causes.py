@@ -37,8 +37,8 @@ def not_read_in_words(diagnosis: Diagnosis) -> str:
     if not diagnosis.not_read:
         return ""
     return (
-        f"{diagnosis.not_read:,} of those outranked by other documents were cut as well, but too many were to read all "
-        "of them in full, which shows whether that is the cause"
+        f"{diagnosis.not_read:,} of those outranked by other documents were cut as well; they were too many to be read "
+        "in full, so the cut may be the cause"
     )
 
 

@@ -21,7 +21,10 @@ def step_count(epochs: float, groups: int, groups_per_batch: int) -> int:
 
 
 def steps_per_pass(groups: int, groups_per_batch: int) -> int:
-    """Number of training steps in one pass over the groups; the last one may take fewer groups."""
+    """Number of training steps in one pass over the groups; the last one may take fewer groups.
+
+    Several processes leave such a step out, and so make a little more than one pass in as many steps.
+    """
     return -(-groups // groups_per_batch)
 
 

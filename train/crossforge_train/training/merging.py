@@ -62,8 +62,8 @@ def merge_with_start(
 def _steadily_best(measured: Mapping[float, Sequence[float]], seed: int) -> float:
     """The share nearest to the best one's mean over resamples of the queries: a few queries do not decide.
 
-    Of equally good shares the largest counts, so that where training changes nothing the start remains. Nor is a share
-    kept that is worse than the largest, such as a poor one in the middle where the resamples are split.
+    Of equally good shares the largest counts, so that where training changes nothing the start remains. No share is
+    kept whose mean over all queries is below that of the largest, which is the start itself if that is tried.
     """
     shares = np.array(sorted(measured, reverse=True))
     values = np.array([measured[share] for share in shares])
