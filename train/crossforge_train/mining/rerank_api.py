@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ from crossforge.calibration import Calibrator
 from crossforge.errors import InputError
 from crossforge_train.asking.allowance import CHARACTERS_OF_A_TOKEN, Allowance, AllowanceSpentError
 from crossforge_train.asking.answers import AnswerFile, digest, file_for
+from crossforge_train.asking.each import PATIENCE, ask_each
 from crossforge_train.asking.endpoint import RefusedError
 from crossforge_train.asking.rerank_api import RerankApi
 from crossforge_train.collections.collection import Collection
@@ -29,7 +28,6 @@ from crossforge_train.mining.teacher import SCORE_DIGITS, TeacherKind, above_mar
 from crossforge_train.reporting import Reporter
 
 _KEY = "mining.rerank_api"
-_PATIENCE = 20  # refused requests without a single answer, after which no more is asked
 _LEAST = 1e-6  # what is nearer to 0 or 1 has no digits left that a logit could be made of
 _ROUNDING = 1e-3  # by which a probability may seem to lie outside of 0 to 1
 
@@ -157,40 +155,20 @@ class RerankApiTeacher:
         )
 
     def _ask_all(self, requests: Sequence[_Request]) -> None:
-        answered, refused, failed = 0, 0, Event()
-        with (
-            self._reporter.bar("scoring with the rerank API", _pairs(requests)) as advance,
-            ThreadPoolExecutor(self._config.concurrency) as pool,
-        ):
-            problems = pool.map(lambda request: self._ask(request, failed), requests)
-            for request, problem in zip(requests, problems, strict=True):
-                answered, refused = answered + (not problem), refused + bool(problem)
-                if not answered and refused >= min(_PATIENCE, len(requests)):
-                    failed.set()
-                    raise InputError(problem)
+        patience, concurrency = min(PATIENCE, len(requests)), self._config.concurrency
+        with self._reporter.bar("scoring with the rerank API", _pairs(requests)) as advance:
+            for request, _ in ask_each(requests, self._ask, concurrency, patience=patience):
                 advance(len(request.texts))
 
-    def _ask(self, request: _Request, failed: Event) -> str:
-        """Score the texts of a request, and keep the scores; says why it was refused, if it was.
-
-        After a failure nothing more is begun, and so paid for: what comes later in the queue is never looked at.
-        """
-        if failed.is_set():
-            return ""
+    def _ask(self, request: _Request) -> None:
+        """Score the texts of a request, and keep the scores."""
         try:
             self._score(request)
         except AllowanceSpentError:
-            failed.set()
             raise InputError(
                 f"{_KEY}: max_calls ({self._config.max_calls:,} requests) are spent; scores so far are kept, so raise "
                 "it to go on, or lower mining.max_queries"
             ) from None
-        except RefusedError as error:
-            return str(error)
-        except InputError:
-            failed.set()
-            raise
-        return ""
 
     def _score(self, request: _Request) -> None:
         keys, texts = list(request.texts), list(request.texts.values())

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event
 
 from crossforge.documents import Document
 from crossforge.errors import InputError
 from crossforge.retrievers.analysis import Analyzer
 from crossforge_train.adaptation.generated import Cache, GeneratedQueries, Keep
 from crossforge_train.asking.chat import ChatEndpoint
-from crossforge_train.asking.endpoint import RefusedError
+from crossforge_train.asking.each import PATIENCE, ask_each
 from crossforge_train.config.documents import DocumentsSource, EndpointConfig
-
-_PATIENCE = 20  # refused documents without a single answer, after which no more is asked
 
 
 def maker(corpus: Mapping[str, Document], analyzer: Analyzer, source: DocumentsSource) -> GeneratedQueries:
@@ -42,31 +38,18 @@ class _Endpoint:
 
     def __call__(self, asked: Sequence[Sequence[str]], keep: Keep) -> None:
         """See `Ask`; so many requests at a time as the config says."""
-        texts, failed = [text for block in asked for text in block], Event()
-        patience = _PATIENCE if self._answered_before else min(_PATIENCE, len(texts))
-        refused: list[str] = []
-        with ThreadPoolExecutor(self._config.concurrency) as pool:
-            for text, problem in zip(texts, pool.map(lambda text: self._ask(text, keep, failed), texts), strict=True):
-                self._answered = self._answered or not problem
-                refused += [text] if problem else []
-                if not self._answered and len(refused) >= patience:
-                    failed.set()
-                    raise InputError(problem)
+        texts = [text for block in asked for text in block]
+        found = ask_each(
+            texts,
+            lambda text: keep({text: self._answers(text)}),
+            self._config.concurrency,
+            patience=PATIENCE if self._answered_before else min(PATIENCE, len(texts)),
+            answered=self._answered,
+        )
+        refused = [text for text, problem in found if problem]
+        self._answered = self._answered or len(refused) < len(texts)
         if self._answered:  # so it is the documents that it refuses, and would again
             keep({text: [] for text in refused})
-
-    def _ask(self, text: str, keep: Keep, failed: Event) -> str:
-        """Keep the answers for a text; says why it was refused, if it was. After a failure nothing more is begun."""
-        if failed.is_set():
-            return ""
-        try:
-            keep({text: self._answers(text)})
-        except RefusedError as error:
-            return str(error)
-        except InputError:
-            failed.set()
-            raise
-        return ""
 
     def _answers(self, text: str) -> list[str]:
         config = self._config
