@@ -199,7 +199,8 @@ def load_judged(config: Config, workplace: Workplace) -> tuple[Collected, OwnDoc
     # Only once the splits are made: a judgement must not move a query into another split.
     collection, judgements = with_typed_queries(collected.collection, judged, workplace.typed, settings.train)
     leaking = dict(collected.leaking)
-    if settings.leaks != "keep":  # what was typed may be held out, in other signs or by its group
+    added = collection.qrels(settings.train).keys() - collected.collection.qrels(settings.train).keys()
+    if added and settings.leaks != "keep":  # what was typed may be held out, in other signs or by its group
         collection, typed = settle_leaks(
             collection,
             source=settings.train,
