@@ -76,8 +76,8 @@ def judged_queries(qrels: Qrels) -> dict[str, dict[str, int]]:
     return {query_id: dict(found) for query_id, found in qrels.items() if any(value > 0 for value in found.values())}
 
 
-def drawn_queries(qrels: Qrels, most: int | None, seed: int) -> dict[str, dict[str, int]]:
-    """The judgements of at most `most` of these queries (all if None), by a seeded draw."""
+def drawn_queries(qrels: Qrels, most: int, seed: int) -> dict[str, dict[str, int]]:
+    """The judgements of at most `most` of these queries, by a seeded draw."""
     judged = judged_queries(qrels)
     return {query_id: judged[query_id] for query_id in seeded_draw(list(judged), most, seed)}
 

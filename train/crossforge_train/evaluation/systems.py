@@ -18,7 +18,7 @@ from crossforge_train.collections.collection import Collection, Qrels, mostly_ju
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.training import TrainingConfig
-from crossforge_train.evaluation.metrics import Rankings, drawn_queries, judged_queries, trec_order
+from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
 from crossforge_train.evaluation.scoring import (
     CONSTANT_SPREAD,
     ScoredQuery,
@@ -202,10 +202,9 @@ def retrieved_bench(
     Raises:
         InputError: no query has a relevant document.
     """
-    measured = drawn_queries(collection.qrels(split), limit, seed)
-    queries = {query_id: collection.queries[query_id] for query_id in measured}
-    run = retrieve(collection, retriever, queries, retrieved) if queries else {}
-    return set_up_bench(collection, split, run, retriever, depth, config, seed, reporter, limit)
+    bench = set_up_bench(collection, split, {}, retriever, depth, config, seed, reporter, limit)
+    run = retrieve(collection, retriever, bench.queries, retrieved)
+    return replace(bench, run={query_id: run.get(query_id, []) for query_id in bench.queries})
 
 
 def read_candidates(path: Path, collection: Collection) -> dict[str, list[Candidate]]:
