@@ -98,9 +98,10 @@ class PostgresOptions:
     @property
     def reached(self) -> list[str]:
         """What has to be trusted: the server, if it is named or chosen otherwise, and the function."""
-        server = [f"postgresql://{host}" for host in _hosts(self.dsn)]
+        said = _parameters(self.dsn)
+        server = [f"postgresql://{host}" for host in _hosts(said)]
         # A service or a port chooses among servers, too, and other parameters say how one is connected to.
-        chosen = {key: value for key, value in _parameters(self.dsn).items() if key not in _HARMLESS}
+        chosen = {key: value for key, value in said.items() if key not in _HARMLESS}
         if chosen and not server:
             server = [f"postgresql://?{urlencode(sorted(chosen.items()))}"]
         return [*server, *([self.embed] if self.embed else [])]
@@ -374,7 +375,8 @@ class PostgresRetriever:
 
     @property
     def _where(self) -> str:
-        return f"PostgreSQL{''.join(f' at {host}' for host in _hosts(self._options.dsn))}, table {self._options.table}"
+        hosts = "".join(f" at {host}" for host in _hosts(_parameters(self._options.dsn)))
+        return f"PostgreSQL{hosts}, table {self._options.table}"
 
 
 # An HNSW index of pgvector gives no more rows than this list holds: 40 by default, 1000 at most.
@@ -390,9 +392,8 @@ def _rows_of(documents: Collection[Document]) -> Iterator[tuple[str, str, str]]:
     return ((one.doc_id, one.title.replace("\0", " "), one.text.replace("\0", " ")) for one in documents)
 
 
-def _hosts(dsn: str) -> list[str]:
-    """The servers that a connection string names; raises as `_parameters` does."""
-    parts = _parameters(dsn)
+def _hosts(parts: Mapping[str, Any]) -> list[str]:
+    """The servers that the parts of a connection string name."""
     # Both count: the address is what is connected to, whatever the host is called.
     return [name for key in ("host", "hostaddr") if parts.get(key) for name in str(parts[key]).split(",")]
 

@@ -13,7 +13,7 @@ from transformers import set_seed
 
 from crossforge.errors import InputError
 from crossforge.files import written_atomically
-from crossforge.heads.choice import named_head, without_head
+from crossforge.heads.choice import without_head
 from crossforge.loading import holds_reranker
 from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
@@ -58,7 +58,7 @@ def starting_model(task: TrainingTask, pairs: Sequence[tuple[str, str]], max_len
         if start == "bi_encoder":
             raise InputError(f"training.start is bi_encoder, but {base_model} is not one; use auto")
         found = _as_it_is(base_model)
-        if found.head == "fresh" and named_head(base_model) is None:
+        if found.head == "fresh":
             task.reporter.note(f"training starts with a fresh head: {without_head(base_model)}")
         return found
     why_not = processes.from_main(lambda: _graft(task, pairs, max_length))
