@@ -2,10 +2,15 @@
 
 For each config and seed, the config's own run (trained on train, selected on dev, measured once on test) is compared,
 over the same candidates, with the first stage, BM25, the untrained base model as a bi-encoder, and the recipe that
-sentence-transformers documents for cross-encoders ("stock": `mine_hard_negatives` with the same base model as embedder,
-5 negatives, binary cross-entropy with pos_weight, batches of 16), trained on as many pairs as ours. Stock is trained at
-its documented learning rate of 2e-5, and "tuned" is the best on dev of that rate and --stock-rates. "Fused" adds the
-first stage's score with a weight chosen on dev. All rerankers run on the config's `evaluation.backend`.
+sentence-transformers documents for cross-encoders ("stock"), trained on as many pairs as ours. Stock is trained at its
+documented learning rate of 2e-5, and "tuned" is the best on dev of that rate and --stock-rates. "Fused" adds the first
+stage's score with a weight chosen on dev. All rerankers run on the config's `evaluation.backend`.
+
+The stock recipe is that of `training_gooaq_bce.py` and `training_nq_bce.py`, the examples for rerankers of
+sentence-transformers 6: `mine_hard_negatives` with 5 of the first 100 documents that are no more similar to the query
+than its relevant one (`absolute_margin=0`), which it looks for among the relevant documents of all training queries (no
+`corpus`); binary cross-entropy with a pos_weight of 5; a tenth of the steps to warm up. Unlike there, the embedder is
+the base model, and a batch has 16 pairs instead of 64.
 
 Results are kept under --out and reused, so an interrupted run resumes where it stopped.
 """
@@ -18,6 +23,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +54,7 @@ from crossforge_train.stages.runner import run_stages
 from crossforge_train.training.arguments import step_count
 
 DOCUMENTED_RATE = 2e-5
-STOCK_NEGATIVES, STOCK_BATCH = 5, 16
+STOCK_NEGATIVES, STOCK_BATCH, STOCK_MARGIN = 5, 16, 0.0
 FIRST_STAGE, BM25 = "first stage", "BM25"
 OURS, OURS_FUSED = "reranker", "as shipped"
 # System -> tag in the names of the run files that the stage `evaluate` writes.
@@ -237,11 +243,9 @@ def _stock_model(work: Work, rate: float) -> Path:
 
 def _train_stock(work: Work, rate: float, folder: Path) -> None:
     import torch
-    from datasets import Dataset
-    from sentence_transformers import CrossEncoder, SentenceTransformer
+    from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    from sentence_transformers.util import mine_hard_negatives
 
     config, collection = work.config, work.collection
     base = str(find_base_model(config.base_model))
@@ -252,15 +256,6 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
         for query_id in wanted
         for doc_id in positives(qrels[query_id])
     ]
-    mined = mine_hard_negatives(
-        Dataset.from_list(rows),
-        SentenceTransformer(base, local_files_only=True),
-        num_negatives=STOCK_NEGATIVES,
-        range_max=100,
-        sampling_strategy="top",
-        output_format="labeled-pair",
-        verbose=False,
-    )
     ours = _our_training(config)
     model = CrossEncoder(
         base,
@@ -285,7 +280,7 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=mined,
+        train_dataset=stock_pairs(base, rows),
         loss=BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(float(STOCK_NEGATIVES))),
     ).train()
     partial = folder.with_name(f"{folder.name}.partial")
@@ -294,6 +289,29 @@ def _train_stock(work: Work, rate: float, folder: Path) -> None:
     write_json(partial / "training.json", {"seconds": time.monotonic() - started, "pairs": ours.pairs})
     remove(folder)
     partial.rename(folder)
+
+
+def stock_pairs(base: str, rows: Sequence[Mapping[str, str]]) -> Any:
+    """The training pairs of the stock recipe, as a dataset with the columns query, document and label.
+
+    Args:
+        base: folder of a bi-encoder.
+        rows: each a query and one of its relevant documents.
+    """
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import mine_hard_negatives
+
+    return mine_hard_negatives(
+        Dataset.from_list(list(rows)),
+        SentenceTransformer(base, local_files_only=True),
+        num_negatives=STOCK_NEGATIVES,
+        range_max=100,
+        absolute_margin=STOCK_MARGIN,
+        sampling_strategy="top",
+        output_format="labeled-pair",
+        verbose=False,
+    )
 
 
 def _our_training(config: Config) -> OurTraining:
