@@ -17,19 +17,21 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from quality import bi_encoder, cosine_scores
+from quality import cosine_scores
 
 from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
-from crossforge.pipeline import DEFAULT_DEPTH
 from crossforge.reranker import Reranker
-from crossforge.runs import Run, ids_by_query
+from crossforge.runs import ids_by_query
 from crossforge_train.adaptation.recipe import RECIPE
 from crossforge_train.cli.display import RichReporter
+from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.collection import Collection
+from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.loading import load_config
 from crossforge_train.config.run import Config
+from crossforge_train.encoders.base import base_embeddings
 from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import Rankings, mean, measure_rankings
@@ -37,7 +39,6 @@ from crossforge_train.evaluation.scoring import ScoredQuery, rankings, score_que
 from crossforge_train.evaluation.systems import Bench, set_up_bench
 from crossforge_train.evaluation.verdict import Contest, compare_systems
 from crossforge_train.first_stage import fit_first_stage
-from crossforge_train.models.base_model import find_base_model, is_bi_encoder
 from crossforge_train.pair_scoring import backend_for
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.run_folder import RunFolder
@@ -51,7 +52,6 @@ FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED = (
 )  # fmt: skip
 SYSTEMS = (FIRST_STAGE, BASE, BASE_FUSED, ADAPTED, FUSED)
 MEASURED_FILE = "human.json"
-_TOKENS = 256  # the bi-encoder's maximum length, which it reads unless the run has chosen another
 
 
 def main() -> None:
@@ -127,7 +127,8 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
     package = Reranker(config.folder / "package", backend=backend_for(config.evaluation.backend))
     adapted = RunFolder(config.folder).collected.collection()
     dev = _bench(config, adapted, config.collection.dev_split, config.evaluation.most_dev_queries)
-    bench = _bench(config, read_folder(folder), split, max_queries)
+    asked, _ = settle_own_documents(read_folder(folder), config.collection.ignore_identical_ids)
+    bench = _bench(config, asked, split, max_queries)
     # The bench's pipeline indexes whole documents, as the package does.
     scored = score_queries(bench.pipeline(package), bench.queries, bench.run, bench.depth, RichReporter(), "reranking")
     orders: dict[str, Rankings] = {
@@ -135,10 +136,8 @@ def _orders(config: Config, folder: Path, split: str, max_queries: int | None) -
         ADAPTED: rankings(scored, bench.run, 0.0),
         FUSED: rankings(scored, bench.run, package.manifest.fusion_weight),
     }
-    base = find_base_model(config.base_model)
-    if is_bi_encoder(base):
-        tokens = with_encoder_length(config, RunFolder(config.folder).mined).first_stage.encoder_tokens
-        model = bi_encoder(config.base_model, config.runs, tokens or _TOKENS)
+    model = base_embeddings(with_encoder_length(config, RunFolder(config.folder).mined), SilentReporter())
+    if model:
         weight = choose_fusion_weight(
             _cosines(model, dev), dev.run, dev.qrels, config.evaluation.metric, config.seed, pseudo=True
         )
@@ -161,9 +160,8 @@ def _bench(config: Config, collection: Collection, split: str, limit: int | None
         embeddings = run_embeddings(read, SilentReporter()) if config.first_stage.embeds else None
         first_stage = config.first_stage.of_kind(mined.choice.kind)
         retriever = fit_first_stage(collection.corpus.values(), first_stage, embeddings, mined.choice.weight)
-    run: Run = retriever.search(collection.split_queries(split), config.first_stage.depth)
-    settings = config.evaluation
-    depth = DEFAULT_DEPTH if settings.depth == "auto" else settings.depth
+    run = retrieve(collection, retriever, collection.split_queries(split), config.first_stage.depth)
+    settings, depth = config.evaluation, RunFolder(config.folder).evaluated.report.depth
     return set_up_bench(collection, split, run, retriever, depth, settings, config.seed, SilentReporter(), limit)
 
 

@@ -22,7 +22,9 @@ from crossforge import Reranker
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
+from crossforge_train.collections.candidates import retrieve
 from crossforge_train.collections.draws import seeded_draw
+from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.fusion_weight import (
     FUSION_WEIGHTS,
@@ -78,11 +80,11 @@ def _values_of_run(folder: Path) -> np.ndarray:
 
 def _values(folder: Path, model: Embeddings) -> np.ndarray:
     """The metric for each weight and query, shape (weights, queries)."""
-    collection = read_beir(folder)
+    collection, _ = settle_own_documents(read_beir(folder), "auto")
     qrels = judged_queries(collection.qrels("train"))
     qrels = {query_id: qrels[query_id] for query_id in sorted(qrels)[:QUERIES]}
     queries = {query_id: collection.queries[query_id] for query_id in qrels}
-    run = TfidfRetriever.fit(collection.corpus.values()).search(queries, DEPTH)
+    run = retrieve(collection, TfidfRetriever.fit(collection.corpus.values()), queries, DEPTH)
     scored = cosine_scores(model, collection, queries, run, DEPTH)
     return values_by_weight(METRIC, qrels, lambda weight: rankings(scored, run, weight))
 
