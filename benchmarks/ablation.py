@@ -1,9 +1,11 @@
 """Ablate a recipe, or compare the losses: `python benchmarks/ablation.py CONFIG`.
 
 Trains the config unchanged and with one change at a time, and measures each variant on dev as training does (with as
-many queries and candidates as `training.dev_queries` and `dev_depth` set); test is never touched. `--losses` compares
-the losses instead, each without a teacher or merging. Results are kept under --out and reused, so an interrupted run
-resumes where it stopped.
+many queries and candidates as `training.dev_queries` and `dev_depth` set); test is never touched. Where `dev_queries`
+and `evaluations` are `auto`, all variants get 100 and 4, however fast they are; `training.minutes` may still shorten
+`epochs: auto`, more so for slower variants, unless --set training.minutes=null. `--losses` compares the losses instead,
+each without a teacher or merging. Results are kept under --out and reused, so an interrupted run resumes where it
+stopped.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from crossforge.files import read_json
 from crossforge_train import registries
 from crossforge_train.cli.display import RichReporter
 from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
 from crossforge_train.run_folder import FINETUNE, RunFolder
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import reuse, run_stages
+from crossforge_train.sweep.runner import measured_alike
 
 FRESH_HEAD = ["training.start=fresh_head", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
 NO_TEACHER = "training.distillation_weight=0"
@@ -74,10 +78,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _row(options: argparse.Namespace, name: str, changes: Sequence[str]) -> str:
+def _config(options: argparse.Namespace, name: str, changes: Sequence[str]) -> Config:
+    """A variant's config; dev is measured in all of them alike."""
     folder = "-".join("".join(sign if sign.isalnum() else " " for sign in name).split())
     named = [f"runs={options.out / options.config.stem}", f"name={folder}-{options.seed}", f"seed={options.seed}"]
-    config = load_config(options.config, [*named, *options.overrides, *changes])
+    return measured_alike(load_config(options.config, [*named, *options.overrides, *changes]))
+
+
+def _row(options: argparse.Namespace, name: str, changes: Sequence[str]) -> str:
+    config = _config(options, name, changes)
     stages = stages_until(config, FINETUNE)
     reuse(config, stages, sorted(config.folder.parent.glob("*")))  # most variants share their mining
     run_stages(config, stages, RichReporter())

@@ -20,7 +20,7 @@ from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import reuse, run_stages
 from crossforge_train.sweep.proposals import Trial, propose, require_optuna
 
-# What these come to where there is time. Trials that picked them by their own pace could not be compared.
+# What these come to where there is time. Trainings that picked them by their own pace could not be compared.
 _MEASURED = {"evaluations": 4, "dev_queries": 100}
 
 
@@ -75,6 +75,12 @@ def settings(values: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
 
 
+def measured_alike(config: Config) -> Config:
+    """The config with dev measured as in all trainings that it is compared with, unless it says how itself."""
+    measured = {key: value for key, value in _MEASURED.items() if getattr(config.training, key) == AUTO}
+    return config.model_copy(update={"training": config.training.model_copy(update=measured)})
+
+
 def _run_trials(path: Path, overrides: Sequence[str], count: int, config: Config, reporter: Reporter) -> list[Trial]:
     done: list[Trial] = []
     proposed = propose(config.sweep.space, done, config.seed)
@@ -104,13 +110,9 @@ def _run_trial(
 
 
 def _config_of(config: Config, base: Config, number: int) -> Config:
-    """The config of a trial's run, which is named by its path within `runs`: so is its place in a store.
-
-    Dev is measured in all of them alike.
-    """
-    measured = {key: value for key, value in _MEASURED.items() if getattr(config.training, key) == AUTO}
+    """The config of a trial's run, which is named by its path within `runs`: so is its place in a store."""
     name = (_folder(base) / _name(number)).relative_to(base.runs).as_posix()
-    return config.model_copy(update={"name": name, "training": config.training.model_copy(update=measured)})
+    return measured_alike(config).model_copy(update={"name": name})
 
 
 def _copy_judgements(base: Config, config: Config) -> None:
