@@ -3,8 +3,9 @@
 Mines groups from each config's training split once. Three trainers then take turns, round after round, so that other
 load on the machine affects all of them equally: sentence-transformers' `CrossEncoderTrainer` on labelled pairs with
 binary cross-entropy and default settings (fp32, rows padded in their given order), the same in bf16, and ours. All get
-the same groups, pairs per step and `max_length`. Model FLOPs are 6 × parameters of the layers × non-padding tokens;
-divided by the device's peak FLOP/s, the rate gives its utilization.
+the same groups, pairs per step and `max_length`. Model FLOPs are 6 × parameters of the trainer's layers × non-padding
+tokens; divided by the device's peak FLOP/s, the rate gives its utilization. Our model may be a graft, which has more
+layers than the base model that stock trains.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from crossforge_train.training import preparation
 from crossforge_train.training.arguments import arguments
 from crossforge_train.training.collator import batch_collator
 
+LOGGING_STEPS = 500  # each log waits for a GPU
 STOCK, STOCK_BF16, OURS = "stock", "stock, bf16", "ours"
 # Nothing is measured on dev here, and a teacher would change the loss, not the speed.
 OVERRIDES = ("mining.teacher=null", "training.distillation_weight=0", "training.dev_queries=1", "evaluation.bm25=false")
@@ -46,8 +48,17 @@ OVERRIDES = ("mining.teacher=null", "training.distillation_weight=0", "training.
 
 @dataclass(frozen=True)
 class Turn:
-    """One trainer's work in one turn, warm-up excluded; `positions` counts tokens and padding."""
+    """One trainer's work in one turn, warm-up excluded.
 
+    Attributes:
+        layers: parameters that each token was multiplied by.
+        seconds: what the work took.
+        pairs: pairs trained on.
+        tokens: their tokens.
+        positions: tokens and padding.
+    """
+
+    layers: int
     seconds: float
     pairs: int
     tokens: int
@@ -82,6 +93,8 @@ def _measure(path: Path, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         overrides = [*OVERRIDES, f"runs={folder}", f"training.max_length={options.max_length}"]
         config = load_config(path, [*overrides, f"mining.max_queries={options.groups}"])
+        if config.training.mini_batch:
+            raise InputError("training.mini_batch: what a model reads twice would count twice; remove the key")
         run_stages(config, stages_until(config, "mine"), SilentReporter())
         context = Context(config, SilentReporter(), Path(folder) / "work")
         context.folder.mkdir()
@@ -93,7 +106,7 @@ def _measure(path: Path, options: argparse.Namespace) -> None:
             turns[STOCK].append(_stock_turn(config, pairs, batch, options, bf16=False))
             turns[STOCK_BF16].append(_stock_turn(config, pairs, batch, options, bf16=True))
             turns[OURS].append(_our_turn(context, work, options))
-    _print(config.name, turns, layer_parameters(work.model))
+    _print(config.name, turns)
 
 
 def layer_parameters(model: torch.nn.Module) -> int:
@@ -195,12 +208,12 @@ def turn(
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     counter.stop()
-    return Turn(clock.seconds, counter.pairs, counter.tokens, counter.positions)
+    return Turn(layer_parameters(model.model), clock.seconds, counter.pairs, counter.tokens, counter.positions)
 
 
 def stock_settings(folder: Path, batch: int, steps: int, seed: int, *, bf16: bool) -> Any:
     """The stock trainer's arguments out of the box, with `batch` rows per step."""
-    return stock.CrossEncoderTrainingArguments(
+    settings = stock.CrossEncoderTrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=batch,
         max_steps=steps,
@@ -208,15 +221,27 @@ def stock_settings(folder: Path, batch: int, steps: int, seed: int, *, bf16: boo
         use_cpu=not torch.cuda.is_available(),
         seed=seed,
         save_strategy="no",
+        logging_steps=LOGGING_STEPS,
         report_to="none",
         disable_tqdm=True,
     )
+    return _on_one_gpu(settings)
 
 
 def our_settings(training: PickedTraining, folder: Path, groups: int, steps: int, seed: int, *, cpu: bool) -> Any:
     """The toolkit's arguments for a training on `groups` rows, without checkpoints and dev."""
     settings = arguments(training, "ours", seed, folder, groups, cpu=cpu)
-    return replace(settings, max_steps=steps, eval_strategy="no", save_strategy="no", load_best_model_at_end=False)
+    changed = replace(
+        settings, max_steps=steps, eval_strategy="no", save_strategy="no", load_best_model_at_end=False,
+        logging_steps=LOGGING_STEPS,
+    )  # fmt: skip
+    return _on_one_gpu(changed)
+
+
+def _on_one_gpu(settings: Any) -> Any:
+    """Arguments with which transformers does not copy the model to each GPU in sight, as in a run."""
+    settings._n_gpu = min(1, settings.n_gpu)
+    return settings
 
 
 def _stock_turn(config: Config, pairs: Dataset, batch: int, options: argparse.Namespace, *, bf16: bool) -> Turn:
@@ -236,12 +261,12 @@ def _our_turn(context: Context, work: preparation.Work, options: argparse.Namesp
     return turn(work.model, work.rows.dataset, GroupLoss(work.model, training), settings, collator)
 
 
-def _print(name: str, turns: Mapping[str, Sequence[Turn]], layers: int) -> None:
+def _print(name: str, turns: Mapping[str, Sequence[Turn]]) -> None:
     """Print each trainer's fastest turn, the one least slowed by other load on the machine."""
     best = {trainer: max(found, key=lambda turn: turn.pairs / turn.seconds) for trainer, found in turns.items()}
     rates = {trainer: turn.pairs / turn.seconds for trainer, turn in best.items()}
     for trainer, turn in best.items():
-        flops = 6 * layers * turn.tokens / turn.seconds / 1e9
+        flops = 6 * turn.layers * turn.tokens / turn.seconds / 1e9
         print(
             f"| {name} | {trainer} | {rates[trainer]:.1f} | {rates[trainer] / rates[STOCK]:.2f} "
             f"| {rates[trainer] / rates[STOCK_BF16]:.2f} | {1 - turn.tokens / turn.positions:.1%} | {flops:.0f} |",
