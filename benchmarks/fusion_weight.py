@@ -73,9 +73,15 @@ def _values_of_run(folder: Path) -> np.ndarray:
     qrels = {query_id: judged[query_id] for query_id in seeded_draw(sorted(judged), QUERIES, SEED)}
     queries = {query_id: collection.queries[query_id] for query_id in qrels}
     first = {query_id: found[query_id][:DEPTH] for query_id in queries}
-    pipeline = RetrieveAndRerank(collection.corpus, run.mined.retriever(), Reranker(run.finetuned.model), depth=DEPTH)
+    pipeline = RetrieveAndRerank(collection.corpus, run.mined.retriever(), Reranker(_trained(run)), depth=DEPTH)
     scored = score_queries(pipeline, queries, first, DEPTH, SilentReporter(), "")
     return values_by_weight(METRIC, qrels, lambda weight: rankings(scored, first, weight))
+
+
+def _trained(run: RunFolder) -> Path:
+    """The reranker of a run's last round."""
+    last = run.finetuned_again if run.finetuned_again.path.is_dir() else run.finetuned
+    return last.model
 
 
 def _values(folder: Path, model: Embeddings) -> np.ndarray:
