@@ -8,9 +8,9 @@ measurement runs in its own process and reports the increase in that process's m
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -73,7 +73,9 @@ def read_all(folder: Path, _: int) -> object:
 
 def main() -> None:
     """Print one line per measurement."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("documents", type=int, nargs="?", default=1_000_000)
+    count = parser.parse_args().documents
     with tempfile.TemporaryDirectory() as name:
         for action in (store, as_jsonl, load_objects, load_mapped, look_up, read_all):
             process = multiprocessing.get_context("spawn").Process(target=_measure, args=(action, Path(name), count))

@@ -75,7 +75,7 @@ def said(number: int) -> bytes:
 
 def main() -> None:
     """Grade all pairs, then all of them again."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--failing", type=float, default=0.05)
     parser.add_argument("--latency", type=float, default=0.05)

@@ -2,8 +2,9 @@
 
 A synthetic corpus is generated from COLLECTION, a folder in BEIR layout, as `first_stage.py` describes, with 1,000
 queries each for train, dev and test and one relevant document per query. The stage runs in its own process on the
-collection as `collect` stores it. Memory, sampled twice a second, is the total of that process and its workers, mapped
-file pages and imports included (PSS), and the part of it that is not shared (USS).
+collection as `collect` stores it, with a lexical first stage and no teacher: no model is in memory. Memory, sampled
+twice a second, is the total of that process and its workers, mapped file pages and imports included (PSS), and the part
+of it that is not shared (USS).
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ def _collect(folder: Path, source: Path, documents: int) -> None:
 
 
 def _mine(folder: Path) -> None:
-    config = Config(name="any", runs=folder, collection={"beir": folder, "dev": "dev"}, mining={"teacher": None})
+    config = Config(
+        name="any", runs=folder, collection={"beir": folder, "dev": "dev"}, first_stage={"kind": "lexical"},
+        mining={"teacher": None},
+    )  # fmt: skip
     (config.folder / "mine").mkdir()
     with Peak() as peak:
         mine.STAGE.run(Context(config, SilentReporter(), config.folder / "mine"))

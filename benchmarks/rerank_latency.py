@@ -5,7 +5,7 @@ lengths of about 30 tokens (short), 400 (long) and 10 to 400 (mixed), 100 per qu
 several queries with their documents in one call. Each client runs in its own process, and the clients take turns, call
 by call, so that other load on the machine affects all of them equally. Cold start is the time from starting the process
 to its first score; memory is the process's peak. Clients that are not installed are skipped; FastEmbed and Infinity
-need their own environments, which `make test-clients` builds.
+need their own environments, which `make test-clients` builds. What does not run is compared with nothing: "–".
 """
 
 from __future__ import annotations
@@ -169,14 +169,20 @@ def _measure(kind: str, folder: Path, calls: Sequence[Pairs], clients: Mapping[s
     for name, client in clients.items():
         p50, p95 = np.quantile(seconds[name], [0.5, 0.95])
         speed = len(calls[0]) / p50
-        ratio = np.median(np.array(seconds[STOCK]) / np.array(seconds[name])) if STOCK in clients else float("nan")
-        difference = max(np.abs(a - b).max() for a, b in zip(logits[name], logits[EXACT], strict=True))
-        common = np.mean([_common(a, b) for a, b in zip(logits[name], logits[EXACT], strict=True)])
+        ratio = f"{np.median(np.array(seconds[STOCK]) / np.array(seconds[name])):.2f}" if STOCK in clients else "–"
+        difference, common = _against_exact(logits[name], logits[EXACT]) if EXACT in clients else ("–", "–")
         print(
-            f"| {name} | {speed:.1f} | {ratio:.2f} | {1000 * p50:.0f} | {1000 * p95:.0f} | {difference:.1e} "
-            f"| {common:.1%} | {memory[name]:.0f} | {client.cold_start:.1f} |",
+            f"| {name} | {speed:.1f} | {ratio} | {1000 * p50:.0f} | {1000 * p95:.0f} | {difference} | {common} "
+            f"| {memory[name]:.0f} | {client.cold_start:.1f} |",
             flush=True,
         )
+
+
+def _against_exact(found: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]) -> tuple[str, str]:
+    """The largest difference in a logit, and the overlap of the best."""
+    difference = max(np.abs(a - b).max() for a, b in zip(found, exact, strict=True))
+    common = np.mean([_common(a, b) for a, b in zip(found, exact, strict=True)])
+    return f"{difference:.1e}", f"{common:.1%}"
 
 
 def _common(left: NDArray[np.float32], right: NDArray[np.float32], depth: int = 10) -> float:

@@ -7,6 +7,7 @@ in MiB. It may run in an environment with just one client installed, so only num
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -33,7 +34,10 @@ Score = Callable[[Pairs], NDArray[np.float32]]
 
 def main() -> None:
     """Open the client and answer requests until standard input ends."""
-    name, model = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("client", choices=list(CLIENTS))
+    parser.add_argument("model", type=Path)
+    options = parser.parse_args()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keep what clients print out of the answers
 
@@ -42,7 +46,7 @@ def main() -> None:
         answers.flush()
 
     try:
-        score = CLIENTS[name](Path(model))
+        score = CLIENTS[options.client](options.model)
         score([("warm", "up")])
     except ImportError as error:
         answer(str(error).splitlines()[0])

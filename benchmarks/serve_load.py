@@ -90,11 +90,13 @@ def _served(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _address(process: subprocess.Popen[str]) -> str:
+    said = []
     for line in process.stderr or ():
+        said.append(line)
         if found := re.search(r"http://\S+", line):
             _wait_for(found[0])
             return found[0]
-    raise SystemExit("the service did not start")
+    raise SystemExit(f"the service did not start: {''.join(said).strip() or 'it gave no reason'}")
 
 
 def _wait_for(address: str) -> None:

@@ -6,6 +6,7 @@ variants take turns, round after round, and each one's fastest round counts, so 
 
 from __future__ import annotations
 
+import argparse
 from itertools import product
 
 import torch
@@ -22,6 +23,7 @@ PAIRS, LENGTH, ROUNDS = 16, 128, 5
 
 def main() -> None:
     """Time every variant and print a table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     quieten()
     bf16 = use_bf16("auto")
     variants = {
