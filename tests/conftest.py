@@ -96,11 +96,12 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> P
 def encoders_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Each run has a folder of its own, but what is exported from one bi-encoder is the same for all."""
     from crossforge_train.encoders import embeddings
+    from crossforge_train.models.base_model import model_hash
 
     export, kept = embeddings.export_encoder, tmp_path_factory.mktemp("encoders")
 
     def once(bi_encoder: Path, target: Path, *options: object) -> None:
-        stored = kept / hashlib.sha256(repr((bi_encoder, *options)).encode()).hexdigest()
+        stored = kept / hashlib.sha256(repr((model_hash(bi_encoder), *options)).encode()).hexdigest()
         if not stored.is_dir():
             with quick_runs():
                 export(bi_encoder, stored, *options)

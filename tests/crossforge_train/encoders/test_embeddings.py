@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from support import Recorder, make_documents
 from wrapped_engine import WrappedEngine
 
@@ -169,3 +171,16 @@ def test_an_engine_embeds_as_this_process_does(
     assert told["texts"] == 40
     assert watched.texts == texts[1:]
     assert list(there.store.missing(texts)) == []
+
+
+def test_a_base_model_that_was_changed_in_its_folder_embeds_anew(tiny_encoder: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(tiny_encoder, tmp_path / "base")
+    vectors = []
+    for factor in (1.0, -1.0):
+        weights = load_file(base / "model.safetensors")
+        weights["embeddings.LayerNorm.weight"] *= factor
+        save_file(weights, base / "model.safetensors", {"format": "pt"})
+        found = open_embeddings(str(base), 32, tmp_path, Recorder())
+        assert found
+        vectors.append(found.embedder.embed(["bread oven"], "document"))
+    assert not np.allclose(*vectors)
