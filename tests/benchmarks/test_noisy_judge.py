@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import random
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,12 @@ PAIRS = [Pair(f"query {n}", f"text {n % 7}\n\nPassage: {n}") for n in range(2000
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A free port that no connection and no server draws by itself: it is bound much later, and more than once."""
+    for number in random.Random().sample(range(20_000, 32_000), 100):
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", number))
+            return number
+    raise OSError("no port is free")
 
 
 @pytest.fixture

@@ -28,6 +28,14 @@ def post(address, path, body):
         return json.load(answer)
 
 
+def running(address):
+    """How many requests are in progress or wait."""
+    request = urllib.request.Request(address + "/metrics", headers={"authorization": "Bearer k"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("crossforge_requests_running"))
+
+
 @pytest.fixture
 def serve():
     processes = []
@@ -67,11 +75,14 @@ def test_it_serves_a_package_with_its_corpus_until_it_is_told_to_stop(serve, toy
 
 def test_requests_under_way_are_answered_before_it_ends(serve, toy_package):
     process, address = serve(toy_package)
-    texts = ["bread oven " * 20 + str(number) for number in range(1000)]
+    texts = ["bread oven " * 40 + str(number) for number in range(1000)]
     found = []
     caller = threading.Thread(target=lambda: found.extend(post(address, "/rerank", {"query": "a", "texts": texts})))
     caller.start()
-    time.sleep(0.15)  # the request is on its way or worked on
+    deadline = time.monotonic() + 60
+    while not running(address):
+        assert not found, "answered before it could be told to end"
+        assert time.monotonic() < deadline
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     caller.join(timeout=60)
