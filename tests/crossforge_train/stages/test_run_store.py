@@ -20,8 +20,9 @@ from crossforge_train.config.run import Config
 from crossforge_train.object_store import Place, digests, open_place
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages import kept_folders
+from crossforge_train.stages.kept_folders import Kept
 from crossforge_train.stages.recipe import stages_until
-from crossforge_train.stages.records import wanted_records
+from crossforge_train.stages.records import StageRecord, wanted_records
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.stages.stage import Context, Stage
 
@@ -322,6 +323,12 @@ def test_a_store_that_works_again_gets_what_it_missed(machine: Machines, monkeyp
         first.go()
     assert len(first.notes.notes) == 1
     assert machine("second").go() == []
+
+
+def test_what_an_earlier_version_has_kept_is_what_it_was() -> None:
+    record = StageRecord("fingerprint", {"input": 1}, finished=True, seconds=1.5, made="drawn")
+    expected = "1bd0f4a8eb17888b243e57805fa29418a2109cbea44a0738c697a7f10b7d0a13"
+    assert Kept(record, {"one-1": "sha256"}, "").identity == expected
 
 
 def test_what_is_kept_is_not_copied_again(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:

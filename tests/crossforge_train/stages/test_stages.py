@@ -49,11 +49,11 @@ class Fakes:
 
         return Stage(name, lambda _: {"input": self.inputs[name]}, run, resumes)
 
-    def go(self, **options: bool) -> list[str]:
-        """Run all three; the names of those that ran."""
+    def go(self, count: int = 3, **options: bool) -> list[str]:
+        """Run the first of them, or all three; the names of those that ran."""
         self.ran = []
         resumes = options.pop("resumes", False)
-        run_stages(self.config, self.stages(resumes), SilentReporter(), **options)
+        run_stages(self.config, self.stages(resumes)[:count], SilentReporter(), **options)
         return self.ran
 
     def fail_in(self, name: str, error: type[BaseException] = RuntimeError) -> None:
@@ -103,6 +103,64 @@ def test_a_result_that_was_deleted_is_made_again(fakes: Fakes) -> None:
     fakes.go()
     shutil.rmtree(fakes.config.folder / "three")
     assert fakes.go() == ["three"]
+
+
+def test_what_follows_a_deleted_result_is_made_again_too_and_checked_before(fakes: Fakes) -> None:
+    fakes.go()
+    shutil.rmtree(fakes.config.folder / "two")
+    checked: list[str] = []
+    stages = [replace(stage, check=lambda _, name=stage.name: checked.append(name)) for stage in fakes.stages()]
+    run_stages(fakes.config, stages, SilentReporter())
+    assert checked == fakes.ran[3:] == ["two", "three"]
+
+
+def test_what_follows_a_stage_that_was_repeated_alone_is_made_again(fakes: Fakes) -> None:
+    fakes.go()
+    assert fakes.go(2, fresh=True) == ["one", "two"]
+    assert fakes.go() == ["three"]
+    assert fakes.go() == []
+
+
+def test_what_follows_a_stage_that_had_other_inputs_meanwhile_is_made_again(fakes: Fakes) -> None:
+    fakes.go()
+    fakes.inputs["two"] = 2
+    assert fakes.go(2) == ["two"]
+    fakes.inputs["two"] = 1
+    assert fakes.go() == ["two", "three"]
+
+
+def of_an_earlier_version(config: Config) -> None:
+    """Leave out of the records what earlier versions did not write."""
+    for path in (config.folder / "stages").glob("*.json"):
+        record = json.loads(path.read_text())
+        record.pop("made_from", None)
+        path.write_text(json.dumps(record))
+
+
+def test_stages_of_an_earlier_version_are_finished_until_one_before_them_is_made_again(fakes: Fakes) -> None:
+    fakes.go()
+    of_an_earlier_version(fakes.config)
+    assert fakes.go() == []
+    shutil.rmtree(fakes.config.folder / "two")
+    assert fakes.go(2) == ["two"]
+    assert fakes.go() == ["three"]
+
+
+def test_what_an_earlier_version_left_unfinished_is_resumed(fakes: Fakes) -> None:
+    interrupted(fakes, resumes=True)
+    of_an_earlier_version(fakes.config)
+    assert fakes.go(resumes=True) == ["two", "three"]
+    assert fakes.seen["two"] == ["half"]
+
+
+def test_another_run_s_stage_is_reused_only_with_the_results_that_it_was_made_from(tmp_path: Path) -> None:
+    first, second = Fakes(tmp_path / "first"), Fakes(tmp_path / "second")
+    first.go()
+    reuse(second.config, second.stages(), [first.config.folder])
+    assert second.go() == []
+    assert second.go(1, fresh=True) == ["one"]
+    reuse(second.config, second.stages(), [first.config.folder])
+    assert second.go() == ["two", "three"]
 
 
 def test_stages_are_checked_before_any_runs_unless_they_are_finished(fakes: Fakes) -> None:
@@ -177,6 +235,13 @@ def test_what_was_left_for_other_inputs_is_not_resumed(fakes: Fakes) -> None:
 def test_a_change_in_an_earlier_stage_forbids_resuming_too(fakes: Fakes) -> None:
     interrupted(fakes, resumes=True)
     fakes.inputs["one"] = 2
+    fakes.go(resumes=True)
+    assert fakes.seen["two"] == []
+
+
+def test_what_was_left_is_not_resumed_once_an_earlier_stage_was_made_again(fakes: Fakes) -> None:
+    interrupted(fakes, resumes=True)
+    fakes.go(1, fresh=True)
     fakes.go(resumes=True)
     assert fakes.seen["two"] == []
 
@@ -293,7 +358,7 @@ def test_another_thread_is_refused_too_and_the_run_is_free_afterwards(fakes: Fak
     with pytest.raises(RuntimeError):
         fakes.go(fresh=True)
     fakes.before_writing = {}
-    assert fakes.go() == ["two"]
+    assert fakes.go() == ["two", "three"]
 
 
 def test_a_stage_whose_folder_was_replaced_underneath_is_not_finished(fakes: Fakes) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
@@ -90,7 +91,7 @@ def _collect(base: Config, whole: RunFolder, share: Share) -> Stage:
         counts = whole.collected.counts
         written.save_counts(replace(counts, queries={**counts.queries, train: len(qrels)}))
 
-    return Stage(COLLECT, lambda _: {"whole": _fingerprint(whole, COLLECT), "queries": drawn}, run)
+    return Stage(COLLECT, lambda _: {**_made_from(whole, COLLECT), "queries": drawn}, run)
 
 
 def _mine(whole: RunFolder) -> Stage:
@@ -103,9 +104,15 @@ def _mine(whole: RunFolder) -> Stage:
         collection = context.run.collected.collection()
         mine_training_queries(context, collection, approximated(whole.mined.retriever(), None))
 
-    return Stage(MINE, lambda config: {**mine.STAGE.depends_on(config), "whole": _fingerprint(whole, MINE)}, run)
+    def depends_on(config: Config) -> Mapping[str, Any]:
+        return {**mine.STAGE.depends_on(config), **_made_from(whole, MINE)}
+
+    return Stage(MINE, depends_on, run)
 
 
-def _fingerprint(whole: RunFolder, stage: str) -> str | None:
+def _made_from(whole: RunFolder, stage: str) -> Mapping[str, Any]:
+    """What a share depends on of a stage of the whole run, which may have been made again of the same inputs."""
     record = read_record(whole, stage)
-    return record.fingerprint if record else None
+    if record is None or record.made_from is None:  # made by an earlier version, as whose shares record no more
+        return {"whole": record and record.fingerprint}
+    return {"whole": record.fingerprint, "whole_made": record.made}

@@ -36,8 +36,11 @@ class Kept:
 
     @property
     def identity(self) -> str:
-        """A hash of all this."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """A hash of all this, which stays the same for what earlier versions have kept."""
+        found = asdict(self)
+        if self.record.made_from is None:
+            del found["record"]["made_from"]
+        return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

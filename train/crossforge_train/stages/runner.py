@@ -1,4 +1,4 @@
-"""Runs stages; those already finished for the same inputs are skipped.
+"""Runs stages; the first of them are skipped as far as they are finished for the same inputs.
 
 A stage reads the folders of earlier stages and writes its own. It works in a temporary folder, which is renamed once
 it is complete. A record states what the folder was made from and is marked finished last, so a killed stage never
@@ -29,7 +29,9 @@ from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.links import link_tree
 from crossforge_train.stages.records import (
     Wanted,
+    begun_in,
     finished_in,
+    follows,
     is_finished,
     read_record,
     wanted_records,
@@ -40,7 +42,7 @@ from crossforge_train.stages.stage import Context, Stage
 
 
 def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, fresh: bool = False) -> None:
-    """Run the stages in order, skipping those that are finished for the same inputs.
+    """Run the stages in order, skipping the first of them as far as they are finished for the same inputs.
 
     Args:
         config: config of the run.
@@ -61,15 +63,12 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
         records = processes.from_main(lambda: wanted_records(config, stages))
         if not fresh:
             processes.from_main(lambda: store.fetch(stages, records))
-        processes.from_main(lambda: _check_those_to_run(config, stages, records, fresh))
-        computing = [
-            stage.name
-            for stage, wanted in zip(stages, records, strict=True)
-            if stage.computes and not _is_done(run, stage.name, wanted, fresh)
-        ]
+        done = processes.from_main(lambda: 0 if fresh else _finished(run, stages, records))
+        processes.from_main(lambda: _check(config, stages[done:]))
+        computing = [stage.name for stage in stages[done:] if stage.computes]
         engine = _engine(config, cluster) if computing else LocalEngine()
-        for stage, wanted in zip(stages, records, strict=True):
-            if _is_done(run, stage.name, wanted, fresh):
+        for number, (stage, wanted) in enumerate(zip(stages, records, strict=True)):
+            if number < done:
                 reporter.skipped(stage.name)
             else:
                 _run(stage, config, reporter, wanted, fresh, engine, store)
@@ -94,7 +93,8 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
         for stage, wanted in zip(stages, wanted_records(config, stages), strict=True):
             if is_finished(run, stage.name, wanted):
                 continue
-            source = next((other for other in map(RunFolder, others) if is_finished(other, stage.name, wanted)), None)
+            holding = (other for other in map(RunFolder, others) if is_finished(other, stage.name, wanted, after=run))
+            source = next(holding, None)
             if source is None:
                 return
             with written_atomically(run.stage(stage.name)) as beside:
@@ -102,11 +102,19 @@ def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> No
             shutil.copy2(source.record(stage.name), run.record(stage.name))
 
 
-def _check_those_to_run(config: Config, stages: Sequence[Stage], records: Sequence[Wanted], fresh: bool) -> None:
-    run = RunFolder(config.folder)
+def _finished(run: RunFolder, stages: Sequence[Stage], records: Sequence[Wanted]) -> int:
+    """How many of the first stages are finished; what follows one that is made again is made again, too."""
+    done = 0
     for stage, wanted in zip(stages, records, strict=True):
-        if fresh or not is_finished(run, stage.name, wanted):
-            stage.check(config)
+        if not is_finished(run, stage.name, wanted):
+            break
+        done += 1
+    return done
+
+
+def _check(config: Config, stages: Sequence[Stage]) -> None:
+    for stage in stages:
+        stage.check(config)
 
 
 def _engine(config: Config, opened: ExitStack) -> Engine:
@@ -114,10 +122,6 @@ def _engine(config: Config, opened: ExitStack) -> Engine:
     found: list[Engine] = [LocalEngine()]
     processes.from_main(lambda: found.append(opened.enter_context(opened_engine(config.compute, shared=config.folder))))
     return found[-1]
-
-
-def _is_done(run: RunFolder, stage: str, wanted: Wanted, fresh: bool) -> bool:
-    return processes.from_main(lambda: not fresh and is_finished(run, stage, wanted))
 
 
 def _run(
@@ -141,10 +145,10 @@ def _run(
 def _open(stage: Stage, run: RunFolder, wanted: Wanted, fresh: bool, store: RunStore) -> None:
     """Make the stage's working folder; if the stage resumes a killed attempt, keep the files of that attempt."""
     left = read_record(run, stage.name)
-    was_left = left is not None and not left.finished and wanted.fits(left)
+    was_left = left is not None and not left.finished and wanted.fits(left) and follows(run, wanted, left)
     if not (stage.resumes and not fresh and (was_left or store.fetch_unfinished(stage, wanted))):
         remove(run.partial(stage.name))
-    write_record(run, stage.name, wanted.record)
+    write_record(run, stage.name, begun_in(run, wanted))
     run.partial(stage.name).mkdir(parents=True, exist_ok=True)
 
 
@@ -162,4 +166,4 @@ def _close(stage: Stage, run: RunFolder, wanted: Wanted, seconds: float) -> None
     target = run.stage(stage.name)
     remove(target)
     run.partial(stage.name).rename(target)
-    write_record(run, stage.name, finished_in(seconds, wanted.record))
+    write_record(run, stage.name, finished_in(seconds, begun_in(run, wanted)))

@@ -1,0 +1,42 @@
+"""The runs that train on a share of the labels: when what they hold still counts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from support import toy_config
+
+from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
+from crossforge_train.learning_curve.shares import Share, config_of, stages_of
+from crossforge_train.run_folder import COLLECT, MINE, RunFolder
+from crossforge_train.stages.records import StageRecord, wanted_records, write_record
+
+SHARE = Share(Fraction(1, 2), ["q1", "q2"])
+
+
+@pytest.fixture
+def config(tmp_path: Path, toy_collection: Path, tiny_encoder: Path) -> Config:
+    return load_config(toy_config(tmp_path, toy_collection, tiny_encoder))
+
+
+def fingerprints(config: Config, made: str, made_from: str | None) -> list[str]:
+    """Those of a share's first stages, once the whole run has collected and mined with this outcome."""
+    for stage in (COLLECT, MINE):
+        write_record(RunFolder(config.folder), stage, StageRecord("inputs", {}, True, 1.0, made, made_from))
+    wanted = wanted_records(config_of(config, SHARE), stages_of(config, SHARE)[:2])
+    return [one.record.fingerprint for one in wanted]
+
+
+def test_shares_are_made_again_if_the_whole_run_was(config: Config) -> None:
+    first = fingerprints(config, "first", "")
+    assert first == fingerprints(config, "first", "")
+    assert not set(first) & set(fingerprints(config, "second", ""))
+
+
+def test_shares_of_an_earlier_version_stay_until_the_whole_run_is_made_again(config: Config) -> None:
+    formerly = fingerprints(config, "first", None)
+    assert formerly == fingerprints(config, "another", None)
+    assert not set(formerly) & set(fingerprints(config, "first", ""))
