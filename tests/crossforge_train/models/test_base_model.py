@@ -19,6 +19,7 @@ def model_folder(folder: Path, **config: object) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"architectures": ["BertModel"], **config}))
     (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
     return folder
 
 
@@ -85,11 +86,22 @@ def test_a_classifier_that_does_not_list_its_labels_has_two(tmp_path: Path) -> N
     assert "a classifier with 2 labels" in problem(str(folder))
 
 
-@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json"])
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_folder_without_its_files_is_refused(tmp_path: Path, missing: str) -> None:
     folder = model_folder(tmp_path / "model")
     (folder / missing).unlink()
     assert missing in problem(str(folder))
+
+
+def test_weights_in_several_files_must_all_be_there(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "model")
+    parts = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = {"weight_map": {"one": parts[0], "two": parts[1], "three": parts[1]}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").rename(folder / parts[0])
+    assert problem(str(folder)).endswith(f"has no {parts[1]} (weights in safetensors are needed)")
+    (folder / parts[1]).write_bytes(b"")
+    assert find_base_model(str(folder)) == folder
 
 
 def test_a_model_found_nowhere_names_each_place_that_was_looked_at(no_hub: list[bool]) -> None:
@@ -128,6 +140,23 @@ def test_an_incomplete_hub_cache_is_not_taken(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "cached").mkdir()
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path / "cached"))
     assert "hub cache (incomplete)" in problem("someone/something")
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_hub_cache_without_weights_is_not_taken_but_the_hub_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, complete: bool
+) -> None:
+    folders = {where: model_folder(tmp_path / where) for where in ("cache", "hub")}
+    for where in ("cache",) if complete else folders:
+        (folders[where] / "model.safetensors").unlink()
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download",
+        lambda name, local_files_only, **_: str(folders["cache" if local_files_only else "hub"]),
+    )
+    if complete:
+        assert find_base_model("someone/something") == folders["hub"]
+    else:
+        assert "hub cache (no model.safetensors), hub (no model.safetensors)" in problem("someone/something")
 
 
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, hash_: str) -> Path:

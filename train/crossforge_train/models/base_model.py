@@ -25,6 +25,7 @@ PACKAGED_MODELS = {
 _TEMPLATE = ".jinja"
 _SCORING = (".safetensors", ".onnx", ".json", _TEMPLATE)
 _HALF = ("F16", "BF16")
+_WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -137,7 +138,10 @@ def _from_hub(name: str, local_files_only: bool) -> tuple[Path | None, str]:
         )
     except Exception as error:  # the hub client and its HTTP library raise many kinds; all mean "not available here"
         return None, type(error).__name__
-    return (folder, "") if (folder / "config.json").is_file() else (None, "incomplete")
+    if not (folder / "config.json").is_file():
+        return None, "incomplete"
+    lacking = _lacking_weights(folder)  # so does a cache from which only the tokenizer was wanted
+    return (None, f"no {lacking}") if lacking else (folder, "")
 
 
 def _from_package(name: str) -> tuple[Path | None, str]:
@@ -154,6 +158,14 @@ def _from_package(name: str) -> tuple[Path | None, str]:
     return folder, ""
 
 
+def _lacking_weights(folder: Path) -> str | None:
+    """The first of the weight files that a model's folder should hold and does not; None if it holds all."""
+    names = {_WEIGHTS}
+    if not (folder / _WEIGHTS).is_file() and (folder / _WEIGHTS_INDEX).is_file():
+        names = set(read_json(folder / _WEIGHTS_INDEX)["weight_map"].values())  # large models are in several files
+    return next((name for name in sorted(names) if not (folder / name).is_file()), None)
+
+
 def _require_encoder(folder: Path, name: str) -> None:
     config = read_json(folder / "config.json")
     kind = architecture(config)
@@ -164,3 +176,5 @@ def _require_encoder(folder: Path, name: str) -> None:
         raise InputError(f"base model {name}: {defect}; use an encoder, or a reranker")
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"base model {name}: {folder} has no tokenizer.json (a fast tokenizer is needed)")
+    if lacking := _lacking_weights(folder):
+        raise InputError(f"base model {name}: {folder} has no {lacking} (weights in safetensors are needed)")
