@@ -74,3 +74,9 @@ def test_workers_score_the_same(
         assert there[query_id].doc_ids == one.doc_ids
         assert there[query_id].read == one.read
         assert there[query_id].cut.tolist() == one.cut.tolist()
+
+
+def test_a_single_worker_is_used(pipeline: RetrieveAndRerank, queries: dict[str, str], run: Run) -> None:
+    alone = PretendedCluster(workers=1)
+    scored(pipeline, queries, run, alone)
+    assert alone.batches == 2

@@ -124,11 +124,11 @@ def score_queries(
         depth: number of candidates to rerank.
         reporter: shows progress.
         title: title of the progress bar.
-        engine: where the reranker works, if queries and workers are many; it must have been loaded from a folder, since
-            workers load it again. None is this process.
+        engine: where the reranker works, if queries are many; it must have been loaded from a folder, since workers
+            load it again. None is this process.
     """
     together = _TOGETHER
-    if engine is None or engine.workers == 1 or len(queries) <= together:
+    if engine is None or isinstance(engine, LocalEngine) or len(queries) <= together:
         engine, together = LocalEngine(), 1  # progress is shown query by query
     scored: dict[str, ScoredQuery] = {}
     sent: deque[list[_Read]] = deque()
