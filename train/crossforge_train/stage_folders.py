@@ -179,8 +179,12 @@ class FinetunedFolder:
 
     @property
     def resumable(self) -> list[Path]:
-        """All that a training that goes on elsewhere needs: what is here, except for the logs."""
-        return [path for path in self.path.iterdir() if path != self.tensorboard]
+        """All that a training that goes on elsewhere needs: what is here, but for the logs and the base model's files.
+
+        These it finds there, and many are links here, also to folders, which a copy would miss.
+        """
+        left = (self.tensorboard, self.working_files.base)
+        return [path for path in self.path.iterdir() if path not in left]
 
     def save_history(self, history: History) -> None:
         """Write the training history."""

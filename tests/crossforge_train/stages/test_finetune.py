@@ -107,6 +107,23 @@ def interrupt_after(checkpoints: int, config: Config, monkeypatch: pytest.Monkey
     return config.folder / "finetune.partial" / "checkpoints"
 
 
+def test_a_training_has_begun_with_its_first_whole_checkpoint(tmp_path: Path) -> None:
+    assert not finetune_module.begun(tmp_path / "none")
+    checkpoint = tmp_path / "checkpoints" / "checkpoint-4"
+    checkpoint.mkdir(parents=True)
+    assert not finetune_module.begun(tmp_path)
+    checkpoint.mkdir()
+    (checkpoint / "trainer_state.json").write_text("{}")
+    assert finetune_module.begun(tmp_path)
+
+
+def test_links_to_the_base_model_are_not_copied_to_go_on_elsewhere(tmp_path: Path) -> None:
+    for name in ("start", "tensorboard", "base", "checkpoints"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "picked.json").write_text("{}")
+    assert {path.name for path in FinetunedFolder(tmp_path).resumable} == {"start", "checkpoints", "picked.json"}
+
+
 def by_age(folder: Path) -> list[Path]:
     """The checkpoints, oldest first."""
     return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))

@@ -72,7 +72,7 @@ class Machine:
             (context.folder / "below" / "lines").write_text("\n".join([*before, uuid.uuid4().hex]))
             (context.folder / f"{name}-{self.inputs[name]}").write_text("the same each time")
 
-        return Stage(name, lambda _: {"input": self.inputs[name]}, run, resumes=name == self.resumes)
+        return Stage(name, lambda _: {"input": self.inputs[name]}, run, resumes=name == self.resumes, begun=_begun)
 
     def _work(self, context: Context) -> None:
         """Three steps, each with a checkpoint that replaces the one before; it may be killed after one of them."""
@@ -81,6 +81,8 @@ class Machine:
         self.seen.append(left[0] if left else None)
         constant.write_text("the same each time")
         (context.folder / "log").write_text(uuid.uuid4().hex)
+        if self.killed_after == 0:
+            raise KeyboardInterrupt
         for step in range(int(left[0]) + 1 if left else 1, 4):
             remove(checkpoints)
             checkpoints.mkdir()
@@ -89,6 +91,10 @@ class Machine:
             if step == self.killed_after:
                 raise KeyboardInterrupt
         remove(checkpoints)
+
+
+def _begun(folder: Path) -> bool:
+    return any((folder / "checkpoint").glob("*"))
 
 
 Machines = Callable[..., Machine]
@@ -243,6 +249,28 @@ def test_a_run_that_begins_anew_does_not_resume(machine: Machines) -> None:
         first.go()
     second.go(fresh=True)
     assert second.seen == [None]
+
+
+def test_a_machine_without_a_checkpoint_of_its_own_takes_the_other_s(machine: Machines) -> None:
+    first, second = (machine(name, resumes="two") for name in ("first", "second"))
+    for one, step in ((first, 0), (first, 0), (second, 2)):
+        one.killed_after = step
+        with pytest.raises(KeyboardInterrupt):
+            one.go()
+    first.killed_after = None
+    assert first.go() == ["two", "three"]
+    assert first.seen == [None, None, "2"]
+
+
+def test_a_machine_with_a_checkpoint_of_its_own_takes_no_other(machine: Machines) -> None:
+    first, second = (machine(name, resumes="two") for name in ("first", "second"))
+    for one, step in ((first, 1), (second, 2)):
+        one.killed_after = step
+        with pytest.raises(KeyboardInterrupt):
+            one.go()
+    first.killed_after = None
+    first.go()
+    assert (first.seen, second.seen) == ([None, "1"], ["1"])
 
 
 @pytest.mark.parametrize("damaged", [True, False])

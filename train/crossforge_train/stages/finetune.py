@@ -99,6 +99,14 @@ def _require_merge(config: Config) -> None:
         )
 
 
+def begun(folder: Path) -> bool:
+    """Whether a killed training has left a whole checkpoint in the stage's folder."""
+    quieten()
+    from crossforge_train.training.checkpoints import last_whole_checkpoint
+
+    return last_whole_checkpoint(FinetunedFolder(folder).working_files.checkpoints) is not None
+
+
 def _run(context: Context) -> None:
     base_model = find_base_model(with_tuned_encoder(context.config, context.run.mined).base_model)
     context = _with_own_prompts(context, base_model)
@@ -225,4 +233,4 @@ def _weights_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-STAGE = Stage(FINETUNE, _depends_on, _run, resumes=True, parallel=True, formerly=_formerly, check=_check)
+STAGE = Stage(FINETUNE, _depends_on, _run, resumes=True, begun=begun, parallel=True, formerly=_formerly, check=_check)

@@ -146,7 +146,8 @@ def _open(stage: Stage, run: RunFolder, wanted: Wanted, fresh: bool, store: RunS
     """Make the stage's working folder; if the stage resumes a killed attempt, keep the files of that attempt."""
     left = read_record(run, stage.name)
     was_left = left is not None and not left.finished and wanted.fits(left) and follows(run, wanted, left)
-    if not (stage.resumes and not fresh and (was_left or store.fetch_unfinished(stage, wanted))):
+    begun = was_left and stage.begun(run.partial(stage.name))
+    if not (stage.resumes and not fresh and (begun or store.fetch_unfinished(stage, wanted) or was_left)):
         remove(run.partial(stage.name))
     write_record(run, stage.name, begun_in(run, wanted))
     run.partial(stage.name).mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from crossforge_train.pair_scoring import backend_for, place_for_workers
 from crossforge_train.run_folder import FINETUNE_AGAIN, MINE_AGAIN
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.embedding import sharing
-from crossforge_train.stages.finetune import finetune
+from crossforge_train.stages.finetune import begun, finetune
 from crossforge_train.stages.mine import mine_candidates, mining_source, training_queries, write_mined
 from crossforge_train.stages.stage import Context, Stage
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder
@@ -75,4 +75,4 @@ def _nothing_more(config: Config) -> Mapping[str, Any]:
 
 
 MINE = Stage(MINE_AGAIN, _nothing_more, _mine, computes=True)
-FINETUNE = Stage(FINETUNE_AGAIN, _nothing_more, _finetune, resumes=True, parallel=True)
+FINETUNE = Stage(FINETUNE_AGAIN, _nothing_more, _finetune, resumes=True, begun=begun, parallel=True)

@@ -41,6 +41,10 @@ class Context:
         return RunFolder(self.config.folder)
 
 
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of a run.
@@ -50,6 +54,7 @@ class Stage:
         depends_on: returns what the result depends on besides earlier stages: config values, data hashes, versions.
         run: does the work in `Context.folder`.
         resumes: whether it can resume from a killed attempt's files; if not, it starts with an empty folder.
+        begun: whether a killed attempt's folder holds what it can resume from, so that a store need not be asked.
         computes: whether its work is shared out by the engine of the config.
         parallel: whether all processes share the work; if not, the main process does it alone.
         formerly: converts `depends_on` to what an earlier version recorded, if that differs, so that stages finished
@@ -61,6 +66,7 @@ class Stage:
     depends_on: Callable[[Config], Mapping[str, Any]]
     run: Callable[[Context], None]
     resumes: bool = False
+    begun: Callable[[Path], bool] = _holds_something
     computes: bool = False
     parallel: bool = False
     formerly: Callable[[Config, Mapping[str, Any]], Mapping[str, Any]] | None = None

@@ -28,7 +28,7 @@ from crossforge_train.pair_scoring import backend_for
 from crossforge_train.run_folder import TEACH as TEACH_NAME
 from crossforge_train.run_folder import student_stage
 from crossforge_train.stage_folders import FinetunedFolder, MinedFolder, StudentFolder
-from crossforge_train.stages.finetune import finetune
+from crossforge_train.stages.finetune import begun, finetune
 from crossforge_train.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def student(layers: int) -> Stage:
         lambda config: {"layers": layers},  # all else that it depends on is in the earlier stages' fingerprints
         partial(_learn, layers),
         resumes=True,
+        begun=begun,
         parallel=True,
         check=partial(_check, layers),
     )
