@@ -7,7 +7,7 @@ import yaml
 from support import marked
 
 from crossforge.errors import InputError
-from crossforge_train.config.loading import load_config
+from crossforge_train.config.loading import load_config, make_config, override_of
 from crossforge_train.config.run import Config
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +31,27 @@ def test_a_minimal_config_takes_every_default(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, MINIMAL))
     assert config == Config(**MINIMAL)
     assert config.folder == Path("runs/mine")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["list_net", "find #1 hits", "Given a web query: retrieve", "null", "1e3", "0.5", "- a", "*all", "@x", "", " a ",
+     "a\nb", "2024-13-45", 'say "a"', "\x7f", "schön 🎉", "a " * 300],
+)  # fmt: skip
+def test_an_override_gives_the_text_that_it_is_made_of(text: str) -> None:
+    assert make_config(MINIMAL, [override_of("training.prompts.query", text)]).training.prompts.query == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("learning_rate", 1e-5), ("epochs", 3.0), ("report_to", ()), ("lora", None)]
+)
+def test_an_override_gives_the_value_that_it_is_made_of(key: str, value: object) -> None:
+    assert getattr(make_config(MINIMAL, [override_of(f"training.{key}", value)]).training, key) == value
+
+
+def test_an_override_quotes_no_more_than_it_must() -> None:
+    assert override_of("training.loss", "list_net") == "training.loss=list_net"
+    assert override_of("training.instruction", "find #1 hits") == 'training.instruction="find #1 hits"'
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)

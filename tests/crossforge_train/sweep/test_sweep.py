@@ -15,12 +15,14 @@ from support import Command, Recorder, error_line, toy_config
 from crossforge.errors import InputError
 from crossforge.files import read_json
 from crossforge_train.config.loading import load_config
+from crossforge_train.config.run import Config
 from crossforge_train.config.sweep import Range
 from crossforge_train.reporting import SilentReporter
+from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.recipe import STAGES
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.sweep.proposals import Trial, propose
-from crossforge_train.sweep.runner import Sweep, _config_of, run_sweep
+from crossforge_train.sweep.runner import Sweep, _config_of, _copy_judgements, run_sweep
 from crossforge_train.training.progress import TrainingProgress
 
 pytest.importorskip("optuna")
@@ -176,6 +178,19 @@ def test_mining_is_done_anew_where_it_differs(swept: Callable[..., Path]) -> Non
         record = read_json(Path(found.folder) / f"trial-{trial.number:03}" / "stages" / "mine.json")
         assert record["depends_on"]["mining"]["negatives"] == trial.values["mining.negatives"]
     assert len({trial.values["mining.negatives"] for trial in found.trials}) > 1
+
+
+def test_judgements_that_were_withdrawn_leave_the_trials(tmp_path: Path) -> None:
+    base = Config(name="run", runs=tmp_path, collection={"builtin": "pydocs"})
+    trial = _config_of(base, base, 1)
+    RunFolder(base.folder).claim()
+    judgements = [RunFolder(config.folder).judgements for config in (base, trial)]
+    judgements[0].write_text("query-id\tcorpus-id\tscore\nq0\tchess-1\t1\n")
+    _copy_judgements(base, trial)
+    assert judgements[1].read_text() == judgements[0].read_text()
+    judgements[0].unlink()
+    _copy_judgements(base, trial)
+    assert not judgements[1].exists()
 
 
 def test_judgements_by_hand_hold_in_the_trials(swept: Callable[..., Path]) -> None:

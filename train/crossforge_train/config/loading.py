@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,20 @@ def make_config(values: Mapping[str, Any], overrides: Sequence[str] = (), *, whe
         return Config.model_validate(found)
     except ValidationError as error:
         raise InputError(f"{where}: {explain(error)}") from None
+
+
+def override_of(key: str, value: Any) -> str:
+    """What `--set` takes to give a key this value: text stands as it is, unless it would then be read as another."""
+    return f"{key}={_quoted(value) if isinstance(value, str) else json.dumps(value)}"
+
+
+def _quoted(text: str) -> str:
+    try:
+        if _parsed(text, text) == text:
+            return text
+    except InputError:
+        pass
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).removesuffix("\n")
 
 
 class _DistinctKeys(yaml.SafeLoader):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from crossforge.errors import InputError
-from crossforge_train.config.loading import load_config
+from crossforge.files import remove
+from crossforge_train.config.loading import load_config, override_of
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import AUTO
 from crossforge_train.reporting import Reporter
@@ -72,7 +72,7 @@ def run_sweep(path: Path, overrides: Sequence[str], trials: int | None, reporter
 
 def settings(values: Mapping[str, Any]) -> list[str]:
     """Format values as arguments of `--set`."""
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    return [override_of(key, value) for key, value in values.items()]
 
 
 def measured_alike(config: Config) -> Config:
@@ -122,6 +122,8 @@ def _copy_judgements(base: Config, config: Config) -> None:
         if source.is_file():
             own.claim()
             shutil.copy2(source, target)
+        else:
+            remove(target)  # of a trial made before they were withdrawn
 
 
 def _folder(config: Config) -> Path:
