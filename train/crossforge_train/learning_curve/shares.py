@@ -107,7 +107,7 @@ def _mine(whole: RunFolder) -> Stage:
     def depends_on(config: Config) -> Mapping[str, Any]:
         return {**mine.STAGE.depends_on(config), **_made_from(whole, MINE)}
 
-    return Stage(MINE, depends_on, run)
+    return replace(mine.STAGE, depends_on=depends_on, run=run, formerly=None)
 
 
 def _made_from(whole: RunFolder, stage: str) -> Mapping[str, Any]:

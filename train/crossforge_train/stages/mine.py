@@ -122,11 +122,13 @@ def _run(context: Context) -> None:
             written.save_run(split, run, retriever.kind)
             advance()
     mine_training_queries(context, collection, retriever)
-    remove(written.shards)
 
 
 def mine_training_queries(context: Context, collection: Collection, retriever: StoredRetriever) -> None:
-    """Mine the groups of the training queries into the stage's folder, given a first stage that searches exactly."""
+    """Mine the groups of the training queries into the stage's folder, given a first stage that searches exactly.
+
+    It is the last work of a stage that mines, and the shards of all of it are deleted.
+    """
     context = replace(context, config=with_encoder_length(context.config, MinedFolder(context.folder)))
     config = context.config
     queries, depth = training_queries(config, collection), config.first_stage.depth
@@ -139,6 +141,7 @@ def mine_training_queries(context: Context, collection: Collection, retriever: S
     base = with_tuned_encoder(config, MinedFolder(context.folder))
     mined = mine_candidates(context, base, collection, retriever, Candidates(run, others), config.mining)
     write_mined(context, collection, retriever, mined)
+    remove(MinedFolder(context.folder).shards)
 
 
 def mining_source(context: Context, collection: Collection, retriever: StoredRetriever) -> Retriever:
