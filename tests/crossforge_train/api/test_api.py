@@ -205,6 +205,9 @@ def test_a_frame_that_does_not_fit_is_named(frames: tuple[pd.DataFrame, pd.DataF
     missing = documents.assign(text=documents["text"].where(documents.index != 3))
     with pytest.raises(InputError, match="documents, row 4: column 'text' holds nothing"):
         ct.Collection.from_dataframe(missing, queries, judgements)
+    unnamed = judgements.assign(split=judgements["split"].where(judgements.index != 3))
+    with pytest.raises(InputError, match="judgements, row 4: column 'split' holds nothing"):
+        ct.Collection.from_dataframe(documents, queries, unnamed)
     with pytest.raises(InputError, match="pairs, train: no pairs in it"):
         ct.Collection.from_pairs([])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossforge.errors import InputError
 from crossforge.files import written_atomically
 from crossforge_train.collections import collection as plain
 from crossforge_train.collections.beir import write_beir
@@ -93,7 +94,7 @@ class Collection(plain.Collection):
             name: name in reports.
 
         Raises:
-            InputError: a column is missing, an id is not unique, or a judgement refers to an unknown id.
+            InputError: a column or a value is missing, an id is not unique, or a judgement refers to an unknown id.
 
         >>> import pandas as pd
         >>> from crossforge_train import Collection
@@ -185,6 +186,7 @@ def _by_split(judgements: DataFrame) -> dict[str, DataFrame]:
     """The judgements of each split, with defaults for optional columns."""
     defaults = {"relevance": 1, "split": _TRAIN}
     whole = judgements.assign(**{key: value for key, value in defaults.items() if key not in judgements.columns})
-    return {
-        str(split): found.drop(columns="split") for split, found in whole.groupby("split", sort=False, dropna=False)
-    }
+    missing = whole["split"].isna().to_numpy()
+    if missing.any():  # None would otherwise become a split that nobody reads
+        raise InputError(f"judgements, row {missing.argmax() + 1}: column 'split' holds nothing")
+    return {str(split): found.drop(columns="split") for split, found in whole.groupby("split", sort=False)}
