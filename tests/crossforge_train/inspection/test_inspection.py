@@ -62,6 +62,14 @@ def test_the_ceiling_is_what_an_ideal_order_of_the_candidates_reaches() -> None:
     assert found["test"].depths[20].ideal_ndcg_10 == pytest.approx((3 + 1 / 1.5849625) / best)
 
 
+def test_fewer_candidates_than_the_measure_reads_do_not_lower_the_first_stage() -> None:
+    collection = made({**TEXTS, "x": "x"}, QUERIES, test=SPLITS["test"])
+    retriever = FixedRetriever({"q3": ["x", "a", "d", "e"]})
+    few, many = (ceiling_facts(collection, retriever, depth, 100, 0)["test"] for depth in (1, 20))
+    assert few.ndcg_10 == many.ndcg_10 > 0
+    assert few.depths == {1: Ceiling(recall=0, ideal_ndcg_10=0)}
+
+
 def test_only_so_many_queries_are_searched_and_always_the_same() -> None:
     queries = {f"q{number}": f"what {number}" for number in range(30)}
     collection = made(TEXTS, queries, test={key: {"a": 1} for key in queries})

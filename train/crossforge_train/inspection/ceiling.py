@@ -82,7 +82,7 @@ def ceiling_facts(
         if not qrels:
             continue
         drawn = {key: qrels[key] for key in seeded_draw(list(qrels), max_queries, seed)}
-        found = _found(collection, retriever, drawn, depths[-1])
+        found = _found(collection, retriever, drawn, max(depth, _CUTOFF))
         detectable = None
         if rival:
             detectable = _detectable(drawn, found, _found(collection, rival, drawn, _CUTOFF), significance)
