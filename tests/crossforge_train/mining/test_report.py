@@ -97,7 +97,7 @@ def test_a_report_of_version_0_1_is_read(tmp_path: Path) -> None:
 )
 def test_another_file_is_refused_with_a_way_out(tmp_path: Path, content: object) -> None:
     write_json(tmp_path / "report.json", content)
-    with pytest.raises(InputError, match=r"report\.json: not a mining report; mine again with --fresh"):
+    with pytest.raises(InputError, match=r"report\.json: not a mining report; delete .* and mine again$"):
         read_mining_report(tmp_path / "report.json")
 
 

@@ -29,7 +29,9 @@ def test_a_report_comes_back_as_it_was_written(report: Report, tmp_path: Path) -
 
 def test_a_report_of_another_shape_is_refused_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text('{"metric": "nDCG@10", "splits": []}')
-    with pytest.raises(InputError, match=r"report\.json: not a report that this version reads; .* with --fresh"):
+    with pytest.raises(
+        InputError, match=r"report\.json: not a report that this version reads; delete .* and evaluate again$"
+    ):
         read_report(tmp_path)
 
 

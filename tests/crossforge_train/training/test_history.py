@@ -47,5 +47,5 @@ def test_a_history_is_written_and_read_again(tmp_path: Path) -> None:
 
 def test_what_is_no_history_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "history.json").write_text(json.dumps({**OF_VERSION_0_1, "training": {"loss": "none"}}))
-    with pytest.raises(InputError, match=r"history\.json: not a training history; train again with --fresh$"):
+    with pytest.raises(InputError, match=r"history\.json: not a training history; delete .* and train again$"):
         read_history(tmp_path / "history.json")

@@ -101,7 +101,7 @@ def read_counts(path: Path) -> Counts:
             **{**found, "leakage_left": leakage, "pseudo_queries": made, "own_documents": own, "agreement": agreement}
         )
     except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: not the counts of a collection; collect again with --fresh") from None
+        raise InputError(f"{path}: not the counts of a collection; delete {path.parent} and collect again") from None
 
 
 def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def read_mining_report(path: Path) -> MiningReport:
         ranks = [RankBand(**band) for band in found["ranks"]]
         return MiningReport(**{**found, "counts": MiningCounts(**found["counts"]), "ranks": ranks})
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: not a mining report; mine again with --fresh") from None
+        raise InputError(f"{path}: not a mining report; delete {path.parent} and mine again") from None
 
 
 def _of_version_0_1(found: Mapping[str, Any]) -> MiningReport:

@@ -53,7 +53,7 @@ def read_report(folder: Path) -> Report:
         return TypeAdapter(Report).validate_python(_with_named_causes(found))
     except (ValidationError, KeyError, TypeError, AttributeError):
         raise InputError(
-            f"{folder / REPORT_FILE}: not a report that this version reads; evaluate again with --fresh"
+            f"{folder / REPORT_FILE}: not a report that this version reads; delete {folder} and evaluate again"
         ) from None
 
 

@@ -157,7 +157,7 @@ def _judged_pairs(collection: Collection, split: str) -> Iterator[tuple[str, str
 def _tuned(context: Context) -> Tuned:
     evaluated = context.run.evaluated
     if evaluated.report.tuned is None:
-        raise InputError(f"{evaluated.path}: nothing was chosen on dev; evaluate again with --fresh")
+        raise InputError(f"{evaluated.path}: nothing was chosen on dev; delete this folder and evaluate again")
     return evaluated.report.tuned
 
 

@@ -106,4 +106,4 @@ def read_history(path: Path) -> History:
             start_share=found.get("start_share", 0.0),
         )
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: not a training history; train again with --fresh") from None
+        raise InputError(f"{path}: not a training history; delete {path.parent} and train again") from None
