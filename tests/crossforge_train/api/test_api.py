@@ -208,6 +208,8 @@ def test_a_frame_that_does_not_fit_is_named(frames: tuple[pd.DataFrame, pd.DataF
     unnamed = judgements.assign(split=judgements["split"].where(judgements.index != 3))
     with pytest.raises(InputError, match="judgements, row 4: column 'split' holds nothing"):
         ct.Collection.from_dataframe(documents, queries, unnamed)
+    with pytest.raises(InputError, match="judgements: nothing reads the labels in column 'label'; call it relevance"):
+        ct.Collection.from_dataframe(documents, queries, judgements[["query_id", "doc_id"]].assign(label=0))
     with pytest.raises(InputError, match="pairs, train: no pairs in it"):
         ct.Collection.from_pairs([])
 

@@ -20,7 +20,7 @@ from crossforge_train.collections.readers.assembly import (
     some,
 )
 from crossforge_train.collections.readers.labelled import read_labelled
-from crossforge_train.collections.readers.tables import Row
+from crossforge_train.collections.readers.tables import Row, label_column
 from crossforge_train.collections.storage import read_folder
 from crossforge_train.config.sources import CorpusColumns, PairColumns, QrelsColumns, QueryColumns, TripleColumns
 
@@ -94,7 +94,8 @@ class Collection(plain.Collection):
             name: name in reports.
 
         Raises:
-            InputError: a column or a value is missing, an id is not unique, or a judgement refers to an unknown id.
+            InputError: a column or a value is missing, an id is not unique, a judgement refers to an unknown id, or the
+                labels of judgements are in a column of another name.
 
         >>> import pandas as pd
         >>> from crossforge_train import Collection
@@ -106,6 +107,7 @@ class Collection(plain.Collection):
         >>> collection.splits
         {'test': {'q1': {'d1': 1}}}
         """
+        _require_relevance(judgements)
         return _of(
             assemble(
                 name,
@@ -149,6 +151,13 @@ class Collection(plain.Collection):
         with written_atomically(target) as beside:
             write_beir(beside, self)
         return target
+
+
+def _require_relevance(judgements: DataFrame) -> None:
+    """Raise `InputError` for labels that nothing reads: what is labelled 0 would become relevant without a word."""
+    columns = list(map(str, judgements.columns))
+    if _JUDGEMENTS.label not in columns and (name := label_column(columns)):
+        raise InputError(f"judgements: nothing reads the labels in column {name!r}; call it {_JUDGEMENTS.label}")
 
 
 def _of(found: plain.Collection) -> Collection:

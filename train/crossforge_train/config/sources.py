@@ -52,7 +52,7 @@ class QrelsColumns(Section):
     query: str = Field("query-id", description="query id")
     document: str = Field("corpus-id", description="document id")
     label: str = Field(
-        "score", description="whole number, 0 for not relevant; without the column, every row counts as 1"
+        "score", description="whole number, 0 for not relevant; without any column of labels, every row counts as 1"
     )
 
 

@@ -162,6 +162,14 @@ def test_a_saved_data_set_of_triples_is_read_by_the_columns_that_are_named(tmp_p
     assert message == f"{folder}, train, row 1: there is no column 'text'; columns here: a, b, grade"
 
 
+def test_labels_of_a_data_set_under_another_name_are_refused(tmp_path: Path) -> None:
+    folder = save_dataset(tmp_path / "scored", train=[{"query": "q", "text": "x", "score": 0}])
+    found = problem(datasets=str(folder))
+    assert found.startswith(f"{folder}, train, row 1: column 'score' holds labels")
+    columns = {"label": "score"}
+    assert by_text(read(datasets={"path": str(folder), "columns": columns})) == {"q": {"x": 0}}
+
+
 def test_a_single_saved_split_is_the_training_split(tmp_path: Path) -> None:
     from datasets import Dataset
 

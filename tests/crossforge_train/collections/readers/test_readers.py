@@ -91,6 +91,28 @@ def test_irrelevant_texts_that_nothing_reads_are_told(tmp_path: Path, row: dict,
     assert found.startswith(f"{path}, line 1: nothing reads the irrelevant texts in column {column!r}; make each")
 
 
+@pytest.mark.parametrize(("name", "value"), [("label", 0), ("Score", "0.3"), ("relevance", True), ("labels", 1)])
+def test_labels_beside_pairs_are_refused(tmp_path: Path, name: str, value: object) -> None:
+    path = write_table(tmp_path / "pairs.jsonl", [{"query": "q", "text": "a", name: value}])
+    found = problem(pairs=path)
+    assert found.startswith(f"{path}, line 1: column {name!r} holds labels, which pairs do not have; read them")
+
+
+def test_a_label_in_words_belongs_to_the_query_of_a_pair(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "pairs.jsonl", [{"query": "q", "text": "a", "label": "billing"}])
+    assert list(read(pairs=path).query_fields.values()) == [{"label": "billing"}]
+
+
+@pytest.mark.parametrize("name", ["label", "relevance", "Scores"])
+def test_labels_of_judgements_under_another_name_are_refused(tmp_path: Path, name: str) -> None:
+    source = separate_files(tmp_path, ".csv")
+    train = write_table(source["qrels"]["train"], [{"query-id": "q1", "corpus-id": "d1", name: 0}])
+    found = problem(files=source)
+    assert found.startswith(f"{train}, line 2: nothing reads the labels in column {name!r}; add qrels_columns: {{label")
+    source["qrels"] = train
+    assert read(files={**source, "qrels_columns": {"label": name}}).splits == {"train": {"q1": {"d1": 0}}}
+
+
 def test_a_list_of_texts_is_told_as_one(tmp_path: Path) -> None:
     path = write_table(tmp_path / "pairs.jsonl", [{"query": "q", "pos": ["a", "b"]}])
     found = problem(pairs={"files": path, "columns": {"text": "pos"}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple, TypeVar
 
 from crossforge.documents import Document, IdKeys, as_document
@@ -14,6 +14,7 @@ from crossforge_train.collections.readers.tables import (
     checked_id,
     id_cell,
     label_cell,
+    label_column,
     other_cells,
     text_cell,
     title_cell,
@@ -159,11 +160,26 @@ def queries_of(rows: Iterable[Row], columns: QueryColumns) -> Iterator[Query]:
 
 
 def judgements_of(rows: Iterable[Row], columns: QrelsColumns) -> Iterator[Judgement]:
-    """Judgements from the rows of a table; the label is 1 if there is no column of the default name."""
+    """Judgements from the rows of a table; the label is 1 if there is no column of labels.
+
+    Raises:
+        InputError: a row is malformed, or its labels are in a column of another name than expected.
+    """
     labelled = "label" in columns.model_fields_set
     for row in rows:
+        if not labelled and columns.label not in row.values:
+            _refuse_labels(row, {columns.query, columns.document})
         label = label_cell(row, columns.label) if labelled or columns.label in row.values else 1
         yield Judgement(row.where, id_cell(row, columns.query), id_cell(row, columns.document), label)
+
+
+def _refuse_labels(row: Row, used: Set[str]) -> None:
+    """Raise `InputError` for labels that nothing reads: what is labelled 0 would become relevant without a word."""
+    if name := label_column(column for column in row.values if column not in used):
+        raise InputError(
+            f"{row.where}: nothing reads the labels in column {name!r}; add qrels_columns: {{label: {name}}}, or leave "
+            "the column out if every row is relevant"
+        )
 
 
 def _qrels(judgements: Iterable[Judgement], corpus: Mapping[str, Document], queries: Mapping[str, str]) -> Qrels:

@@ -19,7 +19,16 @@ from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import some
 from crossforge_train.collections.readers.reader import Reader, file_hashes
-from crossforge_train.collections.readers.tables import Row, label_cell, other_cells, read_rows, text_cell, title_cell
+from crossforge_train.collections.readers.tables import (
+    Row,
+    is_number,
+    label_cell,
+    label_column,
+    other_cells,
+    read_rows,
+    text_cell,
+    title_cell,
+)
 from crossforge_train.config.sources import PairColumns, PairsSource, TripleColumns, TriplesSource
 
 _ID_DIGITS = 20
@@ -61,7 +70,8 @@ def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairC
     Columns that are not named belong to the query. Where its rows differ in one, it holds all of their values.
 
     Raises:
-        InputError: a row lacks its query, its text or its label, or has a column of irrelevant texts.
+        InputError: a row lacks its query, its text or its label, or has a column of irrelevant texts, or of labels
+            beside pairs.
     """
     documents: dict[str, tuple[str, str]] = {}
     queries: dict[str, str] = {}
@@ -95,6 +105,8 @@ def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairC
 def _example(row: Row, columns: PairColumns) -> _Example:
     used = set(columns.model_dump().values())
     _refuse_negatives(row, used)
+    if not isinstance(columns, TripleColumns):
+        _refuse_labels(row, used)
     query, text = text_cell(row, columns.query).strip(), text_cell(row, columns.text).strip()
     for name, value in ((columns.query, query), (columns.text, text)):
         if not value:
@@ -113,6 +125,17 @@ def _refuse_negatives(row: Row, used: Set[str]) -> None:
                 "with label 1 or 0, and name the file under collection.triples, or leave the column out; files of "
                 "sentence-transformers, FlagEmbedding and others are read as they are, see docs/collections.md"
             )
+
+
+def _refuse_labels(row: Row, used: Set[str]) -> None:
+    """Raise `InputError` for labels beside pairs: what is labelled 0 would become relevant without a word."""
+    others = {name: value for name, value in row.values.items() if name not in used}
+    if name := label_column(key for key, value in others.items() if isinstance(value, bool) or is_number(str(value))):
+        raise InputError(
+            f"{row.where}: column {name!r} holds labels, which pairs do not have; read them with "
+            f"collection.triples or collection.datasets and columns: {{label: {name}}} (for Collection.from_dataset, "
+            "call the column label), or leave the column out if every row is relevant"
+        )
 
 
 def content_id(kind: str, *parts: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from crossforge.errors import InputError
 from crossforge.files import opened_text, read_jsonl
 
 _LONGEST_CELL = 1 << 30
+# What tables call their column of labels.
+_LABELS = re.compile(r"(label|score)s?|relevance", re.IGNORECASE)
 
 
 class Row(NamedTuple):
@@ -94,6 +97,11 @@ def label_cell(row: Row, column: str) -> int:
         InputError: there is no such column, or no whole number in it.
     """
     return whole_number(_cell(row, column), row.where)
+
+
+def label_column(columns: Iterable[str]) -> str | None:
+    """The first of these columns whose name says that it holds labels; None if there is none."""
+    return next((name for name in columns if _LABELS.fullmatch(name)), None)
 
 
 def is_number(text: str) -> bool:
