@@ -237,6 +237,13 @@ def test_a_config_in_python_is_checked_like_a_file() -> None:
     assert values["training"] is None  # what was passed in stays as it was
 
 
+@pytest.mark.parametrize("until", ["finetun", "mine-2", ""])
+def test_a_stage_that_there_is_not_is_refused(toy_collection: Path, until: str) -> None:
+    config = ct.load_config({"name": "n", "collection": {"beir": str(toy_collection)}})
+    with pytest.raises(InputError, match=f"no stage '{until}' to run until; have collect, mine, finetune, evaluate, "):
+        ct.run(config, until=until)
+
+
 def test_every_public_name_can_be_looked_up() -> None:
     assert all(getattr(ct, name) is not None for name in ct.__all__)
     assert set(ct.__all__) <= set(dir(ct))

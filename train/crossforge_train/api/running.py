@@ -79,7 +79,7 @@ def run(config: Config, *, until: str = PACKAGE, fresh: bool = False, reporter: 
 
     Args:
         config: a config from `load_config`.
-        until: the last stage to run.
+        until: the last stage to run: `collect`, `mine`, `finetune`, `evaluate` or `package`.
         fresh: repeat finished stages, too.
         reporter: shows progress; silent by default.
 
