@@ -146,6 +146,12 @@ def test_a_bad_row_is_named(tmp_path: Path, tiny_scorer: Path, crossforge: Comma
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
 
 
+def test_an_empty_query_in_the_first_row_is_named(tmp_path: Path, tiny_scorer: Path) -> None:
+    pairs = write_table(tmp_path / "pairs.jsonl", [{"query": "", "text": "oven"}, GOOD])
+    with pytest.raises(InputError, match=r"pairs\.jsonl, line 1: column 'query' is empty$"):
+        ct.score(tiny_scorer, pairs, tmp_path / "scores.parquet")
+
+
 def test_a_bad_row_of_parquet_is_named_by_its_number(tmp_path: Path, tiny_scorer: Path) -> None:
     pairs = write_table(tmp_path / "pairs.parquet", [GOOD, GOOD, {"query": "", "text": "oven"}])
     with pytest.raises(InputError, match=r"pairs\.parquet, row 3: column 'query' is empty$"):

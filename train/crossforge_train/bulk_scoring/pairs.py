@@ -77,7 +77,8 @@ def look_through(path: Path, tokenizer: PairTokenizer) -> PairTable:
         InputError: a row cannot be scored; the message names it and the column.
     """
     kinds: dict[str, type | None] = {}
-    rows, before = 0, ""
+    rows = 0
+    before: str | None = None
     for row in read_rows(path):
         query = text_cell(row, QUERY)
         if query != before:  # a query's documents mostly stand together
