@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 from uuid import uuid4
 
@@ -43,6 +44,28 @@ def require_no_uri(path: Path, what: str) -> None:
         raise InputError(
             f"{path}: {what} needs a path on a file system, not a URI; mount the store, or copy it there afterwards"
         )
+
+
+def require_writable(path: Path, what: str, *, folder: bool = False) -> None:
+    """Raise `InputError` if a file cannot be written; called before hours are spent on what it is to hold.
+
+    Args:
+        path: the file.
+        what: it is, in words.
+        folder: whether it is a folder for files; it may be there already.
+    """
+    require_no_uri(path, what)
+    if path.is_dir() and not folder:
+        raise InputError(f"{path}: is a folder; name a file for {what}")
+    if path.exists() and folder and not path.is_dir():
+        raise InputError(f"{path}: is a file; name a folder for {what}")
+    place = (path if folder else path.parent).absolute()
+    try:
+        # Permissions do not tell everything: a disk may be read-only, and /proc takes no files.
+        with TemporaryDirectory(dir=next(one for one in (place, *place.parents) if one.exists())):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: {what} cannot be written there ({error.strerror})") from None
 
 
 @contextmanager

@@ -4,12 +4,22 @@ import codecs
 import gzip
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 from support import marked
 
 from crossforge.errors import InputError
-from crossforge.files import read_json, read_jsonl, remove, sha256, write_json, write_jsonl, written_atomically
+from crossforge.files import (
+    read_json,
+    read_jsonl,
+    remove,
+    require_writable,
+    sha256,
+    write_json,
+    write_jsonl,
+    written_atomically,
+)
 
 
 def names(folder):
@@ -52,6 +62,32 @@ def test_an_exception_leaves_the_old_folder(tmp_path):
         raise ValueError("stop")
     assert names(tmp_path / "d") == ["old"]
     assert names(tmp_path) == ["d"]
+
+
+def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
+    (tmp_path / "old").write_text("old")
+    for path, folder in ((tmp_path / "old", False), (tmp_path / "new" / "run", False), (tmp_path, True)):
+        require_writable(path, "a run", folder=folder)
+    assert names(tmp_path) == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "message"),
+    [
+        ("", False, "{}: is a folder; name a file for a run"),
+        ("old", True, "{}: is a file; name a folder for a run"),
+        ("old/run", False, "{}: a run cannot be written there (Not a directory)"),
+        ("/proc/nowhere/run", False, "{}: a run cannot be written there ("),
+        ("s3:/bucket/run", False, "s3:/bucket/run: a run needs a path on a file system"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(tmp_path, name, folder, message):
+    (tmp_path / "old").write_text("old")
+    path = Path(name) if name.startswith("s3:") else tmp_path / name
+    with pytest.raises(InputError) as caught:
+        require_writable(path, "a run", folder=folder)
+    assert str(caught.value).startswith(message.format(path))
+    assert names(tmp_path) == ["old"]
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path):

@@ -160,6 +160,29 @@ def test_a_compared_reranker_is_loaded_once(
     assert loaded == [str(tiny_scorer)]
 
 
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    for call in (lambda place: ct.evaluate("nowhere", "nothing", save_to=place),
+                 lambda place: ct.compare(["nowhere"], "nothing", save_to=place)):  # fmt: skip
+        with pytest.raises(InputError, match=r"config.yaml: is a file; name a folder for a report$"):
+            call(tmp_path / "config.yaml")
+        with pytest.raises(InputError, match="a report needs a path on a file system, not a URI"):
+            call("s3://bucket/report")
+
+
+@pytest.mark.parametrize("given", [{"depth": 0}, {"depth": 1}, {"max_queries": -1}, {"max_queries": 2.5}])
+def test_a_measurement_of_impossible_numbers_is_refused(given: dict[str, Any]) -> None:
+    ((name, value),) = given.items()
+    with pytest.raises(InputError, match=f"{name} is {value}; expected a whole number of"):
+        ct.Measurement(**given)
+
+
+@pytest.mark.parametrize("systems", [[], "bm25", Path("package")])
+def test_no_list_of_systems_is_refused(systems: Any) -> None:
+    with pytest.raises(InputError, match="expected a list such as"):
+        ct.compare(systems, "nothing")
+
+
 def test_a_run_file_whose_name_is_not_utf_8_is_compared(toy_collection: Path, tmp_path: Path) -> None:
     query_id, *_ = ct.Collection.from_beir(toy_collection).splits["test"]
     runs = [tmp_path / os.fsdecode(name) for name in (b"old-\xff", b"old-\xfe")]

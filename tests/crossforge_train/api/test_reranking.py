@@ -97,6 +97,17 @@ def test_a_query_that_the_collection_does_not_have_is_named(
         ct.rerank(toy_package, run, fewer, tmp_path / "out.trec")
 
 
+def test_what_cannot_be_written_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; name a file for a run$"):
+        ct.rerank("nowhere", "no.trec", "nothing", tmp_path)
+
+
+@pytest.mark.parametrize("depth", [0, -2])
+def test_a_depth_that_is_none_is_refused(tmp_path: Path, depth: int) -> None:
+    with pytest.raises(InputError, match=f"depth is {depth}; expected a whole number of 1 or more"):
+        ct.rerank("nowhere", "no.trec", "nothing", tmp_path / "out.trec", depth=depth)
+
+
 def test_the_command(tmp_path: Path, toy_package: Path, toy_collection: Path, run: Path, crossforge: Command) -> None:
     out = tmp_path / "out.trec"
     done = crossforge("rerank", toy_package, "--run", run, "--collection", toy_collection, "-o", out, "--quiet")

@@ -70,6 +70,8 @@ def test_version(crossforge: Command) -> None:
         (["inspect", "none"], "none: no such folder"),
         (["inspect", "x", "--max-length", "3"], "--max-length"),
         (["adapt", ".", "--out", "s3://bucket/run"], "s3:/bucket/run: a run needs a path on a file system, not a URI"),
+        (["fetch", "scifact", "--to", "s3://bucket/x"], "s3:/bucket/x: a collection needs a path on a file system"),
+        (["serve", "x", "--corpus", "y", "--judgements", "."], ".: is a folder; name a file for a table of judgements"),
         (["evaluate"], "either a config, or both --reranker and --collection"),
         (["evaluate", "--reranker", "x"], "either a config, or both --reranker and --collection"),
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossforge.errors import InputError
-from crossforge.files import written_atomically
+from crossforge.files import require_no_uri, written_atomically
 from crossforge_train.collections import collection as plain
 from crossforge_train.collections.beir import write_beir
 from crossforge_train.collections.readers.assembly import (
@@ -148,6 +148,7 @@ class Collection(plain.Collection):
             The folder.
         """
         target = Path(folder)
+        require_no_uri(target, "a collection")
         with written_atomically(target) as beside:
             write_beir(beside, self)
         return target

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from crossforge.arguments import require_count
 from crossforge.embedding.encoder import EncoderSettings, read_settings
+from crossforge.errors import InputError
+from crossforge.files import require_writable
 from crossforge.pipeline import DEFAULT_DEPTH, depth_for, passages_for
 from crossforge.prompts import Prompts
 from crossforge.reranker import Reranker
@@ -59,6 +62,9 @@ class Measurement:
             reranker, if its files are on this machine.
         runs: folder of all runs; what is embedded is kept there.
         lexical: whether TF-IDF retrieves, whatever the packages were proven behind.
+
+    Raises:
+        InputError: `depth` is less than 2, or `max_queries` less than 1.
     """
 
     split: str = "test"
@@ -68,6 +74,11 @@ class Measurement:
     base_model: str | None = None
     runs: Path = Path("runs")
     lexical: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("depth", self.depth, 2), ("max_queries", self.max_queries, 1)):
+            if value is not None:
+                require_count(name, value, least)
 
 
 def evaluate(
@@ -88,13 +99,14 @@ def evaluate(
         reporter: shows progress; silent by default.
 
     Raises:
-        InputError: the collection cannot be read, or lacks the split.
+        InputError: the collection cannot be read, or lacks the split, or the report cannot be written.
         PackageError: there is no such reranker.
 
     >>> import crossforge_train as ct
     >>> report = ct.evaluate("runs/quickstart/package", "path/to/beir")  # doctest: +SKIP
     >>> report.to_frame()  # doctest: +SKIP
     """
+    _require_place(save_to)
     found = reranker if isinstance(reranker, Reranker) else Reranker(reranker)
     setting = _setting(collection, [found], measurement or Measurement(), reporter or SilentReporter())
     title = str(reranker) if isinstance(reranker, str | Path) else found.manifest.base_model
@@ -120,19 +132,28 @@ def compare(
         reporter: shows progress; silent by default.
 
     Raises:
-        InputError: a system is named twice, or the collection cannot be read.
+        InputError: no system is named, or one twice; the collection cannot be read, or the report not be written.
         PackageError: a system is none of these.
 
     >>> import crossforge_train as ct
     >>> ct.compare(["old-package", "new-package"], "path/to/beir").verdict  # doctest: +SKIP
     'TIE'
     """
+    if isinstance(systems, str | Path) or not systems:
+        raise InputError(f'systems is {systems!r}; expected a list such as ["bm25", "path/to/package"]')
+    _require_place(save_to)
     named = [str(system) for system in systems]
     files = {name: opened(name) for name in named if name not in NO_FILES}
     rerankers = [found for found in files.values() if isinstance(found, Reranker)]
     setting = _setting(collection, rerankers, measurement or Measurement(), reporter or SilentReporter())
     measured = compare_named(setting.bench, named, files, setting.free, setting.dev)
     return _reported(setting, measured, f"{measured.report.subject} against {measured.report.baseline}", save_to)
+
+
+def _require_place(save_to: str | Path | None) -> None:
+    """Raise `InputError` if the report could not be written at the end."""
+    if save_to is not None:
+        require_writable(Path(save_to), "a report", folder=True)
 
 
 @dataclass(frozen=True)

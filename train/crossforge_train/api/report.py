@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossforge.files import require_no_uri
 from crossforge_train.evaluation import outcome
 from crossforge_train.evaluation.split_report import SplitReport
 from crossforge_train.report.files import write_report
@@ -42,6 +43,7 @@ class Report(outcome.Report):
 
     def save(self, folder: str | Path) -> Path:
         """Write `report.html`, `report.json` and `report.md` into a folder; returns the folder."""
+        require_no_uri(Path(folder), "a report")
         write_report(Path(folder), self)
         return Path(folder)
 

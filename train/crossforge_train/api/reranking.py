@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossforge.arguments import require_count
 from crossforge.backends.choice import AUTO
 from crossforge.errors import InputError
-from crossforge.files import require_no_uri
+from crossforge.files import require_writable
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.choice import fit_retriever
@@ -64,7 +65,8 @@ def rerank(
         reporter: shows progress; silent by default.
 
     Raises:
-        InputError: a query or document of the run is not in the collection, or the cluster cannot be used.
+        InputError: a query or document of the run is not in the collection, an argument is invalid, the run cannot be
+            written, or the cluster cannot be used.
         PackageError: there is no such reranker.
 
     >>> import crossforge_train as ct
@@ -72,7 +74,9 @@ def rerank(
     300
     """
     run, out = Path(run), Path(save_to)
-    require_no_uri(out, "a run")
+    require_writable(out, "a run")
+    if depth is not None:
+        require_count("depth", depth)
     settings = compute_settings(compute)
     known = collection if isinstance(collection, Collection) else read_folder(Path(collection))
     candidates = read_candidates(run, known)

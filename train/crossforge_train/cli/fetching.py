@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from crossforge.errors import InputError
+from crossforge.files import require_writable
 from crossforge_train.cli.display import console, error_console
 
 _ALL = "all"
@@ -34,6 +35,8 @@ def fetch(
         raise InputError(f"{name}: {WHY_NOT}")
     if name not in (_ALL, *FETCHABLE):
         raise InputError(f"no public collection {name!r}; have {', '.join(FETCHABLE)}, {_ALL}")
+    if to is not None:
+        require_writable(to, "a collection", folder=True)
     quieten_downloads()
     for one in FETCHABLE if name == _ALL else (name,):
         folder = (to or PLACE) / one

@@ -16,6 +16,7 @@ import typer
 from crossforge.backends.choice import AUTO
 from crossforge.backends.devices import AUTO_DEVICE
 from crossforge.errors import InputError
+from crossforge.files import require_writable
 from crossforge.manifest import FIRST_STAGE_FOLDER
 from crossforge.pipeline import holds_documents
 from crossforge_train.cli.display import error_console
@@ -61,6 +62,8 @@ def serve(
     searches = corpus is not None or holds_documents(Path(package) / FIRST_STAGE_FOLDER)
     if not searches:
         refuse(context, f"needs documents; {package} holds none, so name them with --corpus", "depth", "judgements")
+    if judgements is not None:
+        require_writable(judgements, "a table of judgements")
     try:
         import uvicorn
 
