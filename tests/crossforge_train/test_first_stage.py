@@ -3,7 +3,7 @@
 import pytest
 
 from crossforge.documents import Document
-from crossforge.errors import InputError, PackageError
+from crossforge.errors import PackageError
 from crossforge.plugins import Plugin
 from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.choice import load_retriever, save_retriever
@@ -30,9 +30,15 @@ def test_analyzer_and_language_are_taken_from_the_config():
     assert (char.analyzer.kind, word.analyzer.language) == ("char", "none")
 
 
-def test_a_language_without_a_stemmer_is_an_input_error():
-    with pytest.raises(InputError, match="klingon"):
-        fit_first_stage(CORPUS.values(), FirstStageConfig(analyzer="word", language="klingon"))
+def test_a_language_without_a_stemmer_is_no_config():
+    with pytest.raises(ValueError, match="no stemmer for the language 'klingon'; have none, arabic"):
+        FirstStageConfig(analyzer="word", language="klingon")
+
+
+@pytest.mark.parametrize("analyzer", ["auto", "char"])
+def test_a_language_that_the_analyzer_does_not_read_is_refused(analyzer):
+    with pytest.raises(ValueError, match=f"language: analyzer: {analyzer} ignores it; add analyzer: word"):
+        FirstStageConfig(analyzer=analyzer, language="german")
 
 
 def test_weighting_and_title_weight_are_taken_from_the_config():

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
+from crossforge.errors import InputError
+from crossforge.retrievers.analysis import Analyzer
 from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
 from crossforge.retrievers.weighting import Weighting
 from crossforge_train.config.plugins import OneOf
@@ -37,7 +39,11 @@ class FirstStageConfig(Section):
     analyzer: Literal["auto", "word", "char"] = Field(
         "auto", description="stemmed words (`word`), character n-grams (`char`), or whichever suits the corpus (`auto`)"
     )
-    language: str = Field("english", description="Snowball language for `analyzer: word`, or `none`")
+    language: str = Field(
+        "english",
+        description="Snowball language for `analyzer: word`, or `none`; only with it, since `auto` finds the language "
+        "of the corpus",
+    )
     weighting: Weighting | Literal["auto"] = Field(
         AUTO,
         description="cosine of sublinear TF-IDF vectors, or BM25; `auto`: `bm25` within `hybrid`, otherwise `tfidf`",
@@ -83,6 +89,18 @@ class FirstStageConfig(Section):
             if foreign:
                 way_out = "its settings go into options" if own is None else "leave them out"
                 raise ValueError(f"{', '.join(foreign)}: no settings of kind: {self.kind}; {way_out}")
+        return self
+
+    @model_validator(mode="after")
+    def _language_is_read(self) -> FirstStageConfig:
+        if "language" not in self.model_fields_set:
+            return self
+        if self.analyzer != "word":
+            raise ValueError(f"language: analyzer: {self.analyzer} ignores it; add analyzer: word, or leave it out")
+        try:
+            Analyzer(language=self.language)
+        except InputError as error:
+            raise ValueError(f"language: {error}") from None
         return self
 
     @property
