@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A machine that needs another build of torch sets TORCH, or installs it into .venv beforehand.
 TORCH ?= torch==2.13.0
-# Tests on real weights and collections, and of whole runs, take long: they run where CI is set, or with `make test SLOW=1`.
-SELECTED := $(if $(CI)$(SLOW),,-m "not slow")
-# Counting lines takes a third of the time that the tests take themselves.
-COUNTED := $(if $(CI)$(COVERAGE),--cov --cov-report=,)
+# Tests on real weights and collections, and of whole runs, take long: they run with `make test SLOW=1`.
+SELECTED := $(if $(SLOW),,-m "not slow")
+# Counting lines takes a third of the time that the tests take themselves: `make test COVERAGE=1`.
+COUNTED := $(if $(COVERAGE),--cov --cov-report=,)
 # Processes that share the tests; each makes a run on the toy collection for itself.
 WORKERS ?= 2
 
@@ -25,11 +25,11 @@ train: .venv/installed  ## Train, prove and package a reranker: make train [CONF
 adapt: .venv/installed  ## Adapt to documents without labels: make adapt CORPUS=docs.jsonl
 	$(BIN)/crossforge adapt $(or $(CORPUS),$(error give the documents: make adapt CORPUS=docs.jsonl))
 
-collections: .venv/installed  ## Download the public collections that configs/*.yaml read
+collections: .venv/installed  ## Download the public collections that configs/*.yaml read, into ../shared/collections
 	$(BIN)/pip install --quiet -e ".[ir-datasets]"
 	$(BIN)/crossforge fetch all
 
-test: .venv/installed-dev  ## Run the tests; in CI also list the files of which they run less than 90% of the lines
+test: .venv/installed-dev  ## Run the tests: make test [SLOW=1] [COVERAGE=1], which lists files of which they run less than 90% of the lines
 	$(BIN)/pytest $(SELECTED) --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(COUNTED)
 	@$(if $(COUNTED),$(BIN)/coverage report --sort=cover | awk 'NR <= 2 || /^TOTAL/ || $$NF + 0 < 90')
 
@@ -61,8 +61,9 @@ build: .venv/installed-dev  ## Build wheel and sdist into dist/, check them, and
 clean:  ## Remove the environment, all runs, and what was built
 	rm -rf .venv $(CLIENTS) runs dist site
 
+# Whatever CONFIG is: what is searched is the quickstart's.
 runs/quickstart/package:
-	$(MAKE) train
+	$(MAKE) train CONFIG=configs/quickstart.yaml
 
 .venv/installed: pyproject.toml
 	@echo "installing into .venv (once, two to three minutes) ..."

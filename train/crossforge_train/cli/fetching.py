@@ -18,11 +18,13 @@ _ALL = "all"
 
 def fetch(
     name: Annotated[
-        str, typer.Argument(help="scifact, cranfield, medquad, jaquad, or all of them.", show_default=False)
+        str, typer.Argument(help="scifact, cranfield, medquad, jaquad, or the word all.", show_default=False)
     ],
     to: Annotated[
         Path | None,
-        typer.Option(help="Folder for the collections. Default: ../shared/collections, where the recipes look."),
+        typer.Option(
+            help="Folder for the collections. Default: ../shared/collections beside the checkout; recipes look there."
+        ),
     ] = None,
 ) -> None:
     """Download public collections in BEIR layout. Needs a network."""
