@@ -125,6 +125,7 @@ GIVEN = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "epochs": 1, "max_le
 
 def test_large_models_are_adapted(tiny_encoder: Path) -> None:
     assert pick_lora(300_000_000)[0] is None
+    assert pick_lora(110_000) == (None, "because a model of 0.11 million parameters is small enough to train in full")
     adapters, why = pick_lora(568_000_000)
     assert adapters == {"rank": 16, "alpha": 32.0, "dropout": 0.0}
     assert "568 million parameters" in why

@@ -80,9 +80,7 @@ def _show_first_stage(splits: Mapping[str, CeilingFacts]) -> None:
     shown = {split: found.detectable for split, found in splits.items() if found.detectable}
     if shown:
         differences = ", ".join(f"{split} {value:.3f}" for split, value in shown.items())
-        console.print(
-            f"[dim]differences that all queries of a split can show, four times in five:[/] {escape(differences)}"
-        )
+        console.print(f"[dim]smallest difference that a split's queries can show (power 80%):[/] {escape(differences)}")
 
 
 def _show_tokens(found: TokenFacts) -> None:

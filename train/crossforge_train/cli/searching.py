@@ -193,7 +193,7 @@ def inspect(
     max_queries: Annotated[int, typer.Option(help="Queries of each split to search, by a seeded draw.", min=1)] = 2000,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a package, whose files are checked against their hashes, a model, or a collection."""
+    """Describe a package (and check its files against their hashes), a model or a collection."""
     if (target / MANIFEST_FILE).is_file():
         why = f"only for a collection or a config; {target} is a reranker package"
         refuse(context, why, "model", "max_length", "max_queries")

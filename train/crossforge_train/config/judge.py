@@ -97,8 +97,9 @@ class JudgeConfig(ChatConfig):
         0.3,
         ge=0,
         lt=1,
-        description="where `least_kappa` decides: probability of relevance, given grade and rank, below which a label "
-        "of relevant is left out, and from which on a label of not relevant is; 0: no label is left out",
+        description="leave out a label of relevant if the probability of relevance, given grade and rank, is below "
+        "this, and a label of not relevant if it is not; only where people's judgements suffice for `least_kappa`; "
+        "0: leave out none",
     )
     max_calls: int = Field(
         10_000,

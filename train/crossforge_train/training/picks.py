@@ -89,9 +89,10 @@ def pick_lora(parameters: int) -> tuple[dict[str, Any] | None, str]:
     Such a model's gradients and optimizer state fill a GPU, and adapters learn as much from sets as small as those of
     fine-tuning (Schulman et al., "LoRA without regret", 2025).
     """
-    size = f"{parameters / 1e6:,.0f} million parameters"
+    millions = parameters / 1e6
+    size = f"{millions:,.0f} million parameters" if millions >= 10 else f"{millions:.2g} million parameters"
     if parameters <= ADAPTED_FROM:
-        return None, f"because all of {size} can be trained"
+        return None, f"because a model of {size} is small enough to train in full"
     return LoraConfig().model_dump(), f"because {size} are many for training all of them; null does"
 
 
