@@ -88,10 +88,8 @@ def pair_tokenizer(
     Raises:
         InputError: `max_length` exceeds the model's positions, or there is no place for the instruction or prompts.
     """
+    require_positions(folder, max_length)
     config = read_package_json(folder / "config.json")
-    positions = _positions(config)
-    if max_length > positions:
-        raise InputError(f"{folder}: max_length is {max_length}, but the model has {positions} positions")
     tokenizer_file = folder / "tokenizer.json"
     require_package_file(tokenizer_file)
     pad_id = pad_token_id(folder, config) or 0
@@ -107,6 +105,13 @@ def pair_tokenizer(
         return PairTokenizer(tokenizer_file, max_length, pad_id=pad_id, segments=uses_segments(folder), prompts=prompts)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
+
+
+def require_positions(folder: Path, max_length: int) -> None:
+    """Raise `InputError` if a model has fewer positions than the tokens that it is to read."""
+    positions = _positions(read_package_json(folder / "config.json"))
+    if max_length > positions:
+        raise InputError(f"{folder}: max_length is {max_length}, but the model has {positions} positions")
 
 
 def uses_segments(folder: Path) -> bool:

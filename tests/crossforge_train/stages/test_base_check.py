@@ -21,8 +21,8 @@ def base_model(tiny_encoder: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_encoder, tmp_path / "base")
 
 
-def refusal(folder: Path, collection: Path, base_model: Path) -> str:
-    config = load_config(toy_config(folder, collection, base_model))
+def refusal(folder: Path, collection: Path, base_model: Path, *overrides: str) -> str:
+    config = load_config(toy_config(folder, collection, base_model), overrides)
     with pytest.raises(InputError) as caught:
         run_stages(config, STAGES, SilentReporter())
     assert not (config.folder / "collect").exists(), "nothing has run"
@@ -49,3 +49,18 @@ def test_a_base_model_that_cannot_be_exported(
     message = refusal(tmp_path, toy_collection, base_model)
     assert str(base_model) in message
     assert "BertForSequenceClassification cannot be exported to ONNX (RuntimeError)" in message
+
+
+def test_more_tokens_than_the_base_model_has_positions(
+    tiny_encoder: Path, toy_collection: Path, tmp_path: Path
+) -> None:
+    message = refusal(tmp_path, toy_collection, tiny_encoder, "training.max_length=5000")
+    assert message == f"{tiny_encoder}: max_length is 5000, but the model has 96 positions"
+
+
+@pytest.mark.parametrize("kind", ["dense", "hybrid"])
+def test_a_base_model_that_cannot_embed_for_the_first_stage(
+    tiny_scorer: Path, toy_collection: Path, tmp_path: Path, kind: str
+) -> None:
+    message = refusal(tmp_path, toy_collection, tiny_scorer, f"first_stage.kind={kind}")
+    assert message.startswith(f"first_stage.kind: {kind} embeds with {tiny_scorer}, which is no bi-encoder; name one")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossforge.errors import InputError
 from crossforge.files import remove
-from crossforge.loading import holds_reranker
+from crossforge.loading import holds_reranker, require_positions
 from crossforge.prompts import Prompts
 from crossforge_train import processes
 from crossforge_train.config.prompts import PromptsConfig
@@ -83,9 +83,11 @@ def _require_lora(training: TrainingConfig, parameters: int) -> None:
 def _check(config: Config) -> None:
     from crossforge_train.stages.base_check import require_trainable
 
+    training, base_model = config.training, find_base_model(config.base_model)
+    if isinstance(training.max_length, int):
+        require_positions(base_model, training.max_length)
     require_trainable(config.base_model)
-    training = config.training
-    require_texts(find_base_model(config.base_model), training.instruction, training.prompts.texts)
+    require_texts(base_model, training.instruction, training.prompts.texts)
 
 
 def _require_merge(config: Config) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from crossforge.errors import InputError
 from crossforge.files import remove, sha256
 from crossforge.retrievers.base import CombinedRetriever, Retriever, StoredRetriever
-from crossforge.retrievers.registry import LEXICAL, RETRIEVERS
+from crossforge.retrievers.registry import DENSE, HYBRID, LEXICAL, RETRIEVERS
 from crossforge.runs import Run, read_run
 from crossforge_train.collections.candidates import for_copies, require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, require_documents
@@ -253,4 +253,13 @@ def _known_candidates(path: Path, collection: Collection, query_ids: Iterable[st
     return without_own(collection, known)
 
 
-STAGE = Stage(MINE, _depends_on, _run, computes=True, formerly=_formerly)
+def _check(config: Config) -> None:
+    settings, name = config.first_stage, config.first_stage.encoder or config.base_model
+    if settings.kind in (DENSE, HYBRID) and not is_bi_encoder(find_base_model(name)):
+        raise InputError(
+            f"first_stage.kind: {settings.kind} embeds with {name}, which is no bi-encoder; name one in "
+            "first_stage.encoder, or take kind: lexical"
+        )
+
+
+STAGE = Stage(MINE, _depends_on, _run, computes=True, formerly=_formerly, check=_check)
