@@ -6,7 +6,9 @@ from pathlib import Path
 from crossforge import Reranker, RetrieveAndRerank
 from crossforge.documents import read_documents
 
-package, query = sys.argv[1:3]
+if len(sys.argv) != 3:
+    sys.exit("usage: python examples/app.py PACKAGE QUERY")
+package, query = sys.argv[1:]
 documents = read_documents(Path(__file__).parent / "langsmith.jsonl")
 search = RetrieveAndRerank.from_documents(documents, Reranker(package))
 for result in search(query, k=5):

@@ -17,6 +17,7 @@ from crossforge.files import parse_json_object, read_lines
 IdCheck = Callable[[str], None]
 # Keys that may hold a document's id; the first one with a value does.
 ID_KEYS = ("_id", "doc_id", "id", "docid")
+_TABLES = (".csv", ".tsv", ".tab", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,13 @@ def read_documents(path: Path, check_id: IdCheck | None = None) -> list[Document
     """Read documents from JSONL (one object per line) or, if the name ends in .txt or .text, plain text (one per line).
 
     Raises:
-        InputError: the file is missing, empty or malformed; the message names the file and, where it can, the line.
+        InputError: the file is missing, empty, malformed or a table; the message names the file and, where it can, the
+            line.
     """
-    plain_text = path.name.removesuffix(".gz").endswith((".txt", ".text"))
+    name = path.name.removesuffix(".gz").lower()
+    if name.endswith(_TABLES):
+        raise InputError(f"{path}: documents are read from JSONL, or from .txt with one per line, and not from tables")
+    plain_text = name.endswith((".txt", ".text"))
     return parse_documents(read_lines(path), str(path), jsonl=not plain_text, check_id=check_id)
 
 

@@ -166,3 +166,11 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path, name):
 def test_an_id_that_stands_twice_in_a_file_is_named_with_it(tmp_path):
     with pytest.raises(InputError, match=r"d\.jsonl, line 2: the id 'x' appears twice"):
         read_documents(write(tmp_path / "d.jsonl", '{"_id": "x", "text": "a"}', '{"_id": "x", "text": "b"}'))
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.TSV", "d.csv.gz", "d.parquet"])
+def test_a_table_is_told_as_one(tmp_path, name):
+    with pytest.raises(
+        InputError, match=r"documents are read from JSONL, or from \.txt with one per line, and not from tables$"
+    ):
+        read_documents(tmp_path / name)

@@ -72,6 +72,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """One line, which does not repeat the request."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- what the handler is registered for
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _PlainJson({"detail": "the body is not valid JSON"}, 422)
     where = ".".join(str(part) for part in first["loc"][1:] if not is_tag(part))  # the first part says "body"
     reason = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
     return _PlainJson({"detail": f"{where or 'body'}: {reason}"}, 422)

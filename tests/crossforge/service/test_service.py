@@ -217,6 +217,11 @@ def test_a_body_that_is_not_json_is_refused(client, content):
     assert isinstance(refused.json()["detail"], str)
 
 
+def test_a_body_that_is_not_json_is_told_as_such(client):
+    refused = client.post("/v1/rerank", content=b"{", headers={"content-type": "application/json"})
+    assert refused.json() == {"detail": "the body is not valid JSON"}
+
+
 def test_a_form_of_another_site_is_refused(client):
     """A browser sends text/plain anywhere without asking first."""
     body = json.dumps({"query": QUERY, "texts": TEXTS})

@@ -110,6 +110,12 @@ def test_punctuation_parts_no_queries_but_a_sign_of_a_word_does() -> None:
     ]
 
 
+def test_a_file_without_queries_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "queries.txt").write_text(" \n\n")
+    with pytest.raises(InputError, match=r"queries\.txt: no queries in it$"):
+        written_queries(tmp_path / "queries.txt")
+
+
 def test_the_first_spelling_stands_for_written_queries_that_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "queries.txt").write_text("wi-fi\nC++ tutorial\nwi fi\nc# tutorial\nc++ tutorial\n")
     assert list(written_queries(tmp_path / "queries.txt").values()) == ["wi-fi", "C++ tutorial", "c# tutorial"]

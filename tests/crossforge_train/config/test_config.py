@@ -297,6 +297,27 @@ def test_a_value_of_none_of_several_types_is_told_all_of_them(tmp_path: Path, ov
     assert problem(path, (override,)) == f"{path}: {override.partition('=')[0]}: {told}"
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("collection=coll", "expected a section with keys such as builtin, beir, files (found 'coll')"),
+        ("first_stage.options=fast", "expected a section (found 'fast')"),
+        ("training.report_to=tensorboard", "expected a list such as [tensorboard] (found 'tensorboard')"),
+        ("collection.beir=3", "expected a path (found 3)"),
+        ("name=3", "expected a text (found 3)"),
+        ("training.prompts.query=query: ", "expected a text; put it in quotes (found {'query': None})"),
+    ],
+)
+def test_a_value_of_another_type_is_told_what_it_may_be(tmp_path: Path, override: str, told: str) -> None:
+    path = written(tmp_path, MINIMAL)
+    assert problem(path, (override,)).startswith(f"{path}: {override.partition('=')[0]}: {told}")
+
+
+def test_two_sources_are_told(tmp_path: Path) -> None:
+    found = problem(written(tmp_path, MINIMAL), ("collection.pairs=p.csv", "collection.beir=b", "collection.builtin="))
+    assert found.endswith("; found beir and pairs")
+
+
 def test_a_section_that_might_be_a_word_is_told_by_its_keys(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
     found = problem(path, ("training.lora={rnk: 3, alpha: x}",))

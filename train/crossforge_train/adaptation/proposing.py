@@ -25,6 +25,7 @@ from crossforge_train.adaptation.query_log import read_query_log
 from crossforge_train.adaptation.reader import makers
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.collections.query_key import id_of_query
+from crossforge_train.collections.readers.assembly import some
 from crossforge_train.collections.readers.workplace import Workplace
 from crossforge_train.collections.splits import drawn_shares
 from crossforge_train.config.documents import DocumentsSource
@@ -53,10 +54,10 @@ def written_queries(path: Path) -> dict[str, str]:
     """Read queries from a file, one per line: query id -> text.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or has no queries.
     """
     lines = (" ".join(line.split()) for line in read_lines(path))
-    return _with_ids(line for line in lines if line)
+    return _with_ids(some((line for line in lines if line), f"{path}: no queries in it"))
 
 
 def _with_ids(texts: Iterable[str]) -> dict[str, str]:

@@ -333,6 +333,8 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
     from crossforge_train.stages.collect import load_judged, workplace_of
     from crossforge_train.stages.embedding import run_embeddings
 
+    if not target.exists():
+        raise InputError(f"{target}: no such file or folder")
     missing, embeddings = "", None
     if target.is_file():
         config = load_config(target)

@@ -178,8 +178,9 @@ class Source(OpenSection):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Source:
-        if len(self._named()) != 1:
-            raise ValueError(f"give exactly one of {', '.join([*self._built_in(), *self.plugin_keys()])}")
+        if len(named := self._named()) != 1:
+            found = f"; found {' and '.join(named)}" if named else ""
+            raise ValueError(f"give exactly one of {', '.join([*self._built_in(), *self.plugin_keys()])}{found}")
         return self
 
     def chosen(self) -> tuple[str, Any]:

@@ -22,6 +22,7 @@ _EXPECTED = {
     **dict.fromkeys(("bool_type", "bool_parsing"), "true, false"),
     **dict.fromkeys(("tuple_type", "list_type"), "a list"),
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a section"),
+    "path_type": "a path",
     "string_type": "a text",
     "literal_error": "another value",
 }
@@ -123,10 +124,25 @@ def _explain_one(kind: str, location: Sequence[str], message: str, value: Any) -
         )
     ):
         return f"{key}: no value {_shown(value)}; did you mean {close[0]}?"
+    if expected := _expected_alone(kind, location, value):
+        return f"{key}: expected {expected} (found {_shown(value)})"
     message = message.removeprefix("Value error, ")
     if not key:
         return message
     return f"{key}: {message}" if kind == "value_error" else f"{key}: {message} (found {_shown(value)})"
+
+
+def _expected_alone(kind: str, location: Sequence[str], value: Any) -> str:
+    """What a value of a single type should have been, with the way there; empty where pydantic's words do."""
+    expected = _EXPECTED.get(kind, "")
+    if expected == "a section":
+        known = _known_keys(location)[:3] if _is_section(_kind_of(location)) else []
+        return f"{expected} with keys such as {', '.join(known)}" if known else expected
+    if expected == "a list":
+        return f"{expected} such as [{value}]" if isinstance(value, str) else expected
+    if expected == "a text" and isinstance(value, dict):  # of `query: `, which YAML takes for a section
+        return f"{expected}; put it in quotes"
+    return expected if expected in ("a text", "a path") else ""
 
 
 def _shown(value: Any) -> str:
@@ -138,8 +154,15 @@ def _shown(value: Any) -> str:
 
 
 def _known_keys(parents: Iterable[str]) -> list[str]:
+    return list(_kind_of(parents).known_keys())
+
+
+def _kind_of(location: Iterable[str]) -> Any:
+    """The type of what stands under a key; of a list of sections, that of a section. None if it is unknown."""
     section: Any = Config
-    for parent in parents:
-        kind = _value_type(section.value_type(parent.partition("[")[0]))
+    for part in location:
+        if not _is_section(section):
+            return None
+        kind = _value_type(section.value_type(part.partition("[")[0]))
         section = get_args(kind)[0] if get_origin(kind) is tuple else kind
-    return list(section.known_keys())
+    return section
