@@ -1,7 +1,11 @@
 """WIN, TIE and REGRESSION on values that were made up for them."""
 
+from random import Random
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.evaluation.metrics import measure_rankings
@@ -124,3 +128,44 @@ def test_means_and_intervals_are_those_of_the_rankings() -> None:
 )
 def test_one_regression_is_a_regression_and_only_wins_are_a_win(verdicts: list, overall: str) -> None:
     assert overall_verdict(verdicts) == overall
+
+
+OPPOSITE = {"WIN": "REGRESSION", "REGRESSION": "WIN", "TIE": "TIE"}
+VALUES = st.lists(st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, 1.0])] * 3), min_size=1, max_size=25)
+
+
+def of_values(found: list[tuple[float, ...]], order: list[int] | None = None) -> list[Comparison]:
+    """Three systems with these values; the first two are compared both ways, in a family with the third."""
+    rows = order or range(len(found))
+    values = {name: {CONFIG.metric: {f"q{row}": found[row][place] for row in rows}} for place, name in enumerate("abc")}
+    families = [Contest("c", [(one, other), (one, "c")]) for one, other in ("ab", "ba")]
+    return [compare_systems(values, contest, CONFIG, 0)[0] for contest in families]
+
+
+def alone(found: list[tuple[float, ...]]) -> list[Comparison]:
+    """The first two systems, compared both ways."""
+    values = {
+        name: {CONFIG.metric: {f"q{row}": one[place] for row, one in enumerate(found)}}
+        for place, name in enumerate("ab")
+    }
+    return [compare_systems(values, Contest(other, [(one, other)]), CONFIG, 0)[0] for one, other in ("ab", "ba")]
+
+
+@settings(max_examples=40)
+@given(VALUES)
+def test_the_other_way_round_a_verdict_is_the_opposite(found: list[tuple[float, ...]]) -> None:
+    one, other = alone(found)
+    assert one.difference == pytest.approx(-other.difference)
+    assert one.p_value == other.p_value
+    assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]), abs=1e-9)
+    assert (one.wins, one.losses) == (other.losses, other.wins)
+    assert one.verdict == OPPOSITE[other.verdict]
+
+
+@settings(max_examples=40)
+@given(VALUES, st.randoms(use_true_random=False))
+def test_the_order_of_queries_changes_no_difference(found: list[tuple[float, ...]], draw: Random) -> None:
+    order = draw.sample(range(len(found)), len(found))
+    for before, after in zip(of_values(found), of_values(found, order), strict=True):
+        assert after.difference == pytest.approx(before.difference)
+        assert (after.wins, after.losses) == (before.wins, before.losses)

@@ -14,6 +14,8 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import losses as theirs
 
 from crossforge_train import registries
+from crossforge_train.config.training import TrainingConfig
+from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.losses.listwise import group_softmax, kl
 from crossforge_train.losses.matrix import Objective
 from crossforge_train.losses.pointwise import binary_cross_entropy
@@ -308,3 +310,84 @@ def test_a_higher_grade_is_learned_above_a_lower_one(name: str) -> None:
     best, second, *others = logits[0].tolist()
     assert best > second + 0.5
     assert second > max(others) + 0.5
+
+
+# These average over all pairs or documents of a batch, so that parts of a step weigh them otherwise.
+_BY_BATCH = {
+    "binary_cross_entropy", "mse", "margin_mse", "ranknet", "ndcg_loss1", "ndcg_loss2", "ndcg_loss2pp", "lambda_rank",
+    "adr_mse",
+}  # fmt: skip
+
+
+def gradient(name: str, found: list[tuple[list[float], list[float]]]) -> list[list[float]]:
+    """A loss's gradient with respect to the logits of each group."""
+    logits, targets, mask = matrices(found)
+    EVERY[name](logits.requires_grad_(), targets, mask).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    return [row[: len(values)] for row, (values, _) in zip(logits.grad.tolist(), found, strict=True)]
+
+
+def by_parts(name: str, found: list[tuple[list[float], list[float]]]) -> bool:
+    """Whether the gradient of a step is the mean of those of its halves."""
+    halves = [row for half in (found[:2], found[2:]) for row in gradient(name, half)]
+    return all(
+        whole == pytest.approx([value / 2 for value in half], rel=1e-4, abs=1e-6)
+        for whole, half in zip(gradient(name, found), halves, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_accumulation_changes_the_gradients_of_the_losses_that_the_docs_name_alone(name: str) -> None:
+    same = [by_parts(name, groups(seed, graded)) for seed in range(8) for graded in (False, True)]
+    plain = name.removeprefix("distillation: ")
+    assert all(same) == (plain not in _BY_BATCH)
+
+
+def test_the_docs_name_the_losses_whose_gradients_accumulation_changes() -> None:
+    text = (DOCS.parent / "training.md").read_text()
+    told = text.partition("- `accumulation: 4`")[2].partition("\n- `")[0]
+    assert {name for name in re.findall(r"`(\w+)`", told) if name in LOSSES} == _BY_BATCH
+
+
+class Linear(torch.nn.Module):
+    """A model whose logits depend on one weight per token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weights = torch.nn.Embedding(20, 1)
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"scores": self.weights(features["input_ids"]).sin().sum(dim=1)}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("seed", range(3))
+def test_mini_batch_changes_no_gradient(name: str, seed: int) -> None:
+    found = groups(seed, graded=True)
+    logits, targets, mask = matrices(found)
+    cells = mask.flatten().nonzero().flatten()
+    draw = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(cells), generator=draw)
+    tokens = torch.randint(0, 20, (len(cells), 3), generator=draw)
+    features = [[{"input_ids": part} for part in tokens.split(4)], cells[order], mask, logits]
+    gradients = []
+    for mini_batch in (None, 128):
+        model = Linear()
+        config = TrainingConfig(loss=name, distillation_weight=1.0, mini_batch=mini_batch)
+        GroupLoss(model, config)(features, targets).backward()
+        assert model.weights.weight.grad is not None
+        gradients.append(model.weights.weight.grad)
+    assert torch.allclose(*gradients, rtol=1e-5, atol=1e-7)
+    assert gradients[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"binary_cross_entropy", "mse", "multiple_negatives"}))
+@settings(max_examples=20)
+@given(seed=st.integers(0, 99), graded=st.booleans(), shift=st.floats(-20, 20, width=32))
+def test_one_constant_added_to_a_group_changes_nothing(name: str, seed: int, graded: bool, shift: float) -> None:
+    logits, targets, mask = matrices(groups(seed, graded))
+    moved = logits + shift * torch.tensor([[1.0], [0.0], [-1.0], [0.5]])
+    assert LOSSES[name](moved, targets, mask).item() == pytest.approx(
+        LOSSES[name](logits, targets, mask).item(), rel=1e-4, abs=1e-5
+    )
