@@ -42,6 +42,8 @@ PARTS: Mapping[str, Sequence[str]] = {
     "no labels": [*TEACHER, "training.label_weight=0"],
     "no random negative": ["mining.random_negatives=0"],
     "ten negatives": ["mining.negatives=10"],
+    "a draw of negatives": ["mining.choice=sample"],
+    "the first negatives": ["mining.choice=top"],
     "128 tokens": ["training.max_length=128"],
     "a second round": ["mining.rounds=2"],
 }

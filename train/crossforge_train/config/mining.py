@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from crossforge_train.config.rerank_api import RerankApiConfig
 from crossforge_train.config.section import Section
+
+AUTO: Final[Literal["auto"]] = "auto"
 
 
 class Band(Section):
@@ -63,10 +65,11 @@ class MiningConfig(Section):
     random_negatives: int = Field(
         0, ge=0, description="how many of `negatives` are drawn at random from the whole corpus"
     )
-    choice: Literal["top", "sample", "stratified"] = Field(
-        "sample",
+    choice: Literal["auto", "top", "sample", "stratified"] = Field(
+        AUTO,
         description="take the highest-ranked candidates (`top`), a seeded draw from the window (`sample`), or a draw "
-        "from each band (`stratified`)",
+        "from each band (`stratified`); `auto`: `top` if the base model is a teacher, its vectors find some of the "
+        "candidates, and people judged most training queries, otherwise `sample`",
     )
     bands: tuple[Band, ...] = Field((), description="bands of ranks for `choice: stratified`")
     sources: tuple[MiningSource, ...] = Field((), description="further sources of candidates")

@@ -15,8 +15,7 @@ from crossforge.runs import Run, read_run
 from crossforge_train.collections.candidates import for_copies, require_order, retrieve, without_own
 from crossforge_train.collections.collection import Collection, require_documents
 from crossforge_train.collections.draws import seeded_draw
-from crossforge_train.config.first_stage import AUTO
-from crossforge_train.config.mining import MiningConfig, MiningSource
+from crossforge_train.config.mining import AUTO, MiningConfig, MiningSource
 from crossforge_train.config.run import Config
 from crossforge_train.encoders.base import prompts_depend_on
 from crossforge_train.encoders.embeddings import open_embeddings
@@ -24,6 +23,7 @@ from crossforge_train.encoders.tuning import RULES
 from crossforge_train.evaluation.combination import LEAST_QUERIES, LEXICAL_WEIGHT
 from crossforge_train.evaluation.encoder_length import LENGTHS
 from crossforge_train.first_stage import first_stage_depends_on
+from crossforge_train.mining.choice import SAMPLE, with_choice
 from crossforge_train.mining.negatives import Candidates, Mined, Miner, Source, own_negatives
 from crossforge_train.mining.report import mining_report, write_suspects
 from crossforge_train.mining.teacher import mine_with_teacher
@@ -50,7 +50,7 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
     return {
         "first_stage": config.first_stage.fingerprint(),
         # A second round adds stages and changes nothing here.
-        "mining": {**mining.model_dump(mode="json", exclude=unused), "rounds": 1},
+        "mining": {**mining.model_dump(mode="json", exclude=unused), "rounds": 1, **_settled(config)},
         "embedding": _embedding(config) if embeds else None,
         "sources": {source.name: _source_hash(source) for source in mining.sources},
         "seed": config.seed,
@@ -59,6 +59,11 @@ def _depends_on(config: Config) -> Mapping[str, Any]:
         **_first_stage_depends_on(config),
         **teachers_depend_on(config),
     }
+
+
+def _settled(config: Config) -> Mapping[str, str]:
+    """What `mining.choice: auto` comes to whatever the data are: over words alone, what earlier versions did."""
+    return {"choice": SAMPLE} if config.mining.choice == AUTO and config.first_stage.kind == LEXICAL else {}
 
 
 def _first_stage_depends_on(config: Config) -> Mapping[str, Any]:
@@ -137,9 +142,10 @@ def mine_training_queries(context: Context, collection: Collection, retriever: S
         source.name: Source(_retrieved(context, collection, queries, source), source.quota)
         for source in config.mining.sources
     }
-    others.update(_near_ones(config, collection, retriever, queries))
+    near = _near_ones(config, collection, retriever, queries)
+    settings = with_choice(config, collection, context.reporter, near=bool(near))
     base = with_tuned_encoder(config, MinedFolder(context.folder))
-    mined = mine_candidates(context, base, collection, retriever, Candidates(run, others), config.mining)
+    mined = mine_candidates(context, base, collection, retriever, Candidates(run, others | near), settings)
     write_mined(context, collection, retriever, mined)
     remove(MinedFolder(context.folder).shards)
 
