@@ -67,8 +67,8 @@ def test_version(crossforge: Command) -> None:
         (["search", "somewhere"], "Missing argument"),
         (["search", "none/such/folder", "query"], "none/such/folder: no such folder"),
         (["rerank", "none/such/folder", "query", "none.jsonl"], "none.jsonl: no such file"),
-        (["inspect", "none"], "none: no such file or folder"),
-        (["inspect", "none.yaml"], "none.yaml: no such file or folder"),
+        (["inspect", "none"], "none: no such folder"),
+        (["inspect", "none.yaml"], "none.yaml: no such file"),
         (["rerank", "x", "query", "docs.csv"], "docs.csv: documents are read from JSONL, or from .txt"),
         (["inspect", "x", "--max-length", "3"], "--max-length"),
         (["adapt", ".", "--out", "s3://bucket/run"], "s3:/bucket/run: a run needs a path on a file system, not a URI"),
@@ -106,12 +106,12 @@ def test_a_folder_that_is_neither_package_nor_collection_is_told(crossforge: Com
 
 def test_a_long_message_stays_on_one_line_and_keeps_its_brackets(crossforge: Command, tmp_path: Path) -> None:
     name = "a [red]very[/] long name " * 12
-    assert f"error: {tmp_path / name}: no such file or folder" == error_line(crossforge("inspect", tmp_path / name))
+    assert f"error: {tmp_path / name}: no such folder" == error_line(crossforge("inspect", tmp_path / name))
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["crossforge", "--debug", "inspect", "none"])
-    with pytest.raises(Exception, match="none: no such file or folder"):
+    with pytest.raises(Exception, match="none: no such folder"):
         main()
 
 

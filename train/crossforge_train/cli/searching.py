@@ -333,8 +333,8 @@ def _collection_facts(target: Path, model: Path | None, max_length: int | None, 
     from crossforge_train.stages.collect import load_judged, workplace_of
     from crossforge_train.stages.embedding import run_embeddings
 
-    if not target.exists():
-        raise InputError(f"{target}: no such file or folder")
+    if target.suffix and not target.exists():  # such as a config; a folder's own error knows how to get it
+        raise InputError(f"{target}: no such file")
     missing, embeddings = "", None
     if target.is_file():
         config = load_config(target)
