@@ -130,6 +130,7 @@ def test_one_regression_is_a_regression_and_only_wins_are_a_win(verdicts: list, 
     assert overall_verdict(verdicts) == overall
 
 
+BOTH_WAYS = ("a", "b"), ("b", "a")
 OPPOSITE = {"WIN": "REGRESSION", "REGRESSION": "WIN", "TIE": "TIE"}
 VALUES = st.lists(st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, 1.0])] * 3), min_size=1, max_size=25)
 
@@ -138,7 +139,7 @@ def of_values(found: list[tuple[float, ...]], order: list[int] | None = None) ->
     """Three systems with these values; the first two are compared both ways, in a family with the third."""
     rows = order or range(len(found))
     values = {name: {CONFIG.metric: {f"q{row}": found[row][place] for row in rows}} for place, name in enumerate("abc")}
-    families = [Contest("c", [(one, other), (one, "c")]) for one, other in ("ab", "ba")]
+    families = [Contest("c", [(one, other), (one, "c")]) for one, other in BOTH_WAYS]
     return [compare_systems(values, contest, CONFIG, 0)[0] for contest in families]
 
 
@@ -148,7 +149,7 @@ def alone(found: list[tuple[float, ...]]) -> list[Comparison]:
         name: {CONFIG.metric: {f"q{row}": one[place] for row, one in enumerate(found)}}
         for place, name in enumerate("ab")
     }
-    return [compare_systems(values, Contest(other, [(one, other)]), CONFIG, 0)[0] for one, other in ("ab", "ba")]
+    return [compare_systems(values, Contest(other, [(one, other)]), CONFIG, 0)[0] for one, other in BOTH_WAYS]
 
 
 @settings(max_examples=40)
