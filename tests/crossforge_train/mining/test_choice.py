@@ -45,6 +45,15 @@ def test_a_draw_is_taken_otherwise(
     assert chosen(tmp_path / folder, tiny_encoder, near=near, teacher=teacher) == why
 
 
+def test_a_draw_is_taken_where_another_encoder_finds_them(tmp_path: Path, tiny_encoder: Path) -> None:
+    path = toy_config(tmp_path, tmp_path, tiny_encoder, mining={"teacher": "base"}, first_stage={"kind": "hybrid"})
+    config = load_config(path, ["first_stage.encoder=another/encoder"])
+    collection = Collection("any", {"d": Document("d", "text")}, {"q": "what"}, {"train": {"q": {"d": 1}}})
+    reporter = Recorder()
+    assert with_choice(config, collection, reporter, near=True).choice == "sample"
+    assert reporter.notes == ["mining.choice: sample, picked because another model than the base model embeds"]
+
+
 @pytest.mark.parametrize("choice", ["top", "sample"])
 def test_what_the_config_says_stands(tmp_path: Path, tiny_encoder: Path, choice: str) -> None:
     assert chosen(tmp_path, tiny_encoder, choice=choice) == choice

@@ -30,6 +30,8 @@ def with_choice(config: Config, collection: Collection, reporter: Reporter, *, n
     choice = SAMPLE
     if not near:
         reason = "only words find them"
+    elif config.other_encoder:
+        reason = "another model than the base model embeds"
     elif not base_teaches(config):
         reason = "the base model is no teacher"
     elif not mostly_judged_by_people(collection, config.collection.train):
