@@ -37,7 +37,7 @@ from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 from crossforge_train.stages.stage import Context
 from crossforge_train.training import preparation
-from crossforge_train.training.arguments import arguments
+from crossforge_train.training.arguments import arguments, on_one_gpu
 from crossforge_train.training.collator import batch_collator
 
 LOGGING_STEPS = 500  # each log waits for a GPU
@@ -225,7 +225,7 @@ def stock_settings(folder: Path, batch: int, steps: int, seed: int, *, bf16: boo
         report_to="none",
         disable_tqdm=True,
     )
-    return _on_one_gpu(settings)
+    return on_one_gpu(settings)
 
 
 def our_settings(training: PickedTraining, folder: Path, groups: int, steps: int, seed: int, *, cpu: bool) -> Any:
@@ -235,13 +235,7 @@ def our_settings(training: PickedTraining, folder: Path, groups: int, steps: int
         settings, max_steps=steps, eval_strategy="no", save_strategy="no", load_best_model_at_end=False,
         logging_steps=LOGGING_STEPS,
     )  # fmt: skip
-    return _on_one_gpu(changed)
-
-
-def _on_one_gpu(settings: Any) -> Any:
-    """Arguments with which transformers does not copy the model to each GPU in sight, as in a run."""
-    settings._n_gpu = min(1, settings.n_gpu)
-    return settings
+    return on_one_gpu(changed)
 
 
 def _stock_turn(config: Config, pairs: Dataset, batch: int, options: argparse.Namespace, *, bf16: bool) -> Turn:

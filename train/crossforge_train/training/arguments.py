@@ -80,8 +80,14 @@ def arguments(training: PickedTraining, name: str, seed: int, folder: Path, grou
         ddp_find_unused_parameters=False,
         dataloader_drop_last=processes.count() > 1,  # all processes need equally many batches
     )
-    # One process trains on one GPU. With more of them in sight, transformers would copy the model to each
-    # (`DataParallel`) and give each a whole batch.
+    return on_one_gpu(settings)
+
+
+def on_one_gpu(settings: Any) -> Any:
+    """Arguments with which a process trains on one GPU, in place.
+
+    With more of them in sight, transformers would copy the model to each (`DataParallel`) and give each a whole batch.
+    """
     settings._n_gpu = min(1, settings.n_gpu)
     return settings
 
