@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,10 @@ from typing import Any
 import pytest
 from support import toy_config
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def ablation(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("ablation")
+def ablation(script: Any) -> Any:
+    return script("ablation")
 
 
 def test_dev_is_measured_in_all_variants_alike(ablation: Any, toy_collection: Path, tmp_path: Path) -> None:

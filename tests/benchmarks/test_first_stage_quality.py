@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,19 @@ from crossforge_train.reporting import SilentReporter
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("first_stage_quality")
+def first_stage_quality(script: Any) -> Any:
+    return script("first_stage_quality")
 
 
 @pytest.mark.usefixtures("quickly")
 def test_a_hybrid_is_weighted_as_in_the_run_whatever_its_splits_are_called(
-    script: Any, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    first_stage_quality: Any,
+    tiny_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = write_collection(tmp_path / "toy")
     (folder / "qrels" / "train.tsv").rename(folder / "qrels" / "training.tsv")
@@ -39,7 +39,7 @@ def test_a_hybrid_is_weighted_as_in_the_run_whatever_its_splits_are_called(
     config = load_config(path, [])
     run_stages(config, stages_until(config, "mine"), SilentReporter())
     monkeypatch.setattr("sys.argv", ["first_stage_quality.py", str(path)])
-    script.main()
+    first_stage_quality.main()
     rows = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert all(split in rows["dense"] for split in ("dev .", "test .")) and "training" not in rows["dense"]
     (weighted,) = (value for name, value in rows.items() if name.startswith("hybrid, weight"))

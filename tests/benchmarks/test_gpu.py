@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ROWS = [
     ("training", "crossforge, GroupLoss", "bf16"),
     ("training", "CrossEncoderTrainer, ListNetLoss", "bf16"),
@@ -21,10 +18,9 @@ ROWS = [
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
+def gpu(script: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script as a module, told that there is no GPU."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    module = importlib.import_module("gpu")
+    module = script("gpu")
     monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
     return module
 

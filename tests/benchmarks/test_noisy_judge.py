@@ -16,7 +16,6 @@ from crossforge_train.labels.grading import Pair, prompt
 from crossforge_train.labels.judge import Judge
 from crossforge_train.reporting import SilentReporter
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 QUICK = (
     "mining.negatives=3", "mining.teacher=null", "training.distillation_weight=0",
     "training.epochs=1", "training.evaluations=1", "training.dev_queries=5", "training.max_length=48",
@@ -37,9 +36,8 @@ def port() -> int:
 
 
 @pytest.fixture
-def noisy_judge(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("noisy_judge")
+def noisy_judge(script: Any) -> Any:
+    return script("noisy_judge")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from support import make_documents, write_collection, write_lines
 
 from crossforge_train.config.run import Config
 from crossforge_train.evaluation.scoring import ScoredQuery
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
@@ -28,12 +25,6 @@ def folder(tmp_path: Path) -> Path:
         lines = ["query-id\tcorpus-id\tscore", *lines]
         (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
     return folder
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
 
 
 def test_fusion_weight(script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,10 @@ from crossforge_train.config.run import Config
 from crossforge_train.evaluation.scoring import ScoredQuery
 from crossforge_train.run_folder import RunFolder
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def quality(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("quality")
+def quality(script: Any) -> Any:
+    return script("quality")
 
 
 def test_no_negative_is_more_similar_to_the_query_than_its_relevant_document(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from support import toy_config
 from crossforge.errors import InputError
 from crossforge_train.config.training import PickedTraining
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def throughput(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("training_throughput")
+def throughput(script: Any) -> Any:
+    return script("training_throughput")
 
 
 def turn(throughput: Any, model: CrossEncoder, folder: Path) -> Any:
@@ -52,6 +48,6 @@ def test_several_gpus_train_as_one(throughput: Any, tmp_path: Path, monkeypatch:
 
 
 def test_what_would_be_counted_twice_is_refused(throughput: Any, toy_collection: Path, tmp_path: Path) -> None:
-    path = toy_config(tmp_path, toy_collection, tmp_path, training={"mini_batch": 64})
-    with pytest.raises(InputError, match="mini_batch"):
+    path = toy_config(tmp_path, toy_collection, tmp_path, training={"mini_batch": 128})
+    with pytest.raises(InputError, match="mini_batch: what a model reads twice would count twice"):
         throughput._measure(path, Namespace(max_length=64, groups=2))
