@@ -38,7 +38,13 @@ from crossforge_train.training.picks import (
     pick_merge,
     pick_precision,
 )
-from crossforge_train.training.range_test import MULTIPLES, left_as_it_was, losses_by_rate, safe_multiple
+from crossforge_train.training.range_test import (
+    MULTIPLES,
+    left_as_it_was,
+    loss_of_equal_scores,
+    losses_by_rate,
+    safe_multiple,
+)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +223,12 @@ def test_a_teacher_that_is_there_counts_as_much_as_the_labels() -> None:
         ([1.9, 1.8, float("nan")], 0.125),
         ([1.9, float("nan")], 0.0625),
         ([0.05, 0.051, 0.052, 0.05, 0.052], 1.0),  # a warm start that has nothing left to learn
+        ([0.11, 0.14, 0.16, 0.11, 0.12], 1.0),  # fluctuates more than it has to learn
+        ([0.11, 0.14, 0.16, 0.11, 0.8], 0.5),
     ],
 )
 def test_a_rate_is_safe_if_twice_as_much_held(losses: list[float], multiple: float) -> None:
-    assert safe_multiple(losses) == multiple
+    assert safe_multiple(losses, 1.9) == multiple
 
 
 @pytest.fixture
@@ -258,8 +266,10 @@ def test_the_range_test_leaves_model_and_seeds_as_they_were(tested: tuple[GroupL
 
 def test_the_range_test_sees_a_rate_that_is_far_too_high(tested: tuple[GroupLoss, list[dict[str, Any]]]) -> None:
     loss, batches = tested
-    assert safe_multiple(losses_by_rate(loss, batches, 1e30, 1e30, bf16=False)) < 1
-    assert safe_multiple(losses_by_rate(loss, batches, 1e-4, 1e-3, bf16=False)) == 1
+    of_equal_scores = loss_of_equal_scores(loss, batches)
+    assert of_equal_scores == pytest.approx(math.log(2))  # of two documents, one is relevant
+    assert safe_multiple(losses_by_rate(loss, batches, 1e30, 1e30, bf16=False), of_equal_scores) < 1
+    assert safe_multiple(losses_by_rate(loss, batches, 1e-4, 1e-3, bf16=False), of_equal_scores) == 1
 
 
 @pytest.mark.parametrize(("times", "expected"), [(1.9, "bf16"), (1.05, "fp32"), (0.2, "fp32")])

@@ -51,6 +51,11 @@ class GroupLoss(nn.Module):
         logits = torch.zeros(mask.numel(), device=pair_logits.device).index_copy(0, cells, pair_logits).view_as(mask)
         return self._loss(logits, labels, teacher, mask)
 
+    def of_equal_scores(self, features: list[Any], labels: Tensor) -> Tensor:
+        """The loss of a model that knows nothing and gives every document the same score; see `forward`."""
+        _, _, mask, teacher = features
+        return self._loss(torch.zeros_like(mask, dtype=torch.float32), labels, teacher, mask)
+
     def _scores(self, batch: Mapping[str, Tensor]) -> Tensor:
         if self.config.mini_batch and torch.is_grad_enabled():
             scores: Tensor = checkpoint(self._run, batch, use_reentrant=False, context_fn=self._twice)

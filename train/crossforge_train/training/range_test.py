@@ -20,6 +20,7 @@ from accelerate.utils import send_to_device
 from datasets import Dataset
 from torch import nn
 
+from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.precision import autocast
 from crossforge_train.training.model import HEAD
 
@@ -28,6 +29,9 @@ MULTIPLES = (1 / 4, 1 / 2, 1, 2)  # one pass each over the batches: 16 steps
 FORWARD = 1 / 3  # of a step; the backward pass takes twice as long as the forward pass
 PASSES = len(MULTIPLES) + FORWARD  # before them, a forward pass takes the loss
 _MARGIN = 4  # a rate is lowered to a quarter of the one that diverged
+# The least rise of the loss that is no fluctuation: shares of the starting loss, and of that of equal scores. A start
+# that ranks well has next to no loss, and its fluctuations are many times as large.
+_RISE, _RISE_OF_EQUAL = 0.1, 0.05
 
 
 def drawn_batches(dataset: Dataset, groups_per_batch: int, seed: int) -> list[list[dict[str, Any]]]:
@@ -69,15 +73,21 @@ def losses_by_rate(
     return found
 
 
-def safe_multiple(losses: Sequence[float]) -> float:
+def loss_of_equal_scores(loss: GroupLoss, batches: Sequence[dict[str, Any]]) -> float:
+    """Mean loss of a model that gives all documents the same score."""
+    return _mean([loss.of_equal_scores(_features(batch), batch["label"]) for batch in batches])
+
+
+def safe_multiple(losses: Sequence[float], of_equal_scores: float) -> float:
     """The factor by which to multiply the rates tested by `losses_by_rate`: 1 if they are stable, less if not.
 
-    A pass has diverged if it gave back half of the gain so far, and at least a tenth of the starting loss. Anything
-    smaller could be the fluctuation of a healthy run.
+    A pass has diverged if it gave back half of the gain so far, and at least a tenth of the starting loss and a
+    twentieth of that of a model that knows nothing. Anything smaller could be the fluctuation of a healthy run.
     """
     start = best = losses[0]
+    fluctuation = max(_RISE * abs(start), _RISE_OF_EQUAL * abs(of_equal_scores))
     for multiple, value in zip(MULTIPLES, losses[1:], strict=False):
-        if not value <= best + max((start - best) / 2, 0.1 * abs(start)):  # "not <=" also catches NaN
+        if not value <= best + max((start - best) / 2, fluctuation):  # "not <=" also catches NaN
             return min(1.0, multiple / _MARGIN)
         best = min(best, value)
     return 1.0
@@ -96,10 +106,13 @@ def _step(
 
 def loss_of(loss: nn.Module, batch: dict[str, Any], device: torch.device, bf16: bool) -> torch.Tensor:
     """The loss of one batch of the collator's."""
-    features = [value for name, value in batch.items() if name != "label"]
     with autocast(device.type, bf16):
-        value: torch.Tensor = loss(features, batch["label"])
+        value: torch.Tensor = loss(_features(batch), batch["label"])
     return value
+
+
+def _features(batch: dict[str, Any]) -> list[Any]:
+    return [value for name, value in batch.items() if name != "label"]
 
 
 def _mean(values: Sequence[torch.Tensor]) -> float:

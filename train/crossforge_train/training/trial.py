@@ -22,7 +22,14 @@ from crossforge_train.training.picks import (
     pick_head_learning_rate,
     pick_learning_rate,
 )
-from crossforge_train.training.range_test import BATCHES, PASSES, drawn_batches, losses_by_rate, safe_multiple
+from crossforge_train.training.range_test import (
+    BATCHES,
+    PASSES,
+    drawn_batches,
+    loss_of_equal_scores,
+    losses_by_rate,
+    safe_multiple,
+)
 from crossforge_train.training.time_limit import TimeLimit
 from crossforge_train.training.timing import Pace, measure_pace
 
@@ -97,4 +104,4 @@ def _rate_that_holds(trial: Trial, head: Head) -> Pick:
     rate = learning_rate_by_size(size, head=head, adapters=trial.training.lora is not None)
     head_rate = pick_head_learning_rate(rate, head)[0] if isinstance(wanted, str) else wanted
     losses = losses_by_rate(trial.loss, trial.batches(), rate, head_rate, bf16=trial.bf16)
-    return pick_learning_rate(rate, safe_multiple(losses))
+    return pick_learning_rate(rate, safe_multiple(losses, loss_of_equal_scores(trial.loss, trial.batches())))
