@@ -16,14 +16,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from dev_values import values_on_dev
 from quality import bi_encoder, cosine_scores
 
-from crossforge import Reranker
-from crossforge.pipeline import RetrieveAndRerank
 from crossforge.retrievers.tfidf import TfidfRetriever
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.collections.candidates import retrieve
-from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.collections.own_documents import settle_own_documents
 from crossforge_train.encoders.embeddings import Embeddings
 from crossforge_train.evaluation.fusion_weight import (
@@ -33,8 +31,7 @@ from crossforge_train.evaluation.fusion_weight import (
     values_by_weight,
 )
 from crossforge_train.evaluation.metrics import judged_queries
-from crossforge_train.evaluation.scoring import rankings, score_queries
-from crossforge_train.reporting import SilentReporter
+from crossforge_train.evaluation.scoring import rankings
 from crossforge_train.run_folder import RunFolder
 
 MODEL, DEPTH, METRIC, QUERIES, DRAWS, SEED = "sentence-transformers/all-MiniLM-L6-v2", 50, "nDCG@10", 150, 300, 0
@@ -56,32 +53,15 @@ def main() -> None:
             continue
         _print_rows(folder.name, _values(folder, bi_encoder(MODEL, Path("runs"), 128)))
     for folder in arguments.run:
-        _print_rows(f"run {folder.name}", _values_of_run(folder))
+        run = RunFolder(folder)
+        rounds = 2 if run.finetuned_again.path.is_dir() else 1
+        _print_rows(f"run {folder.name}", values_on_dev(run, "dev", METRIC, QUERIES, DEPTH, SEED, rounds))
 
 
 def _print_rows(name: str, values: np.ndarray) -> None:
     for count in CHOSEN_ON:
         if count <= values.shape[1] / 2:
             print(f"| {name} | {count} queries | " + " | ".join(_cells(values, count)) + " |", flush=True)
-
-
-def _values_of_run(folder: Path) -> np.ndarray:
-    """As `_values`, for a run's own first stage and reranker."""
-    run = RunFolder(folder)
-    collection, found = run.collected.collection(), run.mined.run("dev")
-    judged = judged_queries(collection.qrels("dev"))
-    qrels = {query_id: judged[query_id] for query_id in seeded_draw(sorted(judged), QUERIES, SEED)}
-    queries = {query_id: collection.queries[query_id] for query_id in qrels}
-    first = {query_id: found[query_id][:DEPTH] for query_id in queries}
-    pipeline = RetrieveAndRerank(collection.corpus, run.mined.retriever(), Reranker(_trained(run)), depth=DEPTH)
-    scored = score_queries(pipeline, queries, first, DEPTH, SilentReporter(), "")
-    return values_by_weight(METRIC, qrels, lambda weight: rankings(scored, first, weight))
-
-
-def _trained(run: RunFolder) -> Path:
-    """The reranker of a run's last round."""
-    last = run.finetuned_again if run.finetuned_again.path.is_dir() else run.finetuned
-    return last.model
 
 
 def _values(folder: Path, model: Embeddings) -> np.ndarray:
