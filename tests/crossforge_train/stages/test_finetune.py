@@ -643,11 +643,16 @@ def test_training_starts_from_the_bi_encoder(prepared: Callable[..., Config], mo
     assert not RunFolder(config.folder).finetuned.working_files.start.exists()
 
 
-def test_by_itself_training_takes_the_teacher_if_there_is_one(prepared: Callable[..., Config]) -> None:
+def test_by_itself_training_takes_the_teacher_if_there_is_one_that_is_seldom_mistaken(
+    prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
     auto = "training.distillation_weight=auto"
     history, _ = trained(prepared(auto))
     assert history["training"]["distillation_weight"] == 0
     history, _ = trained(prepared(auto, "mining.teacher=base", name="with"))
+    assert history["training"]["distillation_weight"] == 0  # a random teacher
+    monkeypatch.setattr(picks, "_MISTAKEN", 1.1)
+    history, _ = trained(prepared(auto, "mining.teacher=base", name="trusted"))
     assert history["training"]["distillation_weight"] == 1
 
 

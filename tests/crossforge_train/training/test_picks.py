@@ -209,8 +209,15 @@ def test_a_start_that_ranked_is_mixed_in() -> None:
 
 
 def test_a_teacher_that_is_there_counts_as_much_as_the_labels() -> None:
-    assert pick_distillation_weight(has_teacher=True)[0] == 1
-    assert pick_distillation_weight(has_teacher=False)[0] == 0
+    assert pick_distillation_weight(has_teacher=True, mistaken=0.05, start_teaches=True)[0] == 1
+    assert pick_distillation_weight(has_teacher=True, mistaken=0.5, start_teaches=False)[0] == 1
+    assert pick_distillation_weight(has_teacher=False, mistaken=0.0, start_teaches=True)[0] == 0
+
+
+def test_the_start_does_not_teach_its_own_mistakes() -> None:
+    weight, why = pick_distillation_weight(has_teacher=True, mistaken=0.126, start_teaches=True)
+    assert weight == 0
+    assert "mistaken in 13% of the groups" in why
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,23 @@ def test_a_row_is_what_the_collator_takes(collection: Collection, pipeline: Retr
     assert second["teacher"] == []
 
 
+@pytest.mark.parametrize(
+    ("scores", "mistaken"),
+    [((0.5, 0.25, -1.0), 0.0), ((0.5, 0.9, 0.4), 0.0), ((0.5, 0.25, 0.6), 0.5)],  # a lesser grade above is no mistake
+)
+def test_a_teacher_is_mistaken_where_it_ranks_what_is_not_relevant_first(
+    collection: Collection,
+    pipeline: RetrieveAndRerank,
+    tmp_path: Path,
+    scores: tuple[float, ...],
+    mistaken: float,
+) -> None:
+    groups = [replace(GROUPS[0], teacher=scores), replace(GROUPS[1], teacher=[0.3, 0.1])]
+    path = tmp_path / "rows.arrow"
+    found = make_rows(groups, collection, "train", pipeline, path=path, reporter=SilentReporter())
+    assert found.mistaken == mistaken
+
+
 def test_what_another_query_of_the_same_text_calls_relevant_is_no_negative(
     collection: Collection, pipeline: RetrieveAndRerank, tmp_path: Path
 ) -> None:

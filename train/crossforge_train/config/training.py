@@ -53,7 +53,9 @@ class TrainingConfig(Section):
     )
     distillation: Annotated[str, OneOf(DISTILLATIONS)] = Field("kl", description="loss on the teacher's scores")
     distillation_weight: Annotated[float, Field(ge=0)] | Auto = Field(
-        AUTO, description="weight of the distillation loss; `auto`: 1 if there is a teacher, otherwise 0"
+        AUTO,
+        description="weight of the distillation loss; `auto`: 1 if there is a teacher, unless it is the base model and "
+        "often mistaken; otherwise 0",
     )
     distillation_temperature: float = Field(0.05, gt=0, description="divisor of the teacher's scores")
     learning_rate: Positive | Auto = Field(

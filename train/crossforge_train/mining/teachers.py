@@ -36,6 +36,11 @@ def base_teaches(config: Config) -> bool:
     return any(found.kind == _BASE for found in _named(config))
 
 
+def base_alone_teaches(config: Config) -> bool:
+    """Whether the base model's cosines are the only teacher."""
+    return [found.kind for found in _named(config)] == [_BASE]
+
+
 def teachers_depend_on(config: Config) -> Mapping[str, Any]:
     """What the teachers' scores depend on, for fingerprints."""
     named = list(_named(config))

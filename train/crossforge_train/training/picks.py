@@ -36,6 +36,7 @@ ADAPTED_FROM = 300_000_000  # parameters; up to there, all of them are trained
 _MOST_OF_GRAFT = 5e-5
 _HEAD_FACTOR, _MOST_OF_HEAD = 10, 2e-3
 _WORTH_BF16 = 1.1
+_MISTAKEN = 0.1  # share of groups from which on the base model's mistakes are not taught
 _SHARES, _HALF = [0.5, 1.0], 0.5
 # What stood in the place of `auto` before these keys had it.
 FORMERLY: dict[str, Any] = {"lora": None, "evaluations": 4, "dev_queries": 100}
@@ -129,9 +130,19 @@ def pick_precision(times_as_fast: float) -> tuple[str, str]:
     return ("bf16" if times_as_fast > _WORTH_BF16 else "fp32"), took
 
 
-def pick_distillation_weight(*, has_teacher: bool) -> Pick:
-    """1, the same weight as the labels, with a teacher; 0 without."""
-    return (1.0, "because there are teacher scores") if has_teacher else (0.0, "because there is no teacher")
+def pick_distillation_weight(*, has_teacher: bool, mistaken: float, start_teaches: bool) -> Pick:
+    """1, the same weight as the labels, with a teacher; 0 without, or if it holds the model to its starting mistakes.
+
+    Args:
+        has_teacher: whether there are teacher scores.
+        mistaken: share of the groups in which the teacher ranks another document above a relevant one.
+        start_teaches: whether the teacher is what training starts from, and people judged the groups.
+    """
+    if not has_teacher:
+        return 0.0, "because there is no teacher"
+    if start_teaches and mistaken >= _MISTAKEN:
+        return 0.0, f"because the base model, as the teacher, is mistaken in {mistaken:.0%} of the groups"
+    return 1.0, "because there are teacher scores"
 
 
 def pick_epochs(groups: int, in_time: float) -> Pick:

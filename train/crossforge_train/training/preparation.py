@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from datasets import Dataset
 from sentence_transformers import CrossEncoder
 from transformers import set_seed
 
@@ -22,12 +21,14 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
-from crossforge_train.collections.collection import mostly_asked_by_people, mostly_judged_by_people
+from crossforge_train.collections.collection import Collection, mostly_asked_by_people, mostly_judged_by_people
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
+from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining, TrainingConfig
 from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.losses.group_loss import GroupLoss
+from crossforge_train.mining.teachers import base_alone_teaches
 from crossforge_train.models.base_model import parameter_count
 from crossforge_train.precision import faster_in_bf16, use_bf16
 from crossforge_train.training.checkpoints import last_whole_checkpoint
@@ -129,7 +130,7 @@ def prepare(task: TrainingTask) -> Work:
         reporter.note(f"{rows.cut:.0%} of the training documents are longer than {max_length} tokens: {part} is read")
     shares = picker.pick("merge", lambda: pick_merge(start.head, asked_by_people=asked))
     merges = len(tried_shares(shares)) if start.head != "fresh" else 0
-    training = _pick_distillation(picker, config.training, rows.dataset)
+    training = _pick_distillation(picker, config, collection, rows)
     collate = batch_collator(pipeline.reranker.tokenizer, training, cpu=model.device.type == "cpu")
     batches = trial_batches(rows.dataset, collate, training.groups_per_batch, config.seed)
     per_query = pairs_per_query(training.dev_depth, config.evaluation.passages, rows.cut)
@@ -177,17 +178,23 @@ def _pipeline(
     return RetrieveAndRerank(task.collection.corpus, task.retriever, Reranker.from_parts(parts), passages=passages)
 
 
-def _pick_distillation(picker: Picker, training: TrainingConfig, dataset: Dataset) -> TrainingConfig:
+def _pick_distillation(picker: Picker, config: Config, collection: Collection, rows: Rows) -> TrainingConfig:
     """The config section with the weight of the teacher's scores."""
-    has_teacher = bool(dataset[0]["teacher"])
+    training, has_teacher = config.training, bool(rows.dataset[0]["teacher"])
     if training.uses_teacher and not has_teacher:
         raise InputError(
             "training.distillation_weight needs a teacher, and the base model is not a bi-encoder: set mining.teacher"
         )
     if not training.label_weight and not has_teacher:
         raise InputError("training.label_weight is 0 and there is no teacher: nothing is left to learn from")
-    weight = picker.pick("distillation_weight", lambda: pick_distillation_weight(has_teacher=has_teacher))
-    return training.model_copy(update={"distillation_weight": weight})
+    judged = training.label_weight > 0 and mostly_judged_by_people(collection, config.collection.train)
+    rule = partial(
+        pick_distillation_weight,
+        has_teacher=has_teacher,
+        mistaken=rows.mistaken,
+        start_teaches=judged and base_alone_teaches(config),
+    )
+    return training.model_copy(update={"distillation_weight": picker.pick("distillation_weight", rule)})
 
 
 def _dev_queries(task: TrainingTask, limit: int, *, begun: bool) -> list[str]:

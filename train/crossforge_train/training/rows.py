@@ -34,10 +34,12 @@ class Rows(NamedTuple):
     Attributes:
         dataset: rows for `GroupCollator`.
         cut: share of the documents that are longer than the model reads, estimated from about 500 rows.
+        mistaken: share of the rows in which the teacher ranks another document above a relevant one; 0 without one.
     """
 
     dataset: Dataset
     cut: float
+    mistaken: float
 
 
 def make_rows(
@@ -67,13 +69,13 @@ def make_rows(
         InputError: no query leaves room for a document.
     """
     tokenizer = pipeline.reranker.tokenizer
-    kept, dropped = processes.from_main(lambda: _write(groups, collection, tokenizer, path))
+    kept, dropped, mistaken = processes.from_main(lambda: _write(groups, collection, tokenizer, path))
     if not kept:
         raise InputError(f"no training query leaves room for a document in {tokenizer.max_length} tokens")
     if dropped:
         reporter.note(f"{dropped} groups left out: their query alone fills training.max_length")
     dataset = Dataset.from_file(str(path)).with_transform(_Texts(collection, split, pipeline))
-    return Rows(dataset, processes.from_main(lambda: _share_of_cut(dataset, collection)))
+    return Rows(dataset, processes.from_main(lambda: _share_of_cut(dataset, collection)), mistaken / kept)
 
 
 def _share_of_cut(dataset: Dataset, collection: Collection) -> float:
@@ -86,16 +88,19 @@ def _share_of_cut(dataset: Dataset, collection: Collection) -> float:
     return cut / seen
 
 
-def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairTokenizer, path: Path) -> tuple[int, int]:
-    """Write the readable groups; returns the numbers of groups written and left out."""
-    seen = kept = 0
+def _write(
+    groups: Iterable[Group], collection: Collection, tokenizer: PairTokenizer, path: Path
+) -> tuple[int, int, int]:
+    """Write the readable groups; returns the numbers of groups written, left out, and mistaken by the teacher."""
+    seen = kept = mistaken = 0
 
     def readable() -> Iterator[dict[str, Any]]:
-        nonlocal seen, kept
+        nonlocal seen, kept, mistaken
         for group in groups:
             seen += 1
             if tokenizer.fits(collection.queries[group.query_id]):
                 kept += 1
+                mistaken += _is_mistaken(group)
                 yield {"query_id": group.query_id, "doc_ids": group.doc_ids, "label": group.labels,
                        "teacher": group.teacher}  # fmt: skip
 
@@ -107,7 +112,12 @@ def _write(groups: Iterable[Group], collection: Collection, tokenizer: PairToken
     ):
         for block in blocks(readable(), _BATCH):
             writer.write_batch(pa.RecordBatch.from_pylist(block, _SCHEMA))
-    return kept, seen - kept
+    return kept, seen - kept, mistaken
+
+
+def _is_mistaken(group: Group) -> bool:
+    """Whether the teacher ranks a document that is not relevant above the group's relevant one, which is the first."""
+    return any(score > group.teacher[0] for score, label in zip(group.teacher, group.labels, strict=False) if not label)
 
 
 class _Texts:
