@@ -125,7 +125,7 @@ class Searcher:
 
 
 def chosen(documents: Vectors, queries: Vectors, dev: range, said: Mapping[str, str] | None = None) -> Moved:
-    corpus = {f"d{row}": Document(f"d{row}", "text") for row in range(DOCUMENTS)}
+    corpus = {f"d{row}": Document(f"d{row}", f"text {row}") for row in range(DOCUMENTS)}
     qrels = {
         split: {f"q{row}": {f"d{row}": 1} for row in rows} for split, rows in (("train", range(150)), ("dev", dev))
     }

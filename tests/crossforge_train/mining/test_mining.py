@@ -2,7 +2,7 @@
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
@@ -30,7 +30,7 @@ from crossforge_train.mining.copies import CopyDetector
 from crossforge_train.mining.counts import ABOVE_MARGIN, COPY, KNOWN_POSITIVE
 from crossforge_train.mining.groups import Group, read_groups, stream_groups, write_groups
 from crossforge_train.mining.negatives import OWN, Candidates, Mined, Miner, Source, own_negatives
-from crossforge_train.mining.teacher import TRUSTED
+from crossforge_train.mining.teacher import TRUSTED, mine_with_teacher
 from crossforge_train.reporting import SilentReporter
 from crossforge_train.stage_folders import MinedFolder
 from crossforge_train.stages.collect import STAGE as COLLECT
@@ -142,6 +142,46 @@ def test_no_positive_is_ever_a_negative(case: Case, config: MiningConfig, seed: 
     for group, doc_id in pairs_of_negatives(mine(collection, found, config, seed).groups):
         positives = known_positives(collection, group.query_id)
         assert doc_id not in positives
+        copied = {normalized(collection.corpus[positive].text) for positive in positives}
+        assert normalized(collection.corpus[doc_id].text) not in copied
+
+
+class Doubter:
+    """A teacher that considers some documents relevant to every query."""
+
+    def __init__(self, doubted: Sequence[str]) -> None:
+        self._doubted = doubted
+
+    def can_read(self, query_id: str) -> bool:
+        return True
+
+    def read(self, groups: Sequence[Group]) -> None:
+        pass
+
+    def scores(self, group: Group) -> list[float]:
+        return [0.0 for _ in group.doc_ids]
+
+    def above(self, group: Group, margin: float) -> list[str]:
+        pairs = zip(group.doc_ids, group.sources, strict=True)
+        return [doc_id for doc_id, source in pairs if source not in TRUSTED and doc_id in self._doubted]
+
+
+@settings(max_examples=50)
+@given(cases(), configs(), SEEDS, st.data())
+def test_nor_does_what_the_source_gives_or_a_teacher_says_make_it_one(
+    case: Case, config: MiningConfig, seed: int, data: st.DataObject
+) -> None:
+    queries, qrels = list(case.collection.queries), case.collection.qrels("train")
+    some = st.lists(st.sampled_from(list(case.collection.corpus)), unique=True)
+    given, own, doubted = (data.draw(one) for one in (st.fixed_dictionaries(dict.fromkeys(queries, some)), some, some))
+    own = {query_id: doc_id for query_id, doc_id in zip(queries, own, strict=False) if not qrels[query_id].get(doc_id)}
+    collection = replace(case.collection, own_negatives=given, own_documents=own)
+    others = {**own_negatives(collection, queries, config.hard), **case.candidates.others}
+    miner = Miner(collection, "train", Candidates(case.candidates.first_stage, others), config, seed)
+    mined = mine_with_teacher(miner, queries, Doubter(doubted), 0.9, relabel=data.draw(st.booleans()))
+    for group, doc_id in pairs_of_negatives(mined.groups):
+        assert doc_id != own.get(group.query_id)
+        positives = known_positives(collection, group.query_id)
         copied = {normalized(collection.corpus[positive].text) for positive in positives}
         assert normalized(collection.corpus[doc_id].text) not in copied
 
