@@ -6,6 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import Recorder, make_documents, toy_config, write_lines
 
 import crossforge_train
@@ -198,6 +200,20 @@ def test_half_of_them_have_to_be_the_documents_themselves(same: int, decided: bo
     assert bool(settled.own_documents) is decided
 
 
+@given(st.lists(st.booleans(), max_size=6), st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6))
+def test_labels_of_the_test_split_decide_nothing_for_other_splits(train: list[bool], test: list[tuple]) -> None:
+    texts = {str(n): CORPUS[str(n)].text if same else f"a question {n}" for n, same in enumerate(train)}
+    others = {str(n + 6): CORPUS[str(n + 6)].text if same else f"a question {n}" for n, (same, _) in enumerate(test)}
+
+    def settled(labels: dict[str, dict[str, int]]) -> dict[str, str]:
+        splits = {"train": {key: {"19": 1} for key in texts}, "test": labels}
+        found, _ = settle_own_documents(Collection("c", CORPUS, texts | others, splits), "auto")
+        return {key: doc_id for key, doc_id in (found.own_documents or {}).items() if key in texts}
+
+    relevant = {key: {key: int(found)} for key, (_, found) in zip(others, test, strict=True)}
+    assert settled(relevant) == settled({key: {"19": 1} for key in others})
+
+
 def test_small_edits_and_titles_count() -> None:
     queries = {"1": "the text of document number 7918", "2": "title 2"}
     assert settle_own_documents(collection_of(queries), "auto")[1].same_text == 2
@@ -208,6 +224,9 @@ def test_a_document_that_is_judged_relevant_stays() -> None:
     settled, counts = settle_own_documents(collection_of(queries, q0={"0": 1}, q1={"1": 0, "19": 1}), True)
     assert settled.own_documents == {"1": "1", "2": "2", "3": "3"}
     assert counts.relevant == 1
+    assert in_words(counts).startswith(
+        "4 queries have the id of a document (1 of them that of a relevant one, which stays), and 4 its text ("
+    )
 
 
 def test_copies_by_weight_have_the_documents_of_their_originals() -> None:

@@ -34,7 +34,7 @@ class OwnDocuments:
         left_out: by split, how many queries have their own document left out of their candidates.
         same_id: queries with the id of a document that is not judged relevant to them.
         relevant: queries with the id of a document that is judged relevant to them; it stays a candidate.
-        compared: how many of `same_id` were drawn to compare their texts with the document's.
+        compared: how many of both were drawn to compare their texts with the document's.
         same_text: how many of these have the document's text or title, nearly or exactly.
     """
 
@@ -57,21 +57,21 @@ def settle_own_documents(collection: Collection, asked: IgnoreIdenticalIds) -> t
         asked: what the config says.
     """
     own: dict[str, dict[str, str]] = {}
-    relevant = 0
+    same: dict[str, str] = {}
     for split, qrels in collection.splits.items():
-        same = {key: original_query(key, collection.queries) for key in qrels}
-        same = {key: doc_id for key, doc_id in same.items() if doc_id in collection.corpus}
-        own[split] = {key: doc_id for key, doc_id in same.items() if qrels[key].get(doc_id, 0) <= 0}
-        relevant += len(same) - len(own[split])
+        named = {key: original_query(key, collection.queries) for key in qrels}
+        named = {key: doc_id for key, doc_id in named.items() if doc_id in collection.corpus}
+        own[split] = {key: doc_id for key, doc_id in named.items() if qrels[key].get(doc_id, 0) <= 0}
+        same |= named
     everywhere = {key: doc_id for found in own.values() for key, doc_id in found.items()}
-    drawn = seeded_draw(list(everywhere), _COMPARED, _SEED)
-    same_text = sum(_is_text_of(collection.queries[key], collection.corpus[everywhere[key]]) for key in drawn)
+    drawn = seeded_draw(list(same), _COMPARED, _SEED)
+    same_text = sum(_is_text_of(collection.queries[key], collection.corpus[same[key]]) for key in drawn)
     ignored = same_text > 0 and same_text >= _TELLING * len(drawn) if asked == "auto" else asked
     counts = OwnDocuments(
         asked=asked,
         left_out={split: len(found) for split, found in own.items() if found} if ignored else {},
         same_id=len(everywhere),
-        relevant=relevant,
+        relevant=len(same) - len(everywhere),
         compared=len(drawn),
         same_text=same_text,
     )
@@ -82,10 +82,12 @@ def in_words(found: OwnDocuments) -> str:
     """The decision in one sentence; empty if no query has the id of a document that is not relevant to it."""
     if not found.same_id:
         return ""
-    compared = "" if found.compared == found.same_id else f" of the {found.compared:,} compared"
+    every = found.same_id + found.relevant
+    compared = "" if found.compared == every else f" of the {found.compared:,} compared"
+    stays = f" ({found.relevant:,} of them that of a relevant one, which stays)" if found.relevant else ""
     queries = (
-        f"{found.same_id:,} queries have the id of a document that is not relevant to them, and "
-        f"{found.same_text:,}{compared} its text (collection.ignore_identical_ids: {str(found.asked).lower()})"
+        f"{every:,} queries have the id of a document{stays}, and {found.same_text:,}{compared} its text "
+        f"(collection.ignore_identical_ids: {str(found.asked).lower()})"
     )
     left_out = ", ".join(f"{split} {count:,}" for split, count in found.left_out.items())
     return f"{queries}: " + (f"left out of their candidates ({left_out})" if left_out else "it stays a candidate")
