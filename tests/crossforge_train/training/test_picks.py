@@ -2,17 +2,19 @@
 
 import math
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossforge.files import read_json
 from crossforge.loading import token_limit
+from crossforge.long_documents import BEST_WINDOW, FIRST_WINDOW
 from crossforge_train import precision
 from crossforge_train.collections.beir import read_beir
 from crossforge_train.config.lora import LoraConfig
@@ -25,6 +27,7 @@ from crossforge_train.reporting import SilentReporter
 from crossforge_train.training.collator import GroupCollator
 from crossforge_train.training.model import load_model
 from crossforge_train.training.picks import (
+    FORMERLY,
     Head,
     Picker,
     learning_rate_by_size,
@@ -140,6 +143,24 @@ def test_large_models_are_adapted(tiny_encoder: Path) -> None:
     assert parameter_count(tiny_encoder) == AutoModel.from_pretrained(tiny_encoder).num_parameters()
 
 
+SHARES = st.floats(0.01, 0.99)
+RATES = st.floats(1e-7, 1e-1)
+# What the rules may answer, in the order in which they are asked.
+ANSWERS: dict[str, st.SearchStrategy[Any]] = {
+    "lora": st.none() | st.just(LoraConfig().model_dump()),
+    "max_length": st.integers(16, 256),
+    "precision": st.sampled_from(["fp32", "bf16"]),
+    "long_documents": st.sampled_from([BEST_WINDOW, FIRST_WINDOW]),
+    "merge": SHARES | st.lists(SHARES, max_size=2),
+    "distillation_weight": st.sampled_from([0.0, 1.0]),
+    "evaluations": st.integers(1, 9),
+    "dev_queries": st.integers(30, 100),
+    "epochs": st.floats(0.01, 4),
+    "learning_rate": RATES,
+    "head_learning_rate": RATES,
+}
+
+
 class TestPicker:
     def picker(self, folder: Path, *, begun: bool = False, **values: Any) -> Picker:
         training = TrainingConfig(**{**GIVEN, **values})
@@ -186,6 +207,35 @@ class TestPicker:
         again = self.picker(tmp_path, epochs="auto")
         assert again.pick("epochs", lambda: pytest.fail("picked already")) == 3
         assert again.training().epochs == 3
+
+    @settings(max_examples=50)
+    @given(st.data())
+    def test_what_was_picked_before_a_kill_stays_whatever_the_rules_say_now(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
+        folder, begun = tmp_path_factory.mktemp("picks"), data.draw(st.booleans())
+        keys = [key for key in ANSWERS if data.draw(st.booleans())]
+        before, now = (data.draw(st.fixed_dictionaries({key: ANSWERS[key] for key in keys})) for _ in range(2))
+        written = keys[: data.draw(st.integers(0, len(keys)))]
+        killed = self.picker(folder, **dict.fromkeys(keys, "auto"))
+        for key in written:
+            killed.pick(key, lambda key=key: (before[key], "why"))
+
+        resumed = self.picker(folder, begun=begun, **dict.fromkeys(keys, "auto"))
+        formerly = {key: value for key, value in FORMERLY.items() if begun and key in keys}
+        expected = {**now, **formerly, **{key: before[key] for key in written}}
+        asked: list[str] = []
+
+        def rule(key: str) -> tuple[Any, str]:
+            asked.append(key)
+            return now[key], "why"
+
+        for key in keys * 2:
+            assert resumed.pick(key, partial(rule, key)) == expected[key]
+        assert asked == [key for key in keys if key not in {*written, *formerly}]
+        assert resumed.training().model_dump() == TrainingConfig(**{**GIVEN, **expected}).model_dump()
+        if asked:
+            assert read_json(folder / "picked.json") == expected
 
     def test_a_word_is_picked_like_a_number(self, tmp_path: Path) -> None:
         assert self.picker(tmp_path, precision="auto").pick("precision", lambda: ("bf16", "why")) == "bf16"
