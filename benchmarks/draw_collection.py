@@ -53,7 +53,7 @@ def small(collection: Collection, train: int, dev: int, documents: int, seed: in
     others = [doc_id for doc_id in collection.corpus if doc_id not in kept]
     kept.update(draw.sample(others, min(len(others), max(0, documents - len(kept)))))
     left = {key: found for key, found in rest.items() if key not in of_dev and kept.issuperset(found)}
-    splits = {"train": of_train, "dev": of_dev, "test": dict(list(left.items())[:TEST_QUERIES])}
+    splits: dict[str, Qrels] = {"train": of_train, "dev": of_dev, "test": dict(list(left.items())[:TEST_QUERIES])}
     return Collection(
         f"{collection.name}-small",
         {doc_id: document for doc_id, document in collection.corpus.items() if doc_id in kept},
