@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
@@ -14,6 +14,7 @@ from crossforge.errors import InputError
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.runs import Run
 from crossforge_train.collections.collection import Qrels
+from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, cut_share, rankings, score_queries, spread_of_scores
 from crossforge_train.reporting import Reporter
@@ -31,6 +32,13 @@ class DevSet:
     run: Run
     depth: int
     metric: str
+
+
+class ByQuery(NamedTuple):
+    """The metric for each dev query: alone, and fused with the first stage by the weight that dev calls for."""
+
+    alone: list[float]
+    fused: list[float]
 
 
 class DevEvaluator(BaseEvaluator):
@@ -67,9 +75,11 @@ class DevEvaluator(BaseEvaluator):
             DEV_CUT: cut_share(scored),
         }
 
-    def by_query(self) -> list[float]:
-        """The metric of the pipeline's model for each dev query."""
-        return list(self._qualities(rankings(self._scored(), self._dev.run, 0.0)).values())
+    def by_query(self, seed: int) -> ByQuery:
+        """The metric of the pipeline's model for each dev query; the seed is that of the fusion weight's choice."""
+        dev, scored = self._dev, self._scored()
+        weight = choose_fusion_weight(scored, dev.run, dev.qrels, dev.metric, seed)
+        return ByQuery(*(list(self._qualities(rankings(scored, dev.run, share)).values()) for share in (0.0, weight)))
 
     def _scored(self) -> dict[str, ScoredQuery]:
         dev = self._dev
