@@ -17,6 +17,12 @@ RUN = "run"
 # The kinds that index the documents here; others search elsewhere.
 INDEXED = frozenset({LEXICAL, DENSE, HYBRID})
 
+
+def kind_of(retriever: object) -> str:
+    """The retriever's kind; one of your own that names none counts as lexical."""
+    return str(getattr(retriever, "kind", LEXICAL))
+
+
 RETRIEVERS: Registry[RetrieverKind] = Registry(
     "retrievers",
     "retriever",

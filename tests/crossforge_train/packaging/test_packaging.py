@@ -274,7 +274,10 @@ def test_the_card_counts_the_checkpoints_that_were_measured() -> None:
     config = Config(name="toy", collection={"builtin": "pydocs"})
     training = PickedTraining(**{**config.training.model_dump(), **PICKED, "distillation_weight": 0, "evaluations": 4})
     measured = [{"step": step, "eval_dev_metric": 0.4 + step / 100} for step in (3, 6, 9)]
-    assert "The best of\n3 checkpoint(s) by nDCG@10 on dev was kept (dev" in card(config, training, log=measured)
+    text = card(config, training, log=measured)
+    assert "The best of\n3 checkpoint(s) by nDCG@10 on dev was kept (dev: alone 0.500, first stage 0.400)." in text
+    text = card(config, training, log=measured, best_fused=0.52)
+    assert "3 checkpoint(s) by nDCG@10 on dev, fused with the first stage, was kept (dev: alone 0.500, fused" in text
 
 
 def test_the_card_says_of_negatives_what_holds_for_every_source_of_them() -> None:
@@ -294,11 +297,17 @@ def test_the_card_names_the_first_stage(name: str) -> None:
     assert ("TF-IDF" in text) == (name == "TF-IDF")
 
 
-def card(config: Config, training: PickedTraining, first_stage: str = "TF-IDF", log: Sequence[dict] = ()) -> str:
+def card(
+    config: Config,
+    training: PickedTraining,
+    first_stage: str = "TF-IDF",
+    log: Sequence[dict] = (),
+    best_fused: float | None = None,
+) -> str:
     counts = Counts(name="toy", documents=1, queries={"train": 1}, leaks="drop", leaking_queries={}, leakage_left=[])
     history = History(
         training, first_stage_dev=0.4, best_dev=0.5, best_step=1, steps=1, groups=1, device="cpu", cut_in_training=0,
-        cut_on_dev=0, log=log,
+        cut_on_dev=0, log=log, best_fused=best_fused,
     )  # fmt: skip
     return model_card(config, counts, history, first_stage=first_stage, why="", results="", version="1.0")
 

@@ -104,10 +104,11 @@ def test_causes_are_written_as_names_and_shown_in_words(tmp_path: Path) -> None:
 )
 def test_the_page_says_what_is_left_of_the_kept_checkpoint(tmp_path: Path, share: float, kept: str) -> None:
     (tmp_path / "report.json").write_text(json.dumps({**OF_VERSION_0_1, "splits": []}))
-    curves = TrainingCurves([1, 2], [0.7, 0.5], [2], [0.6], 0.5, 2, share)
+    curves = TrainingCurves([1, 2], [0.7, 0.5], [2], [0.6], 0.5, 2, share, [0.65])
     write_report(tmp_path, replace(read_report(tmp_path), training=curves))
     assert read_report(tmp_path).training == curves
-    assert f"The checkpoint of step 2 {kept}" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert f"The checkpoint of step 2, the best on dev with the first stage's score, {kept}" in page
 
 
 def test_a_report_without_details_is_read(tmp_path: Path) -> None:

@@ -154,9 +154,11 @@ def same(left: tuple[dict, dict], right: tuple[dict, dict]) -> None:
 
 def test_training_changes_the_model_and_keeps_its_best_checkpoint(uninterrupted: tuple, tiny_encoder: Path) -> None:
     history, weights = uninterrupted
-    measured = [entry["eval_dev_metric"] for entry in history["log"] if "eval_dev_metric" in entry]
+    measured = [entry for entry in history["log"] if "eval_dev_fused" in entry]
     assert len(measured) == 3
-    assert history["best_dev"] == max(measured)
+    assert history["best_fused"] == max(entry["eval_dev_fused"] for entry in measured)
+    kept = next(entry for entry in measured if entry["step"] == history["best_step"])
+    assert (kept["eval_dev_metric"], kept["eval_dev_fused"]) == (history["best_dev"], history["best_fused"])
     before = load_file(tiny_encoder / "model.safetensors")
     changed = [not torch.equal(before[name], weights.get(f"bert.{name}", before[name])) for name in before]
     assert any(changed)
@@ -217,9 +219,9 @@ def test_patience_ends_a_run_and_is_not_forgotten_when_it_is_killed(
     prepared: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, last: bool
 ) -> None:
     whole = trained(prepared(*PATIENT, name="whole"))
-    measured = [entry["eval_dev_metric"] for entry in whole[0]["log"] if "eval_dev_metric" in entry]
+    measured = [entry["eval_dev_fused"] for entry in whole[0]["log"] if "eval_dev_fused" in entry]
     assert 2 <= len(measured) < 8
-    assert measured[-1] <= max(measured[:-1]) == whole[0]["best_dev"]
+    assert measured[-1] <= max(measured[:-1]) == whole[0]["best_fused"]
     config = prepared(*PATIENT, name="killed")
     interrupt_after(len(measured) if last else 1, config, monkeypatch)
     same(trained(config), whole)

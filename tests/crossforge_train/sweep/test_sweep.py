@@ -97,7 +97,7 @@ def test_a_sweep_is_repeatable_and_names_the_best_trial_first(swept: Callable[..
     assert devs == sorted(devs, reverse=True)
     for trial in one.trials:
         folder = Path(one.folder) / f"trial-{trial.number:03}"
-        assert read_json(folder / "finetune" / "history.json")["best_dev"] == trial.dev
+        assert read_json(folder / "finetune" / "history.json")["best_fused"] == trial.dev
         assert not (folder / "evaluate").exists(), "the test split is not for choosing"
 
 

@@ -25,7 +25,7 @@ def test_a_reranker_that_errs_alone_may_be_right_beside_the_first_stage(monkeypa
     found = {key: scored([3.0, 2.9, 0.0], [0.0, 2.9, 3.0]) for key in ("q1", "q2")}
     monkeypatch.setattr(dev_evaluator, "score_queries", lambda *_: found)
     run = {key: [Candidate(*pair) for pair in zip(DOC_IDS, [3.0, 2.9, 0.0], strict=True)] for key in found}
-    dev = DevSet(dict.fromkeys(found, "text"), {key: {"b": 1} for key in found}, run, 3, "RR@10")
-    by_query = DevEvaluator(cast("Any", None), dev, SilentReporter()).by_query(seed=0)
+    dev = DevSet(dict.fromkeys(found, "text"), {key: {"b": 1} for key in found}, run, 3, "RR@10", 0, False, False)
+    by_query = DevEvaluator(cast("Any", None), dev, SilentReporter()).by_query()
     assert by_query.alone == [0.5, 0.5]
     assert by_query.fused == [1.0, 1.0]

@@ -35,14 +35,18 @@ def test_a_history_of_version_0_1_is_read(tmp_path: Path) -> None:
     assert (found.cut_in_training, found.cut_on_dev) == (0.25, 0.5)
     assert (found.losses(), found.dev_metrics()) == ([(1, 1.5)], [(6, 0.5058)])
     assert found.start_share == 0, "nothing was merged"
+    assert found.best_fused is None
+    assert found.chosen_by == 0.5058
+    assert found.fused_dev_metrics() == []
 
 
 def test_a_history_is_written_and_read_again(tmp_path: Path) -> None:
-    (tmp_path / "old.json").write_text(json.dumps({**OF_VERSION_0_1, "start_share": 0.25}))
+    (tmp_path / "old.json").write_text(json.dumps({**OF_VERSION_0_1, "start_share": 0.25, "best_fused": 0.8617}))
     found = read_history(tmp_path / "old.json")
     write_history(tmp_path / "new.json", found)
     assert read_history(tmp_path / "new.json") == found
     assert found.start_share == 0.25
+    assert found.chosen_by == 0.8617
 
 
 def test_what_is_no_history_is_refused_by_name(tmp_path: Path) -> None:

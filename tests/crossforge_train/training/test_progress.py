@@ -53,15 +53,15 @@ def test_the_line_names_the_measure_and_counts_pairs_truly(clock: SimpleNamespac
             shown.on_log(None, state, None, {"loss": 1.5})
             shown.on_step_end(None, state, None)
         clock.now += 1000  # measuring dev is not training
-        shown.on_log(None, state, None, {"eval_dev_metric": 0.52})
+        shown.on_log(None, state, None, {"eval_dev_metric": 0.52, "eval_dev_fused": 0.56})
         shown.on_evaluate(None, state, None)
     take_step(loss, 100)  # not counted any more
     assert screen.bars == [("fine-tuning from step 10", 20)]
-    measured = "loss 1.500, dev nDCG@10 0.520 (first stage 0.480), 2 pairs/s"  # the last line is what a log keeps
+    measured = "loss 1.500, dev nDCG@10 0.520, 0.560 fused with the first stage's 0.480, 2 pairs/s"  # a log keeps this
     assert [text for _, text in screen.advances] == ["loss 1.500, 4 pairs/s", "loss 1.500, 2 pairs/s", measured]
     assert [done for done, _ in screen.advances] == [1, 1, 0]
     assert shown.pairs_per_second == pytest.approx(10 / 4)
     # Two steps of four groups, ten pairs, in four seconds; a forward pass is a third of a step.
     assert shown.pace().groups == pytest.approx(2 * 4 * 15)
     assert shown.pace().dev_queries == pytest.approx(10 * 15 * 3 / 30)
-    assert screen.notes == ["step 12 of 30: loss 1.500, dev nDCG@10 0.520 (first stage 0.480), 2 pairs/s, 36 s left"]
+    assert screen.notes == [f"step 12 of 30: {measured}, 36 s left"]

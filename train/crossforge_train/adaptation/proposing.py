@@ -18,7 +18,7 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.choice import fit_retriever
-from crossforge.retrievers.registry import LEXICAL
+from crossforge.retrievers.registry import LEXICAL, kind_of
 from crossforge_train.adaptation.drawing import draw_queries
 from crossforge_train.adaptation.log_labels import fused_documents
 from crossforge_train.adaptation.query_log import read_query_log
@@ -117,7 +117,7 @@ def rows_to_judge(
     words = fit_retriever(corpus.values())
     retriever = first_stage or words
     run = retriever.search(queries, max(depth, _RERANKED), ties_by_id=True)
-    is_lexical = getattr(retriever, "kind", LEXICAL) == LEXICAL
+    is_lexical = kind_of(retriever) == LEXICAL
     pools = [run] if is_lexical else [words.search(queries, depth, ties_by_id=True), run]
     orders = {query_id: [[one.doc_id for one in pool[query_id]] for pool in pools] for query_id in run if run[query_id]}
     if reranker is not None:

@@ -7,13 +7,24 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from crossforge.retrievers.registry import LEXICAL
 from crossforge.runs import Run
-from crossforge_train.collections.collection import Qrels
+from crossforge_train.collections.collection import Collection, Qrels, mostly_judged_by_people
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, measure_rankings
 from crossforge_train.evaluation.resampling import means_over_resamples
 from crossforge_train.evaluation.scoring import ScoredQuery, rankings
 
 FUSION_WEIGHTS = tuple(round(step / 20, 2) for step in range(21))
+
+
+def flatters(kind: str, collection: Collection, split: str) -> bool:
+    """Whether a split flatters its first stage: pseudo-queries, worded as the documents, are asked of a lexical one."""
+    return kind == LEXICAL and not mostly_judged_by_people(collection, split)
+
+
+def doubtful(kind: str) -> bool:
+    """Whether a gain over the first stage is doubtful until proven: only one of words is known to be weak."""
+    return kind != LEXICAL
 
 
 def choose_fusion_weight(

@@ -17,7 +17,19 @@ from crossforge_train.evaluation.verdict import Verdict, overall_verdict
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """Loss and dev metric by step, and the first stage's; which checkpoint was kept, and the share of the start."""
+    """A training by step.
+
+    Attributes:
+        steps: steps at which the loss was logged.
+        loss: the losses.
+        dev_steps: steps at which dev was measured.
+        dev: metric of the reranker alone.
+        first_stage_dev: metric of the first stage.
+        best_step: step of the kept checkpoint; None if none was measured.
+        start_share: share of the starting weights mixed in at the end.
+        fused: metric of reranker and first stage together, by which the checkpoint was chosen; empty for trainings of
+            earlier versions, which chose by `dev`.
+    """
 
     steps: Sequence[int]
     loss: Sequence[float]
@@ -26,6 +38,7 @@ class TrainingCurves:
     first_stage_dev: float
     best_step: int | None
     start_share: float = 0.0
+    fused: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
 from crossforge.retrievers.base import Retriever
 from crossforge.retrievers.lexical import bm25_beside
-from crossforge.retrievers.registry import LEXICAL
+from crossforge.retrievers.registry import kind_of
 from crossforge.runs import Candidate, Run, ids_by_query, read_run
 from crossforge_train.collections.candidates import orders_without_own, require_order, retrieve, without_own
-from crossforge_train.collections.collection import Collection, Qrels, mostly_judged_by_people, require_documents
+from crossforge_train.collections.collection import Collection, Qrels, require_documents
 from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.evaluation import EvaluationConfig
 from crossforge_train.config.training import TrainingConfig
+from crossforge_train.evaluation.fusion_weight import doubtful, flatters
 from crossforge_train.evaluation.metrics import Rankings, judged_queries, trec_order
 from crossforge_train.evaluation.scoring import (
     CONSTANT_SPREAD,
@@ -100,22 +101,18 @@ class Bench:
 
     @property
     def flatters(self) -> bool:
-        """Whether it flatters the first stage: pseudo-queries, worded as the documents, are asked of a lexical one."""
-        return self._lexical and not mostly_judged_by_people(self.collection, self.split)
+        """Whether it flatters the first stage; see `fusion_weight.flatters`."""
+        return flatters(self.kind, self.collection, self.split)
 
     @property
     def doubtful(self) -> bool:
-        """Whether a gain over the first stage is doubtful until proven: only one of words is known to be weak."""
-        return not self._lexical
-
-    @property
-    def _lexical(self) -> bool:
-        return self.kind == LEXICAL
+        """Whether a gain over the first stage is doubtful; see `fusion_weight.doubtful`."""
+        return doubtful(self.kind)
 
     @property
     def kind(self) -> str:
         """The kind of first stage that found the candidates."""
-        return self.other_kind or str(getattr(self.retriever, "kind", LEXICAL))
+        return self.other_kind or kind_of(self.retriever)
 
     def pipeline(self, reranker: Reranker) -> RetrieveAndRerank:
         """The pipeline that an app would run, with this reranker."""

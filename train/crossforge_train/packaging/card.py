@@ -52,8 +52,7 @@ added. Splits are by query. {teacher}
 
 Loss {objective}, {groups:,} groups, {epochs:g} epoch(s), learning rate {learning_rate:g} (head
 {head_learning_rate:g}), {groups_per_batch} groups a batch, {max_length} tokens, {precision}, seed {seed}. The best of
-{evaluations} checkpoint(s) by {metric} on dev was kept{merged} (dev: {best_dev:.3f}, first stage
-{first_stage_dev:.3f}).{student}{texts}
+{evaluations} checkpoint(s) by {metric} on dev{beside} was kept{merged} ({on_dev}).{student}{texts}
 
 ## Limits
 
@@ -137,9 +136,14 @@ def model_card(
         part=_PARTS[training.long_documents],
         student=_student(student, config.evaluation.metric) if student else "",
         texts=_texts(training),
-        best_dev=history.best_dev,
-        first_stage_dev=history.first_stage_dev,
+        beside="" if history.best_fused is None else ", fused with the first stage,",
+        on_dev=_on_dev(history),
     )
+
+
+def _on_dev(history: History) -> str:
+    fused = "" if history.best_fused is None else f", fused {history.best_fused:.3f}"
+    return f"dev: alone {history.best_dev:.3f}{fused}, first stage {history.first_stage_dev:.3f}"
 
 
 def _front_matter(base_model: str) -> str:

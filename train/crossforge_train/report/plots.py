@@ -136,11 +136,13 @@ def training_plot(curves: TrainingCurves, metric: str) -> str:
         axes.set(xlabel="step", ylabel="training loss")
         right = axes.twinx()
         right.grid(visible=False)
-        right.plot(curves.dev_steps, curves.dev, "o-", color=FIRST, markersize=5, label=f"dev {metric}")
+        right.plot(curves.dev_steps, curves.dev, "o-", color=FIRST, markersize=5, label="reranker alone, dev")
+        if curves.fused:
+            right.plot(curves.dev_steps, curves.fused, "s-", color=GOOD, markersize=5, label="fused, dev")
         right.axhline(curves.first_stage_dev, linestyle="--", color=MUTED, label=f"{FIRST_STAGE}, dev")
         right.set_ylabel(f"dev {metric}")
         handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     return svg[0]
 
 

@@ -209,28 +209,24 @@ def _require_ranking(history: History, if_not: str) -> None:
 
 
 def _merged(context: Context, work: Work, history: History) -> History:
-    """Mix in a share of the starting weights: a fixed one, or the one with which dev ranks best beside the first stage.
-
-    What ships is fused with the first stage, and what a training has learned besides that one shows there first: a
-    model that is worse alone than its start may add more to it.
-    """
+    """Mix in a share of the starting weights: a fixed one, or the one that ranks dev best beside the first stage."""
     from crossforge_train.training.merging import merge_with_start, tried_shares
 
-    seed, alone = context.config.seed, []
+    alone: list[float] = []
 
     def fused() -> list[float]:
-        found = work.evaluator.by_query(seed)
+        found = work.evaluator.by_query()
         alone.append(fmean(found.alone))
         return found.fused
 
     shares = tried_shares(work.training.merge)
-    share, measured = merge_with_start(work.model.model, work.start.folder, shares, fused, seed)
+    share, measured = merge_with_start(work.model.model, work.start.folder, shares, fused, context.config.seed)
     by_share = dict(zip(measured, alone, strict=True))
     figures = ", ".join(f"{tried:g}: {value:.4f} ({by_share[tried]:.4f} alone)" for tried, value in measured.items())
     context.reporter.note(
         f"dev by share of the starting weights, fused with the first stage: {figures}; kept {share:g}"
     )
-    return history.with_merged(share, by_share[share])
+    return history.with_merged(share, by_share[share], measured[share])
 
 
 def _save(context: Context, model: Any, start: Path, training: PickedTraining) -> None:

@@ -106,7 +106,7 @@ def _run_trial(
         reporter.note(f"trial {number} failed: {error}")
         return Trial(number, values, reason=str(error))
     history = RunFolder(config.folder).last_finetuned(config.mining.rounds).history
-    return Trial(number, values, history.best_dev, history.first_stage_dev)
+    return Trial(number, values, history.chosen_by, history.first_stage_dev)
 
 
 def _config_of(config: Config, base: Config, number: int) -> Config:

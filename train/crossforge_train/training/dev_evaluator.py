@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,20 +19,34 @@ from crossforge_train.evaluation.fusion_weight import choose_fusion_weight
 from crossforge_train.evaluation.metrics import mean, measure_rankings
 from crossforge_train.evaluation.scoring import ScoredQuery, cut_share, rankings, score_queries, spread_of_scores
 from crossforge_train.reporting import Reporter
-from crossforge_train.training.history import DEV_CUT, DEV_METRIC, DEV_SPREAD
+from crossforge_train.training.history import DEV_CUT, DEV_FUSED, DEV_METRIC, DEV_SPREAD
 
 _SHUFFLES = 5
 
 
 @dataclass(frozen=True)
 class DevSet:
-    """Queries, judgements and first-stage candidates for the dev metric, and the rerank depth."""
+    """Queries, judgements and first-stage candidates for the dev metric.
+
+    Attributes:
+        queries: query id -> text.
+        qrels: their judgements.
+        run: their first-stage candidates.
+        depth: how many of these are reranked.
+        metric: measure to take.
+        seed: of the fusion weight's choice.
+        flatters: whether the split flatters its first stage.
+        doubtful: whether a gain over the first stage is doubtful.
+    """
 
     queries: Mapping[str, str]
     qrels: Qrels
     run: Run
     depth: int
     metric: str
+    seed: int
+    flatters: bool
+    doubtful: bool
 
 
 class ByQuery(NamedTuple):
@@ -42,7 +57,10 @@ class ByQuery(NamedTuple):
 
 
 class DevEvaluator(BaseEvaluator):
-    """The evaluator for `CrossEncoderTrainer`; the best checkpoint is the one with the highest dev metric.
+    """The evaluator for `CrossEncoderTrainer`; the best checkpoint is the best one fused with the first stage.
+
+    That is what ships. What a training has learned besides the first stage shows there first: a checkpoint that is
+    worse alone than another may add more to it.
 
     Args:
         pipeline: pipeline around the model in training.
@@ -52,7 +70,7 @@ class DevEvaluator(BaseEvaluator):
 
     def __init__(self, pipeline: RetrieveAndRerank, dev: DevSet, reporter: Reporter) -> None:
         super().__init__()
-        self.primary_metric = DEV_METRIC
+        self.primary_metric = DEV_FUSED
         self._pipeline = pipeline
         self._dev = dev
         self._reporter = reporter
@@ -68,17 +86,24 @@ class DevEvaluator(BaseEvaluator):
         Raises:
             InputError: the model's scores are not finite.
         """
-        dev, scored = self._dev, self._scored()
+        scored = self._scored()
+        found = self._fused(scored)
         return {
-            DEV_METRIC: self._quality(rankings(scored, dev.run, 0.0)),
+            DEV_METRIC: fmean(found.alone),
+            DEV_FUSED: fmean(found.fused),
             DEV_SPREAD: spread_of_scores(scored),
             DEV_CUT: cut_share(scored),
         }
 
-    def by_query(self, seed: int) -> ByQuery:
-        """The metric of the pipeline's model for each dev query; the seed is that of the fusion weight's choice."""
-        dev, scored = self._dev, self._scored()
-        weight = choose_fusion_weight(scored, dev.run, dev.qrels, dev.metric, seed)
+    def by_query(self) -> ByQuery:
+        """The metric of the pipeline's model for each dev query."""
+        return self._fused(self._scored())
+
+    def _fused(self, scored: Mapping[str, ScoredQuery]) -> ByQuery:
+        dev = self._dev
+        weight = choose_fusion_weight(
+            scored, dev.run, dev.qrels, dev.metric, dev.seed, pseudo=dev.flatters, cautious=dev.doubtful
+        )
         return ByQuery(*(list(self._qualities(rankings(scored, dev.run, share)).values()) for share in (0.0, weight)))
 
     def _scored(self) -> dict[str, ScoredQuery]:

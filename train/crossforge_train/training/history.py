@@ -12,7 +12,7 @@ from crossforge.files import read_json, write_json
 from crossforge_train.config.training import PickedTraining
 
 # Logged by the trainer with `eval_` before it.
-DEV_METRIC, DEV_SPREAD, DEV_CUT = "dev_metric", "dev_spread", "dev_cut"
+DEV_METRIC, DEV_FUSED, DEV_SPREAD, DEV_CUT = "dev_metric", "dev_fused", "dev_spread", "dev_cut"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class History:
     Attributes:
         training: the config section, with every `auto` resolved; a shortened training has the epochs that it took.
         first_stage_dev: the first stage's metric on dev.
-        best_dev: dev metric of the kept weights.
+        best_dev: dev metric of the kept weights, without the first stage's score.
         best_step: step of the best checkpoint; None if none was measured.
         steps: number of training steps.
         groups: number of training groups.
@@ -31,6 +31,8 @@ class History:
         cut_on_dev: share of the dev candidates that are read only in part.
         log: the trainer's log entries, by step.
         start_share: share of the starting weights mixed in at the end; 0 if none.
+        best_fused: dev metric of the kept weights, fused with the first stage; they were chosen by it. None in
+            trainings of earlier versions, which chose a checkpoint by `best_dev`.
     """
 
     training: PickedTraining
@@ -44,14 +46,26 @@ class History:
     cut_on_dev: float
     log: Sequence[Mapping[str, Any]]
     start_share: float = 0.0
+    best_fused: float | None = None
+
+    @property
+    def chosen_by(self) -> float:
+        """The dev metric by which the kept weights were chosen."""
+        return self.best_dev if self.best_fused is None else self.best_fused
 
     def losses(self) -> list[tuple[int, float]]:
         """(step, training loss) of each logged step."""
-        return [(entry["step"], entry["loss"]) for entry in self.log if "loss" in entry]
+        return self._logged("loss")
 
     def dev_metrics(self) -> list[tuple[int, float]]:
-        """(step, metric on dev) of each measurement."""
-        key = f"eval_{DEV_METRIC}"
+        """(step, metric on dev) of each measurement, without the first stage's score."""
+        return self._logged(f"eval_{DEV_METRIC}")
+
+    def fused_dev_metrics(self) -> list[tuple[int, float]]:
+        """(step, metric on dev) of each measurement, fused with the first stage; empty for earlier versions."""
+        return self._logged(f"eval_{DEV_FUSED}")
+
+    def _logged(self, key: str) -> list[tuple[int, float]]:
         return [(entry["step"], entry[key]) for entry in self.log if key in entry]
 
     def last(self, key: str) -> float | None:
@@ -59,9 +73,9 @@ class History:
         found = [entry[key] for entry in self.log if key in entry]
         return float(found[-1]) if found else None
 
-    def with_merged(self, share: float, dev: float) -> History:
-        """The same training after mixing in a share of the starting weights; `dev` is the metric of the mixture."""
-        return replace(self, start_share=share, best_dev=dev)
+    def with_merged(self, share: float, dev: float, fused: float) -> History:
+        """The same training after mixing in a share of the starting weights, with the dev metrics of the mixture."""
+        return replace(self, start_share=share, best_dev=dev, best_fused=fused)
 
 
 def write_history(path: Path, history: History) -> None:
@@ -72,6 +86,7 @@ def write_history(path: Path, history: History) -> None:
             "training": history.training.model_dump(),
             "first_stage_dev": history.first_stage_dev,
             "best_dev": history.best_dev,
+            "best_fused": history.best_fused,
             "best_step": history.best_step,
             "steps": history.steps,
             "precision": history.training.precision,
@@ -104,6 +119,7 @@ def read_history(path: Path) -> History:
             cut_on_dev=found["cut_documents"]["dev"],
             log=found["log"],
             start_share=found.get("start_share", 0.0),
+            best_fused=found.get("best_fused"),
         )
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: not a training history; delete {path.parent} and train again") from None

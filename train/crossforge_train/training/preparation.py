@@ -19,6 +19,7 @@ from crossforge.long_documents import FIRST_WINDOW, LongDocuments
 from crossforge.manifest import Manifest
 from crossforge.pipeline import RetrieveAndRerank
 from crossforge.reranker import Reranker
+from crossforge.retrievers.registry import kind_of
 from crossforge.tokenization import PairTokenizer
 from crossforge_train import processes
 from crossforge_train.collections.collection import Collection, mostly_asked_by_people, mostly_judged_by_people
@@ -26,6 +27,7 @@ from crossforge_train.collections.draws import seeded_draw
 from crossforge_train.config.lora import LoraConfig
 from crossforge_train.config.run import Config
 from crossforge_train.config.training import PickedTraining, TrainingConfig
+from crossforge_train.evaluation.fusion_weight import doubtful, flatters
 from crossforge_train.evaluation.metrics import judged_queries
 from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.mining.teachers import base_alone_teaches
@@ -211,13 +213,17 @@ def _dev_queries(task: TrainingTask, limit: int, *, begun: bool) -> list[str]:
 
 def _dev_set(task: TrainingTask, query_ids: Sequence[str], depth: int) -> DevSet:
     config, collection = task.config, task.collection
-    qrels = collection.qrels(config.collection.dev_split)
+    split, kind = config.collection.dev_split, kind_of(task.retriever)
+    qrels = collection.qrels(split)
     return DevSet(
         queries={query_id: collection.queries[query_id] for query_id in query_ids},
         qrels={query_id: qrels[query_id] for query_id in query_ids},
         run=task.dev_run,
         depth=depth,
         metric=config.evaluation.metric,
+        seed=config.seed,
+        flatters=flatters(kind, collection, split),
+        doubtful=doubtful(kind),
     )
 
 

@@ -17,7 +17,7 @@ from crossforge_train import processes
 from crossforge_train.config.training import PickedTraining
 from crossforge_train.reporting import Reporter
 from crossforge_train.training.dev_evaluator import DevEvaluator
-from crossforge_train.training.history import DEV_METRIC
+from crossforge_train.training.history import DEV_FUSED, DEV_METRIC
 from crossforge_train.training.timing import Pace, pace_of
 
 
@@ -48,7 +48,7 @@ class TrainingProgress(TrainerCallback):
         self._stack = ExitStack()
         self._stack.callback(loss.register_forward_pre_hook(self._count).remove)
         self._advance: Callable[..., None] | None = None
-        self._loss = self._dev = math.nan
+        self._loss = self._dev = self._fused = math.nan
         self._pairs, self._steps, self._first = 0, 0, 0
         self.seconds, self._since = 0.0, 0.0  # training time, without dev measurements and checkpoints
 
@@ -107,6 +107,7 @@ class TrainingProgress(TrainerCallback):
         """
         found = logs or {}
         self._dev = found.get(f"eval_{DEV_METRIC}", self._dev)
+        self._fused = found.get(f"eval_{DEV_FUSED}", self._fused)
         self._loss = found.get("loss", self._loss)
         if "loss" in found and not math.isfinite(found["loss"]):
             raise InputError(
@@ -126,7 +127,8 @@ class TrainingProgress(TrainerCallback):
         shown = [] if math.isnan(self._loss) else [f"loss {self._loss:.3f}"]
         if not math.isnan(self._dev):
             shown.append(
-                f"dev {self._evaluator.metric} {self._dev:.3f} (first stage {self._evaluator.first_stage:.3f})"
+                f"dev {self._evaluator.metric} {self._dev:.3f}, {self._fused:.3f} fused with the first stage's "
+                f"{self._evaluator.first_stage:.3f}"
             )
         return ", ".join([*shown, f"{self.pairs_per_second:.0f} pairs/s"])
 

@@ -10,9 +10,9 @@ from typing import Any
 from transformers import TrainerCallback
 
 from crossforge.errors import InputError
-from crossforge_train.training.history import DEV_METRIC
+from crossforge_train.training.history import DEV_FUSED, DEV_METRIC
 
-_DEV = f"eval_{DEV_METRIC}"
+_DEV, _FUSED = f"eval_{DEV_METRIC}", f"eval_{DEV_FUSED}"
 _WINDOW = 0.2  # share of the steps whose losses are averaged
 _ENOUGH = 5  # logged losses that a window needs to be meaningful
 _GAIN = 0.02  # a loss that fell by less than this share has not moved
@@ -30,7 +30,7 @@ class Patience(TrainerCallback):
 
     def is_over(self, log: Log) -> bool:
         """Whether dev was measured `patience` times since its best value."""
-        measured = [entry[_DEV] for entry in log if _DEV in entry]
+        measured = [entry[_FUSED] for entry in log if _FUSED in entry]
         if self._patience is None or not measured:
             return False
         return len(measured) - 1 - measured.index(max(measured)) >= self._patience

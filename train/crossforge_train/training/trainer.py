@@ -17,13 +17,15 @@ from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.arguments import arguments, steps_per_pass
 from crossforge_train.training.checkpoints import KeepCheckpoints, last_whole_checkpoint, load_weights, state_at_the_end
 from crossforge_train.training.collator import batch_collator
-from crossforge_train.training.history import DEV_CUT, History
+from crossforge_train.training.history import DEV_CUT, DEV_FUSED, DEV_METRIC, History
 from crossforge_train.training.picks import two_digits
 from crossforge_train.training.preparation import Work
 from crossforge_train.training.progress import TrainingProgress
 from crossforge_train.training.schedule import KeepToTime, LinearSchedule
 from crossforge_train.training.stopping import Patience, StopIfStuck
 from crossforge_train.training.tracking import tensorboard_callback
+
+_DEV = f"eval_{DEV_METRIC}"
 
 
 class CrossEncoderTrainer(sentence_transformers.cross_encoder.CrossEncoderTrainer):
@@ -115,10 +117,11 @@ def _as_trained(work: Work, steps: int, planned: int) -> PickedTraining:
 
 
 def _history(work: Work, state: Any, planned: int) -> History:
+    best = next(entry for entry in state.log_history if entry["step"] == state.best_global_step and _DEV in entry)
     history = History(
         training=_as_trained(work, state.max_steps, planned),
         first_stage_dev=work.evaluator.first_stage,
-        best_dev=state.best_metric,
+        best_dev=best[_DEV],
         best_step=state.best_global_step,
         steps=state.global_step,
         groups=len(work.rows.dataset),
@@ -126,6 +129,7 @@ def _history(work: Work, state: Any, planned: int) -> History:
         cut_in_training=work.rows.cut,
         cut_on_dev=0.0,
         log=state.log_history,
+        best_fused=best.get(f"eval_{DEV_FUSED}"),
     )
     cut = history.last(f"eval_{DEV_CUT}") or 0.0
     if cut:
