@@ -12,7 +12,8 @@ from crossforge.files import read_lines
 from crossforge_train.collections.near_copies import near_copies
 from crossforge_train.collections.personal import personal_data
 from crossforge_train.collections.query_key import query_key, signed_words
-from crossforge_train.collections.readers.tables import read_rows, text_cell, whole_number
+from crossforge_train.collections.readers.grades import whole_number
+from crossforge_train.collections.readers.tables import read_rows, text_cell
 from crossforge_train.collections.splits import NEARLY_SAME, connected
 from crossforge_train.config.query_log import QueryLogConfig
 

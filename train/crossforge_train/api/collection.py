@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,13 @@ class Collection(plain.Collection):
 
     @classmethod
     def from_dataframe(
-        cls, documents: DataFrame, queries: DataFrame, judgements: DataFrame, *, name: str = "collection"
+        cls,
+        documents: DataFrame,
+        queries: DataFrame,
+        judgements: DataFrame,
+        *,
+        name: str = "collection",
+        thresholds: Sequence[float] = (),
     ) -> Collection:
         """Make a collection from three data frames; other columns than those listed are kept as metadata.
 
@@ -92,6 +98,7 @@ class Collection(plain.Collection):
             judgements: columns `query_id` and `doc_id`, and optionally `relevance` (an integer, 0 for judged not
                 relevant; default 1) and `split` (default `train`).
             name: name in reports.
+            thresholds: relevance from which a document has grade 1, 2, …, in rising order; if empty, it is the grade.
 
         Raises:
             InputError: a column or a value is missing, an id is not unique, a judgement refers to an unknown id, or the
@@ -107,37 +114,40 @@ class Collection(plain.Collection):
         >>> collection.splits
         {'test': {'q1': {'d1': 1}}}
         """
-        _require_relevance(judgements)
+        _require_relevance(judgements, thresholds)
         return _of(
             assemble(
                 name,
                 some(documents_of(_rows(documents, "documents"), _DOCUMENTS), "documents: the data frame has no rows"),
                 queries_of(_rows(queries, "queries"), _QUERIES),
                 {
-                    split: judgements_of(_rows(found, f"judgements, {split}"), _JUDGEMENTS)
+                    split: judgements_of(_rows(found, f"judgements, {split}"), _JUDGEMENTS, thresholds)
                     for split, found in _by_split(judgements).items()
                 },
             )
         )
 
     @classmethod
-    def from_dataset(cls, rows: Dataset | DatasetDict, *, name: str = "dataset") -> Collection:
+    def from_dataset(
+        cls, rows: Dataset | DatasetDict, *, name: str = "dataset", thresholds: Sequence[float] = ()
+    ) -> Collection:
         """Make a collection from a `datasets` table of pairs (`query`, `text`) or triples (also `label`).
 
         Args:
             rows: one table for the split `train`, or one table per split.
             name: name in reports.
+            thresholds: labels from which a document has grade 1, 2, …, in rising order; if empty, labels are grades.
 
         Raises:
             InputError: a column is missing, or a query or text is empty.
         """
         splits = rows if isinstance(rows, Mapping) else {_TRAIN: rows}
-        labelled = any("label" in table.column_names for table in splits.values())
+        labelled = bool(thresholds) or any("label" in table.column_names for table in splits.values())
         tables = {
             split: (Row(f"{name}, {split}, row {number}", row) for number, row in enumerate(table, start=1))
             for split, table in splits.items()
         }
-        return _of(read_labelled(name, tables, TripleColumns() if labelled else PairColumns()))
+        return _of(read_labelled(name, tables, TripleColumns() if labelled else PairColumns(), thresholds))
 
     def to_beir(self, folder: str | Path) -> Path:
         """Write the collection in BEIR layout, which a config reads as `collection={"beir": folder}`.
@@ -154,11 +164,15 @@ class Collection(plain.Collection):
         return target
 
 
-def _require_relevance(judgements: DataFrame) -> None:
+def _require_relevance(judgements: DataFrame, thresholds: Sequence[float]) -> None:
     """Raise `InputError` for labels that nothing reads: what is labelled 0 would become relevant without a word."""
     columns = list(map(str, judgements.columns))
-    if _JUDGEMENTS.label not in columns and (name := label_column(columns)):
+    if _JUDGEMENTS.label in columns:
+        return
+    if name := label_column(columns):
         raise InputError(f"judgements: nothing reads the labels in column {name!r}; call it {_JUDGEMENTS.label}")
+    if thresholds:
+        raise InputError(f"judgements: there is no column {_JUDGEMENTS.label!r} for the thresholds to grade")
 
 
 def _of(found: plain.Collection) -> Collection:

@@ -20,8 +20,9 @@ from crossforge_train.collections.readers.assembly import (
     plain_documents,
     some,
 )
+from crossforge_train.collections.readers.grades import whole_number
 from crossforge_train.collections.readers.reader import Reader, file_hashes
-from crossforge_train.collections.readers.tables import checked_id, is_number, read_rows, whole_number
+from crossforge_train.collections.readers.tables import checked_id, is_number, read_rows
 
 QRELS_HEADER = ("query-id", "corpus-id", "score")
 

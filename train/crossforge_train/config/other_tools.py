@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from crossforge_train.config.files import SplitFiles
 from crossforge_train.config.section import Section
+from crossforge_train.config.thresholds import Thresholds
 
 
 class FlagEmbeddingSource(Section):
@@ -40,18 +40,7 @@ class SentenceTransformersSource(Section):
     """A table as sentence-transformers trains on it: columns count by order, except for labels and scores."""
 
     files: SplitFiles = Field(description="JSON Lines, CSV, TSV or Parquet file, or one for each split")
-    thresholds: tuple[float, ...] = Field(
-        (),
-        description="labels from which a document has grade 1, 2, …, in rising order; if empty, labels are whole "
-        "numbers",
-    )
-
-    @field_validator("thresholds")
-    @classmethod
-    def _rising(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if any(low >= high for low, high in pairwise(values)):
-            raise ValueError(f"thresholds must rise, not {', '.join(f'{value:g}' for value in values)}")
-        return values
+    thresholds: Thresholds = ()  # not null as elsewhere: that is how earlier runs recorded it
 
 
 class LlamaIndexSource(Section):

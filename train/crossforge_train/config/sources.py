@@ -21,6 +21,7 @@ from crossforge_train.config.other_tools import (
 )
 from crossforge_train.config.plugins import OpenSection
 from crossforge_train.config.section import Section
+from crossforge_train.config.thresholds import Thresholds
 from crossforge_train.registries import READERS
 
 
@@ -52,7 +53,9 @@ class QrelsColumns(Section):
     query: str = Field("query-id", description="query id")
     document: str = Field("corpus-id", description="document id")
     label: str = Field(
-        "score", description="whole number, 0 for not relevant; without any column of labels, every row counts as 1"
+        "score",
+        description="whole number, 0 for not relevant, or any number with `thresholds`; without any column of labels, "
+        "every row counts as 1",
     )
 
 
@@ -67,7 +70,7 @@ class PairColumns(Section):
 class TripleColumns(PairColumns):
     """Columns of (query, text, label) triples."""
 
-    label: str = Field("label", description="whole number, 0 for judged not relevant")
+    label: str = Field("label", description="whole number, 0 for judged not relevant; or any number with `thresholds`")
 
 
 class FilesSource(Section):
@@ -79,6 +82,7 @@ class FilesSource(Section):
     corpus_columns: CorpusColumns = Field(CorpusColumns(), description="columns of the documents")
     query_columns: QueryColumns = Field(QueryColumns(), description="columns of the queries")
     qrels_columns: QrelsColumns = Field(QrelsColumns(), description="columns of the judgements")
+    thresholds: Thresholds = None
 
 
 class PairsSource(Section):
@@ -93,6 +97,7 @@ class TriplesSource(Section):
 
     files: SplitFiles = Field(description="table of triples, or one for each split")
     columns: TripleColumns = Field(TripleColumns(), description="columns of the triples")
+    thresholds: Thresholds = None
 
 
 class TrecSource(Section):
@@ -119,6 +124,7 @@ class DatasetsSource(Section):
     corpus_columns: CorpusColumns = Field(CorpusColumns(), description="columns of the documents")
     query_columns: QueryColumns = Field(QueryColumns(), description="columns of the queries")
     qrels_columns: QrelsColumns = Field(QrelsColumns(), description="columns of the judgements")
+    thresholds: Thresholds = None
 
     @model_validator(mode="after")
     def _whole(self) -> DatasetsSource:

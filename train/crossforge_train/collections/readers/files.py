@@ -19,7 +19,10 @@ def read_files(source: FilesSource) -> Collection:
     """
     documents = documents_of(read_rows(source.corpus), source.corpus_columns)
     judgements = {
-        split: some(judgements_of(read_rows(path), source.qrels_columns), f"{path}: no judgements in it")
+        split: some(
+            judgements_of(read_rows(path), source.qrels_columns, source.thresholds or ()),
+            f"{path}: no judgements in it",
+        )
         for split, path in source.qrels.items()
     }
     return assemble(

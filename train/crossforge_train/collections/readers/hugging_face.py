@@ -43,9 +43,12 @@ def read_datasets(source: DatasetsSource) -> Collection:
         tables = load_tables(source)
         rows = {split: some(_rows(table, f"{source.path}, {split}"), f"{source.path}, {split}: no rows in it")
                 for split, table in tables.items()}  # fmt: skip
-        return read_labelled(name, rows, _columns(source, tables))
+        return read_labelled(name, rows, _columns(source, tables), source.thresholds or ())
     judgements = {
-        split: some(judgements_of(_rows(table, where), source.qrels_columns), f"{where}: no judgements in it")
+        split: some(
+            judgements_of(_rows(table, where), source.qrels_columns, source.thresholds or ()),
+            f"{where}: no judgements in it",
+        )
         for split, table in _load(source, source.qrels).items()
         for where in [f"{source.path}, {source.qrels}, {split}"]
     }
@@ -70,8 +73,10 @@ def depends_on(source: DatasetsSource) -> dict[str, Any]:
 
 
 def _columns(source: DatasetsSource, tables: Mapping[str, Table]) -> PairColumns:
-    labelled = "label" in source.columns.model_fields_set or any(
-        source.columns.label in table.column_names for table in tables.values()
+    labelled = (
+        "label" in source.columns.model_fields_set
+        or bool(source.thresholds)
+        or any(source.columns.label in table.column_names for table in tables.values())
     )
     if labelled:
         return source.columns

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,7 +56,8 @@ def read_labelled_files(source: PairsSource | TriplesSource) -> Collection:
     """
     first = next(iter(source.files.values()))
     tables = {split: some(read_rows(path), f"{path}: no rows in it") for split, path in source.files.items()}
-    return read_labelled(first.name.split(".")[0], tables, source.columns)
+    thresholds = source.thresholds or () if isinstance(source, TriplesSource) else ()
+    return read_labelled(first.name.split(".")[0], tables, source.columns, thresholds)
 
 
 def files_of(source: PairsSource | TriplesSource) -> list[Path]:
@@ -64,10 +65,13 @@ def files_of(source: PairsSource | TriplesSource) -> list[Path]:
     return list(source.files.values())
 
 
-def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairColumns) -> Collection:
+def read_labelled(
+    name: str, tables: Mapping[str, Iterable[Row]], columns: PairColumns, thresholds: Sequence[float] = ()
+) -> Collection:
     """A collection from the rows of each split; with `TripleColumns` they have labels, otherwise all are relevant.
 
     Columns that are not named belong to the query. Where its rows differ in one, it holds all of their values.
+    Labels are graded by the thresholds, if there are any.
 
     Raises:
         InputError: a row lacks its query, its text or its label, or has a column of irrelevant texts, or of labels
@@ -79,7 +83,7 @@ def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairC
     splits: dict[str, dict[str, dict[str, int]]] = {split: {} for split in tables}
     for split, rows in tables.items():
         for row in rows:
-            found = _example(row, columns)
+            found = _example(row, columns, thresholds)
             query_id, doc_id = content_id("q", split, found.query), content_id("d", found.title, found.text)
             documents[doc_id] = (found.title, found.text)
             queries[query_id] = found.query
@@ -102,7 +106,7 @@ def read_labelled(name: str, tables: Mapping[str, Iterable[Row]], columns: PairC
     )  # fmt: skip
 
 
-def _example(row: Row, columns: PairColumns) -> _Example:
+def _example(row: Row, columns: PairColumns, thresholds: Sequence[float]) -> _Example:
     used = set(columns.model_dump().values())
     _refuse_negatives(row, used)
     if not isinstance(columns, TripleColumns):
@@ -112,7 +116,7 @@ def _example(row: Row, columns: PairColumns) -> _Example:
         if not value:
             raise InputError(f"{row.where}: column {name!r} is empty")
     title = title_cell(row, columns.title, "title" in columns.model_fields_set).strip()
-    label = label_cell(row, columns.label) if isinstance(columns, TripleColumns) else 1
+    label = label_cell(row, columns.label, thresholds) if isinstance(columns, TripleColumns) else 1
     return _Example(query, title, text, label, other_cells(row, used))
 
 

@@ -8,12 +8,10 @@ scores holds labels; of the others only the order counts. So a row is (anchor, p
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
@@ -25,8 +23,9 @@ from crossforge_train.collections.readers.examples import (
     read_records,
     texts_of,
 )
+from crossforge_train.collections.readers.grades import grade_of
 from crossforge_train.collections.readers.reader import Reader, file_hashes
-from crossforge_train.collections.readers.tables import Row, is_finite, whole_number
+from crossforge_train.collections.readers.tables import Row, is_finite
 from crossforge_train.config.other_tools import SentenceTransformersSource
 
 _NO_SCORES = "rows whose label beside negatives is not used: it is no list of a score for each text, but maybe a margin"
@@ -40,7 +39,7 @@ def read_sentence_transformers(source: SentenceTransformersSource) -> Collection
         InputError: a file cannot be read, a row is malformed, or a label is no whole number without thresholds.
     """
     counted: Counter[str] = Counter()
-    rows = {split: _examples(path, source.thresholds, counted) for split, path in source.files.items()}
+    rows = {split: _examples(path, source.thresholds or (), counted) for split, path in source.files.items()}
     found = read_examples(collection_name(source.files), rows)
     return replace(found, counted=dict(counted))
 
@@ -74,24 +73,7 @@ def _labelled(row: Row, column: str, label: str, thresholds: Sequence[float]) ->
     labels = value if isinstance(value, list) else [value]
     if len(labels) != len(texts):
         raise InputError(f"{row.where}: {label!r} has {len(labels)} labels for {len(texts)} documents in {column!r}")
-    return [(Text(text), _grade(found, thresholds, row.where)) for text, found in zip(texts, labels, strict=True)]
-
-
-def _grade(value: Any, thresholds: Sequence[float], where: str) -> int:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: the label {value!r:.40} is no number") from None
-    if not is_finite(number):
-        raise InputError(f"{where}: the label {value!r:.40} is not finite")
-    if thresholds:
-        return bisect_right(thresholds, number)
-    if not number.is_integer():
-        raise InputError(
-            f"{where}: the label {value} is no whole number; name the labels from which a document has grade 1, 2, … "
-            "under collection.sentence_transformers.thresholds"
-        )
-    return whole_number(number, where)
+    return [(Text(text), grade_of(found, thresholds, row.where)) for text, found in zip(texts, labels, strict=True)]
 
 
 def _teachers(row: Row, column: str, texts: Sequence[str]) -> list[tuple[Text, float]]:

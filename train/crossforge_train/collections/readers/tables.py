@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from crossforge.errors import InputError
 from crossforge.files import opened_text, read_jsonl
+from crossforge_train.collections.readers.grades import grade_of
 
 _LONGEST_CELL = 1 << 30
 # What tables call their column of labels.
@@ -90,13 +91,13 @@ def checked_id(key: str, where: str) -> str:
     return key
 
 
-def label_cell(row: Row, column: str) -> int:
-    """The relevance label in a column.
+def label_cell(row: Row, column: str, thresholds: Sequence[float] = ()) -> int:
+    """The grade of the relevance label in a column; see `grade_of`.
 
     Raises:
-        InputError: there is no such column, or no whole number in it.
+        InputError: there is no such column, or no label in it.
     """
-    return whole_number(_cell(row, column), row.where)
+    return grade_of(_cell(row, column), thresholds, row.where)
 
 
 def label_column(columns: Iterable[str]) -> str | None:
@@ -116,20 +117,6 @@ def is_number(text: str) -> bool:
 def is_finite(value: Any) -> bool:
     """Whether a value is a number, neither infinite nor NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def whole_number(value: Any, where: str) -> int:
-    """A relevance label from a number or its text."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{where}: the label {value!r:.40} is no number") from None
-    if not number.is_integer():
-        raise InputError(
-            f"{where}: the label {value} is no whole number; write a grade such as 0, 1 or 2, or read a table of "
-            "query, text and label with collection.sentence_transformers, whose thresholds make grades of such labels"
-        )
-    return int(number)
 
 
 def other_cells(row: Row, used: Collection[str]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from crossforge.errors import InputError
 from crossforge.files import read_lines
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import Judgement, Placed, Query, assemble, some
+from crossforge_train.collections.readers.grades import whole_number
 from crossforge_train.collections.readers.reader import Reader, file_hashes
-from crossforge_train.collections.readers.tables import checked_id, whole_number
+from crossforge_train.collections.readers.tables import checked_id
 from crossforge_train.config.sources import TrecSource
 
 # Only what is a tag: of a name, closed or with attributes that have values. In "x < 5 and y > 2" there is none.

@@ -1,0 +1,22 @@
+"""Labels that are no grades, such as a similarity from 0 to 1, and the key that makes grades of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+
+def _rising(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if values and any(low >= high for low, high in pairwise(values)):
+        raise ValueError(f"thresholds must rise, not {', '.join(f'{value:g}' for value in values)}")
+    return values
+
+
+Thresholds = Annotated[
+    tuple[float, ...] | None,
+    AfterValidator(_rising),
+    Field(description="labels from which a document has grade 1, 2, …, in rising order; if empty or `null`, labels "
+          "are whole numbers"),
+]  # fmt: skip
