@@ -138,5 +138,6 @@ def architecture(config: Mapping[str, Any]) -> str:
 
 def cannot_load(folder: Path, error: Exception) -> PackageError:
     """Says in one line that a folder's model cannot be loaded."""
-    why = own_code(read_package_json(folder / "config.json"))
-    return PackageError(f"{folder}: {why or f'transformers cannot load it ({first_line(error)})'}")
+    if needed := own_code(read_package_json(folder / "config.json")):
+        return PackageError(f"{folder}: {needed}, which no app runs; the ONNX model of a package needs none")
+    return PackageError(f"{folder}: transformers cannot load it ({first_line(error)})")

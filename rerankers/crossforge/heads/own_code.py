@@ -1,4 +1,4 @@
-"""Models whose architecture is code in their own repository, which is never run."""
+"""Models whose architecture is code in their own repository, which the runtime never runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def own_code(config: Mapping[str, Any]) -> str:
-    """Why a model cannot be loaded if transformers lacks its architecture; empty if it has it.
+    """What a model needs if transformers lacks its architecture; empty if it has it.
 
     Args:
         config: the model's `config.json`.
@@ -19,4 +19,4 @@ def own_code(config: Mapping[str, Any]) -> str:
 
     if kind in CONFIG_MAPPING:  # its own class of the same name takes the place of that code
         return ""
-    return f"its architecture {kind!r} needs custom code (trust_remote_code), which is never run; name another model"
+    return f"its architecture {kind!r} needs custom code"

@@ -42,6 +42,9 @@ class Config(Section):
         "sentence-transformers/all-MiniLM-L6-v2",
         description="folder or hub id of an encoder, or of a reranker to start from",
     )
+    trust_remote_code: bool = Field(
+        False, description="whether to run the code that the base model brings along, if transformers lacks its class"
+    )
     collection: CollectionConfig = Field(description="documents, queries and judgements, and the role of each split")
     first_stage: FirstStageConfig = Field(FirstStageConfig(), description="retrieval of candidates")
     mining: MiningConfig = Field(MiningConfig(), description="hard negatives and the teacher")

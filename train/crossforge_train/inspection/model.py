@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crossforge.backends.model_files import MODEL_FILE
 from crossforge.files import read_json
 from crossforge.heads.choice import named_head, without_head
 from crossforge.heads.one_label import OneLabel, architecture
+from crossforge.heads.own_code import own_code
 from crossforge.loading import token_limit
 from crossforge.prompts import held_prompts
 from crossforge.tokenization import read_tokenizer
@@ -23,11 +25,13 @@ def model_facts(folder: Path) -> dict[str, str | int]:
     find_base_model(str(folder))
     head = named_head(folder)
     reading = reading_facts(folder)
+    needed = "" if (folder / MODEL_FILE).is_file() else own_code(read_json(folder / "config.json"))
+    unusable = needed and f"no, {needed}, which is run of a base model only"
     return {
         "is": reading.pop("is"),
         "as base": _as_base(folder),
-        "as teacher": _as_teacher(folder),
-        "as incumbent": "yes" if head else "no, it has no scoring head",
+        "as teacher": unusable or _as_teacher(folder),
+        "as incumbent": unusable or ("yes" if head else "no, it has no scoring head"),
         "reads": f"{token_limit(folder)} tokens of query and document together",
         "a package of it is read by": reading.pop("is read by"),
         **reading,

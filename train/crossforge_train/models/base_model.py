@@ -12,6 +12,7 @@ from crossforge.heads.choice import named_head
 from crossforge.heads.modular import holds_modules
 from crossforge.heads.one_label import architecture
 from crossforge.loading import holds_reranker
+from crossforge_train.models.own_code import code_hash
 
 # hub id -> (Python package that contains the same files, sha256 of the genuine weights)
 PACKAGED_MODELS = {
@@ -64,10 +65,10 @@ def is_bi_encoder(folder: Path) -> bool:
 
 
 def weights_hash(name: str) -> dict[str, str]:
-    """The sha256 of each of a base model's weight files, for fingerprints."""
+    """The sha256 of each of a base model's weight files, and of its own code, for fingerprints."""
     folder = find_base_model(name)
     files = [*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")]
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(files)}
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(files)} | code_hash(folder)
 
 
 def base_hash(name: str) -> dict[str, str]:
@@ -109,7 +110,7 @@ def model_hash(folder: Path) -> dict[str, str]:
     """The sha256 of each file that affects a model's scores or vectors, for fingerprints; vectors need no template."""
     kinds = [suffix for suffix in _SCORING if suffix != _TEMPLATE or not is_bi_encoder(folder)]
     files = (path for path in sorted(folder.rglob("*")) if path.suffix in kinds)
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files} | code_hash(folder)
 
 
 def _find(name: str, *, download: bool = True) -> Path:

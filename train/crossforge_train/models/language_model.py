@@ -76,8 +76,8 @@ def load_tokenizer(name: str, key: str) -> tuple[Any, Any]:
     quieten()
     local = Path(name).is_dir()
     with _told(name, key):
-        if why := own_code(PreTrainedConfig.get_config_dict(name, local_files_only=local)[0]):
-            raise InputError(f"{key}: {name}: {why}")
+        if needed := own_code(PreTrainedConfig.get_config_dict(name, local_files_only=local)[0]):
+            raise InputError(f"{key}: {name}: {needed}, which is never run; name another model")
         config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         side = "right" if config.is_encoder_decoder else "left"
         tokenizer = AutoTokenizer.from_pretrained(

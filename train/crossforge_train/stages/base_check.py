@@ -29,8 +29,11 @@ def require_trainable(name: str) -> None:
     from crossforge_train.models.export import export_onnx, save_checkpoint
 
     folder = find_base_model(name)
-    if why := own_code(read_json(folder / "config.json")):
-        raise InputError(f"base model {name}: {why}")
+    if needed := own_code(read_json(folder / "config.json")):
+        raise InputError(
+            f"base model {name}: {needed}; set trust_remote_code: true if you trust the files in {folder}, or name "
+            "another model"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -24,6 +24,8 @@ from crossforge_train.compute.choice import opened_engine
 from crossforge_train.compute.local import LocalEngine
 from crossforge_train.config.run import Config
 from crossforge_train.first_stage import trust_first_stage
+from crossforge_train.models.base_model import find_base_model
+from crossforge_train.models.own_code import run_own_code
 from crossforge_train.reporting import Reporter
 from crossforge_train.run_folder import RunFolder
 from crossforge_train.stages.links import link_tree
@@ -56,6 +58,7 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
     """
     run, store = RunFolder(config.folder), RunStore(config, reporter)
     trust_first_stage(config.first_stage)
+    _trust_base_model(config, reporter)
     with ExitStack() as lock, ExitStack() as cluster:
         processes.from_main(lambda: lock.enter_context(run.taken()))
         processes.from_main(store.open)
@@ -75,6 +78,15 @@ def run_stages(config: Config, stages: Sequence[Stage], reporter: Reporter, *, f
             processes.from_main(partial(store.keep, stage))
             if stage.name in computing[-1:]:
                 cluster.close()  # training needs the memory
+
+
+def _trust_base_model(config: Config, reporter: Reporter) -> None:
+    """Run the base model's own code, in each process and before anything loads it, if the config says so."""
+    if not config.trust_remote_code:
+        return
+    folder = find_base_model(config.base_model)
+    if ran := run_own_code(config.base_model, folder):
+        reporter.note(f"trust_remote_code: running the base model's own code, {', '.join(ran)} in {folder}")
 
 
 def reuse(config: Config, stages: Sequence[Stage], others: Sequence[Path]) -> None:
