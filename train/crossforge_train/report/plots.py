@@ -142,7 +142,7 @@ def training_plot(curves: TrainingCurves, metric: str) -> str:
         right.axhline(curves.first_stage_dev, linestyle="--", color=MUTED, label=f"{FIRST_STAGE}, dev")
         right.set_ylabel(f"dev {metric}")
         handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return svg[0]
 
 
