@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from support import toy_config, write_collection, write_lines
+from support import Recorder, toy_config, write_collection, write_lines
 
 from crossforge.errors import InputError
 from crossforge.files import read_json
@@ -158,3 +158,15 @@ def test_only_training_labels_of_0_are_refused_too(tmp_path: Path, tiny_encoder:
     config = load_config(toy_config(tmp_path, folder, tiny_encoder), ["collection.dev=dev"])
     with pytest.raises(InputError, match=r"^split train: none of its 39 judgements is above 0.* nothing to learn from"):
         run_stages(config, [collect.STAGE], SilentReporter())
+
+
+def test_the_run_tells_and_keeps_how_many_labels_became_which_grade(tmp_path: Path) -> None:
+    rows = [{"query": f"question number {n * 7919}", "text": f"answer {n}", "label": n % 10 / 10} for n in range(60)]
+    write_lines(tmp_path / "triples.jsonl", rows)
+    source = {"files": tmp_path / "triples.jsonl", "thresholds": [0.4, 0.7]}
+    config = Config(name="x", runs=tmp_path / "runs", collection=CollectionConfig(triples=source, dev=0.2, test=0.3))
+    reporter = Recorder()
+    run_stages(config, [collect.STAGE], reporter)
+    became = {"labels that became grade 0": 24, "labels that became grade 1": 18, "labels that became grade 2": 18}
+    assert [note for note in reporter.notes if "became" in note] == [f"{what}: {n}" for what, n in became.items()]
+    assert RunFolder(config.folder).collected.counts.counted == became

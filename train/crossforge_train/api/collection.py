@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from crossforge_train.collections.readers.assembly import (
     queries_of,
     some,
 )
+from crossforge_train.collections.readers.grades import Grading
 from crossforge_train.collections.readers.labelled import read_labelled
 from crossforge_train.collections.readers.tables import Row, label_column
 from crossforge_train.collections.storage import read_folder
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _TRAIN = "train"
+_THRESHOLDS = "thresholds"
 _DOCUMENTS = CorpusColumns(id="doc_id")
 _QUERIES = QueryColumns(id="query_id")
 _JUDGEMENTS = QrelsColumns(query="query_id", document="doc_id", label="relevance")
@@ -101,8 +104,8 @@ class Collection(plain.Collection):
             thresholds: relevance from which a document has grade 1, 2, …, in rising order; if empty, it is the grade.
 
         Raises:
-            InputError: a column or a value is missing, an id is not unique, a judgement refers to an unknown id, or the
-                labels of judgements are in a column of another name.
+            InputError: a column or a value is missing, an id is not unique, a judgement refers to an unknown id, the
+                labels of judgements are in a column of another name, or thresholds do not rise.
 
         >>> import pandas as pd
         >>> from crossforge_train import Collection
@@ -114,18 +117,18 @@ class Collection(plain.Collection):
         >>> collection.splits
         {'test': {'q1': {'d1': 1}}}
         """
+        grading = Grading(_THRESHOLDS, thresholds)
         _require_relevance(judgements, thresholds)
-        return _of(
-            assemble(
-                name,
-                some(documents_of(_rows(documents, "documents"), _DOCUMENTS), "documents: the data frame has no rows"),
-                queries_of(_rows(queries, "queries"), _QUERIES),
-                {
-                    split: judgements_of(_rows(found, f"judgements, {split}"), _JUDGEMENTS, thresholds)
-                    for split, found in _by_split(judgements).items()
-                },
-            )
+        made = assemble(
+            name,
+            some(documents_of(_rows(documents, "documents"), _DOCUMENTS), "documents: the data frame has no rows"),
+            queries_of(_rows(queries, "queries"), _QUERIES),
+            {
+                split: judgements_of(_rows(found, f"judgements, {split}"), _JUDGEMENTS, grading)
+                for split, found in _by_split(judgements).items()
+            },
         )
+        return _of(replace(made, counted=grading.counted))
 
     @classmethod
     def from_dataset(
@@ -139,15 +142,16 @@ class Collection(plain.Collection):
             thresholds: labels from which a document has grade 1, 2, …, in rising order; if empty, labels are grades.
 
         Raises:
-            InputError: a column is missing, or a query or text is empty.
+            InputError: a column is missing, a query or text is empty, or thresholds do not rise.
         """
+        grading = Grading(_THRESHOLDS, thresholds)
         splits = rows if isinstance(rows, Mapping) else {_TRAIN: rows}
         labelled = bool(thresholds) or any("label" in table.column_names for table in splits.values())
         tables = {
             split: (Row(f"{name}, {split}, row {number}", row) for number, row in enumerate(table, start=1))
             for split, table in splits.items()
         }
-        return _of(read_labelled(name, tables, TripleColumns() if labelled else PairColumns(), thresholds))
+        return _of(read_labelled(name, tables, TripleColumns() if labelled else PairColumns(), grading))
 
     def to_beir(self, folder: str | Path) -> Path:
         """Write the collection in BEIR layout, which a config reads as `collection={"beir": folder}`.

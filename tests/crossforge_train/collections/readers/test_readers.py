@@ -171,7 +171,7 @@ def test_a_bad_row_is_named_with_its_place(tmp_path: Path, suffix: str, table: s
         (
             {"score": 0.5},
             "the label 0.5 is no whole number; name the labels from which a document has grade 1, 2, … as "
-            "thresholds of this source (docs/collections.md)",
+            "collection.files.thresholds (docs/collections.md)",
         ),
         ({"score": "high"}, "the label 'high' is no number"),
         ({"query-id": "q9"}, "there is no query 'q9'"),

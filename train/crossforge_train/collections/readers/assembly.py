@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple, TypeVar
 
 from crossforge.documents import Document, IdKeys, as_document
 from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection, Qrels
 from crossforge_train.collections.corpus import ArrowCorpus
+from crossforge_train.collections.readers.grades import Grading
 from crossforge_train.collections.readers.tables import (
     Row,
     checked_id,
@@ -159,22 +160,22 @@ def queries_of(rows: Iterable[Row], columns: QueryColumns) -> Iterator[Query]:
         yield Query(row.where, id_cell(row, columns.id), text_cell(row, columns.text), other_cells(row, used))
 
 
-def judgements_of(rows: Iterable[Row], columns: QrelsColumns, thresholds: Sequence[float] = ()) -> Iterator[Judgement]:
+def judgements_of(rows: Iterable[Row], columns: QrelsColumns, grading: Grading) -> Iterator[Judgement]:
     """Judgements from the rows of a table; the label is 1 if there is no column of labels.
 
     Args:
         rows: of the table.
         columns: their names.
-        thresholds: grade the labels; see `grade_of`.
+        grading: makes grades of the labels.
 
     Raises:
         InputError: a row is malformed, or its labels are in a column of another name than expected.
     """
-    labelled = "label" in columns.model_fields_set or bool(thresholds)
+    labelled = "label" in columns.model_fields_set or bool(grading.thresholds)
     for row in rows:
         if not labelled and columns.label not in row.values:
             _refuse_labels(row, {columns.query, columns.document})
-        label = label_cell(row, columns.label, thresholds) if labelled or columns.label in row.values else 1
+        label = label_cell(row, columns.label, grading) if labelled or columns.label in row.values else 1
         yield Judgement(row.where, id_cell(row, columns.query), id_cell(row, columns.document), label)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,6 +12,7 @@ from crossforge.errors import InputError
 from crossforge.files import is_utf16, sha256
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.readers.assembly import assemble, documents_of, judgements_of, queries_of, some
+from crossforge_train.collections.readers.grades import Grading
 from crossforge_train.collections.readers.json_files import JsonTable, json_tables, opened_files
 from crossforge_train.collections.readers.kept_files import KeptFiles
 from crossforge_train.collections.readers.labelled import read_labelled
@@ -39,14 +41,15 @@ def read_datasets(source: DatasetsSource) -> Collection:
         InputError: it cannot be loaded, or a row is malformed.
     """
     name = Path(source.path).name
+    grading = Grading("collection.datasets.thresholds", source.thresholds)
     if source.corpus is None or source.queries is None or source.qrels is None:
         tables = load_tables(source)
         rows = {split: some(_rows(table, f"{source.path}, {split}"), f"{source.path}, {split}: no rows in it")
                 for split, table in tables.items()}  # fmt: skip
-        return read_labelled(name, rows, _columns(source, tables), source.thresholds or ())
+        return read_labelled(name, rows, _columns(source, tables), grading)
     judgements = {
         split: some(
-            judgements_of(_rows(table, where), source.qrels_columns, source.thresholds or ()),
+            judgements_of(_rows(table, where), source.qrels_columns, grading),
             f"{where}: no judgements in it",
         )
         for split, table in _load(source, source.qrels).items()
@@ -54,7 +57,8 @@ def read_datasets(source: DatasetsSource) -> Collection:
     }
     documents = documents_of(_all_rows(source, source.corpus), source.corpus_columns)
     queries = queries_of(_all_rows(source, source.queries), source.query_columns)
-    return assemble(name, some(documents, f"{source.path}, {source.corpus}: no documents in it"), queries, judgements)
+    documents = some(documents, f"{source.path}, {source.corpus}: no documents in it")
+    return replace(assemble(name, documents, queries, judgements), counted=grading.counted)
 
 
 def load_tables(source: DatasetsSource) -> Mapping[str, Table]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from crossforge.errors import InputError
 from crossforge_train.collections.collection import Collection
 from crossforge_train.collections.corpus import ArrowCorpus
 from crossforge_train.collections.readers.assembly import some
+from crossforge_train.collections.readers.grades import Grading
 from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import (
     Row,
@@ -31,6 +32,7 @@ from crossforge_train.collections.readers.tables import (
 )
 from crossforge_train.config.sources import PairColumns, PairsSource, TripleColumns, TriplesSource
 
+_KEY = "collection.triples.thresholds"
 _ID_DIGITS = 20
 # What others call their columns of irrelevant texts: neg, negatives, hard_negative_1, negative_passages, rejected.
 _NEGATIVES = re.compile(
@@ -56,8 +58,8 @@ def read_labelled_files(source: PairsSource | TriplesSource) -> Collection:
     """
     first = next(iter(source.files.values()))
     tables = {split: some(read_rows(path), f"{path}: no rows in it") for split, path in source.files.items()}
-    thresholds = source.thresholds or () if isinstance(source, TriplesSource) else ()
-    return read_labelled(first.name.split(".")[0], tables, source.columns, thresholds)
+    grading = Grading(_KEY, source.thresholds if isinstance(source, TriplesSource) else None)
+    return read_labelled(first.name.split(".")[0], tables, source.columns, grading)
 
 
 def files_of(source: PairsSource | TriplesSource) -> list[Path]:
@@ -66,12 +68,12 @@ def files_of(source: PairsSource | TriplesSource) -> list[Path]:
 
 
 def read_labelled(
-    name: str, tables: Mapping[str, Iterable[Row]], columns: PairColumns, thresholds: Sequence[float] = ()
+    name: str, tables: Mapping[str, Iterable[Row]], columns: PairColumns, grading: Grading | None = None
 ) -> Collection:
     """A collection from the rows of each split; with `TripleColumns` they have labels, otherwise all are relevant.
 
     Columns that are not named belong to the query. Where its rows differ in one, it holds all of their values.
-    Labels are graded by the thresholds, if there are any.
+    Only labels need a grading; without one they are grades.
 
     Raises:
         InputError: a row lacks its query, its text or its label, or has a column of irrelevant texts, or of labels
@@ -81,9 +83,10 @@ def read_labelled(
     queries: dict[str, str] = {}
     fields: dict[str, dict[str, list[Any]]] = {}
     splits: dict[str, dict[str, dict[str, int]]] = {split: {} for split in tables}
+    grading = grading or Grading(_KEY)
     for split, rows in tables.items():
         for row in rows:
-            found = _example(row, columns, thresholds)
+            found = _example(row, columns, grading)
             query_id, doc_id = content_id("q", split, found.query), content_id("d", found.title, found.text)
             documents[doc_id] = (found.title, found.text)
             queries[query_id] = found.query
@@ -103,10 +106,11 @@ def read_labelled(
         {split: {key: dict(sorted(judged.items())) for key, judged in sorted(qrels.items())}
          for split, qrels in splits.items()},
         {query_id: dict(starmap(_merged, sorted(found.items()))) for query_id, found in sorted(fields.items())},
+        counted=grading.counted,
     )  # fmt: skip
 
 
-def _example(row: Row, columns: PairColumns, thresholds: Sequence[float]) -> _Example:
+def _example(row: Row, columns: PairColumns, grading: Grading) -> _Example:
     used = set(columns.model_dump().values())
     _refuse_negatives(row, used)
     if not isinstance(columns, TripleColumns):
@@ -116,7 +120,7 @@ def _example(row: Row, columns: PairColumns, thresholds: Sequence[float]) -> _Ex
         if not value:
             raise InputError(f"{row.where}: column {name!r} is empty")
     title = title_cell(row, columns.title, "title" in columns.model_fields_set).strip()
-    label = label_cell(row, columns.label, thresholds) if isinstance(columns, TripleColumns) else 1
+    label = label_cell(row, columns.label, grading) if isinstance(columns, TripleColumns) else 1
     return _Example(query, title, text, label, other_cells(row, used))
 
 

@@ -23,7 +23,7 @@ from crossforge_train.collections.readers.examples import (
     read_records,
     texts_of,
 )
-from crossforge_train.collections.readers.grades import grade_of
+from crossforge_train.collections.readers.grades import Grading
 from crossforge_train.collections.readers.reader import Reader, file_hashes
 from crossforge_train.collections.readers.tables import Row, is_finite
 from crossforge_train.config.other_tools import SentenceTransformersSource
@@ -39,12 +39,13 @@ def read_sentence_transformers(source: SentenceTransformersSource) -> Collection
         InputError: a file cannot be read, a row is malformed, or a label is no whole number without thresholds.
     """
     counted: Counter[str] = Counter()
-    rows = {split: _examples(path, source.thresholds or (), counted) for split, path in source.files.items()}
+    grading = Grading("collection.sentence_transformers.thresholds", source.thresholds)
+    rows = {split: _examples(path, grading, counted) for split, path in source.files.items()}
     found = read_examples(collection_name(source.files), rows)
-    return replace(found, counted=dict(counted))
+    return replace(found, counted={**counted, **grading.counted})
 
 
-def _examples(path: Path, thresholds: Sequence[float], counted: Counter[str]) -> Iterator[Example]:
+def _examples(path: Path, grading: Grading, counted: Counter[str]) -> Iterator[Example]:
     for row in read_records(path):
         texts = [name for name in row.values if name not in _LABELS]
         labels = [name for name in row.values if name in _LABELS]
@@ -56,7 +57,7 @@ def _examples(path: Path, thresholds: Sequence[float], counted: Counter[str]) ->
         anchor, second, *rest = texts
         query = "".join(texts_of(row, anchor, required=True))
         if labels and not rest:
-            yield Example(row.where, query, _labelled(row, second, labels[0], thresholds))
+            yield Example(row.where, query, _labelled(row, second, labels[0], grading))
             continue
         negatives = [text for name in rest for text in texts_of(row, name) if text.strip()]
         relevant = texts_of(row, second, required=True)
@@ -67,13 +68,13 @@ def _examples(path: Path, thresholds: Sequence[float], counted: Counter[str]) ->
         yield Example(row.where, query, judged, [Text(text) for text in negatives], scores)
 
 
-def _labelled(row: Row, column: str, label: str, thresholds: Sequence[float]) -> list[tuple[Text, int]]:
+def _labelled(row: Row, column: str, label: str, grading: Grading) -> list[tuple[Text, int]]:
     """Documents with their labels; both columns hold lists, or both one value."""
     texts, value = texts_of(row, column, required=True), row.values[label]
     labels = value if isinstance(value, list) else [value]
     if len(labels) != len(texts):
         raise InputError(f"{row.where}: {label!r} has {len(labels)} labels for {len(texts)} documents in {column!r}")
-    return [(Text(text), grade_of(found, thresholds, row.where)) for text, found in zip(texts, labels, strict=True)]
+    return [(Text(text), grading.grade(found, row.where)) for text, found in zip(texts, labels, strict=True)]
 
 
 def _teachers(row: Row, column: str, texts: Sequence[str]) -> list[tuple[Text, float]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from crossforge.errors import InputError
 from crossforge.files import opened_text, read_jsonl
-from crossforge_train.collections.readers.grades import grade_of
+from crossforge_train.collections.readers.grades import Grading
 
 _LONGEST_CELL = 1 << 30
 # What tables call their column of labels.
@@ -91,13 +91,13 @@ def checked_id(key: str, where: str) -> str:
     return key
 
 
-def label_cell(row: Row, column: str, thresholds: Sequence[float] = ()) -> int:
-    """The grade of the relevance label in a column; see `grade_of`.
+def label_cell(row: Row, column: str, grading: Grading) -> int:
+    """The grade of the relevance label in a column.
 
     Raises:
         InputError: there is no such column, or no label in it.
     """
-    return grade_of(_cell(row, column), thresholds, row.where)
+    return grading.grade(_cell(row, column), row.where)
 
 
 def label_column(columns: Iterable[str]) -> str | None:
