@@ -59,8 +59,10 @@ def test_the_shipped_configs_load(path: Path) -> None:
     assert load_config(path).name == path.stem
 
 
-def test_the_quickstart_has_a_teacher() -> None:
-    assert load_config(ROOT / "configs" / "quickstart.yaml").training.uses_teacher
+def test_the_quickstart_leaves_to_its_run_what_negatives_it_takes_and_whether_its_teacher_is_followed() -> None:
+    config = load_config(ROOT / "configs" / "quickstart.yaml")
+    assert config.mining.teacher == "base"
+    assert (config.mining.choice, config.training.distillation_weight) == ("auto", "auto")
 
 
 @pytest.mark.parametrize(
