@@ -78,7 +78,11 @@ def _register(kind: str, classes: dict[str, Any]) -> None:
 
 
 def _auto_map(folder: Path) -> dict[str, str]:
-    """Auto class -> the model's own class; empty if transformers has the architecture."""
+    """Auto class -> the model's own class; empty if transformers has the architecture.
+
+    Unlike the runtime's `own_code`, it asks for what transformers comes with, not for what was made known to it since:
+    a fingerprint must not depend on what ran before.
+    """
     config = read_optional_json(folder / "config.json")
     auto_map = config.get("auto_map")
     if not auto_map:

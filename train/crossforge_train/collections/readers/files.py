@@ -22,10 +22,7 @@ def read_files(source: FilesSource) -> Collection:
     grading = Grading("collection.files.thresholds", source.thresholds)
     documents = documents_of(read_rows(source.corpus), source.corpus_columns)
     judgements = {
-        split: some(
-            judgements_of(read_rows(path), source.qrels_columns, grading),
-            f"{path}: no judgements in it",
-        )
+        split: some(judgements_of(read_rows(path), source.qrels_columns, grading), f"{path}: no judgements in it")
         for split, path in source.qrels.items()
     }
     found = assemble(

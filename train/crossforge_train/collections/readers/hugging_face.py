@@ -48,10 +48,7 @@ def read_datasets(source: DatasetsSource) -> Collection:
                 for split, table in tables.items()}  # fmt: skip
         return read_labelled(name, rows, _columns(source, tables), grading)
     judgements = {
-        split: some(
-            judgements_of(_rows(table, where), source.qrels_columns, grading),
-            f"{where}: no judgements in it",
-        )
+        split: some(judgements_of(_rows(table, where), source.qrels_columns, grading), f"{where}: no judgements in it")
         for split, table in _load(source, source.qrels).items()
         for where in [f"{source.path}, {source.qrels}, {split}"]
     }
