@@ -111,6 +111,14 @@ def test_the_page_says_what_is_left_of_the_kept_checkpoint(tmp_path: Path, share
     assert f"The checkpoint of step 2, the best on dev with the first stage's score, {kept}" in page
 
 
+def test_a_training_that_an_earlier_version_began_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(json.dumps({**OF_VERSION_0_1, "splits": []}))
+    curves = TrainingCurves([1, 2, 3], [0.7, 0.5, 0.4], [1, 2, 3], [0.6, 0.6, 0.7], 0.5, 3, 0.0, [None, 0.65, 0.7])
+    write_report(tmp_path, replace(read_report(tmp_path), training=curves))
+    assert read_report(tmp_path).training == curves
+    assert "fused, dev" in (tmp_path / "report.html").read_text()
+
+
 def test_a_report_without_details_is_read(tmp_path: Path) -> None:
     found = copy.deepcopy(OF_VERSION_0_1)
     found["splits"][0]["details"] = None

@@ -18,6 +18,7 @@ from crossforge import Reranker
 from crossforge.files import read_json
 from crossforge_train.config.loading import load_config
 from crossforge_train.run_folder import RunFolder
+from crossforge_train.stages.evaluate import training_curves
 from crossforge_train.stages.recipe import stages_until
 from crossforge_train.stages.runner import run_stages
 
@@ -87,6 +88,9 @@ def test_a_killed_training_goes_on(old: Path) -> None:
     assert resumed.steps == whole.steps
     measured = dict(resumed.fused_dev_metrics())
     assert min(measured) > 6, "earlier versions did not fuse"
+    curves = training_curves(resumed)
+    fused = dict(zip(curves.dev_steps, curves.fused, strict=True))
+    assert fused == {**dict.fromkeys(curves.dev_steps), **measured}
     assert resumed.best_fused == measured[resumed.best_step] == max(measured.values())
 
 

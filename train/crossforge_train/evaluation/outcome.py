@@ -27,8 +27,8 @@ class TrainingCurves:
         first_stage_dev: metric of the first stage.
         best_step: step of the kept checkpoint; None if none was measured.
         start_share: share of the starting weights mixed in at the end.
-        fused: metric of reranker and first stage together, by which the checkpoint was chosen; empty for trainings of
-            earlier versions, which chose by `dev`.
+        fused: metric of reranker and first stage together, by which the checkpoint was chosen; None for the steps of
+            a killed training that an earlier version took. Empty if it took them all, and chose by `dev`.
     """
 
     steps: Sequence[int]
@@ -38,7 +38,7 @@ class TrainingCurves:
     first_stage_dev: float
     best_step: int | None
     start_share: float = 0.0
-    fused: Sequence[float] = ()
+    fused: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True)

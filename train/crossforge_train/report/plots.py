@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import nan
 from typing import TYPE_CHECKING
 
 from crossforge_train.evaluation.calibration import Reliability, ScoreHistogram
@@ -138,7 +139,8 @@ def training_plot(curves: TrainingCurves, metric: str) -> str:
         right.grid(visible=False)
         right.plot(curves.dev_steps, curves.dev, "o-", color=FIRST, markersize=5, label="reranker alone, dev")
         if curves.fused:
-            right.plot(curves.dev_steps, curves.fused, "s-", color=GOOD, markersize=5, label="fused, dev")
+            fused = [nan if value is None else value for value in curves.fused]
+            right.plot(curves.dev_steps, fused, "s-", color=GOOD, markersize=5, label="fused, dev")
         right.axhline(curves.first_stage_dev, linestyle="--", color=MUTED, label=f"{FIRST_STAGE}, dev")
         right.set_ylabel(f"dev {metric}")
         handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]

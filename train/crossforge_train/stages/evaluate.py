@@ -194,7 +194,7 @@ def _guard(context: Context, reranker: Reranker, depth: int) -> Guard | None:
 
 def training_curves(history: History) -> TrainingCurves:
     """The training curves that a report shows."""
-    losses, measured, fused = history.losses(), history.dev_metrics(), history.fused_dev_metrics()
+    losses, measured, fused = history.losses(), history.dev_metrics(), dict(history.fused_dev_metrics())
     return TrainingCurves(
         [step for step, _ in losses],
         [loss for _, loss in losses],
@@ -203,7 +203,7 @@ def training_curves(history: History) -> TrainingCurves:
         history.first_stage_dev,
         history.best_step,
         history.start_share,
-        [value for _, value in fused],
+        [fused.get(step) for step, _ in measured] if fused else [],
     )
 
 
