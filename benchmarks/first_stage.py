@@ -27,7 +27,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -187,19 +187,27 @@ def _measure(system: str, collection: Path, size: int, queries: int) -> Measured
 def grow(collection: Path, size: int, queries: int, seed: int = 0) -> tuple[list[str], list[str]]:
     """Generate document and query texts as the module's docstring describes."""
     draw = np.random.default_rng(seed)
+    texts = list(grown_texts(collection, size, draw))
+    return texts, drawn_queries(texts.__getitem__, size, queries, draw)
+
+
+def grown_texts(collection: Path, size: int, draw: np.random.Generator) -> Iterator[str]:
+    """The documents' texts, a chunk in memory at a time."""
     lengths = np.maximum(5, draw.lognormal(np.log(100) - 0.4**2 / 2, 0.4, size)).astype(np.int64)
     vocabulary = _vocabulary(collection, int(50 * np.sqrt(lengths.sum())), draw)
     chances = np.cumsum(1 / (np.arange(len(vocabulary)) + 2.7))
-    texts: list[str] = []
     for start in range(0, size, CHUNK):
         ends = np.cumsum(lengths[start : start + CHUNK])
         ranks = np.searchsorted(chances, draw.random(ends[-1]) * chances[-1])
         words = vocabulary[np.minimum(ranks, len(vocabulary) - 1)]
-        texts += (
-            " ".join(words[end - length : end]) for end, length in zip(ends, np.diff(ends, prepend=0), strict=True)
-        )
-    sources = [texts[position].split() for position in draw.integers(0, size, queries)]
-    return texts, [" ".join(draw.choice(words, QUERY_WORDS)) for words in sources]
+        for end, length in zip(ends, np.diff(ends, prepend=0), strict=True):
+            yield " ".join(words[end - length : end])
+
+
+def drawn_queries(text_of: Callable[[int], str], size: int, queries: int, draw: np.random.Generator) -> list[str]:
+    """Queries of words from documents, by the random numbers that the texts have left."""
+    sources = [text_of(int(position)).split() for position in draw.integers(0, size, queries)]
+    return [" ".join(draw.choice(words, QUERY_WORDS)) for words in sources]
 
 
 def _vocabulary(collection: Path, size: int, draw: np.random.Generator) -> np.ndarray:

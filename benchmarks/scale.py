@@ -8,7 +8,7 @@ corpus is stored in Arrow, as the stage `collect` does. Each system then indexes
 documents of every query, in its own process: `local` as every run does without `compute`, the others by so many shards
 on a cluster that is started for it. Memory is the peak of the process and all that it started, Ray's own processes
 included, with shared pages counted once (PSS), sampled twice a second. The last column says whether all documents and
-scores are the same as those of `local`, bit by bit.
+scores are the same as those of the first system, bit by bit.
 
 With --package, pairs of the queries with documents that they found are scored by that package in one process, and by
 the workers of a cluster; the last column is the largest difference of two logits.
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from first_stage import Peak, grow
+from first_stage import Peak, drawn_queries, grown_texts
 
 import crossforge_train as ct
 from crossforge.documents import Document
@@ -58,7 +58,7 @@ def main() -> None:
         folder = Path(name)
         _write(folder, options)
         print(f"{options.documents:,} documents, {options.queries:,} queries\n", flush=True)
-        _search(folder, options.shards)
+        _search(folder, [*([] if options.no_local else ["local"]), *map(str, options.shards)])
         if options.package:
             _score(folder, options.package)
 
@@ -69,6 +69,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--shards", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument(
+        "--no-local", action="store_true", help="leave out one process, which has the whole index in memory"
+    )
     parser.add_argument("--package", type=Path, help="score pairs with this package, too")
     parser.add_argument("--pairs", type=int, default=20_000, help="with --package: how many")
     parser.add_argument("--system", help="measure this system here, on what another call has written; prints JSON")
@@ -77,28 +80,31 @@ def _options() -> argparse.Namespace:
 
 def _write(folder: Path, options: argparse.Namespace) -> None:
     """Corpus, queries and pairs, which every system reads."""
-    texts, asked = grow(options.collection, options.documents, options.queries)
-    ArrowCorpus.from_documents(Document(f"d{n}", text) for n, text in enumerate(texts)).save(folder / "corpus")
-    write_json(folder / "queries.json", {f"q{n}": query for n, query in enumerate(asked)})
+    draw = np.random.default_rng(0)
+    texts = grown_texts(options.collection, options.documents, draw)
+    corpus = ArrowCorpus.from_documents(Document(f"d{number}", text) for number, text in enumerate(texts))
+    corpus.save(folder / "corpus")
+    asked = drawn_queries(lambda number: corpus[f"d{number}"].text, len(corpus), options.queries, draw)
+    write_json(folder / "queries.json", {f"q{number}": query for number, query in enumerate(asked)})
     if options.package:
         write_json(folder / "package.json", str(options.package.absolute()))
-        draw = np.random.default_rng(0)
-        pairs = zip(
-            draw.integers(0, len(asked), options.pairs), draw.integers(0, len(texts), options.pairs), strict=True
-        )
-        rows = [{"query": asked[query], "text": texts[document]} for query, document in pairs]
+        pairs = np.random.default_rng(0).integers(0, [[len(asked), len(corpus)]], (options.pairs, 2)).tolist()
+        rows = [{"query": asked[query], "text": corpus[f"d{document}"].text} for query, document in pairs]
         pq.write_table(pa.Table.from_pylist(rows), folder / "pairs.parquet")
 
 
-def _search(folder: Path, shards: list[int]) -> None:
+def _search(folder: Path, systems: list[str]) -> None:
     print(
         "| system | start s | index s | search s | all s | peak GB | the same |\n|---|---|---|---|---|---|---|",
         flush=True,
     )
-    local = _in_a_process(folder, "local")
-    for name, row in [("local", local), *((f"ray, {n} shards", _in_a_process(folder, str(n))) for n in shards)]:
+    first = None
+    for system in systems:
+        row = _in_a_process(folder, system)
+        first = first or row["found"]
+        name = system if system == "local" else f"ray, {system} shards"
         seconds = [row["start"], row["index"], row["search"], row["start"] + row["index"] + row["search"]]
-        same = "yes" if row["found"] == local["found"] else "NO"
+        same = "yes" if row["found"] == first else "NO"
         print(f"| {name} | {' | '.join(f'{s:.1f}' for s in seconds)} | {row['peak']:.2f} | {same} |", flush=True)
 
 
