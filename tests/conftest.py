@@ -27,7 +27,10 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 # A shell's background job ignores interrupts, and so would every process that its tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONGEST = {"test_processes.py", "test_finetune.py", "test_adaptation.py", "test_pydocs.py", "test_sweep.py"}
+LONGEST = {
+    "test_real.py", "test_examples.py", "test_ray_train.py", "test_kills.py", "test_disks.py", "test_wheel.py",
+    "test_processes.py", "test_finetune.py", "test_adaptation.py", "test_pydocs.py", "test_sweep.py",
+}  # fmt: skip
 END_SECONDS = 300
 SHARED = Path(__file__).parents[2] / "shared" / "collections"
 
