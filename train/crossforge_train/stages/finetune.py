@@ -26,7 +26,7 @@ from crossforge_train.stage_folders import FinetunedFolder, MinedFolder
 from crossforge_train.stages.first_stage import base_query_map
 from crossforge_train.stages.stage import Context, Stage, require_free_space
 from crossforge_train.stages.tuned_encoder import with_tuned_encoder
-from crossforge_train.training.history import DEV_SPREAD, History
+from crossforge_train.training.history import DEV_SPREAD, History, logged_as
 from crossforge_train.training.lora import merge_adapters, require_lora
 from crossforge_train.training.picks import FORMERLY, pick_lora
 from crossforge_train.training.task import TrainingTask
@@ -201,7 +201,7 @@ def training_task(context: Context, base_model: Path, mined: MinedFolder) -> Tra
 
 
 def _require_ranking(history: History, if_not: str) -> None:
-    spread = history.last(f"eval_{DEV_SPREAD}")
+    spread = history.last(logged_as(DEV_SPREAD))
     if spread is None or spread < CONSTANT_SPREAD:
         raise InputError(
             "training failed: the model gives every document of a query the same score, so it ranks nothing; " + if_not

@@ -10,7 +10,7 @@ from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 from crossforge.errors import InputError
 from crossforge_train import processes
 from crossforge_train.config.training import PickedTraining
-from crossforge_train.training.history import DEV_FUSED
+from crossforge_train.training.history import DEV_FUSED, logged_as
 from crossforge_train.training.model import HEAD
 from crossforge_train.training.tracking import trainers_own
 
@@ -64,7 +64,7 @@ def arguments(training: PickedTraining, name: str, seed: int, folder: Path, grou
         save_steps=every,
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model=f"eval_{DEV_FUSED}",
+        metric_for_best_model=logged_as(DEV_FUSED),
         greater_is_better=True,
         logging_strategy="steps",
         logging_steps=max(1, steps // 50),

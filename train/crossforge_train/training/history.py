@@ -11,8 +11,13 @@ from crossforge.errors import InputError
 from crossforge.files import read_json, write_json
 from crossforge_train.config.training import PickedTraining
 
-# Logged by the trainer with `eval_` before it.
+# What the evaluator measures.
 DEV_METRIC, DEV_FUSED, DEV_SPREAD, DEV_CUT = "dev_metric", "dev_fused", "dev_spread", "dev_cut"
+
+
+def logged_as(measure: str) -> str:
+    """The name under which the trainer logs what the evaluator measured."""
+    return f"eval_{measure}"
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,11 @@ class History:
 
     def dev_metrics(self) -> list[tuple[int, float]]:
         """(step, metric on dev) of each measurement, without the first stage's score."""
-        return self._logged(f"eval_{DEV_METRIC}")
+        return self._logged(logged_as(DEV_METRIC))
 
     def fused_dev_metrics(self) -> list[tuple[int, float]]:
         """(step, metric on dev) of each measurement, fused with the first stage; empty for earlier versions."""
-        return self._logged(f"eval_{DEV_FUSED}")
+        return self._logged(logged_as(DEV_FUSED))
 
     def _logged(self, key: str) -> list[tuple[int, float]]:
         return [(entry["step"], entry[key]) for entry in self.log if key in entry]

@@ -17,7 +17,7 @@ from crossforge_train import processes
 from crossforge_train.config.training import PickedTraining
 from crossforge_train.reporting import Reporter
 from crossforge_train.training.dev_evaluator import DevEvaluator
-from crossforge_train.training.history import DEV_FUSED, DEV_METRIC
+from crossforge_train.training.history import DEV_FUSED, DEV_METRIC, logged_as
 from crossforge_train.training.timing import Pace, pace_of
 
 
@@ -106,8 +106,8 @@ class TrainingProgress(TrainerCallback):
             InputError: the loss is not finite.
         """
         found = logs or {}
-        self._dev = found.get(f"eval_{DEV_METRIC}", self._dev)
-        self._fused = found.get(f"eval_{DEV_FUSED}", self._fused)
+        self._dev = found.get(logged_as(DEV_METRIC), self._dev)
+        self._fused = found.get(logged_as(DEV_FUSED), self._fused)
         self._loss = found.get("loss", self._loss)
         if "loss" in found and not math.isfinite(found["loss"]):
             raise InputError(

@@ -10,9 +10,9 @@ from typing import Any
 from transformers import TrainerCallback
 
 from crossforge.errors import InputError
-from crossforge_train.training.history import DEV_FUSED, DEV_METRIC
+from crossforge_train.training.history import DEV_FUSED, DEV_METRIC, logged_as
 
-_DEV, _FUSED = f"eval_{DEV_METRIC}", f"eval_{DEV_FUSED}"
+_DEV, _FUSED = logged_as(DEV_METRIC), logged_as(DEV_FUSED)
 _WINDOW = 0.2  # share of the steps whose losses are averaged
 _ENOUGH = 5  # logged losses that a window needs to be meaningful
 _GAIN = 0.02  # a loss that fell by less than this share has not moved

@@ -17,7 +17,7 @@ from crossforge_train.losses.group_loss import GroupLoss
 from crossforge_train.training.arguments import arguments, steps_per_pass
 from crossforge_train.training.checkpoints import KeepCheckpoints, last_whole_checkpoint, load_weights, state_at_the_end
 from crossforge_train.training.collator import batch_collator
-from crossforge_train.training.history import DEV_CUT, DEV_FUSED, DEV_METRIC, History
+from crossforge_train.training.history import DEV_CUT, DEV_FUSED, DEV_METRIC, History, logged_as
 from crossforge_train.training.picks import two_digits
 from crossforge_train.training.preparation import Work
 from crossforge_train.training.progress import TrainingProgress
@@ -25,7 +25,7 @@ from crossforge_train.training.schedule import KeepToTime, LinearSchedule
 from crossforge_train.training.stopping import Patience, StopIfStuck
 from crossforge_train.training.tracking import tensorboard_callback
 
-_DEV = f"eval_{DEV_METRIC}"
+_DEV = logged_as(DEV_METRIC)
 
 
 class CrossEncoderTrainer(sentence_transformers.cross_encoder.CrossEncoderTrainer):
@@ -129,9 +129,9 @@ def _history(work: Work, state: Any, planned: int) -> History:
         cut_in_training=work.rows.cut,
         cut_on_dev=0.0,
         log=state.log_history,
-        best_fused=best.get(f"eval_{DEV_FUSED}"),
+        best_fused=best.get(logged_as(DEV_FUSED)),
     )
-    cut = history.last(f"eval_{DEV_CUT}") or 0.0
+    cut = history.last(logged_as(DEV_CUT)) or 0.0
     if cut:
         work.task.reporter.note(f"{cut:.0%} of the dev candidates are too long to be read in full")
     return replace(history, cut_on_dev=cut)
