@@ -95,13 +95,13 @@ def test_a_graft_of_real_weights_follows_the_cosines(shared_collections: Path) -
 
 @pytest.fixture(scope="module")
 def short_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The quickstart on a tenth of its groups: everything for real, but no time to become good."""
+    """The quickstart on a few of its groups: everything for real, but no time to become good."""
     folder = tmp_path_factory.mktemp("quickstart")
     overrides = [
         f"runs={folder}",
         "first_stage.encoder_max_length=32",
         "first_stage.tune_encoder=false",
-        "mining.max_queries=150",
+        "mining.max_queries=60",
         "training.dev_queries=20",
         "training.evaluations=1",
         "evaluation.max_queries=15",
